@@ -1,0 +1,86 @@
+/** What the rest of the host sees of the mirror. Objects are the kernel's own bytes; readers decode what they need. */
+
+/** Kinds in the order they are dumped: later ones refer to earlier ones. */
+export const KINDS = [
+  'link',
+  'netconf',
+  'address',
+  'neighbour',
+  'fdb',
+  'mdb',
+  'vlan',
+  'nexthop',
+  'rule',
+  'route',
+  'qdisc',
+  'class',
+  'chain',
+  'filter',
+  'action',
+  'nft-table',
+  'nft-chain',
+  'nft-rule',
+  'nft-flowtable',
+] as const;
+
+export type Kind = (typeof KINDS)[number];
+
+/** Index of a kind in KINDS, used wherever a kind is stored as a byte. */
+export type KindNumber = number;
+
+export const KIND = Object.fromEntries(KINDS.map((kind, number) => [kind, number])) as Record<Kind, KindNumber>;
+
+/** Names one object of a kind for as long as it lives; reused after it left. 1 to 2^32-1, dense, 0 is never used. */
+export type ObjectId = number;
+
+/** A window on an object's bytes: the family's fixed header (struct rtmsg, ifinfomsg, …) followed by its attributes. */
+export interface ObjectCursor {
+  bytes: Uint8Array;
+  start: number;
+  end: number;
+}
+
+export function objectCursor(): ObjectCursor {
+  return { bytes: new Uint8Array(0), start: 0, end: 0 };
+}
+
+export const OPERATION_DELETE = 0;
+export const OPERATION_UPSERT = 1;
+
+/** Changes of one transaction, coalesced: an object appears once. Reused by the mirror: copy what must outlive the call. */
+export interface ChangeSet {
+  readonly length: number;
+  readonly kinds: Uint8Array;
+  readonly operations: Uint8Array;
+  readonly ids: Uint32Array;
+  /** Revision of the last change in the set. */
+  readonly revision: number;
+}
+
+/** Called after each transaction. A deleted object's bytes can still be read until the last listener returned. */
+export type ChangeListener = (changes: ChangeSet) => void;
+
+/** Per kind: `unavailable` says why the kernel does not give it (no permission, not built in), and is then empty. */
+export interface KindState {
+  readonly state: 'syncing' | 'synced' | 'unavailable';
+  readonly reason: string | undefined;
+}
+
+export interface MirrorReader {
+  /** Grows by one with each change. */
+  readonly revision: number;
+  /** All wanted kinds are in sync (or unavailable). */
+  readonly synced: boolean;
+  kindState(kind: KindNumber): KindState;
+  count(kind: KindNumber): number;
+  /** Points `cursor` at the object; false if there is none. Valid until control returns to the event loop. */
+  open(kind: KindNumber, id: ObjectId, cursor: ObjectCursor): boolean;
+  /** Revision of the object's last change. */
+  revisionOf(kind: KindNumber, id: ObjectId): number;
+  /** In no particular order; the callback must not change the mirror. */
+  forEach(kind: KindNumber, callback: (id: ObjectId) => void): void;
+  /** Returns the function that ends the subscription. */
+  subscribe(listener: ChangeListener): () => void;
+  /** Called whenever `synced` or a kind's state changes. */
+  onState(listener: () => void): () => void;
+}
