@@ -1,0 +1,336 @@
+/** Reads and checks a configuration file and fills in the defaults, so that the host needs none. */
+import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parse, TomlError } from 'smol-toml';
+import type { TSchema } from 'typebox';
+import { Settings } from 'typebox/system';
+import { Value } from 'typebox/value';
+import { EkhoError } from '../errors.ts';
+import type { Kind } from '../mirror/types.ts';
+import { nearest } from '../suggest.ts';
+import { lineOf, locateKeys } from './locate.ts';
+import { type ASIC_TABLES, type ConfigFile, ConfigSchema } from './schema.ts';
+
+/** Root of the checkout. */
+export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+export interface PluginConfig {
+  readonly name: string;
+  readonly device: string | undefined;
+  /** Link-name patterns; undefined: every link that is not stacked. */
+  readonly ports: readonly string[] | undefined;
+  readonly priority: number;
+  readonly settings: readonly { readonly name: string; readonly value: string }[];
+}
+
+export interface DeviceConfig {
+  readonly name: string;
+  readonly kind: 'asic';
+  /** File that keeps the tables. */
+  readonly state: string | undefined;
+  readonly tables: Readonly<Partial<Record<(typeof ASIC_TABLES)[number], number>>>;
+}
+
+/** The configuration with every default filled in and every path absolute. */
+export interface Config {
+  readonly file: string | undefined;
+  readonly mirror: {
+    readonly netns: string | undefined;
+    readonly kinds: readonly Kind[] | undefined;
+    readonly tables: readonly number[] | undefined;
+    /** Bytes. */
+    readonly receiveBuffer: number;
+  };
+  readonly api: {
+    readonly socket: string;
+    readonly listen: { readonly address: string; readonly port: number } | undefined;
+  };
+  readonly plugins: { readonly folder: string; readonly cache: string };
+  readonly plugin: readonly PluginConfig[];
+  readonly device: readonly DeviceConfig[];
+  readonly planner: { readonly netfilter: 'trap' | 'ignore' };
+}
+
+/** One thing wrong with a file: `line` from 1, `path` the key. */
+export interface ConfigProblem {
+  readonly line: number;
+  readonly path: readonly string[];
+  readonly text: string;
+}
+
+/** Reads and checks a file. Throws E_CONFIG with a line for each problem. */
+export function readConfig(file: string): Config {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new EkhoError('E_CONFIG', `${file}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`, {
+      remedy: 'Name a file that exists and that you may read.',
+      cause: error,
+    });
+  }
+  return parseConfig(text, file);
+}
+
+/** The configuration that `npm start` runs with: the simulated ASIC and the reference plugin. */
+export function defaultConfig(): Config {
+  return complete({}, undefined);
+}
+
+/** Checks the text of a file; `file` is named in errors and is what relative paths are relative to. */
+export function parseConfig(text: string, file: string): Config {
+  let value: unknown;
+  try {
+    value = parse(text);
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    const what = error.message.split('\n')[0]!.replace(/^Invalid TOML document: /, '');
+    throw new EkhoError('E_CONFIG', `${file}:${error.line}:${error.column}: ${what}`, {
+      remedy: 'Correct the TOML syntax there.',
+      cause: error,
+    });
+  }
+  const problems = checkConfig(value, text);
+  if (problems.length > 0) {
+    throw new EkhoError(
+      'E_CONFIG',
+      problems.map(({ line, path, text }) => `${file}:${line}: ${showPath(path)}: ${text}`).join('\n'),
+      { remedy: 'docs/config.md lists every key.' },
+    );
+  }
+  return complete(value as ConfigFile, file);
+}
+
+/** All problems of a parsed file, by line. */
+function checkConfig(value: unknown, text: string): ConfigProblem[] {
+  const lines = locateKeys(text);
+  const problems = new Map<string, ConfigProblem>();
+  const report = (path: string[], text: string) => {
+    const key = path.join('\0');
+    if (!problems.has(key)) problems.set(key, { line: lineOf(lines, path), path, text });
+  };
+  for (const error of allErrors(value)) {
+    const path = error.instancePath
+      .split('/')
+      .slice(1)
+      .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
+    const schema = schemaAt(path);
+    if (error.keyword === 'additionalProperties') continue; // each such key is reported by itself
+    if (error.keyword === 'required') {
+      for (const name of (error.params as { requiredProperties: string[] }).requiredProperties) {
+        report([...path, name], `is missing, expected ${expected(schemaAt([...path, name]))}`);
+      }
+    } else if (schema === undefined) {
+      report(path, unknownKey(path));
+    } else {
+      const given = valueAt(value, path);
+      const near = typeof given === 'string' ? didYouMean(given, (schema as Node).enum ?? []) : '';
+      report(path, `expected ${expected(schema)}, got ${show(given)}${near}`);
+    }
+  }
+  if (problems.size === 0) {
+    const { plugin = {}, device = {} } = value as ConfigFile;
+    const owners = new Map<string, string>();
+    for (const [name, { device: wanted, enabled }] of Object.entries(plugin)) {
+      if (wanted === undefined || enabled === false) continue;
+      const owner = owners.get(wanted);
+      const path = ['plugin', name, 'device'];
+      if (!Object.hasOwn(device, wanted) && wanted !== DEFAULT_DEVICE) {
+        report(path, `there is no [device.${wanted}]${didYouMean(wanted, Object.keys(device))}`);
+      } else if (owner !== undefined) {
+        report(path, `"${wanted}" is granted to plugin ${owner} already; a device has one plugin`);
+      }
+      owners.set(wanted, name);
+    }
+    const states = new Map<string, string>();
+    for (const [name, { state }] of Object.entries(device)) {
+      if (state === undefined) continue;
+      const other = states.get(state);
+      if (other !== undefined) report(['device', name, 'state'], `is the file of device ${other} already`);
+      states.set(state, name);
+    }
+  }
+  return [...problems.values()].sort((a, b) => a.line - b.line);
+}
+
+/** TypeBox stops at eight errors by default; a person wants to see them all, within reason. */
+function allErrors(value: unknown) {
+  const { maxErrors } = Settings.Get();
+  Settings.Set({ maxErrors: 256 });
+  try {
+    return Value.Errors(ConfigSchema, value);
+  } finally {
+    Settings.Set({ maxErrors });
+  }
+}
+
+type Node = TSchema & {
+  enum?: string[];
+  uniqueItems?: boolean;
+  properties?: Record<string, TSchema>;
+  patternProperties?: Record<string, TSchema>;
+  items?: TSchema;
+  anyOf?: TSchema[];
+  const?: unknown;
+  type?: string;
+  minimum?: number;
+  maximum?: number;
+  pattern?: string;
+  minLength?: number;
+  maxLength?: number;
+  minItems?: number;
+};
+
+/** Schema of the value at `path`; undefined: there may be none. */
+function schemaAt(path: readonly string[]): TSchema | undefined {
+  let schema: Node | undefined = ConfigSchema as Node;
+  for (const part of path) {
+    const node: Node = schema;
+    schema = (node.properties && Object.hasOwn(node.properties, part) ? node.properties[part] : node.items) as
+      | Node
+      | undefined;
+    if (schema === undefined && node.patternProperties) {
+      const entry: [string, TSchema] | undefined = Object.entries(node.patternProperties).find(([pattern]) =>
+        new RegExp(pattern).test(part),
+      );
+      schema = entry?.[1] as Node | undefined;
+    }
+    if (schema === undefined) return undefined;
+  }
+  return schema;
+}
+
+function unknownKey(path: readonly string[]): string {
+  const name = path.at(-1)!;
+  const parent = schemaAt(path.slice(0, -1)) as Node | undefined;
+  if (parent?.patternProperties) {
+    return 'is not a name: use 1-64 of a-z, 0-9, - and _, first a letter or digit';
+  }
+  const known = Object.keys(parent?.properties ?? {});
+  return `unknown key${didYouMean(name, known) || `; known: ${known.join(', ')}`}`;
+}
+
+function didYouMean(word: string, known: readonly string[]): string {
+  const near = nearest(word, known);
+  return near === undefined ? '' : `; did you mean ${near}?`;
+}
+
+const NUMBER = new Intl.NumberFormat('en-US');
+
+/** What a schema allows, in words: for errors and docs. */
+export function expected(schema: TSchema | undefined): string {
+  const node = (schema ?? {}) as Node;
+  if (node.anyOf) return node.anyOf.map(expected).join(' or ');
+  if (node.enum) return oneOf(node.enum);
+  if (node.const !== undefined) return JSON.stringify(node.const);
+  switch (node.type) {
+    case 'integer':
+      return `${NUMBER.format(node.minimum!)}–${NUMBER.format(node.maximum!)}`;
+    case 'boolean':
+      return 'true or false';
+    case 'number':
+      return 'a number';
+    case 'array':
+      return [
+        node.minItems ? `a list of at least ${node.minItems}` : 'a list',
+        `each ${expected(node.items)}`,
+        ...(node.uniqueItems ? ['none twice'] : []),
+      ].join(', ');
+    case 'object':
+      return 'a table';
+    case 'string':
+      if (node.pattern?.startsWith('^(off|')) return '127.0.0.1:PORT, [::1]:PORT or off';
+      if (node.pattern) return 'a name of a-z, 0-9, - and _';
+      return node.maxLength ? `text of 1–${node.maxLength} bytes` : 'text';
+    default:
+      return 'another value';
+  }
+}
+
+function oneOf(words: readonly string[]): string {
+  return words.length === 1 ? words[0]! : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
+}
+
+function valueAt(value: unknown, path: readonly string[]): unknown {
+  return path.reduce<unknown>((at, part) => (at as Record<string, unknown> | undefined)?.[part], value);
+}
+
+function show(value: unknown): string {
+  const text =
+    JSON.stringify(value, (_, item) => (typeof item === 'bigint' ? Number(item) : item)) ?? 'nothing';
+  return text.length > 80 ? `${text.slice(0, 79)}…` : text;
+}
+
+function showPath(path: readonly string[]): string {
+  return path.map((part) => (/^[A-Za-z0-9_-]+$/.test(part) ? part : JSON.stringify(part))).join('.');
+}
+
+const DEFAULT_DEVICE = 'asic0';
+const DEFAULT_PLUGIN = 'softnic';
+
+function complete(file: ConfigFile, path: string | undefined): Config {
+  const base = path === undefined ? ROOT : dirname(resolve(path));
+  const within = (name: string | undefined, fallback: string) =>
+    name === undefined ? fallback : resolve(base, name);
+  const plugins = file.plugin ?? { [DEFAULT_PLUGIN]: { device: DEFAULT_DEVICE } };
+  const devices = { ...file.device };
+  for (const { device } of Object.values(plugins)) {
+    if (device === DEFAULT_DEVICE) devices[DEFAULT_DEVICE] ??= { kind: 'asic' };
+  }
+  return {
+    file: path,
+    mirror: {
+      netns: file.mirror?.netns,
+      kinds: file.mirror?.kinds as Kind[] | undefined,
+      tables: file.mirror?.tables,
+      receiveBuffer: file.mirror?.['receive-buffer'] ?? 8_388_608,
+    },
+    api: {
+      socket: file.api?.socket === undefined ? defaultSocket() : resolve(base, file.api.socket),
+      listen: parseListen(file.api?.listen ?? '127.0.0.1:8642'),
+    },
+    plugins: {
+      folder: within(file.plugins?.folder, join(ROOT, 'build/plugins')),
+      cache: within(file.plugins?.cache, join(ROOT, 'build/cache')),
+    },
+    plugin: Object.entries(plugins)
+      .filter(([, { enabled }]) => enabled !== false)
+      .map(([name, { device, ports, priority, settings }]) => ({
+        name,
+        device,
+        ports,
+        priority: priority ?? 100,
+        settings: Object.entries(settings ?? {}).map(([name, value]) => ({ name, value: String(value) })),
+      })),
+    device: Object.entries(devices).map(([name, { kind, state, tables }]) => ({
+      name,
+      kind,
+      state: state === undefined ? undefined : resolve(base, state),
+      tables: tables ?? {},
+    })),
+    planner: { netfilter: file.planner?.netfilter ?? 'trap' },
+  };
+}
+
+/** `127.0.0.1:8642`, `[::1]:0` or `off`; throws E_USAGE. */
+export function parseListen(text: string): { address: string; port: number } | undefined {
+  if (text === 'off') return undefined;
+  const match = /^(127\.0\.0\.1|\[::1\]):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[2]);
+  if (!match || port > 65_535) {
+    throw new EkhoError('E_USAGE', `"${text}" is not an address to listen on`, {
+      remedy: 'Use 127.0.0.1:PORT, [::1]:PORT or off; the API is not served beyond this machine.',
+    });
+  }
+  return { address: match[1]!.replace(/^\[|\]$/g, ''), port };
+}
+
+/** Where host and command meet when nobody says. */
+export function defaultSocket(): string {
+  const runtime = process.env.XDG_RUNTIME_DIR;
+  if (runtime) return join(runtime, 'ekho.sock');
+  if (process.getuid?.() === 0) return '/run/ekho.sock';
+  return join(homedir(), '.ekho', 'ekho.sock');
+}

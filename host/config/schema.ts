@@ -1,0 +1,196 @@
+/** What a configuration file may say: one schema, from which the checks, the error texts and docs/config.md come. */
+import { type Static, type TSchema, Type } from 'typebox';
+import { KINDS } from '../mirror/types.ts';
+
+/** Tables of the simulated ASIC, by the names of `asic.table` in wit/host.wit. */
+export const ASIC_TABLES = [
+  'port',
+  'router-interface',
+  'nexthop',
+  'group',
+  'lpm4',
+  'lpm6',
+  'vlan',
+  'fdb',
+  'acl',
+] as const;
+
+const closed = { additionalProperties: false } as const;
+
+/** Names of plugins and devices: they become paths, so they are kept plain. */
+const NAME_PATTERN = '^[a-z0-9][a-z0-9_-]{0,63}$';
+
+const rows = Type.Integer({
+  minimum: 1,
+  maximum: 2_097_152,
+  description: 'Rows the table holds. Default: the simulated ASIC’s own size for it.',
+});
+
+const Mirror = Type.Object(
+  {
+    netns: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 255,
+        description:
+          'Network namespace to mirror: a name as `ip netns` knows it, or a path. Default: the one the host runs in.',
+      }),
+    ),
+    kinds: Type.Optional(
+      Type.Array(Type.Enum([...KINDS]), {
+        uniqueItems: true,
+        description: 'Kinds to mirror. Default: all. Plugins hold only what is mirrored.',
+      }),
+    ),
+    tables: Type.Optional(
+      Type.Array(Type.Integer({ minimum: 1, maximum: 4_294_967_295 }), {
+        uniqueItems: true,
+        minItems: 1,
+        description:
+          'Numbers of the routing tables to mirror (main is 254, local 255). Default: all. Leaving out a table that rules refer to makes lookups in it trap.',
+      }),
+    ),
+    'receive-buffer': Type.Optional(
+      Type.Integer({
+        minimum: 4096,
+        maximum: 1_073_741_824,
+        default: 8_388_608,
+        description:
+          'Bytes of socket buffer for notifications. Larger overruns later; without CAP_NET_ADMIN the kernel caps it at net.core.rmem_max.',
+      }),
+    ),
+  },
+  closed,
+);
+
+const Api = Type.Object(
+  {
+    socket: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 107,
+        description:
+          'Path of the unix socket, at most 107 bytes (sun_path). Default: $XDG_RUNTIME_DIR/ekho.sock, else /run/ekho.sock as root, else ~/.ekho/ekho.sock.',
+      }),
+    ),
+    listen: Type.Optional(
+      Type.String({
+        pattern: '^(off|(127\\.0\\.0\\.1|\\[::1\\]):[0-9]{1,5})$',
+        default: '127.0.0.1:8642',
+        description:
+          'Loopback address and port that serve the read-only part of the API over HTTP; port 0 takes a free one; `off` serves none.',
+      }),
+    ),
+  },
+  closed,
+);
+
+const Plugins = Type.Object(
+  {
+    folder: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          'Folder of the `.wasm` components; NAME of a `[plugin.NAME]` is NAME.wasm in it. Relative to the configuration file. Default: `build/plugins` of the checkout.',
+      }),
+    ),
+    cache: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          'Folder of transpiled plugins, safe to delete. Relative to the configuration file. Default: `build/cache` of the checkout.',
+      }),
+    ),
+  },
+  closed,
+);
+
+const Plugin = Type.Object(
+  {
+    enabled: Type.Optional(Type.Boolean({ default: true, description: '`false` leaves the plugin out.' })),
+    device: Type.Optional(
+      Type.String({
+        pattern: NAME_PATTERN,
+        description:
+          'NAME of the `[device.NAME]` it is granted. Default: none; the plugin then gets no device.',
+      }),
+    ),
+    ports: Type.Optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: 64 }), {
+        minItems: 1,
+        description:
+          'Names of the links that are front ports of its device, `*` and `?` match as in a shell, a leading `!` takes out. Default: every link that is not itself stacked on another (VLANs, bridges, bonds, tunnels), except loopback.',
+      }),
+    ),
+    priority: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 1000,
+        default: 100,
+        description:
+          'When two plugins want the same port, the larger number has it; at a tie, the first by name.',
+      }),
+    ),
+    settings: Type.Optional(
+      Type.Record(Type.String({ minLength: 1 }), Type.Union([Type.String(), Type.Number(), Type.Boolean()]), {
+        description: 'The plugin’s own settings, handed to its `configure` as text.',
+      }),
+    ),
+  },
+  closed,
+);
+
+const Device = Type.Object(
+  {
+    kind: Type.Literal('asic', { description: 'What it is: `asic`, the simulated switch ASIC.' }),
+    state: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          'File that keeps the tables, so that they outlive the host. Relative to the configuration file. Default: none; they are lost when the host ends.',
+      }),
+    ),
+    tables: Type.Optional(
+      Type.Object(Object.fromEntries(ASIC_TABLES.map((table) => [table, Type.Optional(rows)])), closed),
+    ),
+  },
+  closed,
+);
+
+const Planner = Type.Object(
+  {
+    netfilter: Type.Optional(
+      Type.Enum(['trap', 'ignore'], {
+        default: 'trap',
+        description:
+          'What a netfilter rule in a forwarding hook means to hardware. `trap`: packets it could see stay with the kernel. `ignore`: offload as if it were not there; forwarding then differs from the kernel’s.',
+      }),
+    ),
+  },
+  closed,
+);
+
+export const ConfigSchema = Type.Object(
+  {
+    mirror: Type.Optional(Mirror),
+    api: Type.Optional(Api),
+    plugins: Type.Optional(Plugins),
+    plugin: Type.Optional(Type.Record(Type.String({ pattern: NAME_PATTERN }), Plugin, closed)),
+    device: Type.Optional(Type.Record(Type.String({ pattern: NAME_PATTERN }), Device, closed)),
+    planner: Type.Optional(Planner),
+  },
+  closed,
+);
+
+export type ConfigFile = Static<typeof ConfigSchema>;
+
+/** Sections as docs/config.md shows them: header, schema of the keys. */
+export const SECTIONS: readonly { readonly header: string; readonly schema: TSchema }[] = [
+  { header: '[mirror]', schema: Mirror },
+  { header: '[api]', schema: Api },
+  { header: '[plugins]', schema: Plugins },
+  { header: '[plugin.NAME]', schema: Plugin },
+  { header: '[device.NAME]', schema: Device },
+  { header: '[device.NAME.tables]', schema: Device.properties.tables },
+  { header: '[planner]', schema: Planner },
+];

@@ -1,0 +1,103 @@
+/** The configuration file: defaults, and errors that name file, line, key and remedy. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { defaultConfig, parseConfig, ROOT } from '../../../host/config/config.ts';
+import { document } from '../../../host/config/document.ts';
+import { EkhoError } from '../../../host/errors.ts';
+
+function problems(text: string): string[] {
+  try {
+    parseConfig(text, 'ekho.toml');
+  } catch (error) {
+    expect(error).toBeInstanceOf(EkhoError);
+    expect((error as EkhoError).code).toBe('E_CONFIG');
+    return (error as EkhoError).message.split('\n');
+  }
+  return [];
+}
+
+describe('a configuration file', () => {
+  it('needs not exist: softnic holds asic0', () => {
+    const config = defaultConfig();
+    expect(config.plugin.map(({ name, device }) => [name, device])).toEqual([['softnic', 'asic0']]);
+    expect(config.device.map(({ name, kind }) => [name, kind])).toEqual([['asic0', 'asic']]);
+    expect(config.planner.netfilter).toBe('trap');
+    expect(config.api.listen).toEqual({ address: '127.0.0.1', port: 8642 });
+  });
+
+  it('fills in the rest and makes paths absolute', () => {
+    const config = parseConfig(
+      '[plugin.a]\ndevice="d"\nports=["swp*"]\nsettings={ mode="fast", n=3, on=true }\n[plugin.b]\nenabled=false\n[device.d]\nkind="asic"\nstate="d.state"\ntables={ lpm4=1000 }\n[plugins]\nfolder="p"\n[mirror]\nkinds=["link","route"]\n[api]\nlisten="off"',
+      '/etc/ekho/ekho.toml',
+    );
+    expect(config.plugin).toEqual([
+      {
+        name: 'a',
+        device: 'd',
+        ports: ['swp*'],
+        priority: 100,
+        settings: [
+          { name: 'mode', value: 'fast' },
+          { name: 'n', value: '3' },
+          { name: 'on', value: 'true' },
+        ],
+      },
+    ]);
+    expect(config.device).toEqual([
+      { name: 'd', kind: 'asic', state: '/etc/ekho/d.state', tables: { lpm4: 1000 } },
+    ]);
+    expect(config.plugins.folder).toBe('/etc/ekho/p');
+    expect(config.mirror.kinds).toEqual(['link', 'route']);
+    expect(config.api.listen).toBeUndefined();
+  });
+
+  it.each([
+    ['[mirror]\nnetnz = "x"', 'ekho.toml:2: mirror.netnz: unknown key; did you mean netns?'],
+    [
+      '# sizes\n[device.asic0]\nkind = "asic"\n\n[device.asic0.tables]\nlpm4 = "x"',
+      'ekho.toml:6: device.asic0.tables.lpm4: expected 1–2,097,152, got "x"',
+    ],
+    [
+      'device.asic0.kind = "asic"\ndevice.asic0.tables = { lpm6 = 1,\n  lpm4 = 0 }',
+      'ekho.toml:3: device.asic0.tables.lpm4: expected 1–2,097,152, got 0',
+    ],
+    [
+      '[mirror]\nkinds = [\n  "link", # first\n  """route""",\n  "rout",\n]',
+      'ekho.toml:5: mirror.kinds.2: expected link, netconf, address, neighbour, fdb, mdb, vlan, nexthop, rule, route, qdisc, class, chain, filter, action, nft-table, nft-chain, nft-rule or nft-flowtable, got "rout"; did you mean route?',
+    ],
+    ['[device.x]', 'ekho.toml:1: device.x.kind: is missing, expected "asic"'],
+    [
+      '[plugin.a]\ndevice = "asic1"\n[device.asic2]\nkind = "asic"',
+      'ekho.toml:2: plugin.a.device: there is no [device.asic1]; did you mean asic2?',
+    ],
+    [
+      '[plugin.a]\ndevice = "asic0"\n[plugin.b]\ndevice = "asic0"',
+      'ekho.toml:4: plugin.b.device: "asic0" is granted to plugin a already; a device has one plugin',
+    ],
+    [
+      '[plugin."A b"]',
+      'ekho.toml:1: plugin."A b": is not a name: use 1-64 of a-z, 0-9, - and _, first a letter or digit',
+    ],
+    [
+      '[api]\nlisten = "0.0.0.0:80"',
+      'ekho.toml:2: api.listen: expected 127.0.0.1:PORT, [::1]:PORT or off, got "0.0.0.0:80"',
+    ],
+    ['[mirror]\nnetns = ', /^ekho\.toml:2:\d+: /],
+  ])('%j is refused with file, line and key', (text, message) => {
+    const [first] = problems(text);
+    if (typeof message === 'string') expect(first).toBe(message);
+    else expect(first).toMatch(message);
+  });
+
+  it('reports every problem, in the order of the file', () => {
+    const text = Array.from({ length: 40 }, (_, n) => `[device.d${n}]\nkind = "asic"\nx = 1`).join('\n');
+    expect(problems(text).map((line) => Number(line.split(':')[1]))).toEqual(
+      Array.from({ length: 40 }, (_, n) => n * 3 + 3),
+    );
+  });
+
+  it('is documented as it is checked', () => {
+    expect(readFileSync(join(ROOT, 'docs/config.md'), 'utf8')).toBe(document());
+  });
+});
