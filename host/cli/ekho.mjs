@@ -1,0 +1,20 @@
+#!/usr/bin/env node
+/** The `ekho` command on whatever Node is installed: goes on under the Node 26 of the npm package `node`. */
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const MAIN = new URL('./main.ts', import.meta.url);
+const bundled = fileURLToPath(new URL('../../node_modules/node/bin/node', import.meta.url));
+
+if (Number(process.versions.node.split('.')[0]) >= 26) {
+  const { main } = await import(MAIN.href);
+  await main(process.argv.slice(2));
+} else if (existsSync(bundled)) {
+  const { become } = await import('../../scripts/setup.mjs');
+  become(bundled, [fileURLToPath(import.meta.url), ...process.argv.slice(2)]);
+} else {
+  console.error(
+    'ekho: Node 26 is not installed: run `npm ci` in the checkout (or `npm start`, which does it).',
+  );
+  process.exitCode = 1;
+}

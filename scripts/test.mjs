@@ -1,0 +1,144 @@
+/**
+ * `npm test [unit|netns]`: installs what the tests need, runs every check that this machine can run and lists what was
+ * skipped and why. The last line is `N passed, N failed, N skipped`, summed over all parts.
+ */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { build, ensureModules, fail, has, NODE, ROOT, runNow, SetupError, say } from './setup.mjs';
+
+/** System commands the tests use, and the Debian package of each. */
+const COMMANDS = {
+  ip: 'iproute2',
+  bridge: 'iproute2',
+  tc: 'iproute2',
+  nft: 'nftables',
+  cc: 'gcc',
+  ping: 'iputils-ping',
+};
+const LAYERS = ['unit', 'netns'];
+/** Longest one part may take, in milliseconds. */
+const PART_LIMIT = 25 * 60_000;
+
+const isRoot = process.getuid() === 0;
+const folder = mkdtempSync(join(tmpdir(), 'ekho-test-'));
+
+try {
+  const wanted = process.argv.slice(2);
+  const unknown = wanted.find((layer) => !LAYERS.includes(layer));
+  if (unknown !== undefined)
+    throw new SetupError(`There is no test layer "${unknown}"; there are: ${LAYERS.join(', ')}.`);
+  const layers = wanted.length > 0 ? wanted : LAYERS;
+  ensureModules();
+  installSystemPackages();
+  build();
+
+  const node =
+    (name, ...args) =>
+    () =>
+      part(name, args);
+  const vitest = (layer) =>
+    node(
+      layer,
+      'node_modules/vitest/vitest.mjs',
+      'run',
+      '--project',
+      layer,
+      '--reporter',
+      'scripts/reporter.mjs',
+    );
+  const checks =
+    wanted.length > 0
+      ? []
+      : [
+          node('biome', 'node_modules/@biomejs/biome/bin/biome', 'check', '.'),
+          node('tsc', 'node_modules/typescript/bin/tsc', '--noEmit'),
+        ];
+  // Two lanes for two cores: the network namespaces take as long as everything else together.
+  const lanes = [
+    [...checks, ...layers.filter((layer) => layer !== 'netns').map(vitest)],
+    layers.filter((layer) => layer === 'netns').map(vitest),
+  ];
+  const results = (await Promise.all(lanes.map(inTurn))).flat();
+  report(results);
+} catch (error) {
+  fail(error);
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+
+function installSystemPackages() {
+  const missing = Object.entries(COMMANDS).filter(([command]) => !has(command));
+  const packages = new Set(missing.map(([, name]) => name));
+  if (packages.has('gcc')) packages.add('libc6-dev');
+  if (packages.size === 0) return;
+  const names = [...packages].join(' ');
+  if (!isRoot || !has('apt-get')) {
+    say(
+      `Not installed here: ${names}. Tests that need them are skipped${isRoot ? '' : '; as root they are installed'}.`,
+    );
+    return;
+  }
+  say(`Installing Debian packages: ${names}`);
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  runNow('apt-get', ['-qq', 'update'], 'apt-get update failed; its message is above.', env);
+  const install = ['-qq', '-y', '--no-install-recommends', 'install', ...packages];
+  runNow('apt-get', install, `apt-get could not install ${names}; its message is above.`, env);
+}
+
+async function inTurn(tasks) {
+  const results = [];
+  for (const task of tasks) results.push(await task());
+  return results;
+}
+
+/** Runs one part; its output is shown when it is done, so that lanes do not mix. */
+function part(name, args) {
+  return new Promise((resolve) => {
+    const started = Date.now();
+    const child = spawn(NODE, args, {
+      cwd: ROOT,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, EKHO_TEST_RESULTS: join(folder, `${name}.json`) },
+    });
+    const output = [];
+    child.stdout.on('data', (data) => output.push(data));
+    child.stderr.on('data', (data) => output.push(data));
+    const limit = setTimeout(() => child.kill('SIGKILL'), PART_LIMIT);
+    child.on('close', (code, signal) => {
+      clearTimeout(limit);
+      const seconds = ((Date.now() - started) / 1000).toFixed(1);
+      say(`\n── ${name} (${seconds} s)`);
+      process.stdout.write(Buffer.concat(output));
+      if (signal) say(`${name} was ended by ${signal}`);
+      resolve({ name, ok: code === 0, ...counts(name, code === 0) });
+    });
+  });
+}
+
+/** What the vitest reporter wrote; a part without one counts as one check. */
+function counts(name, ok) {
+  let written;
+  try {
+    written = JSON.parse(readFileSync(join(folder, `${name}.json`), 'utf8'));
+  } catch {
+    return { passed: ok ? 1 : 0, failed: ok ? 0 : 1, skipped: [] };
+  }
+  // A run that failed without a failed test (an unhandled error, say) is still a failure.
+  return { ...written, failed: ok ? written.failed : Math.max(written.failed, 1) };
+}
+
+function report(results) {
+  const skipped = results.flatMap(({ name, skipped }) => skipped.map((test) => ({ ...test, layer: name })));
+  if (skipped.length > 0) {
+    say('\nSkipped:');
+    for (const { layer, name, reason } of skipped) say(`  ${layer}: ${name}: ${reason}`);
+  }
+  const failed = results.filter(({ failed }) => failed > 0);
+  if (failed.length > 0)
+    say(`\nFailed: ${failed.map(({ name, failed }) => `${name} (${failed})`).join(', ')}`);
+  const sum = (key) => results.reduce((total, result) => total + result[key], 0);
+  say(`\n${sum('passed')} passed, ${sum('failed')} failed, ${skipped.length} skipped`);
+  process.exitCode = failed.length > 0 ? 1 : 0;
+}
