@@ -1,8 +1,9 @@
 /** `node host/plugin/generate.ts`: writes what is derived from `wit/`. Run it after a change there. */
 
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { generateHeader } from './generate-header.ts';
 import { generateRecords } from './generate-records.ts';
 import { readLayouts } from './package.ts';
 
@@ -14,3 +15,6 @@ writeFileSync(records, generateRecords(layouts));
 execFileSync(fileURLToPath(new URL('node_modules/.bin/biome', ROOT)), ['check', '--write', records], {
   stdio: 'inherit',
 });
+
+mkdirSync(new URL('plugins/include/', ROOT), { recursive: true });
+writeFileSync(new URL('plugins/include/ekho.h', ROOT), generateHeader(layouts));

@@ -29,7 +29,8 @@ export const ENTRY_KIND_NAMES = [
 
 /**
  * `put` adds the entry, or replaces the one that has the same handle in place: traffic that both the old and the
- * new entry would forward must not be lost in between.
+ * new entry would forward must not be lost in between. A put that is refused or fails leaves what was held before.
+ * With `remove`, the fields are those of the entry as it was put (or read back), so that it can be found by key.
  */
 export const OPERATION = {
   put: 0,

@@ -1,0 +1,854 @@
+/*
+ * Writing a plugin in C: include this file; in one source file define EKHO_IMPLEMENT before. Implement every function
+ * under "What a plugin implements". Generated from wit/ by host/plugin/generate.ts; do not edit.
+ *
+ * Memory. What the host passes lies in an arena that is emptied when the call returns: copy what you keep. Results may lie
+ * in the arena (ekho_alloc), in memory that stays (ekho_keep) or in your own static memory. Lists that a device
+ * function returns lie in the arena too; ekho_mark and ekho_release give them back earlier. There is no libc.
+ */
+#ifndef EKHO_H
+#define EKHO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Not terminated by a zero byte. */
+typedef struct { const char *bytes; uint32_t length; } ekho_string;
+
+#define EKHO_STRING(literal) ((ekho_string){(literal), sizeof(literal) - 1})
+
+/* Uninitialised, aligned to 8 bytes, valid until the call into the plugin returns. Traps when memory runs out. */
+void *ekho_alloc(size_t size);
+/* Zeroed, aligned to 8 bytes, never given back. Whole pages of 64 KiB: for tables, not for single entries. */
+void *ekho_keep(size_t size);
+/* The arena as it is now, and back to that. */
+size_t ekho_mark(void);
+void ekho_release(size_t mark);
+
+void *memcpy(void *to, const void *from, size_t size);
+void *memmove(void *to, const void *from, size_t size);
+void *memset(void *to, int byte, size_t size);
+int memcmp(const void *a, const void *b, size_t size);
+
+/* Names one planned entry for as long as it is planned. The upper 4 bits are its `kind` plus one, the lower 28 an
+ * index the host keeps dense (a plugin may size arrays by the capacity it declared). 0 means "none". */
+typedef uint32_t ekho_handle;
+
+/* The kinds of entry, in dependency order: an entry refers only to entries of kinds before its own. */
+typedef uint8_t ekho_kind;
+enum {
+  EKHO_KIND_PORT = 0,
+  EKHO_KIND_ROUTER_INTERFACE = 1,
+  EKHO_KIND_NEXTHOP = 2,
+  EKHO_KIND_GROUP = 3,
+  EKHO_KIND_ROUTE = 4,
+  EKHO_KIND_VLAN_MEMBER = 5,
+  EKHO_KIND_FDB_ENTRY = 6,
+  EKHO_KIND_ACL_RULE = 7,
+};
+
+/* `put` adds the entry, or replaces the one that has the same handle in place: traffic that both the old and the
+ * new entry would forward must not be lost in between. A put that is refused or fails leaves what was held before.
+ * With `remove`, the fields are those of the entry as it was put (or read back), so that it can be found by key. */
+typedef uint8_t ekho_operation;
+enum {
+  EKHO_OPERATION_PUT = 0,
+  EKHO_OPERATION_REMOVE = 1,
+};
+
+/* What to do with a packet. `trap` hands it to the kernel unchanged, on the port it came in by. */
+typedef uint8_t ekho_action;
+enum {
+  EKHO_ACTION_FORWARD = 0,
+  EKHO_ACTION_TRAP = 1,
+  EKHO_ACTION_DROP = 2,
+};
+
+typedef uint8_t ekho_family;
+enum {
+  EKHO_FAMILY_IPV4 = 0,
+  EKHO_FAMILY_IPV6 = 1,
+};
+
+/* An IP address. IPv4: `high` is 0 and the upper half of `low` is 0. */
+typedef struct {
+  uint64_t high;
+  uint64_t low;
+} ekho_address;
+_Static_assert(sizeof(ekho_address) == 16, "ekho_address");
+_Static_assert(offsetof(ekho_address, low) == 8, "ekho_address.low");
+
+typedef uint8_t ekho_port_flags;
+enum {
+  /* IFF_UP is set. */
+  EKHO_PORT_FLAGS_ADMIN_UP = 1u << 0,
+  /* The link has carrier (IFF_LOWER_UP). */
+  EKHO_PORT_FLAGS_CARRIER = 1u << 1,
+  /* The bridge forwards on this port (STP state forwarding). */
+  EKHO_PORT_FLAGS_BRIDGE_FORWARDING = 1u << 2,
+  /* The bridge learns source addresses here. */
+  EKHO_PORT_FLAGS_LEARNING = 1u << 3,
+  /* Hand every frame that enters here to the kernel: something on this port cannot be done in hardware. */
+  EKHO_PORT_FLAGS_TRAP_ALL = 1u << 4,
+};
+
+/* A front port: a kernel link that this plugin's device owns. */
+typedef struct {
+  ekho_operation operation;
+  ekho_handle handle;
+  /* The kernel's interface index. */
+  uint32_t ifindex;
+  /* Bytes, without the link-layer header. */
+  uint32_t mtu;
+  uint64_t mac;
+  /* Interface index of the bridge it is a port of, 0 for none. */
+  uint32_t bridge;
+  ekho_port_flags flags;
+} ekho_port;
+_Static_assert(sizeof(ekho_port) == 32, "ekho_port");
+_Static_assert(offsetof(ekho_port, flags) == 28, "ekho_port.flags");
+
+typedef uint8_t ekho_router_interface_flags;
+enum {
+  /* Route IPv4 packets that arrive here for `mac`; clear: trap them. */
+  EKHO_ROUTER_INTERFACE_FLAGS_IPV4 = 1u << 0,
+  /* Route IPv6 packets that arrive here for `mac`; clear: trap them. */
+  EKHO_ROUTER_INTERFACE_FLAGS_IPV6 = 1u << 1,
+  /* Trap IPv4 packets whose source would not be routed at all (RFC 3704 loose mode). */
+  EKHO_ROUTER_INTERFACE_FLAGS_REVERSE_PATH_LOOSE = 1u << 2,
+  /* Trap IPv4 packets whose source would not be routed out of the interface they came in by (strict mode). */
+  EKHO_ROUTER_INTERFACE_FLAGS_REVERSE_PATH_STRICT = 1u << 3,
+};
+
+/* Where a port (or a VLAN on it) meets routing. */
+typedef struct {
+  ekho_operation operation;
+  ekho_handle handle;
+  ekho_handle port;
+  /* The kernel's interface index of the layer-3 link (the port itself, or a VLAN link on it). */
+  uint32_t ifindex;
+  /* Routing domain: the table of the VRF, 0 for the default domain. */
+  uint32_t vrf;
+  uint64_t mac;
+  /* Largest IP packet in bytes that may leave here; larger ones are trapped. */
+  uint32_t mtu;
+  /* VLAN id 1-4094, 0 for untagged. */
+  uint16_t vlan;
+  ekho_router_interface_flags flags;
+} ekho_router_interface;
+_Static_assert(sizeof(ekho_router_interface) == 40, "ekho_router_interface");
+_Static_assert(offsetof(ekho_router_interface, flags) == 38, "ekho_router_interface.flags");
+
+/* How a packet leaves: rewritten to `destination-mac` from the interface's `mac`, TTL lowered by one. */
+typedef struct {
+  ekho_operation operation;
+  /* `trap` while the neighbour is unresolved. */
+  ekho_action action;
+  ekho_family family;
+  ekho_handle handle;
+  /* 0 when `action` is not `forward` and there is no interface of this plugin. */
+  ekho_handle router_interface;
+  /* The kernel's interface index of the outgoing link: part of the entry's identity. */
+  uint32_t ifindex;
+  ekho_address gateway;
+  uint64_t destination_mac;
+} ekho_nexthop;
+_Static_assert(sizeof(ekho_nexthop) == 40, "ekho_nexthop");
+_Static_assert(offsetof(ekho_nexthop, destination_mac) == 32, "ekho_nexthop.destination_mac");
+
+/* One member of a group: `weight` of 1-65535 shares. Members stand in `batch.members` in one run per group. */
+typedef struct {
+  ekho_handle group;
+  ekho_handle nexthop;
+  uint32_t weight;
+} ekho_member;
+_Static_assert(sizeof(ekho_member) == 12, "ekho_member");
+_Static_assert(offsetof(ekho_member, weight) == 8, "ekho_member.weight");
+
+/* A set of nexthops that share load by flow (equal or weighted cost). */
+typedef struct {
+  ekho_operation operation;
+  ekho_handle handle;
+  /* The kernel's nexthop object id, or 0 for a group the host made for routes that embed their gateways. */
+  uint32_t id;
+  /* Where its members start in `batch.members`, and how many there are (0 with `remove`). */
+  uint32_t first;
+  uint32_t count;
+} ekho_group;
+_Static_assert(sizeof(ekho_group) == 20, "ekho_group");
+_Static_assert(offsetof(ekho_group, count) == 16, "ekho_group.count");
+
+/* Longest-prefix match in routing domain `vrf`. A packet that matches nothing is trapped. */
+typedef struct {
+  ekho_operation operation;
+  ekho_action action;
+  ekho_family family;
+  /* 0-32 or 0-128. */
+  uint8_t prefix_length;
+  ekho_handle handle;
+  uint32_t vrf;
+  /* With `action` forward, else 0. */
+  ekho_handle group;
+  ekho_address prefix;
+} ekho_route;
+_Static_assert(sizeof(ekho_route) == 32, "ekho_route");
+_Static_assert(offsetof(ekho_route, prefix) == 16, "ekho_route.prefix");
+
+typedef uint8_t ekho_vlan_flags;
+enum {
+  EKHO_VLAN_FLAGS_PVID = 1u << 0,
+  EKHO_VLAN_FLAGS_UNTAGGED = 1u << 1,
+};
+
+/* Membership of a port in a VLAN of its bridge. */
+typedef struct {
+  ekho_operation operation;
+  ekho_vlan_flags flags;
+  uint16_t vlan;
+  ekho_handle handle;
+  ekho_handle port;
+  uint32_t bridge;
+} ekho_vlan_member;
+_Static_assert(sizeof(ekho_vlan_member) == 16, "ekho_vlan_member");
+_Static_assert(offsetof(ekho_vlan_member, bridge) == 12, "ekho_vlan_member.bridge");
+
+/* Layer-2 destination. A frame whose destination is not found is trapped: the kernel floods it. */
+typedef struct {
+  ekho_operation operation;
+  ekho_action action;
+  /* 0 on a bridge that does not filter VLANs. */
+  uint16_t vlan;
+  ekho_handle handle;
+  uint32_t bridge;
+  /* With `action` forward, else 0. */
+  ekho_handle port;
+  uint64_t mac;
+} ekho_fdb_entry;
+_Static_assert(sizeof(ekho_fdb_entry) == 24, "ekho_fdb_entry");
+_Static_assert(offsetof(ekho_fdb_entry, mac) == 16, "ekho_fdb_entry.mac");
+
+/* When a rule is looked at: `ingress` before bridging and routing (tc), `routing` only for packets about to be routed
+ * (policy rules; their action is always `trap`). */
+typedef uint8_t ekho_acl_stage;
+enum {
+  EKHO_ACL_STAGE_INGRESS = 0,
+  EKHO_ACL_STAGE_ROUTING = 1,
+};
+
+typedef uint8_t ekho_acl_action;
+enum {
+  /* Go on as if no rule had matched. */
+  EKHO_ACL_ACTION_ACCEPT = 0,
+  EKHO_ACL_ACTION_DROP = 1,
+  EKHO_ACL_ACTION_TRAP = 2,
+  /* Send out of `redirect-port` unchanged. */
+  EKHO_ACL_ACTION_REDIRECT = 3,
+};
+
+/* Which fields of an `acl-rule` count; the others are zero. */
+typedef uint16_t ekho_acl_fields;
+enum {
+  EKHO_ACL_FIELDS_SOURCE_MAC = 1u << 0,
+  EKHO_ACL_FIELDS_DESTINATION_MAC = 1u << 1,
+  EKHO_ACL_FIELDS_ETHERTYPE = 1u << 2,
+  EKHO_ACL_FIELDS_VLAN = 1u << 3,
+  EKHO_ACL_FIELDS_SOURCE_ADDRESS = 1u << 4,
+  EKHO_ACL_FIELDS_DESTINATION_ADDRESS = 1u << 5,
+  EKHO_ACL_FIELDS_PROTOCOL = 1u << 6,
+  EKHO_ACL_FIELDS_DSCP = 1u << 7,
+  EKHO_ACL_FIELDS_SOURCE_PORT = 1u << 8,
+  EKHO_ACL_FIELDS_DESTINATION_PORT = 1u << 9,
+  EKHO_ACL_FIELDS_TCP_FLAGS = 1u << 10,
+  EKHO_ACL_FIELDS_ICMP_TYPE = 1u << 11,
+  EKHO_ACL_FIELDS_ICMP_CODE = 1u << 12,
+};
+
+/* Ternary match. Rules of a stage are tried by ascending `priority`, the first match decides; no match accepts. */
+typedef struct {
+  ekho_operation operation;
+  ekho_acl_stage stage;
+  ekho_acl_action action;
+  /* Counts when an address is in `fields`. */
+  ekho_family family;
+  ekho_handle handle;
+  /* Ingress port, 0 for every port. */
+  ekho_handle port;
+  uint32_t priority;
+  ekho_handle redirect_port;
+  ekho_acl_fields fields;
+  uint16_t ethertype;
+  uint16_t vlan;
+  uint8_t protocol;
+  /* Upper 6 bits of the TOS or traffic class byte. */
+  uint8_t dscp;
+  uint8_t icmp_type;
+  uint8_t icmp_code;
+  /* Both ends included. */
+  uint16_t source_port_low;
+  uint16_t source_port_high;
+  uint16_t destination_port_low;
+  uint16_t destination_port_high;
+  uint16_t tcp_flags;
+  uint16_t tcp_flags_mask;
+  uint64_t source_mac;
+  uint64_t source_mac_mask;
+  uint64_t destination_mac;
+  uint64_t destination_mac_mask;
+  ekho_address source_address;
+  ekho_address source_mask;
+  ekho_address destination_address;
+  ekho_address destination_mask;
+} ekho_acl_rule;
+_Static_assert(sizeof(ekho_acl_rule) == 144, "ekho_acl_rule");
+_Static_assert(offsetof(ekho_acl_rule, destination_mask) == 128, "ekho_acl_rule.destination_mask");
+
+typedef struct { ekho_port *items; uint32_t count; } ekho_port_list;
+
+typedef struct { ekho_router_interface *items; uint32_t count; } ekho_router_interface_list;
+
+typedef struct { ekho_nexthop *items; uint32_t count; } ekho_nexthop_list;
+
+typedef struct { ekho_member *items; uint32_t count; } ekho_member_list;
+
+typedef struct { ekho_group *items; uint32_t count; } ekho_group_list;
+
+typedef struct { ekho_route *items; uint32_t count; } ekho_route_list;
+
+typedef struct { ekho_vlan_member *items; uint32_t count; } ekho_vlan_member_list;
+
+typedef struct { ekho_fdb_entry *items; uint32_t count; } ekho_fdb_entry_list;
+
+typedef struct { ekho_acl_rule *items; uint32_t count; } ekho_acl_rule_list;
+
+/* Changes for the device, at most 4,096 entries in all. Process the lists in the order they stand here, each from first to last; the
+ * host has arranged that every reference is then valid. */
+typedef struct {
+  ekho_port_list ports;
+  ekho_router_interface_list router_interfaces;
+  ekho_nexthop_list nexthops;
+  ekho_member_list members;
+  ekho_group_list groups;
+  ekho_route_list routes;
+  ekho_vlan_member_list vlan_members;
+  ekho_fdb_entry_list fdb_entries;
+  ekho_acl_rule_list acl_rules;
+} ekho_batch;
+_Static_assert(sizeof(ekho_batch) == 72, "ekho_batch");
+_Static_assert(offsetof(ekho_batch, acl_rules) == 64, "ekho_batch.acl_rules");
+
+/* What became of a change that was not plainly carried out. */
+typedef uint8_t ekho_status;
+enum {
+  /* Held, but the hardware hands matching packets to the kernel. */
+  EKHO_STATUS_TRAPPED = 0,
+  /* The device cannot hold it as it is; asking again without a change elsewhere is pointless. */
+  EKHO_STATUS_REFUSED = 1,
+  /* The device should have held it but did not; the host retries. */
+  EKHO_STATUS_FAILED = 2,
+  /* Carried out later; `event.completed` follows. */
+  EKHO_STATUS_PENDING = 3,
+};
+
+/* Why. `detail` of the outcome adds a device-specific number. */
+typedef uint8_t ekho_reason;
+enum {
+  EKHO_REASON_NONE = 0,
+  EKHO_REASON_TABLE_FULL = 1,
+  EKHO_REASON_UNSUPPORTED_MATCH = 2,
+  EKHO_REASON_UNSUPPORTED_ACTION = 3,
+  EKHO_REASON_INVALID = 4,
+  EKHO_REASON_MISSING_REFERENCE = 5,
+  EKHO_REASON_DEVICE_ERROR = 6,
+  EKHO_REASON_DEVICE_OFF = 7,
+  EKHO_REASON_BUSY = 8,
+};
+
+typedef struct {
+  ekho_handle handle;
+  ekho_status status;
+  ekho_reason reason;
+  uint32_t detail;
+} ekho_outcome;
+_Static_assert(sizeof(ekho_outcome) == 12, "ekho_outcome");
+_Static_assert(offsetof(ekho_outcome, detail) == 8, "ekho_outcome.detail");
+
+typedef uint8_t ekho_event_type;
+enum {
+  /* The device lost what it held: read back and program again. */
+  EKHO_EVENT_TYPE_DEVICE_RESET = 0,
+  /* A `pending` change is done: `handle`, `value` is 0 or the `reason`. */
+  EKHO_EVENT_TYPE_COMPLETED = 1,
+  /* The hardware saw a new source address: `port`, `vlan`, `mac`. */
+  EKHO_EVENT_TYPE_MAC_LEARNED = 2,
+  /* An fdb entry has been idle for the bridge's ageing time: `handle`. */
+  EKHO_EVENT_TYPE_MAC_AGED = 3,
+  /* `value` is 1 for carrier, 0 for none: `port`. */
+  EKHO_EVENT_TYPE_PORT_CARRIER = 4,
+  /* A table's fill crossed its limit: `value` is the `kind`. */
+  EKHO_EVENT_TYPE_TABLE_FULL = 5,
+};
+
+/* Something the hardware reports. */
+typedef struct {
+  ekho_event_type event_type;
+  uint16_t vlan;
+  ekho_handle handle;
+  ekho_handle port;
+  uint32_t value;
+  uint64_t mac;
+} ekho_event;
+_Static_assert(sizeof(ekho_event) == 24, "ekho_event");
+_Static_assert(offsetof(ekho_event, mac) == 16, "ekho_event.mac");
+
+typedef uint8_t ekho_notice_type;
+enum {
+  EKHO_NOTICE_TYPE_LINK_UP = 0,
+  EKHO_NOTICE_TYPE_LINK_DOWN = 1,
+  EKHO_NOTICE_TYPE_CARRIER_ON = 2,
+  EKHO_NOTICE_TYPE_CARRIER_OFF = 3,
+  EKHO_NOTICE_TYPE_LINK_RENAMED = 4,
+  EKHO_NOTICE_TYPE_LINK_DELETED = 5,
+  EKHO_NOTICE_TYPE_MTU_CHANGED = 6,
+  EKHO_NOTICE_TYPE_MAC_CHANGED = 7,
+  EKHO_NOTICE_TYPE_BRIDGE_JOINED = 8,
+  EKHO_NOTICE_TYPE_BRIDGE_LEFT = 9,
+  EKHO_NOTICE_TYPE_NEIGHBOUR_UPDATE = 10,
+  EKHO_NOTICE_TYPE_NEIGHBOUR_FAILED = 11,
+  EKHO_NOTICE_TYPE_FDB_FLUSHED = 12,
+  EKHO_NOTICE_TYPE_RESYNC_STARTED = 13,
+  EKHO_NOTICE_TYPE_RESYNC_FINISHED = 14,
+};
+
+/* Something that happened in the kernel and concerns a port of this plugin, in order of `sequence`. */
+typedef struct {
+  ekho_notice_type notice_type;
+  ekho_family family;
+  uint16_t vlan;
+  ekho_handle port;
+  uint32_t ifindex;
+  /* Interface index of the bridge, MTU in bytes or neighbour state, by `notice-type`. */
+  uint32_t value;
+  uint64_t sequence;
+  /* CLOCK_MONOTONIC, ns. */
+  uint64_t time;
+  uint64_t mac;
+  ekho_address address;
+} ekho_notice;
+_Static_assert(sizeof(ekho_notice) == 56, "ekho_notice");
+_Static_assert(offsetof(ekho_notice, address) == 40, "ekho_notice.address");
+
+/* Cumulative since the entry was added to the device; never lowered by an in-place put. */
+typedef struct {
+  ekho_handle handle;
+  uint64_t packets;
+  uint64_t bytes;
+  /* `clock.now` when the entry was last hit, 0 for never. */
+  uint64_t last_used;
+} ekho_counter;
+_Static_assert(sizeof(ekho_counter) == 32, "ekho_counter");
+_Static_assert(offsetof(ekho_counter, last_used) == 24, "ekho_counter.last_used");
+
+/* Fill of one of the device's tables, in entries. */
+typedef struct {
+  ekho_kind kind;
+  uint32_t capacity;
+  uint32_t used;
+} ekho_table_usage;
+_Static_assert(sizeof(ekho_table_usage) == 12, "ekho_table_usage");
+_Static_assert(offsetof(ekho_table_usage, used) == 8, "ekho_table_usage.used");
+
+typedef uint8_t ekho_log_level;
+enum {
+  EKHO_LOG_LEVEL_ERROR = 0,
+  EKHO_LOG_LEVEL_WARN = 1,
+  EKHO_LOG_LEVEL_INFO = 2,
+  EKHO_LOG_LEVEL_DEBUG = 3,
+};
+
+typedef uint8_t ekho_asic_table;
+enum {
+  EKHO_ASIC_TABLE_PORT = 0,
+  EKHO_ASIC_TABLE_ROUTER_INTERFACE = 1,
+  EKHO_ASIC_TABLE_NEXTHOP = 2,
+  EKHO_ASIC_TABLE_GROUP = 3,
+  EKHO_ASIC_TABLE_LPM4 = 4,
+  EKHO_ASIC_TABLE_LPM6 = 5,
+  EKHO_ASIC_TABLE_VLAN = 6,
+  EKHO_ASIC_TABLE_FDB = 7,
+  EKHO_ASIC_TABLE_ACL = 8,
+};
+
+typedef uint8_t ekho_asic_status;
+enum {
+  EKHO_ASIC_STATUS_OK = 0,
+  EKHO_ASIC_STATUS_TABLE_FULL = 1,
+  EKHO_ASIC_STATUS_INVALID = 2,
+  EKHO_ASIC_STATUS_MISSING = 3,
+  EKHO_ASIC_STATUS_REFUSED = 4,
+  EKHO_ASIC_STATUS_IO_ERROR = 5,
+  EKHO_ASIC_STATUS_POWERED_OFF = 6,
+};
+
+/* How far a burst got: rows before `done` were carried out, row `done` met `status` (ok: all of them). */
+typedef struct {
+  uint32_t done;
+  ekho_asic_status status;
+} ekho_asic_completion;
+_Static_assert(sizeof(ekho_asic_completion) == 8, "ekho_asic_completion");
+_Static_assert(offsetof(ekho_asic_completion, status) == 4, "ekho_asic_completion.status");
+
+/* `capacity` and `used` in rows, `words` per row, `key-words` of a key. */
+typedef struct {
+  uint32_t capacity;
+  uint32_t used;
+  uint32_t words;
+  uint32_t key_words;
+} ekho_asic_table_info;
+_Static_assert(sizeof(ekho_asic_table_info) == 16, "ekho_asic_table_info");
+_Static_assert(offsetof(ekho_asic_table_info, key_words) == 12, "ekho_asic_table_info.key_words");
+
+/* What a plugin can do with one kind of entry. */
+typedef struct {
+  ekho_kind kind;
+  /* Entries the device can hold; the host never plans more. */
+  uint32_t capacity;
+  /* A `put` of a held handle takes effect without a gap. */
+  bool update_in_place;
+  /* `stats.collect` reports packets and bytes for it. */
+  bool counts;
+  /* `offload.readback` lists it. */
+  bool reads_back;
+} ekho_plugin_ability;
+_Static_assert(sizeof(ekho_plugin_ability) == 12, "ekho_plugin_ability");
+_Static_assert(offsetof(ekho_plugin_ability, reads_back) == 10, "ekho_plugin_ability.reads_back");
+
+typedef struct { ekho_plugin_ability *items; uint32_t count; } ekho_plugin_ability_list;
+
+typedef struct {
+  ekho_string vendor;
+  ekho_string name;
+  /* Semantic version of the plugin. */
+  ekho_string version;
+  /* Kinds not listed are never planned. */
+  ekho_plugin_ability_list abilities;
+  /* Fields `acl-rule` may match on; a rule that needs another is never planned. */
+  ekho_acl_fields acl_fields;
+  /* Largest number of members in a group, at least 1. */
+  uint32_t group_members;
+  /* Reverse path checks can be done in hardware. */
+  bool reverse_path;
+  /* VLAN router interfaces are supported. */
+  bool vlan_interfaces;
+  /* Milliseconds between calls of `offload.poll`, 10-60,000; 0: never. */
+  uint32_t poll_interval;
+} ekho_plugin_description;
+_Static_assert(sizeof(ekho_plugin_description) == 48, "ekho_plugin_description");
+_Static_assert(offsetof(ekho_plugin_description, poll_interval) == 44, "ekho_plugin_description.poll_interval");
+
+typedef struct {
+  ekho_string name;
+  ekho_string value;
+} ekho_plugin_setting;
+_Static_assert(sizeof(ekho_plugin_setting) == 16, "ekho_plugin_setting");
+_Static_assert(offsetof(ekho_plugin_setting, value) == 8, "ekho_plugin_setting.value");
+
+/* What the device holds, a page at a time. */
+typedef struct {
+  /* Where to go on, 0 when this was the last page. */
+  uint32_t next;
+  ekho_batch entries;
+} ekho_offload_page;
+_Static_assert(sizeof(ekho_offload_page) == 76, "ekho_offload_page");
+_Static_assert(offsetof(ekho_offload_page, entries) == 4, "ekho_offload_page.entries");
+
+typedef struct { ekho_counter *items; uint32_t count; } ekho_counter_list;
+
+typedef struct {
+  uint32_t next;
+  ekho_counter_list counters;
+} ekho_stats_page;
+_Static_assert(sizeof(ekho_stats_page) == 12, "ekho_stats_page");
+_Static_assert(offsetof(ekho_stats_page, counters) == 4, "ekho_stats_page.counters");
+
+typedef struct { ekho_plugin_setting *items; uint32_t count; } ekho_plugin_setting_list;
+
+typedef struct { bool is_error; union { ekho_string error; }; } ekho_result_none_string;
+_Static_assert(sizeof(ekho_result_none_string) == 12, "ekho_result_none_string");
+
+typedef struct { ekho_outcome *items; uint32_t count; } ekho_outcome_list;
+
+typedef struct { ekho_event *items; uint32_t count; } ekho_event_list;
+
+typedef struct { ekho_table_usage *items; uint32_t count; } ekho_table_usage_list;
+
+typedef struct { ekho_notice *items; uint32_t count; } ekho_notice_list;
+
+typedef struct { uint32_t *items; uint32_t count; } ekho_u32_list;
+
+/* What a plugin implements. `result` arrives zeroed. */
+
+/* Who the plugin is and its life cycle. None of these is called while another call is running. */
+void ekho_plugin_describe(ekho_plugin_description *result);
+/* The plugin's own settings from the host's configuration, before `start`. The error names the setting. */
+void ekho_plugin_configure(const ekho_plugin_setting_list *settings, ekho_result_none_string *result);
+/* Take the device into use. What it already holds stays: the host reads it back and sends only differences. */
+void ekho_plugin_start(ekho_result_none_string *result);
+/* The last call. What the device holds stays. */
+void ekho_plugin_stop(void);
+
+/* Keeping the device equal to the plan. */
+/* Carry out changes. Returns only the outcomes that are not plain success, in any order. */
+void ekho_offload_apply(const ekho_batch *changes, ekho_outcome_list *result);
+/* `cursor` is 0 for the first page, then the last page's `next`. At most `limit` (1-4,096) entries a page; a group and
+ * its members are never split. Entries changed while paging may show old or new, never both or neither. */
+void ekho_offload_readback(uint32_t cursor, uint32_t limit, ekho_offload_page *result);
+/* What the hardware has to say; at most 1,024 events, the rest at the next call. */
+void ekho_offload_poll(ekho_event_list *result);
+/* Fill of every table. */
+void ekho_offload_tables(ekho_table_usage_list *result);
+
+/* Kernel events, as they happen. */
+void ekho_notifier_notify(const ekho_notice_list *notices);
+
+/* Counters in bulk. */
+/* Paged like `offload.readback`. */
+void ekho_stats_collect(uint32_t cursor, uint32_t limit, ekho_stats_page *result);
+
+/* What a plugin may call. */
+
+/* A line for the operator, kept with the plugin. At most 1,024 bytes, cut beyond. */
+__attribute__((import_module("ekho:offload/log@0.1.0"), import_name("write")))
+extern void ekho_log_write_import_(uint32_t, uint32_t, uint32_t);
+static inline void ekho_log_write(ekho_log_level level, ekho_string message) { ekho_log_write_import_(level, (uint32_t)message.bytes, message.length); }
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+__attribute__((import_module("ekho:offload/clock@0.1.0"), import_name("now")))
+extern uint64_t ekho_clock_now_import_(void);
+static inline uint64_t ekho_clock_now(void) { return (uint64_t)ekho_clock_now_import_(); }
+
+/* The simulated switch ASIC. Tables hold rows of 32-bit words; the layouts are in docs/asic.md. A row's first word is a
+ * cookie the ASIC only keeps. `port`, `router-interface`, `nexthop` and `group` are arrays (key: the slot, word 1); the
+ * others are matched by content. */
+__attribute__((import_module("ekho:offload/asic@0.1.0"), import_name("info")))
+extern void ekho_asic_info_import_(uint32_t, void *);
+static inline ekho_asic_table_info ekho_asic_info(ekho_asic_table table) { ekho_asic_table_info result; ekho_asic_info_import_(table, &result); return result; }
+/* Add rows, or replace those with the same key. Stops at the first that fails. */
+__attribute__((import_module("ekho:offload/asic@0.1.0"), import_name("write")))
+extern void ekho_asic_write_import_(uint32_t, uint32_t, uint32_t, void *);
+static inline ekho_asic_completion ekho_asic_write(ekho_asic_table table, ekho_u32_list rows) { ekho_asic_completion result; ekho_asic_write_import_(table, (uint32_t)rows.items, rows.count, &result); return result; }
+/* Remove rows by key. `missing` for a key that is not there. */
+__attribute__((import_module("ekho:offload/asic@0.1.0"), import_name("remove")))
+extern void ekho_asic_remove_import_(uint32_t, uint32_t, uint32_t, void *);
+static inline ekho_asic_completion ekho_asic_remove(ekho_asic_table table, ekho_u32_list keys) { ekho_asic_completion result; ekho_asic_remove_import_(table, (uint32_t)keys.items, keys.count, &result); return result; }
+/* The first word is where to go on (0: done), then whole rows, at most `limit`. Start with `cursor` 0. */
+__attribute__((import_module("ekho:offload/asic@0.1.0"), import_name("read")))
+extern void ekho_asic_read_import_(uint32_t, uint32_t, uint32_t, void *);
+static inline ekho_u32_list ekho_asic_read(ekho_asic_table table, uint32_t cursor, uint32_t limit) { ekho_u32_list result; ekho_asic_read_import_(table, cursor, limit, &result); return result; }
+/* Like `read`, but 7 words an entry: cookie, packets low, packets high, bytes low, bytes high, last used low, high. */
+__attribute__((import_module("ekho:offload/asic@0.1.0"), import_name("counters")))
+extern void ekho_asic_counters_import_(uint32_t, uint32_t, uint32_t, void *);
+static inline ekho_u32_list ekho_asic_counters(ekho_asic_table table, uint32_t cursor, uint32_t limit) { ekho_u32_list result; ekho_asic_counters_import_(table, cursor, limit, &result); return result; }
+/* Goes up by one each time the ASIC lost its tables (power). */
+__attribute__((import_module("ekho:offload/asic@0.1.0"), import_name("epoch")))
+extern uint32_t ekho_asic_epoch_import_(void);
+static inline uint32_t ekho_asic_epoch(void) { return (uint32_t)ekho_asic_epoch_import_(); }
+
+#ifdef EKHO_IMPLEMENT
+
+extern unsigned char __heap_base;
+
+static struct { size_t start, top, end; } ekho_arena_;
+
+static size_t ekho_grow_(size_t size) {
+  size_t before = __builtin_wasm_memory_grow(0, (size + 0xffff) >> 16);
+  if (before == (size_t)-1) __builtin_trap();
+  return before << 16;
+}
+
+static void ekho_open_(void) {
+  if (ekho_arena_.end != 0) return;
+  ekho_arena_.start = ekho_arena_.top = ((size_t)&__heap_base + 7) & ~(size_t)7;
+  ekho_arena_.end = __builtin_wasm_memory_size(0) << 16;
+}
+
+void *ekho_alloc(size_t size) {
+  ekho_open_();
+  if (size > 0x7fffffff) __builtin_trap();
+  size = (size + 7) & ~(size_t)7;
+  if (size > ekho_arena_.end - ekho_arena_.top) {
+    /* At least doubled, so growing is rare. Not adjacent when ekho_keep grew memory in between: then start afresh. */
+    size_t more = ekho_arena_.end - ekho_arena_.start;
+    if (more < size) more = size;
+    more = (more + 0xffff) & ~(size_t)0xffff;
+    size_t at = ekho_grow_(more);
+    if (at != ekho_arena_.end) ekho_arena_.start = ekho_arena_.top = at;
+    ekho_arena_.end = at + more;
+  }
+  void *found = (void *)ekho_arena_.top;
+  ekho_arena_.top += size;
+  return found;
+}
+
+void *ekho_keep(size_t size) {
+  if (size > 0x7fffffff) __builtin_trap();
+  return (void *)ekho_grow_(size);
+}
+
+size_t ekho_mark(void) {
+  ekho_open_();
+  return ekho_arena_.top;
+}
+
+void ekho_release(size_t mark) {
+  if (mark >= ekho_arena_.start && mark <= ekho_arena_.top) ekho_arena_.top = mark;
+}
+
+static void ekho_empty_(void) { ekho_arena_.top = ekho_arena_.start; }
+
+__attribute__((export_name("cabi_realloc")))
+void *cabi_realloc(void *old, size_t old_size, size_t align, size_t size) {
+  (void)align;
+  void *found = ekho_alloc(size);
+  if (old_size != 0) memcpy(found, old, old_size < size ? old_size : size);
+  return found;
+}
+
+void *memcpy(void *to, const void *from, size_t size) { return __builtin_memcpy(to, from, size); }
+void *memmove(void *to, const void *from, size_t size) { return __builtin_memmove(to, from, size); }
+void *memset(void *to, int byte, size_t size) { return __builtin_memset(to, byte, size); }
+
+int memcmp(const void *a, const void *b, size_t size) {
+  const unsigned char *x = a, *y = b;
+  for (; size != 0; size--, x++, y++)
+    if (*x != *y) return *x < *y ? -1 : 1;
+  return 0;
+}
+
+static ekho_plugin_description ekho_plugin_describe_result_;
+__attribute__((export_name("ekho:offload/plugin@0.1.0#describe")))
+ekho_plugin_description * ekho_plugin_describe_export_(void) {
+  memset(&ekho_plugin_describe_result_, 0, sizeof ekho_plugin_describe_result_);
+  ekho_plugin_describe(&ekho_plugin_describe_result_);
+  return &ekho_plugin_describe_result_;
+}
+__attribute__((export_name("cabi_post_ekho:offload/plugin@0.1.0#describe")))
+void ekho_plugin_describe_post_(void *result) {
+  (void)result;
+  ekho_empty_();
+}
+
+static ekho_result_none_string ekho_plugin_configure_result_;
+__attribute__((export_name("ekho:offload/plugin@0.1.0#configure")))
+ekho_result_none_string * ekho_plugin_configure_export_(uint32_t settings0, uint32_t settings1) {
+  ekho_plugin_setting_list settings = {(void *)settings0, settings1};
+  memset(&ekho_plugin_configure_result_, 0, sizeof ekho_plugin_configure_result_);
+  ekho_plugin_configure(&settings, &ekho_plugin_configure_result_);
+  return &ekho_plugin_configure_result_;
+}
+__attribute__((export_name("cabi_post_ekho:offload/plugin@0.1.0#configure")))
+void ekho_plugin_configure_post_(void *result) {
+  (void)result;
+  ekho_empty_();
+}
+
+static ekho_result_none_string ekho_plugin_start_result_;
+__attribute__((export_name("ekho:offload/plugin@0.1.0#start")))
+ekho_result_none_string * ekho_plugin_start_export_(void) {
+  memset(&ekho_plugin_start_result_, 0, sizeof ekho_plugin_start_result_);
+  ekho_plugin_start(&ekho_plugin_start_result_);
+  return &ekho_plugin_start_result_;
+}
+__attribute__((export_name("cabi_post_ekho:offload/plugin@0.1.0#start")))
+void ekho_plugin_start_post_(void *result) {
+  (void)result;
+  ekho_empty_();
+}
+
+__attribute__((export_name("ekho:offload/plugin@0.1.0#stop")))
+void ekho_plugin_stop_export_(void) {
+  ekho_plugin_stop();
+}
+__attribute__((export_name("cabi_post_ekho:offload/plugin@0.1.0#stop")))
+void ekho_plugin_stop_post_(void) {
+  ekho_empty_();
+}
+
+typedef struct { ekho_batch changes; } ekho_offload_apply_parameters_;
+static ekho_outcome_list ekho_offload_apply_result_;
+__attribute__((export_name("ekho:offload/offload@0.1.0#apply")))
+ekho_outcome_list * ekho_offload_apply_export_(ekho_offload_apply_parameters_ *p) {
+  memset(&ekho_offload_apply_result_, 0, sizeof ekho_offload_apply_result_);
+  ekho_offload_apply(&p->changes, &ekho_offload_apply_result_);
+  return &ekho_offload_apply_result_;
+}
+__attribute__((export_name("cabi_post_ekho:offload/offload@0.1.0#apply")))
+void ekho_offload_apply_post_(void *result) {
+  (void)result;
+  ekho_empty_();
+}
+
+static ekho_offload_page ekho_offload_readback_result_;
+__attribute__((export_name("ekho:offload/offload@0.1.0#readback")))
+ekho_offload_page * ekho_offload_readback_export_(uint32_t cursor0, uint32_t limit0) {
+  memset(&ekho_offload_readback_result_, 0, sizeof ekho_offload_readback_result_);
+  ekho_offload_readback((uint32_t)cursor0, (uint32_t)limit0, &ekho_offload_readback_result_);
+  return &ekho_offload_readback_result_;
+}
+__attribute__((export_name("cabi_post_ekho:offload/offload@0.1.0#readback")))
+void ekho_offload_readback_post_(void *result) {
+  (void)result;
+  ekho_empty_();
+}
+
+static ekho_event_list ekho_offload_poll_result_;
+__attribute__((export_name("ekho:offload/offload@0.1.0#poll")))
+ekho_event_list * ekho_offload_poll_export_(void) {
+  memset(&ekho_offload_poll_result_, 0, sizeof ekho_offload_poll_result_);
+  ekho_offload_poll(&ekho_offload_poll_result_);
+  return &ekho_offload_poll_result_;
+}
+__attribute__((export_name("cabi_post_ekho:offload/offload@0.1.0#poll")))
+void ekho_offload_poll_post_(void *result) {
+  (void)result;
+  ekho_empty_();
+}
+
+static ekho_table_usage_list ekho_offload_tables_result_;
+__attribute__((export_name("ekho:offload/offload@0.1.0#tables")))
+ekho_table_usage_list * ekho_offload_tables_export_(void) {
+  memset(&ekho_offload_tables_result_, 0, sizeof ekho_offload_tables_result_);
+  ekho_offload_tables(&ekho_offload_tables_result_);
+  return &ekho_offload_tables_result_;
+}
+__attribute__((export_name("cabi_post_ekho:offload/offload@0.1.0#tables")))
+void ekho_offload_tables_post_(void *result) {
+  (void)result;
+  ekho_empty_();
+}
+
+__attribute__((export_name("ekho:offload/notifier@0.1.0#notify")))
+void ekho_notifier_notify_export_(uint32_t notices0, uint32_t notices1) {
+  ekho_notice_list notices = {(void *)notices0, notices1};
+  ekho_notifier_notify(&notices);
+}
+__attribute__((export_name("cabi_post_ekho:offload/notifier@0.1.0#notify")))
+void ekho_notifier_notify_post_(void) {
+  ekho_empty_();
+}
+
+static ekho_stats_page ekho_stats_collect_result_;
+__attribute__((export_name("ekho:offload/stats@0.1.0#collect")))
+ekho_stats_page * ekho_stats_collect_export_(uint32_t cursor0, uint32_t limit0) {
+  memset(&ekho_stats_collect_result_, 0, sizeof ekho_stats_collect_result_);
+  ekho_stats_collect((uint32_t)cursor0, (uint32_t)limit0, &ekho_stats_collect_result_);
+  return &ekho_stats_collect_result_;
+}
+__attribute__((export_name("cabi_post_ekho:offload/stats@0.1.0#collect")))
+void ekho_stats_collect_post_(void *result) {
+  (void)result;
+  ekho_empty_();
+}
+
+#endif
+#endif

@@ -1,0 +1,116 @@
+/** Builds a C plugin into a component with nothing but npm packages: clang, wasm-ld, then the WIT package embedded. */
+
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const WORLD = 'asic-plugin';
+
+const COMPILE = [
+  '--target=wasm32',
+  '-std=c23',
+  '-O2',
+  '-ffreestanding',
+  '-fno-builtin-memcmp',
+  '-mbulk-memory',
+  '-mnontrapping-fptoint',
+  '-msign-ext',
+  '-Wall',
+  '-Wextra',
+  '-Werror',
+  '-Iinclude',
+];
+const LINK = ['--no-entry', '-z', 'stack-size=65536', '--stack-first', '--gc-sections', '--strip-all'];
+
+function version(name) {
+  const require = createRequire(import.meta.url);
+  const paths = require.resolve.paths(name) ?? [];
+  for (const path of paths) {
+    try {
+      return JSON.parse(readFileSync(join(path, name, 'package.json'), 'utf8')).version;
+    } catch (error) {
+      if (error.code !== 'ENOENT') throw error;
+    }
+  }
+  throw new Error(`package ${name} is not installed`);
+}
+
+function read(folder, pattern) {
+  const names = readdirSync(folder).filter((name) => pattern.test(name));
+  return Object.fromEntries(names.sort().map((name) => [name, readFileSync(join(folder, name), 'utf8')]));
+}
+
+/** The WIT package as one text: only one file may have the package line. */
+function witSource(files) {
+  return Object.values(files)
+    .map((text, index) => (index === 0 ? text : text.replace(/^package [^;]+;/m, '')))
+    .join('\n');
+}
+
+/** Runs a tool of the clang package; its messages go to stderr, an error to the caller. */
+async function run(tool, args, files) {
+  const { commands, runLLVM } = await import('@yowasp/clang');
+  // Loads its own files, without the progress lines it prints otherwise.
+  await runLLVM(undefined, {}, { fetchProgress: () => {} });
+  const text = new TextDecoder();
+  let messages = '';
+  const print = (bytes) => {
+    if (bytes !== null) messages += text.decode(bytes, { stream: true });
+  };
+  try {
+    const made = await commands[tool](args, files, { stdout: print, stderr: print });
+    if (messages !== '') process.stderr.write(messages);
+    return made;
+  } catch (error) {
+    // Its Exit error carries all files, the messages say what is wrong.
+    if (messages === '') throw error;
+    throw new Error(`${tool} ${args.join(' ')}\n${messages}`);
+  }
+}
+
+/**
+ * Compiles `folder/*.c` (with `folder/*.h` and plugins/include/) into the component `output`, unless it is there and
+ * was made from the same sources by the same tools.
+ *
+ * @param {{ folder: string, output: string }} plugin
+ * @returns {Promise<boolean>} whether it had to be built
+ */
+export async function buildPlugin({ folder, output }) {
+  const sources = read(folder, /\.[ch]$/);
+  const include = read(join(ROOT, 'plugins/include'), /\.h$/);
+  const wit = read(join(ROOT, 'wit'), /\.wit$/);
+  const tools = ['@yowasp/clang', '@bytecodealliance/jco-transpile'].map((name) => `${name}@${version(name)}`);
+  const inputs = JSON.stringify([sources, include, wit, tools, COMPILE, LINK, WORLD]);
+  const hash = createHash('sha256').update(inputs).digest('hex');
+  const stamp = `${output}.inputs`;
+  try {
+    readFileSync(output);
+    if (readFileSync(stamp, 'utf8') === hash) return false;
+  } catch (error) {
+    if (error.code !== 'ENOENT') throw error;
+  }
+
+  const objects = {};
+  for (const name of Object.keys(sources).filter((one) => one.endsWith('.c'))) {
+    const object = name.replace(/\.c$/, '.o');
+    const made = await run('clang', [...COMPILE, '-c', name, '-o', object], { ...sources, include });
+    objects[object] = made[object];
+  }
+  const linked = await run('wasm-ld', [...LINK, ...Object.keys(objects), '-o', 'core.wasm'], objects);
+
+  const { componentEmbed, componentNew } = await import('@bytecodealliance/jco-transpile/wasm-tools');
+  const embedded = await componentEmbed({
+    binary: linked['core.wasm'],
+    witSource: witSource(wit),
+    world: WORLD,
+  });
+  const component = await componentNew(embedded, []);
+  mkdirSync(dirname(output), { recursive: true });
+  writeFileSync(`${output}.new`, component);
+  renameSync(`${output}.new`, output);
+  writeFileSync(stamp, hash);
+  return true;
+}
