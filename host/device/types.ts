@@ -3,18 +3,27 @@
 /** A packet as the lookup sees it. Addresses as text, MACs as 48-bit numbers. */
 export interface PacketQuery {
   readonly destination: string;
+  /** Absent: checks of the source are not made, and it matches only rules that do not look at it. */
   readonly source?: string;
-  /** Interface index it arrives on; absent: as if already accepted for routing in domain `vrf`. */
+  /**
+   * Interface index it arrives on: a port's, or that of a VLAN interface on one. Absent: as if already accepted for
+   * routing in domain `vrf`.
+   */
   readonly ingress?: number;
   /** Routing domain when `ingress` is absent: the VRF's table, 0 for the default domain. */
   readonly vrf?: number;
+  /** VLAN tag the frame carries, 0 or absent: untagged. */
   readonly vlan?: number;
   readonly sourceMac?: number;
   /** Absent with `ingress`: addressed to the router. */
   readonly destinationMac?: number;
+  /** IP protocol number, like all numbers below that have no other default 0. */
   readonly protocol?: number;
   readonly sourcePort?: number;
   readonly destinationPort?: number;
+  readonly tcpFlags?: number;
+  readonly icmpType?: number;
+  readonly icmpCode?: number;
   /** TOS or traffic class byte. */
   readonly tos?: number;
   /** Default 64. */
@@ -23,38 +32,89 @@ export interface PacketQuery {
   readonly length?: number;
 }
 
+/** One way out. `nexthop` and `port` are cookies (plan handles). */
+export interface PacketWay {
+  /** 0 when the packet is bridged or redirected. */
+  readonly nexthop: number;
+  readonly port: number;
+  /** Interface index of the link it leaves by: the layer-3 link when routed, else the port. */
+  readonly ifindex: number;
+  /** Next router, as text; absent when it is bridged, redirected or sent to its destination itself. */
+  readonly gateway?: string;
+  /** Tag it leaves with, 0 for none. */
+  readonly vlan: number;
+  readonly destinationMac: number;
+}
+
 export interface PacketVerdict {
+  /** `forward` only if every way the hardware may choose forwards; else `trap` if any may trap; else `drop`. */
   readonly action: 'forward' | 'trap' | 'drop';
   /** What decided, e.g. `lpm miss`, `ttl`, `nexthop trap`. */
   readonly by: string;
   /** Cookies (plan handles) of the rows on the way: acl, route, group, nexthop, fdb. */
   readonly handles: readonly number[];
-  /** With `forward`: every way out the hardware may choose (one, or the members of a group). */
-  readonly ways: readonly { readonly nexthop: number; readonly port: number; readonly vlan: number; readonly destinationMac: number }[];
+  /** Every way out the hardware may choose (one, or the members of a group), also when others trap or drop. */
+  readonly ways: readonly PacketWay[];
+  /** Some choice of the hardware hands the packet to the kernel. */
+  readonly mayTrap: boolean;
+  /** Some choice of the hardware drops the packet. */
+  readonly mayDrop: boolean;
+}
+
+export interface LookupOptions {
+  /** Count the packet in the rows it meets, as if it had passed. */
+  readonly count?: boolean;
 }
 
 /** Faults a simulated device can be told to show. */
 export interface DeviceFaults {
-  /** Every n-th write fails; 0 for none. */
+  /** Every n-th row written or removed meets an I/O error; 0 for none. */
   readonly failEvery: number;
   /** Writes are refused. */
   readonly refuse: boolean;
-  /** Microseconds each burst takes. */
+  /** Microseconds each burst takes, at most 60,000,000. */
   readonly delay: number;
+  /** Without power: what it held is lost, and it takes nothing. */
+  readonly poweredOff: boolean;
+}
+
+export interface DeviceTableStatus {
+  readonly name: string;
+  readonly capacity: number;
+  readonly used: number;
+  /** Rows written, removed, and not taken because they were not valid, since the device was made. */
+  readonly writes: number;
+  readonly removes: number;
+  readonly rejects: number;
+}
+
+export interface DeviceStatus {
+  readonly tables: readonly DeviceTableStatus[];
+  /** Sums over all tables. */
+  readonly writes: number;
+  readonly removes: number;
+  readonly rejects: number;
+  /** Rows thrown away when the state was opened, because they were not valid. */
+  readonly discarded: number;
+  /** How often its tables were lost. */
+  readonly epoch: number;
+  readonly faults: DeviceFaults;
 }
 
 export interface Device {
   readonly name: string;
   /** Interface name of the import it answers, e.g. `asic`. */
   readonly kind: string;
-  lookup(packet: PacketQuery): PacketVerdict;
+  /** @throws EkhoError E_BAD_ADDRESS for an address that is none, E_DEVICE when the device cannot be looked at */
+  lookup(packet: PacketQuery, options?: LookupOptions): PacketVerdict;
   /** Fill per table and writes since the device was made. */
-  status(): { readonly tables: readonly { name: string; capacity: number; used: number }[]; readonly writes: number; readonly removes: number; readonly epoch: number };
+  status(): DeviceStatus;
   inject(faults: Partial<DeviceFaults>): void;
   /** Lose all tables, as a power cut would. */
   powerCycle(): void;
   /** What a worker needs to open the same device: cloned into the plugin's worker. */
   readonly share: DeviceShare;
+  /** After the worker that has the share ended. */
   close(): void;
 }
 
@@ -65,4 +125,18 @@ export interface DeviceShare {
   readonly memory?: SharedArrayBuffer;
   /** File both sides map, for a device that outlives the host. */
   readonly file?: string;
+  /** Where `file` stands in the memory of the process with this id. */
+  readonly mapping?: { readonly process: number; readonly address: bigint };
+  /** Rows per table, by name. */
+  readonly tables: { readonly [table: string]: number };
+}
+
+/** A device as the configuration describes it. */
+export interface DeviceConfig {
+  readonly name: string;
+  readonly kind: string;
+  /** File that keeps its state; absent: it is lost when the host ends. */
+  readonly state?: string;
+  /** Rows per table, by name. */
+  readonly tables?: { readonly [table: string]: number };
 }

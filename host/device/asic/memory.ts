@@ -1,0 +1,168 @@
+/** State files: a file mapped as the ASIC's memory, so that its tables outlive the host, whatever ends it. */
+
+import { closeSync, constants, fstatSync, ftruncateSync, openSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { EkhoError } from '../../errors.ts';
+import { GROUP_MEMBERS, HEADER, LAYOUT_VERSION, MAGIC0, MAGIC1, type MemoryLayout } from './layout.ts';
+
+// From <sys/mman.h> and <sys/file.h> of Linux.
+const PROT_READ_WRITE = 3;
+const MAP_SHARED = 1;
+const LOCK_EXCLUSIVE_NOW = 2 | 4;
+
+type Koffi = typeof import('koffi');
+
+interface Libc {
+  readonly view: Koffi['view'];
+  readonly mmap: (
+    hint: number,
+    bytes: number,
+    prot: number,
+    flags: number,
+    fd: number,
+    offset: number,
+  ) => bigint | number;
+  readonly flock: (fd: number, operation: number) => number;
+}
+
+let libc: Libc | undefined;
+
+/** Loaded when a state file is first used: devices without one need no native code. */
+function loadLibc(): Libc {
+  if (libc === undefined) {
+    const koffi: Koffi = createRequire(import.meta.url)('koffi');
+    const library = koffi.load('libc.so.6');
+    libc = {
+      view: koffi.view,
+      mmap: library.func(
+        'intptr_t mmap(intptr_t hint, size_t bytes, int prot, int flags, int fd, int64_t offset)',
+      ) as unknown as Libc['mmap'],
+      flock: library.func('int flock(int fd, int operation)') as unknown as Libc['flock'],
+    };
+  }
+  return libc;
+}
+
+interface Mapping {
+  readonly buffer: ArrayBuffer;
+  /** Where it stands in this process: threads of it need no mapping of their own. */
+  readonly address: bigint;
+}
+
+/**
+ * Mappings of this thread by device and inode. A mapping is never undone: something may still look at it, and opening
+ * the same file again finds it here.
+ */
+const mappings = new Map<string, Mapping>();
+
+export interface OpenFile extends Mapping {
+  /** Keeps the lock; close it last. */
+  readonly descriptor: number;
+}
+
+/**
+ * Maps a state file, making it when it is not there or empty. With `lock` nobody else may have it open so.
+ * @throws EkhoError E_DEVICE when it is locked, not a regular file, of another size, or cannot be opened
+ */
+export function mapFile(path: string, bytes: number, lock: boolean): OpenFile {
+  let descriptor: number;
+  try {
+    descriptor = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  } catch (cause) {
+    throw new EkhoError('E_DEVICE', `cannot open state file ${path}: ${(cause as Error).message}`, {
+      remedy: 'Give a path in a folder that exists and that this user may write to.',
+      cause,
+    });
+  }
+  try {
+    const stat = fstatSync(descriptor, { bigint: true });
+    if (!stat.isFile()) {
+      throw new EkhoError('E_DEVICE', `${path} is not a regular file`, {
+        remedy: 'Give another path as state.',
+      });
+    }
+    const { view, mmap, flock } = loadLibc();
+    if (lock && flock(descriptor, LOCK_EXCLUSIVE_NOW) !== 0) {
+      throw new EkhoError('E_DEVICE', `state file ${path} is in use by another process`, {
+        remedy: 'End the other host, or give this one a state file of its own.',
+      });
+    }
+    if (stat.size === 0n && lock) ftruncateSync(descriptor, bytes);
+    else if (stat.size !== BigInt(bytes)) {
+      throw new EkhoError(
+        'E_DEVICE',
+        `state file ${path} has ${stat.size} bytes; these tables need ${bytes}`,
+        {
+          remedy: 'Set the table capacities it was made with, or delete it to start with empty tables.',
+        },
+      );
+    }
+    const key = `${stat.dev}:${stat.ino}:${bytes}`;
+    let mapping = mappings.get(key);
+    if (mapping === undefined) {
+      const address = BigInt(mmap(0, bytes, PROT_READ_WRITE, MAP_SHARED, descriptor, 0));
+      if (address === -1n) {
+        throw new EkhoError('E_DEVICE', `cannot map state file ${path} (${bytes} bytes)`, {
+          remedy: 'Lower the table capacities or free memory.',
+        });
+      }
+      mapping = { buffer: view(address, bytes) as ArrayBuffer, address };
+      mappings.set(key, mapping);
+    }
+    return { ...mapping, descriptor };
+  } catch (error) {
+    closeSync(descriptor);
+    throw error;
+  }
+}
+
+/** What another thread of this process mapped. */
+export function viewMapping(address: bigint, bytes: number): ArrayBuffer {
+  return loadLibc().view(address, bytes) as ArrayBuffer;
+}
+
+/** Writes a fresh header. The magic number comes last: without it the memory counts as new. */
+export function writeHeader(words: Uint32Array, layout: MemoryLayout): void {
+  words[HEADER.version] = LAYOUT_VERSION;
+  words[HEADER.totalWords] = layout.words;
+  words[HEADER.groupMembers] = GROUP_MEMBERS;
+  for (const table of layout.tables) words[HEADER.capacities + table.number] = table.capacity;
+  words[HEADER.magic1] = MAGIC1;
+  words[HEADER.magic0] = MAGIC0;
+}
+
+/** Nothing was ever written here. */
+export function isBlank(words: Uint32Array): boolean {
+  return words[HEADER.magic0] === 0 && words[HEADER.magic1] === 0 && words[HEADER.epoch] === 0;
+}
+
+/**
+ * Refuses memory that is not this version's or has other capacities.
+ * @throws EkhoError E_DEVICE naming what differs
+ */
+export function checkHeader(words: Uint32Array, layout: MemoryLayout, path: string): void {
+  const remedy = 'Give another path as state, or delete the file to start with empty tables.';
+  if (words[HEADER.magic0] !== MAGIC0 || words[HEADER.magic1] !== MAGIC1) {
+    throw new EkhoError('E_DEVICE', `${path} is not a state file of a simulated ASIC`, { remedy });
+  }
+  if (words[HEADER.version] !== LAYOUT_VERSION) {
+    throw new EkhoError(
+      'E_DEVICE',
+      `state file ${path} has layout version ${words[HEADER.version]}, not ${LAYOUT_VERSION}`,
+      { remedy },
+    );
+  }
+  for (const table of layout.tables) {
+    const rows = words[HEADER.capacities + table.number]!;
+    if (rows !== table.capacity) {
+      throw new EkhoError(
+        'E_DEVICE',
+        `state file ${path} was made with ${rows} rows in table ${table.name}, not ${table.capacity}`,
+        { remedy: `Set tables.${table.name} = ${rows}, or delete the file to start with empty tables.` },
+      );
+    }
+  }
+  if (words[HEADER.totalWords] !== layout.words || words[HEADER.groupMembers] !== GROUP_MEMBERS) {
+    throw new EkhoError('E_DEVICE', `state file ${path} has another layout`, { remedy });
+  }
+}
