@@ -7,11 +7,12 @@ import { parse, TomlError } from 'smol-toml';
 import type { TSchema } from 'typebox';
 import { Settings } from 'typebox/system';
 import { Value } from 'typebox/value';
+import type { DeviceConfig } from '../device/types.ts';
 import { EkhoError } from '../errors.ts';
 import type { Kind } from '../mirror/types.ts';
 import { nearest } from '../suggest.ts';
 import { lineOf, locateKeys } from './locate.ts';
-import { type ASIC_TABLES, type ConfigFile, ConfigSchema } from './schema.ts';
+import { type ConfigFile, ConfigSchema } from './schema.ts';
 
 /** Root of the checkout. */
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -23,14 +24,6 @@ export interface PluginConfig {
   readonly ports: readonly string[] | undefined;
   readonly priority: number;
   readonly settings: readonly { readonly name: string; readonly value: string }[];
-}
-
-export interface DeviceConfig {
-  readonly name: string;
-  readonly kind: 'asic';
-  /** File that keeps the tables. */
-  readonly state: string | undefined;
-  readonly tables: Readonly<Partial<Record<(typeof ASIC_TABLES)[number], number>>>;
 }
 
 /** The configuration with every default filled in and every path absolute. */
@@ -307,8 +300,8 @@ function complete(file: ConfigFile, path: string | undefined): Config {
     device: Object.entries(devices).map(([name, { kind, state, tables }]) => ({
       name,
       kind,
-      state: state === undefined ? undefined : resolve(base, state),
-      tables: tables ?? {},
+      ...(state !== undefined && { state: resolve(base, state) }),
+      tables: (tables ?? {}) as Record<string, number>,
     })),
     planner: { netfilter: file.planner?.netfilter ?? 'trap' },
   };

@@ -1,30 +1,24 @@
 /** What a configuration file may say: one schema, from which the checks, the error texts and docs/config.md come. */
 import { type Static, type TSchema, Type } from 'typebox';
+import { TABLES } from '../device/asic/layout.ts';
 import { KINDS } from '../mirror/types.ts';
-
-/** Tables of the simulated ASIC, by the names of `asic.table` in wit/host.wit. */
-export const ASIC_TABLES = [
-  'port',
-  'router-interface',
-  'nexthop',
-  'group',
-  'lpm4',
-  'lpm6',
-  'vlan',
-  'fdb',
-  'acl',
-] as const;
 
 const closed = { additionalProperties: false } as const;
 
 /** Names of plugins and devices: they become paths, so they are kept plain. */
 const NAME_PATTERN = '^[a-z0-9][a-z0-9_-]{0,63}$';
 
-const rows = Type.Integer({
-  minimum: 1,
-  maximum: 2_097_152,
-  description: 'Rows the table holds. Default: the simulated ASIC’s own size for it.',
-});
+/** Rows of a table of the simulated ASIC. */
+function rows({ capacity, maxCapacity }: { capacity: number; maxCapacity: number }) {
+  return Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: maxCapacity,
+      default: capacity,
+      description: 'Rows the table holds.',
+    }),
+  );
+}
 
 const Mirror = Type.Object(
   {
@@ -151,7 +145,10 @@ const Device = Type.Object(
       }),
     ),
     tables: Type.Optional(
-      Type.Object(Object.fromEntries(ASIC_TABLES.map((table) => [table, Type.Optional(rows)])), closed),
+      Type.Object(Object.fromEntries(TABLES.map((table) => [table.name, rows(table)])), {
+        ...closed,
+        description: 'Sizes of its tables, below.',
+      }),
     ),
   },
   closed,
