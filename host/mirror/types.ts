@@ -28,7 +28,10 @@ export type Kind = (typeof KINDS)[number];
 /** Index of a kind in KINDS, used wherever a kind is stored as a byte. */
 export type KindNumber = number;
 
-export const KIND = Object.fromEntries(KINDS.map((kind, number) => [kind, number])) as Record<Kind, KindNumber>;
+export const KIND = Object.fromEntries(KINDS.map((kind, number) => [kind, number])) as Record<
+  Kind,
+  KindNumber
+>;
 
 /** Names one object of a kind for as long as it lives; reused after it left. 1 to 2^32-1, dense, 0 is never used. */
 export type ObjectId = number;
@@ -77,6 +80,11 @@ export interface MirrorReader {
   open(kind: KindNumber, id: ObjectId, cursor: ObjectCursor): boolean;
   /** Revision of the object's last change. */
   revisionOf(kind: KindNumber, id: ObjectId): number;
+  /**
+   * Place among the objects that the kernel tells apart by their order alone (IPv4 routes added by `ip route append`), lowest
+   * first; 0 for all others.
+   */
+  orderOf(kind: KindNumber, id: ObjectId): number;
   /** In no particular order; the callback must not change the mirror. */
   forEach(kind: KindNumber, callback: (id: ObjectId) => void): void;
   /** Returns the function that ends the subscription. */

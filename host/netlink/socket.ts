@@ -1,0 +1,116 @@
+/** A netlink socket in a chosen network namespace: the netlink package's transport plus the options it lacks. */
+
+import { RawNetlinkSocket } from 'netlink';
+import { EkhoError } from '../errors.ts';
+import { type Datagram, datagram } from './message.ts';
+import {
+  findNetlinkSocket,
+  inNetns,
+  NETLINK_CAP_ACK,
+  NETLINK_EXT_ACK,
+  NETLINK_GET_STRICT_CHK,
+  NETLINK_NO_ENOBUFS,
+  setNetlinkOption,
+  setReceiveBuffer,
+  socketDrops,
+} from './syscall.ts';
+
+export interface NetlinkSocketOptions {
+  /** NETLINK_ROUTE, NETLINK_NETFILTER, … */
+  readonly protocol: number;
+  /** Name or path of the network namespace; absent: the process's own. */
+  readonly netns?: string | undefined;
+  /** SO_RCVBUF in bytes; absent: the system's default. */
+  readonly receiveBuffer?: number | undefined;
+  /**
+   * Bytes each receive takes; longer datagrams are truncated. 0 asks the kernel for each datagram's size first: a
+   * second system call, but no large buffer per small message.
+   */
+  readonly datagramSize: number;
+}
+
+export interface NetlinkSocketHandler {
+  /** A datagram from the kernel. Others' are dropped. */
+  datagram(data: Datagram): void;
+  /** A datagram was longer than `datagramSize`: `data` is what fitted. */
+  truncated(data: Datagram): void;
+  /** Receiving failed; the socket may be unusable. */
+  failed(error: Error): void;
+}
+
+export class NetlinkSocket {
+  readonly #socket: RawNetlinkSocket;
+  readonly #fd: number;
+  #drops: number;
+  #closed = false;
+
+  /** Throws E_NETNS when the namespace cannot be entered, E_NETLINK when the kernel gives no such socket. */
+  constructor(options: NetlinkSocketOptions, handler: NetlinkSocketHandler) {
+    const open = (): RawNetlinkSocket =>
+      new RawNetlinkSocket(options.protocol, {
+        messagePeeking: options.datagramSize === 0,
+        msgBufferSize: options.datagramSize,
+        recvBufferSize: 0,
+        sendBufferSize: 0,
+      });
+    try {
+      this.#socket = options.netns === undefined ? open() : inNetns(options.netns, open);
+    } catch (cause) {
+      if (cause instanceof EkhoError) throw cause;
+      throw new EkhoError('E_NETLINK', `no netlink socket for protocol ${options.protocol}: ${cause}`, {
+        operation: 'open netlink socket',
+        cause,
+      });
+    }
+    this.#fd = findNetlinkSocket(options.protocol, this.#socket.address().port);
+    // With ENOBUFS reporting on, an overrun between two receives shows as EPOLLERR, on which the package's native code
+    // ends the process. The drop counter tells the same, and how many.
+    setNetlinkOption(this.#fd, NETLINK_NO_ENOBUFS);
+    setNetlinkOption(this.#fd, NETLINK_GET_STRICT_CHK);
+    setNetlinkOption(this.#fd, NETLINK_EXT_ACK);
+    setNetlinkOption(this.#fd, NETLINK_CAP_ACK);
+    if (options.receiveBuffer !== undefined) setReceiveBuffer(this.#fd, options.receiveBuffer);
+    this.#drops = socketDrops(this.#fd);
+    this.#socket.on('message', (buffer, from) => {
+      if (from.port === 0) handler.datagram(datagram(buffer));
+    });
+    this.#socket.on('truncatedMessage', (buffer, from) => {
+      if (from.port === 0) handler.truncated(datagram(buffer));
+    });
+    this.#socket.on('error', (error) => handler.failed(error));
+  }
+
+  /** Joins a multicast group by number (RTNLGRP_*, NFNLGRP_*); false when the kernel does not let or does not know it. */
+  join(group: number): boolean {
+    try {
+      this.#socket.addMembership(group);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** `done` is told when the kernel did not take the message. */
+  send(message: Uint8Array, done: (error: Error | undefined) => void): void {
+    this.#socket.send(message, {}, done);
+  }
+
+  /** Datagrams lost since the last call because the receive buffer was full. Ask after receiving, once a turn. */
+  takeDrops(): number {
+    if (this.#closed) return 0;
+    const drops = socketDrops(this.#fd);
+    const lost = (drops - this.#drops) >>> 0;
+    this.#drops = drops;
+    return lost;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#socket.close();
+  }
+}

@@ -1,0 +1,141 @@
+/** The few system calls that neither Node nor the netlink package offers, through libc. */
+
+import { closeSync, openSync, readdirSync, readlinkSync } from 'node:fs';
+import koffi from 'koffi';
+import { EkhoError } from '../errors.ts';
+
+const AF_NETLINK = 16;
+const CLONE_NEWNET = 0x40000000;
+const SOL_SOCKET = 1;
+const SOL_NETLINK = 270;
+const SO_RCVBUF = 8;
+const SO_RCVBUFFORCE = 33;
+const SO_PROTOCOL = 38;
+const SO_MEMINFO = 55;
+/** linux/sock_diag.h: SO_MEMINFO gives SK_MEMINFO_VARS numbers, SK_MEMINFO_DROPS is the last. */
+const SK_MEMINFO_DROPS = 8;
+const SK_MEMINFO_VARS = 9;
+
+export const NETLINK_CAP_ACK = 10;
+export const NETLINK_EXT_ACK = 11;
+export const NETLINK_GET_STRICT_CHK = 12;
+export const NETLINK_NO_ENOBUFS = 5;
+
+const libc = koffi.load(null);
+const setns = libc.func('int setns(int fd, int nstype)');
+const getsockname = libc.func('int getsockname(int fd, _Out_ uint8_t *address, _Inout_ uint32_t *length)');
+const setsockopt = libc.func(
+  'int setsockopt(int fd, int level, int name, const void *value, uint32_t length)',
+);
+const getsockopt = libc.func(
+  'int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint32_t *length)',
+);
+const strerror = libc.func('const char *strerror(int error)');
+
+/** The system's text for an errno, e.g. `No such file or directory`. */
+export function errorText(errno: number): string {
+  return strerror(errno) as string;
+}
+
+function readOption(fd: number, level: number, name: number, bytes: number): Uint8Array | undefined {
+  const value = new Uint8Array(bytes);
+  return getsockopt(fd, level, name, value, [bytes]) === 0 ? value : undefined;
+}
+
+function writeOption(fd: number, level: number, name: number, value: number): boolean {
+  return setsockopt(fd, level, name, new Uint32Array([value]), 4) === 0;
+}
+
+/**
+ * Finds this process's netlink socket that is bound to `port` (nl_pid), which the netlink package does not tell.
+ * The newest (highest) descriptor wins: sockets of other namespaces may have the same port.
+ */
+export function findNetlinkSocket(protocol: number, port: number): number {
+  const address = new Uint8Array(12);
+  const view = new DataView(address.buffer);
+  const little = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
+  const found: number[] = [];
+  for (const name of readdirSync('/proc/self/fd')) {
+    const fd = Number(name);
+    try {
+      if (!readlinkSync(`/proc/self/fd/${name}`).startsWith('socket:')) continue;
+    } catch {
+      continue; // closed since the listing
+    }
+    if (getsockname(fd, address, [address.length]) !== 0) continue;
+    if (view.getUint16(0, little) !== AF_NETLINK || view.getUint32(4, little) !== port) continue;
+    const bytes = readOption(fd, SOL_SOCKET, SO_PROTOCOL, 4);
+    if (bytes !== undefined && new Uint32Array(bytes.buffer)[0] === protocol) found.push(fd);
+  }
+  if (found.length === 0) {
+    throw new EkhoError('E_INTERNAL', `no descriptor of this process is netlink port ${port}`);
+  }
+  return Math.max(...found);
+}
+
+/** False when the kernel does not know the option. */
+export function setNetlinkOption(fd: number, option: number): boolean {
+  return writeOption(fd, SOL_NETLINK, option, 1);
+}
+
+/** Sets the receive buffer in bytes, beyond net.core.rmem_max where this process may (CAP_NET_ADMIN). */
+export function setReceiveBuffer(fd: number, bytes: number): void {
+  if (!writeOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes)) writeOption(fd, SOL_SOCKET, SO_RCVBUF, bytes);
+}
+
+/** Datagrams the kernel dropped because the socket's buffer was full, modulo 2^32. */
+export function socketDrops(fd: number): number {
+  const bytes = readOption(fd, SOL_SOCKET, SO_MEMINFO, SK_MEMINFO_VARS * 4);
+  return bytes === undefined ? 0 : (new Uint32Array(bytes.buffer)[SK_MEMINFO_DROPS] ?? 0);
+}
+
+/** Where `name` is: a path as it stands, else a namespace of `ip netns`. */
+export function netnsPath(name: string): string {
+  return name.includes('/') ? name : `/run/netns/${name}`;
+}
+
+/**
+ * Runs `action` synchronously with this thread in the network namespace `name`; what it opens stays there.
+ * Throws E_NETNS when the namespace is not there or may not be entered (needs CAP_SYS_ADMIN).
+ */
+export function inNetns<T>(name: string, action: () => T): T {
+  const path = netnsPath(name);
+  let target: number;
+  try {
+    target = openSync(path, 'r');
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code;
+    throw new EkhoError('E_NETNS', `network namespace ${name}: ${path} cannot be opened (${code})`, {
+      remedy: code === 'ENOENT' ? 'List the namespaces with `ip netns list`.' : 'Run as root.',
+      operation: 'enter network namespace',
+      cause,
+    });
+  }
+  const home = openSync('/proc/thread-self/ns/net', 'r');
+  try {
+    if (setns(target, CLONE_NEWNET) !== 0) {
+      const errno = koffi.errno();
+      throw new EkhoError('E_NETNS', `network namespace ${name} cannot be entered: ${errorText(errno)}`, {
+        remedy:
+          errno === koffi.os.errno.EPERM
+            ? 'Entering another namespace needs CAP_SYS_ADMIN: run as root.'
+            : `Check that ${path} is a network namespace.`,
+        operation: 'enter network namespace',
+      });
+    }
+    try {
+      return action();
+    } finally {
+      // A process left in the wrong namespace would mirror, and program, the wrong network: end it instead.
+      if (setns(home, CLONE_NEWNET) !== 0) {
+        process.stderr.write(
+          `ekho: cannot return from network namespace ${name}: ${errorText(koffi.errno())}\n`,
+        );
+        process.abort();
+      }
+    }
+  } finally {
+    closeSync(home);
+    closeSync(target);
+  }
+}
