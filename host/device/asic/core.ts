@@ -1,7 +1,7 @@
 /** The ASIC as the plugin's worker sees it: the only side that changes rows. */
 
 import type { Completion, CoreDevice, TableInfo } from '../core.ts';
-import { COUNTER_WORDS, HEAD, HEADER, type MemoryLayout, type TableLayout } from './layout.ts';
+import { COUNTER_WORDS, HEAD, HEADER, type MemoryLayout, type TableLayout, VLAN } from './layout.ts';
 import { beginChange, endChange, sleep } from './sequence.ts';
 import { AsicTables, INVALID, IO_ERROR, OK, POWERED_OFF, REFUSED } from './tables.ts';
 
@@ -16,6 +16,8 @@ const MAX_DELAY_US = 60_000_000;
 
 /** Below this many microseconds a delay is spun away: sleeping is not that exact. */
 const SPIN_US = 200;
+
+const NO_ROWS = new Uint32Array(1);
 
 type Mutable<T> = { -readonly [key in keyof T]: T[key] };
 
@@ -65,6 +67,8 @@ export class AsicCore implements CoreDevice {
   counters(number: number, cursor: number, limit: number): Uint32Array {
     const table = this.table(number);
     const words = this.tables.words;
+    // Memberships are looked at, but no packet is counted for them.
+    if (number === VLAN) return NO_ROWS;
     return this.page(table, cursor, limit, 1 + COUNTER_WORDS, (slot, answer, at) => {
       answer[at] = words[this.tables.row(table, slot)]!;
       const counters = table.counters + slot * COUNTER_WORDS;

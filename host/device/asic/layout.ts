@@ -242,7 +242,10 @@ export const TABLES: readonly TableDeclaration[] = [
         'fields',
         'What counts. Bits: 0 source-mac, 1 destination-mac, 2 ethertype, 3 vlan, 4 source-address, 5 destination-address, 6 protocol, 7 dscp, 8 source-port, 9 destination-port, 10 tcp-flags, 11 icmp-type, 12 icmp-code.',
       ),
-      field('ethertype', ''),
+      field(
+        'ethertype',
+        'Of the outermost header, 0x8100 for a tagged frame; behind the tag when vlan is in fields.',
+      ),
       field('vlan', '0 matches untagged frames.'),
       field('protocol', 'IP protocol number.'),
       field('dscp', 'Upper 6 bits of the TOS or traffic class byte.'),

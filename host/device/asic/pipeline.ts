@@ -47,6 +47,7 @@ const VLAN_UNTAGGED = 2;
 
 const ETHERTYPE_IPV4 = 0x0800;
 const ETHERTYPE_IPV6 = 0x86dd;
+const ETHERTYPE_VLAN = 0x8100;
 
 const FIELD_SOURCE_MAC = 1 << 0;
 const FIELD_DESTINATION_MAC = 1 << 1;
@@ -346,6 +347,9 @@ class Lookup {
     const { query, destination, source, vlan } = this.packet;
     const fields = words[row + W.aclFields]!;
     const rulePort = words[row + W.aclPort]!;
+    // Of the outermost header, or behind the tag for a rule that looks at the tag.
+    const tagged = vlan !== 0 && (fields & FIELD_VLAN) === 0;
+    const ethertype = tagged ? ETHERTYPE_VLAN : destination.six ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4;
     if (rulePort !== NONE && rulePort !== port) return false;
     if ((fields & (FIELD_SOURCE_ADDRESS | FIELD_DESTINATION_ADDRESS)) !== 0) {
       if (words[row + W.aclFamily] !== (destination.six ? 1 : 0)) return false;
@@ -375,7 +379,7 @@ class Lookup {
     return (
       mac(FIELD_SOURCE_MAC, W.aclSourceMac, this.packet.sourceMac) &&
       mac(FIELD_DESTINATION_MAC, W.aclDestinationMac, this.packet.destinationMac ?? this.routerMac(port)) &&
-      same(FIELD_ETHERTYPE, W.aclEthertype, destination.six ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4) &&
+      same(FIELD_ETHERTYPE, W.aclEthertype, ethertype) &&
       same(FIELD_VLAN, W.aclVlan, vlan) &&
       address(FIELD_SOURCE_ADDRESS, W.aclSourceAddress, source) &&
       address(FIELD_DESTINATION_ADDRESS, W.aclDestinationAddress, destination) &&
