@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { defaultConfig, parseConfig, ROOT } from '../../../host/config/config.ts';
 import { document } from '../../../host/config/document.ts';
+import { matchPorts } from '../../../host/config/ports.ts';
 import { EkhoError } from '../../../host/errors.ts';
 
 function problems(text: string): string[] {
@@ -99,5 +100,29 @@ describe('a configuration file', () => {
 
   it('is documented as it is checked', () => {
     expect(readFileSync(join(ROOT, 'docs/config.md'), 'utf8')).toBe(document());
+  });
+});
+
+describe('port patterns', () => {
+  it.each([
+    [
+      ['eth*', '!eth0'],
+      ['eth1', 'eth10'],
+      ['eth0', 'lo'],
+    ],
+    [['!eth0'], ['eth1', 'lo'], ['eth0']],
+    [['swp?'], ['swp1'], ['swp10', 'swp']],
+    [['a.b+c'], ['a.b+c'], ['axb+c', 'a.bbc']],
+  ])('%j', (patterns, meant, others) => {
+    const match = matchPorts(patterns);
+    expect(meant.filter(match)).toEqual(meant);
+    expect(others.filter(match)).toEqual([]);
+  });
+
+  it('with many stars do not take long', () => {
+    const match = matchPorts(['*a*a*a*a*b']);
+    const started = performance.now();
+    expect(match('a'.repeat(60))).toBe(false);
+    expect(performance.now() - started).toBeLessThan(1000);
   });
 });
