@@ -18,8 +18,10 @@ export const ERROR_CODES = {
   E_PLUGIN_IMPORT: 'The plugin imports an interface it was not granted.',
   E_PLUGIN_TRAP: 'The plugin trapped.',
   E_PLUGIN_TIMEOUT: 'A call into the plugin did not return in time.',
+  E_PLUGIN_DOWN: 'The plugin is not running.',
   E_PLUGIN_START: 'The plugin refused its configuration or to start.',
   E_PLUGIN_PROTOCOL: 'The plugin answered what it may not answer.',
+  E_CACHE: 'The folder for transpiled plugins cannot be written or is not safe to use.',
   E_DEVICE: 'The device cannot be opened or does not exist.',
   E_INTERNAL: 'A fault in this program.',
 } as const;

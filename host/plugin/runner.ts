@@ -122,5 +122,4 @@ export interface Runner {
   kill(error: EkhoError): void;
 }
 
-/** Notices in one call. */
-export const NOTICES_MAX = 1024;
+export { NOTICES_MAX } from './ring.ts';

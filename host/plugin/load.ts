@@ -1,0 +1,188 @@
+/** From a `.wasm` file to something a worker can instantiate: checked, transpiled, capped, cached. */
+
+import { open } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { EkhoError } from '../errors.ts';
+import { BinaryError, capCoreModule, isSafeName, quote, readComponent } from './binary.ts';
+import { type CacheEntry, defaultCacheFolder, sha256, TranspileCache } from './cache.ts';
+import { BASE_INTERFACES, DEVICE_INTERFACES } from './host-imports.ts';
+import { transpile, transpilerVersion } from './transpile.ts';
+import { TRANSPILE_OPTIONS } from './transpile-options.ts';
+
+const PACKAGE = 'ekho:offload';
+const VERSION = '0.1.0';
+const EXPORTS = ['plugin', 'offload', 'notifier', 'stats'] as const;
+
+/** Raised when the meaning of what is cached changes. */
+const CACHE_FORMAT = 1;
+
+const GLUE = 'plugin.js';
+const CORE_MODULE = /^plugin\.core\d*\.wasm$/;
+
+export const MEMORY_MAX_DEFAULT = 256 * 1024 * 1024;
+const FILE_MAX_DEFAULT = 32 * 1024 * 1024;
+
+export interface LoadOptions {
+  /** Device interfaces this plugin may import, e.g. `asic`. */
+  readonly grants: readonly string[];
+  /** Folder for transpiled plugins. Default: the user's cache folder. */
+  readonly cache?: string;
+  /** Bytes the plugin's memory may grow to. Default 256 MiB. */
+  readonly memoryMax?: number;
+  /** Bytes of the file. Default 32 MiB. */
+  readonly fileMax?: number;
+}
+
+export interface LoadedPlugin {
+  /** The file's name without `.wasm`. */
+  readonly name: string;
+  readonly file: string;
+  /** Of the file. */
+  readonly sha256: string;
+  /** Device interfaces it imports. */
+  readonly devices: readonly string[];
+  /** URL of the glue. */
+  readonly glue: string;
+  readonly modules: ReadonlyMap<string, WebAssembly.Module>;
+  readonly cached: boolean;
+}
+
+/**
+ * @throws EkhoError E_PLUGIN_INVALID (not a plugin, or beyond a limit), E_PLUGIN_IMPORT (imports what it was not granted),
+ * E_CACHE
+ */
+export async function loadPlugin(file: string, options: LoadOptions): Promise<LoadedPlugin> {
+  const name = basename(file, '.wasm');
+  const bytes = await readLimited(file, options.fileMax ?? FILE_MAX_DEFAULT);
+  const memoryMax = options.memoryMax ?? MEMORY_MAX_DEFAULT;
+  try {
+    const devices = checkNames(name, bytes, options.grants);
+    const hash = sha256(bytes);
+    const cache = new TranspileCache(options.cache ?? defaultCacheFolder());
+    const key = sha256(
+      JSON.stringify([CACHE_FORMAT, hash, transpilerVersion(), TRANSPILE_OPTIONS, memoryMax]),
+    );
+    const found = await cache.read(key);
+    const entry = found ?? (await cache.write(key, checkFiles(await transpile(bytes), memoryMax)));
+    return {
+      name,
+      file,
+      sha256: hash,
+      devices,
+      glue: pathToFileURL(join(entry.folder, GLUE)).href,
+      modules: await compile(entry),
+      cached: found !== undefined,
+    };
+  } catch (error) {
+    if (error instanceof EkhoError && error.code !== 'E_PLUGIN_INVALID') throw error;
+    if (error instanceof EkhoError || error instanceof BinaryError || isCompileError(error))
+      throw new EkhoError('E_PLUGIN_INVALID', `${file}: ${(error as Error).message}`, {
+        remedy: 'Build it as a component of the package ekho:offload (docs/plugins.md).',
+        operation: 'load',
+        cause: error,
+      });
+    throw error;
+  }
+}
+
+async function readLimited(file: string, fileMax: number): Promise<Uint8Array> {
+  const refuse = (what: string, cause?: unknown) =>
+    new EkhoError('E_PLUGIN_INVALID', `${file}: ${what}`, { operation: 'load', cause });
+  let handle: Awaited<ReturnType<typeof open>>;
+  try {
+    handle = await open(file, 'r');
+  } catch (error) {
+    throw refuse(`cannot be read: ${(error as Error).message}`, error);
+  }
+  try {
+    const found = await handle.stat();
+    if (!found.isFile()) throw refuse('it is not a file');
+    if (found.size > fileMax) throw refuse(`it is larger than ${fileMax} bytes`);
+    const bytes = new Uint8Array(found.size);
+    let size = 0;
+    while (size < bytes.length) {
+      const { bytesRead } = await handle.read(bytes, size, bytes.length - size, size);
+      if (bytesRead === 0) throw refuse('it changed while it was read');
+      size += bytesRead;
+    }
+    return bytes;
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Checks what the component imports and exports, before any other tool sees it. Returns the devices it needs. */
+function checkNames(name: string, bytes: Uint8Array, grants: readonly string[]): string[] {
+  const { imports, exports } = readComponent(bytes);
+  const devices: string[] = [];
+  for (const one of [...imports, ...exports])
+    if (!isSafeName(one))
+      throw new BinaryError(`the name ${quote(one)} has characters that names may not have`);
+  for (const one of imports) {
+    const found = /^([^/]*)\/([^@]*)@(.*)$/.exec(one);
+    const ours = found !== null && found[1] === PACKAGE && found[3] === VERSION;
+    const short = found?.[2] ?? '';
+    if (ours && BASE_INTERFACES.includes(short)) continue;
+    if (ours && DEVICE_INTERFACES.includes(short)) {
+      if (!grants.includes(short))
+        throw new EkhoError(
+          'E_PLUGIN_IMPORT',
+          `plugin ${name} imports ${one} and was not granted a device of that kind`,
+          {
+            remedy: `Grant it a device of kind ${short} in the configuration, or remove the plugin.`,
+            operation: 'load',
+          },
+        );
+      devices.push(short);
+      continue;
+    }
+    const known = [...BASE_INTERFACES, ...DEVICE_INTERFACES].map((known) => `${PACKAGE}/${known}@${VERSION}`);
+    throw new EkhoError(
+      'E_PLUGIN_IMPORT',
+      `plugin ${name} imports ${quote(one)}, which this host does not offer`,
+      {
+        remedy: `A plugin may import ${known.join(', ')}.`,
+        operation: 'load',
+      },
+    );
+  }
+  for (const one of EXPORTS) {
+    const full = `${PACKAGE}/${one}@${VERSION}`;
+    if (!exports.includes(full)) throw new BinaryError(`it does not export ${full}`);
+  }
+  return devices;
+}
+
+/** What the transpiler made, with core modules checked and capped: names in them are pasted into the glue as they are. */
+function checkFiles(files: ReadonlyMap<string, Uint8Array>, memoryMax: number): Map<string, Uint8Array> {
+  const checked = new Map<string, Uint8Array>();
+  let memories = 0;
+  for (const [name, bytes] of files) {
+    if (name === GLUE) checked.set(name, bytes);
+    else if (CORE_MODULE.test(name)) {
+      const module = capCoreModule(bytes, memoryMax);
+      const unsafe = module.names.find((one) => !isSafeName(one));
+      if (unsafe !== undefined)
+        throw new BinaryError(
+          `the name ${quote(unsafe)} in a core module has characters that names may not have`,
+        );
+      memories += module.memories;
+      checked.set(name, module.bytes);
+    } else throw new BinaryError(`the transpiler made a file ${quote(name)}`);
+  }
+  if (!checked.has(GLUE)) throw new BinaryError('the transpiler made no glue');
+  if (memories > 1) throw new BinaryError(`it has ${memories} memories, one is allowed`);
+  return checked;
+}
+
+async function compile({ files }: CacheEntry): Promise<Map<string, WebAssembly.Module>> {
+  const modules = new Map<string, WebAssembly.Module>();
+  for (const [name, bytes] of files)
+    if (CORE_MODULE.test(name)) modules.set(name, await WebAssembly.compile(bytes));
+  return modules;
+}
+
+function isCompileError(error: unknown): boolean {
+  return error instanceof Error && error.name === 'CompileError';
+}
