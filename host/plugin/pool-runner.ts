@@ -51,12 +51,15 @@ export const LIMITS_DEFAULT: RunnerLimits = { apply: 1000, call: 2000, start: 50
 export interface StartOptions {
   readonly plugin: LoadedPlugin;
   readonly devices: readonly DeviceShare[];
-  readonly settings?: Readonly<Record<string, string>>;
+  readonly settings?: readonly { readonly name: string; readonly value: string }[];
   readonly limits?: Partial<RunnerLimits>;
   /** `glue`: every call through jco's typed API, slow: the reference. Default `direct`. */
   readonly path?: 'direct' | 'glue';
   /** A line the plugin logged; control characters are still in it. */
   readonly onLog?: (level: number, text: string) => void;
+  /** As the listener's `fault` and, after it came up, `down`: for whoever started it. Called after the listener's. */
+  readonly onFault?: (error: EkhoError) => void;
+  readonly onDown?: (error: EkhoError | undefined) => void;
 }
 
 /** How often the watchdog looks. Time is counted in looks, so a busy main thread does not count against a plugin. */
@@ -116,7 +119,7 @@ class PoolRunner implements Runner {
   inFlight = 0;
 
   private readonly limits: RunnerLimits;
-  private readonly onLog: ((level: number, text: string) => void) | undefined;
+  private readonly options: StartOptions;
   private readonly ring = new SharedArrayBuffer(RING_SIZE);
   private readonly control = new Int32Array(this.ring);
   private readonly views: MemoryViews = memoryViews(this.ring);
@@ -143,12 +146,13 @@ class PoolRunner implements Runner {
   private seenCompleted = 0;
   private seenPhase = 0;
   private looks = 0;
-  private up: { resolve(): void; reject(error: EkhoError): void } | undefined;
+  private readonly up = Promise.withResolvers<void>();
+  private wasUp = false;
 
   constructor(options: StartOptions) {
     this.name = options.plugin.name;
     this.limits = { ...LIMITS_DEFAULT, ...options.limits };
-    this.onLog = options.onLog;
+    this.options = options;
     for (let number = 0; number < SLOTS; number++) {
       const { views } = this;
       const slot: Slot = {
@@ -190,19 +194,17 @@ class PoolRunner implements Runner {
   }
 
   /** Brings the plugin up. Rejects with the reason, the worker gone. */
-  async start(options: StartOptions): Promise<void> {
+  async start(): Promise<void> {
+    const { options } = this;
     const task: WorkerTask = {
       ring: this.ring,
       wit: readLayouts().package,
       glue: options.plugin.glue,
       modules: options.plugin.modules,
       devices: options.devices.filter(({ kind }) => options.plugin.devices.includes(kind)),
-      settings: Object.entries(options.settings ?? {}).map(([name, value]) => ({ name, value })),
+      settings: options.settings ?? [],
       direct: options.path !== 'glue',
     };
-    const up = new Promise<void>((resolve, reject) => {
-      this.up = { resolve, reject };
-    });
     this.watch = setInterval(() => this.look(), WATCH_INTERVAL_MS);
     this.pool.on('message', (message: UpMessage) => this.arrive(message));
     // A worker's error ends its task too, which is where it is handled.
@@ -212,7 +214,7 @@ class PoolRunner implements Runner {
       (end) => this.ended(end),
       (error: unknown) => this.ended({ end: 'failed', text: (error as Error).message, code: undefined }),
     );
-    await up;
+    await this.up.promise;
   }
 
   listen(listener: RunnerListener): void {
@@ -444,7 +446,9 @@ class PoolRunner implements Runner {
   }
 
   private fault(what: string): void {
-    this.listener?.fault(this.breach(what));
+    const error = this.breach(what);
+    this.listener?.fault(error);
+    this.options.onFault?.(error);
   }
 
   private breach(what: string): EkhoError {
@@ -462,7 +466,7 @@ class PoolRunner implements Runner {
       const length = this.control[(at >>> 2) + 1]!;
       // Decoding does not work on shared memory.
       const text = TEXT_DECODER.decode(this.views.u8.slice(at + 8, at + 8 + length));
-      this.onLog?.(this.control[at >>> 2]!, text);
+      this.options.onLog?.(this.control[at >>> 2]!, text);
     }
     Atomics.store(this.control, CONTROL.logRead, read);
     this.counters.logLinesDropped = Atomics.load(this.control, CONTROL.logDropped);
@@ -524,7 +528,7 @@ class PoolRunner implements Runner {
   }
 
   private arrive(message: UpMessage): void {
-    if (this.down || this.up === undefined) return;
+    if (this.down) return;
     try {
       this.description = checkDescription(this.name, message.description);
       this.direct = message.direct;
@@ -532,8 +536,8 @@ class PoolRunner implements Runner {
       this.fall(error as EkhoError);
       return;
     }
+    this.wasUp = true;
     this.up.resolve();
-    this.up = undefined;
     void this.listenToRing();
   }
 
@@ -580,18 +584,18 @@ class PoolRunner implements Runner {
     // Ends `listenToRing`, whose promise would otherwise wait for a worker that is gone.
     Atomics.notify(this.control, CONTROL.completed);
     const reason = error ?? stopped(this.name);
-    this.up?.reject(reason);
-    this.up = undefined;
     for (const slot of this.slots) {
       const { settle } = slot;
       slot.settle = undefined;
       settle?.failed(reason);
     }
     for (const waiting of this.waiting.splice(0)) waiting.failed(reason);
-    const { listener } = this;
+    const { wasUp } = this;
     const finish = () => {
+      this.listener?.down(error);
+      if (wasUp) this.options.onDown?.(error);
+      else this.up.reject(reason);
       this.gone.resolve();
-      listener?.down(error);
     };
     this.pool.destroy().then(finish, finish);
   }
@@ -614,6 +618,6 @@ export type { PoolRunner };
  */
 export async function startRunner(options: StartOptions): Promise<PoolRunner> {
   const runner = new PoolRunner(options);
-  await runner.start(options);
+  await runner.start();
   return runner;
 }

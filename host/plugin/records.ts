@@ -689,6 +689,7 @@ export class AclRuleRecord extends RecordCursor {
     this.u16[(this.offset + 20) >>> 1] = value;
   }
 
+  /** Of the frame's outermost header: 0x8100 for a tagged frame, unless `vlan` is in `fields` too; then what the tag carries. */
   get ethertype(): number {
     return this.u16[(this.offset + 22) >>> 1]!;
   }

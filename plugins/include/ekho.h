@@ -277,6 +277,7 @@ typedef struct {
   uint32_t priority;
   ekho_handle redirect_port;
   ekho_acl_fields fields;
+  /* Of the frame's outermost header: 0x8100 for a tagged frame, unless `vlan` is in `fields` too; then what the tag carries. */
   uint16_t ethertype;
   uint16_t vlan;
   uint8_t protocol;

@@ -82,7 +82,9 @@ export async function buildPlugin({ folder, output }) {
   const sources = read(folder, /\.[ch]$/);
   const include = read(join(ROOT, 'plugins/include'), /\.h$/);
   const wit = read(join(ROOT, 'wit'), /\.wit$/);
-  const tools = ['@yowasp/clang', '@bytecodealliance/jco-transpile'].map((name) => `${name}@${version(name)}`);
+  const tools = ['@yowasp/clang', '@bytecodealliance/jco-transpile'].map(
+    (name) => `${name}@${version(name)}`,
+  );
   const inputs = JSON.stringify([sources, include, wit, tools, COMPILE, LINK, WORLD]);
   const hash = createHash('sha256').update(inputs).digest('hex');
   const stamp = `${output}.inputs`;
@@ -109,8 +111,9 @@ export async function buildPlugin({ folder, output }) {
   });
   const component = await componentNew(embedded, []);
   mkdirSync(dirname(output), { recursive: true });
-  writeFileSync(`${output}.new`, component);
-  renameSync(`${output}.new`, output);
+  const making = `${output}.${process.pid}`;
+  writeFileSync(making, component);
+  renameSync(making, output);
   writeFileSync(stamp, hash);
   return true;
 }
