@@ -1,0 +1,336 @@
+/**
+ * tc filters on the ingress side of ports as ACL rules.
+ *
+ * The kernel tries filters by priority and the first that matches decides. A filter that hardware cannot do becomes a
+ * rule that hands at least the packets it matches to the kernel, so that filters after it may stay in hardware for
+ * the rest; where nothing of its match can be expressed, that is every packet, and no later filter is planned.
+ */
+
+import type { Decoded, Value } from '../netlink/decode.ts';
+import { ACL_ACTION, ACL_FIELDS, ACL_STAGE, FAMILY } from '../plugin/records.ts';
+import { parseAddress } from './addresses.ts';
+import type { AclWant } from './codecs.ts';
+import {
+  BLOCK_IFINDEX,
+  type FilterView,
+  type KernelView,
+  macNumber,
+  nested,
+  number32,
+  text,
+} from './kernel-view.ts';
+import { CLSACT_INGRESS, TC_H_INGRESS } from './ports.ts';
+import { REASON } from './reasons.ts';
+
+const ETH_P_ALL = 3;
+const ETH_P_IP = 0x0800;
+const ETH_P_IPV6 = 0x86dd;
+const ETH_P_8021Q = 0x8100;
+/** linux/pkt_cls.h */
+const TC_ACT_UNSPEC = -1;
+const TC_ACT_OK = 0;
+const TC_ACT_SHOT = 2;
+const TC_ACT_PIPE = 3;
+const TC_ACT_TRAP = 8;
+const EGRESS_REDIRECT = 1;
+const SKIP_HW = 1;
+
+export interface AclPlan {
+  readonly filter: FilterView;
+  /** Interface index of the port. */
+  readonly port: number;
+  /** Undefined: not planned, for `reason`. */
+  readonly want: AclWant | undefined;
+  /** Why its packets go to the kernel, REASON.none if they do not. */
+  readonly reason: number;
+  /** Interface index of the link packets are redirected to. */
+  readonly redirect: number;
+}
+
+export interface AclOptions {
+  readonly aclFields: number;
+  /** Ports and why packets may not leave by them, by interface index. */
+  readonly egress: (ifindex: number) => { readonly isPort: boolean; readonly reason: number };
+}
+
+/** Rules for the filters of one port, in order. Priorities count from `first`. */
+export function planFilters(view: KernelView, port: number, first: number, options: AclOptions): AclPlan[] {
+  const filters = ingressFilters(view, port);
+  const plans: AclPlan[] = [];
+  let isCovered = false;
+  let priority = first;
+  const mixed = prioritiesWithMixedMasks(filters, options);
+  for (const filter of filters) {
+    if (isCovered || filter.chain !== 0) {
+      plans.push({ filter, port, want: undefined, reason: REASON['after-refused-filter'], redirect: 0 });
+      continue;
+    }
+    const match = matchOf(filter, options.aclFields);
+    let { action, reason, redirect } = actionOf(filter, options);
+    if (!match.isExact) reason = REASON['unsupported-match'];
+    else if (mixed.has(filter.priority)) reason = REASON['unsupported-match'];
+    if (action === undefined && reason === REASON.none) continue;
+    if (reason !== REASON.none) {
+      action = ACL_ACTION.trap;
+      redirect = 0;
+    }
+    plans.push({
+      filter,
+      port,
+      reason,
+      redirect,
+      want: {
+        stage: ACL_STAGE.ingress,
+        action: action!,
+        port: 0,
+        priority: priority++,
+        redirectPort: 0,
+        ...match.want,
+      },
+    });
+    if (match.want.fields === 0 && reason !== REASON.none) isCovered = true;
+  }
+  return plans;
+}
+
+function ingressFilters(view: KernelView, port: number): FilterView[] {
+  const blocks = new Set<number>();
+  for (const qdisc of view.qdiscs.values()) {
+    if (qdisc.ifindex === port && qdisc.ingressBlock !== 0) blocks.add(qdisc.ingressBlock);
+  }
+  const isIngress = (filter: FilterView) =>
+    filter.ifindex === BLOCK_IFINDEX
+      ? blocks.has(filter.parent)
+      : filter.ifindex === port && (filter.parent === CLSACT_INGRESS || filter.parent === TC_H_INGRESS);
+  return [...view.filters.values()]
+    .filter((filter) => isIngress(filter) && isRealFilter(filter))
+    .sort((a, b) => a.chain - b.chain || a.priority - b.priority || a.handle - b.handle);
+}
+
+/** u32 also lists its hash tables. */
+function isRealFilter(filter: FilterView): boolean {
+  if (filter.kind === 'u32') return filter.options.sel !== undefined;
+  return filter.handle !== 0 || filter.kind !== 'flower';
+}
+
+/**
+ * Flower filters of one priority are tried mask by mask in the order the masks came, which netlink does not tell: with
+ * different masks it is not known which of two filters goes first.
+ */
+function prioritiesWithMixedMasks(filters: readonly FilterView[], options: AclOptions): Set<number> {
+  const signatures = new Map<number, string>();
+  const mixed = new Set<number>();
+  for (const filter of filters) {
+    if (filter.kind !== 'flower') continue;
+    const { want } = matchOf(filter, options.aclFields);
+    const signature = `${want.fields} ${want.sourceMask} ${want.destinationMask} ${want.sourceMacMask} ${want.destinationMacMask} ${want.tcpFlagsMask}`;
+    const known = signatures.get(filter.priority);
+    if (known === undefined) signatures.set(filter.priority, signature);
+    else if (known !== signature) mixed.add(filter.priority);
+  }
+  return mixed;
+}
+
+type Match = Omit<AclWant, 'stage' | 'action' | 'port' | 'priority' | 'redirectPort'>;
+
+/** What the filter matches, or (not exact) something that matches at least the same packets. */
+function matchOf(filter: FilterView, supported: number): { readonly want: Match; readonly isExact: boolean } {
+  const { kind, options } = filter;
+  const builder = new MatchBuilder(supported);
+  if (kind === 'flower') flowerMatch(builder, options);
+  else {
+    if (filter.protocol !== ETH_P_ALL) builder.add(ACL_FIELDS.ethertype, { ethertype: filter.protocol });
+    if (kind !== 'matchall') builder.isExact = false;
+  }
+  return { want: builder.build(), isExact: builder.isExact };
+}
+
+/** Collects fields; one that the plugin cannot match is left out, which widens the match. */
+class MatchBuilder {
+  isExact = true;
+  #fields = 0;
+  #parts: Partial<AclWant> = {};
+  readonly #supported: number;
+  family: number = FAMILY.ipv4;
+
+  constructor(supported: number) {
+    this.#supported = supported;
+  }
+
+  add(field: number, part: Partial<AclWant>): void {
+    if ((this.#supported & field) === 0) {
+      this.isExact = false;
+      return;
+    }
+    this.#fields |= field;
+    this.#parts = { ...this.#parts, ...part };
+  }
+
+  build(): Match {
+    return { family: this.family, ...this.#parts, fields: this.#fields } as Match;
+  }
+}
+
+/** Keys of flower that `flowerMatch` understands; any other key makes the match inexact. */
+const FLOWER_PLAIN = new Set(['classid', 'act', 'flags', 'in_hw_count', 'indev', 'key_vlan_eth_type']);
+
+function flowerMatch(builder: MatchBuilder, options: Decoded): void {
+  const used = new Set(FLOWER_PLAIN);
+  const take = (name: string): Value | undefined => {
+    used.add(name);
+    return options[name];
+  };
+  const ethertype = take('key_eth_type');
+  const vlan = take('key_vlan_id');
+  const inner = options.key_vlan_eth_type;
+  if (vlan !== undefined) builder.add(ACL_FIELDS.vlan, { vlan: number32(vlan) });
+  // With a tag flower's eth_type is the tag's, what it carries is vlan_eth_type.
+  const isTagged = number32(ethertype) === ETH_P_8021Q;
+  const network = isTagged ? number32(inner) : number32(ethertype);
+  if (isTagged && vlan === undefined) builder.isExact = false;
+  if (ethertype !== undefined && (network !== 0 || !isTagged))
+    builder.add(ACL_FIELDS.ethertype, { ethertype: network });
+  builder.family = network === ETH_P_IPV6 ? FAMILY.ipv6 : FAMILY.ipv4;
+
+  for (const [name, field, key] of [
+    ['key_eth_src', ACL_FIELDS.sourceMac, 'source'],
+    ['key_eth_dst', ACL_FIELDS.destinationMac, 'destination'],
+  ] as const) {
+    const address = take(name);
+    const mask = take(`${name}_mask`);
+    if (address === undefined) continue;
+    builder.add(field, {
+      [`${key}Mac`]: macNumber(text(address)),
+      [`${key}MacMask`]: mask === undefined ? 0xffffffffffff : macNumber(text(mask)),
+    });
+  }
+  const version = network === ETH_P_IPV6 ? 'ipv6' : 'ipv4';
+  for (const [side, field] of [
+    ['src', ACL_FIELDS.sourceAddress],
+    ['dst', ACL_FIELDS.destinationAddress],
+  ] as const) {
+    const name = `key_${version}_${side}`;
+    const address = take(name);
+    const mask = take(`${name}_mask`);
+    if (address === undefined) continue;
+    const parsed = parseAddress(text(address));
+    if (parsed === undefined || (network !== ETH_P_IP && network !== ETH_P_IPV6)) {
+      builder.isExact = false;
+      continue;
+    }
+    const all =
+      version === 'ipv4'
+        ? ([0, 0, 0, 0xffffffff] as const)
+        : ([0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff] as const);
+    const words = mask === undefined ? all : (parseAddress(text(mask))?.words ?? all);
+    builder.add(
+      field,
+      side === 'src'
+        ? { sourceAddress: parsed.words, sourceMask: words }
+        : { destinationAddress: parsed.words, destinationMask: words },
+    );
+  }
+  const protocol = take('key_ip_proto');
+  if (protocol !== undefined) builder.add(ACL_FIELDS.protocol, { protocol: number32(protocol) });
+  const tos = take('key_ip_tos');
+  const tosMask = take('key_ip_tos_mask');
+  if (tos !== undefined) {
+    if (tosMask === undefined || number32(tosMask) === 0xfc)
+      builder.add(ACL_FIELDS.dscp, { dscp: number32(tos) >>> 2 });
+    else builder.isExact = false;
+  }
+  const layer = { 6: 'tcp', 17: 'udp', 132: 'sctp' }[number32(protocol)];
+  for (const [side, field] of [
+    ['src', ACL_FIELDS.sourcePort],
+    ['dst', ACL_FIELDS.destinationPort],
+  ] as const) {
+    const low = take(`key_port_${side}_min`);
+    const high = take(`key_port_${side}_max`);
+    const port = layer === undefined ? undefined : take(`key_${layer}_${side}`);
+    const mask = layer === undefined ? undefined : take(`key_${layer}_${side}_mask`);
+    if (mask !== undefined && number32(mask) !== 0xffff) {
+      builder.isExact = false;
+      continue;
+    }
+    const ends =
+      port !== undefined
+        ? ([number32(port), number32(port)] as const)
+        : low !== undefined && high !== undefined
+          ? ([number32(low), number32(high)] as const)
+          : undefined;
+    if (ends !== undefined)
+      builder.add(field, side === 'src' ? { sourcePort: ends } : { destinationPort: ends });
+  }
+  const tcpFlags = take('key_tcp_flags');
+  const tcpMask = take('key_tcp_flags_mask');
+  if (tcpFlags !== undefined) {
+    builder.add(ACL_FIELDS.tcpFlags, {
+      tcpFlags: number32(tcpFlags),
+      tcpFlagsMask: tcpMask === undefined ? 0xfff : number32(tcpMask),
+    });
+  }
+  const icmp = network === ETH_P_IPV6 ? 'key_icmpv6' : 'key_icmpv4';
+  for (const [name, field] of [
+    ['type', ACL_FIELDS.icmpType],
+    ['code', ACL_FIELDS.icmpCode],
+  ] as const) {
+    const value = take(`${icmp}_${name}`);
+    const mask = take(`${icmp}_${name}_mask`);
+    if (value === undefined) continue;
+    if (mask !== undefined && number32(mask) !== 0xff) builder.isExact = false;
+    else builder.add(field, name === 'type' ? { icmpType: number32(value) } : { icmpCode: number32(value) });
+  }
+  // A mask of zero bits matches everything: such a key says nothing.
+  for (const name of Object.keys(options)) {
+    if (used.has(name) || name.endsWith('_mask')) continue;
+    const mask = options[`${name}_mask`];
+    if (mask === undefined || !isZero(mask)) builder.isExact = false;
+  }
+}
+
+function isZero(value: Value): boolean {
+  return value === 0 || value === 0n || (typeof value === 'string' && /^[0:.]*$/.test(value));
+}
+
+/** The ACL action of a filter; `undefined` without a reason: it does nothing, the next one decides. */
+function actionOf(
+  filter: FilterView,
+  options: AclOptions,
+): { action: number | undefined; reason: number; redirect: number } {
+  const plain = (action: number | undefined) => ({ action, reason: REASON.none as number, redirect: 0 });
+  const no = (reason: number) => ({ action: undefined, reason, redirect: 0 });
+  if ((number32(filter.options.flags) & SKIP_HW) !== 0) return no(REASON['unsupported-action']);
+  const actions = Array.isArray(filter.options.act) ? filter.options.act.map(nested) : [];
+  if (actions.length === 0) return plain(ACL_ACTION.accept);
+  if (actions.length > 1) return no(REASON['unsupported-action']);
+  const { kind } = actions[0]!;
+  const parms = nested(nested(actions[0]!.options).parms);
+  if (kind === 'gact') {
+    if (
+      nested(actions[0]!.options).prob !== undefined &&
+      number32(nested(nested(actions[0]!.options).prob).ptype) !== 0
+    ) {
+      return no(REASON['unsupported-action']);
+    }
+    switch (number32(parms.action)) {
+      case TC_ACT_OK:
+        return plain(ACL_ACTION.accept);
+      case TC_ACT_SHOT:
+        return plain(ACL_ACTION.drop);
+      case TC_ACT_TRAP:
+        return plain(ACL_ACTION.trap);
+      case TC_ACT_UNSPEC:
+      case TC_ACT_PIPE:
+        return plain(undefined);
+    }
+    return no(REASON['unsupported-action']);
+  }
+  if (kind === 'mirred' && number32(parms.eaction) === EGRESS_REDIRECT) {
+    const redirect = number32(parms.ifindex);
+    const egress = options.egress(redirect);
+    if (!egress.isPort) return no(REASON['egress-not-a-port']);
+    if (egress.reason !== REASON.none) return no(egress.reason);
+    return { action: ACL_ACTION.redirect, reason: REASON.none, redirect };
+  }
+  return no(REASON['unsupported-action']);
+}

@@ -1,0 +1,447 @@
+/**
+ * Entries of one kind that a plugin should hold, and what it is known to hold. Used for every kind but routes, which
+ * are too many for an object each (see route-entries in routes.ts).
+ *
+ * An entry has a `want` (what the plan says) and a `sent` (what was last put on its way). Changing `want` queues the
+ * entry; nothing is written until the queue is drained, and what then equals `sent` costs nothing: that is what makes
+ * replanning and restarts hitless.
+ */
+
+import type { BatchEncoder } from '../plugin/batch.ts';
+import { OPERATION } from '../plugin/records.ts';
+import { REASON } from './reasons.ts';
+
+/** How entries of one kind are compared and written. */
+export interface EntryCodec<Want> {
+  /** Number in `ENTRY_KIND`. */
+  readonly kind: number;
+  /** Nothing refers to these entries, so they may leave at once; the others leave after all puts. */
+  readonly isLeaf: boolean;
+  equal(a: Want, b: Want): boolean;
+  /** Places in a batch a put takes. */
+  size(want: Want): number;
+  encode(encoder: BatchEncoder, operation: number, handle: number, want: Want): void;
+}
+
+export const STATUS_OK = 0;
+export const STATUS_REFUSED = 1;
+export const STATUS_FAILED = 2;
+
+export interface Entry<Want> {
+  key: string;
+  /** Place in the table, 1 to capacity; 0: no room. The handle is made of it. */
+  index: number;
+  want: Want | undefined;
+  sent: Want | undefined;
+  /** What was last put or read back: says what to remove when `sent` is no longer known. */
+  last: Want | undefined;
+  /** Why `want` is not plain forwarding (number in REASON), for explanations only. */
+  reason: number;
+  /** The device said yes to a put of this handle and has not been told to remove it since. */
+  confirmed: boolean;
+  inFlight: number;
+  status: typeof STATUS_OK | typeof STATUS_REFUSED | typeof STATUS_FAILED;
+  /** Why the device does not hold it, with `status` other than ok. */
+  statusReason: number;
+  queued: boolean;
+  /** The answer to the last put was `trapped`. */
+  trapped: boolean;
+}
+
+/** Bits of a handle: kind + 1 above, index - 1 below. */
+export function handleOf(kind: number, index: number): number {
+  return (((kind + 1) << 28) | (index - 1)) >>> 0;
+}
+
+export function indexOfHandle(handle: number): number {
+  return (handle & 0x0fff_ffff) + 1;
+}
+
+export function kindOfHandle(handle: number): number {
+  return (handle >>> 28) - 1;
+}
+
+export interface EntryTableOptions<Want> {
+  readonly codec: EntryCodec<Want>;
+  readonly capacity: number;
+  /** `isUsable(entry)` or its handle may have changed: what refers to it must be looked at again. */
+  readonly onUsable?: (entry: Entry<Want>) => void;
+  /** The table got work to do. */
+  readonly onQueued: () => void;
+}
+
+export class EntryTable<Want> {
+  readonly codec: EntryCodec<Want>;
+  readonly capacity: number;
+  readonly entries = new Map<string, Entry<Want>>();
+  readonly #byIndex: (Entry<Want> | undefined)[] = [undefined];
+  readonly #freeIndexes: number[] = [];
+  readonly #options: EntryTableOptions<Want>;
+  /** Entries whose `want` may differ from `sent`. Drained from the front; bounded by the number of entries. */
+  #queue: Entry<Want>[] = [];
+  #queueHead = 0;
+  /** Entries nobody wants any more that wait until all puts are out. */
+  #retired: Entry<Want>[] = [];
+  /** What a device holds under handles of other entries: removed before anything else. */
+  #strays: { readonly handle: number; readonly held: Want }[] = [];
+  /** Entries wanted for which there is no room, oldest first. */
+  readonly #waiting = new Set<Entry<Want>>();
+  /** Entries the device refused or failed, for retries. */
+  readonly troubled = new Set<Entry<Want>>();
+
+  constructor(options: EntryTableOptions<Want>) {
+    this.#options = options;
+    this.codec = options.codec;
+    this.capacity = options.capacity;
+  }
+
+  get(key: string): Entry<Want> | undefined {
+    return this.entries.get(key);
+  }
+
+  byIndex(index: number): Entry<Want> | undefined {
+    return this.#byIndex[index];
+  }
+
+  handle(entry: Entry<Want> | undefined): number {
+    return entry === undefined || entry.index === 0 ? 0 : handleOf(this.codec.kind, entry.index);
+  }
+
+  /** Others may refer to it: it has a place and the device did not say no. */
+  isUsable(entry: Entry<Want>): boolean {
+    return entry.index !== 0 && entry.want !== undefined && entry.status === STATUS_OK;
+  }
+
+  get hasWork(): boolean {
+    return this.#queueHead < this.#queue.length;
+  }
+
+  get hasStrays(): boolean {
+    return this.#strays.length > 0;
+  }
+
+  get hasRetired(): boolean {
+    return this.#retired.length > 0;
+  }
+
+  /** Plans an entry, or plans it differently. */
+  want(key: string, want: Want, reason = REASON.none): Entry<Want> {
+    let entry = this.entries.get(key);
+    if (entry === undefined) {
+      entry = this.#create(key);
+      this.#place(entry);
+    } else if (entry.index === 0) this.#place(entry);
+    const wasUsable = this.isUsable(entry);
+    const changed = entry.want === undefined || !this.codec.equal(entry.want, want);
+    entry.reason = reason;
+    if (changed) {
+      entry.want = want;
+      // A different wish may be granted where the last one was refused.
+      if (entry.status === STATUS_REFUSED && entry.index !== 0) this.#clearTrouble(entry);
+      this.#enqueue(entry);
+    }
+    if (wasUsable !== this.isUsable(entry)) this.#options.onUsable?.(entry);
+    return entry;
+  }
+
+  /** The entry should not be held any more. */
+  drop(key: string): void {
+    const entry = this.entries.get(key);
+    if (entry === undefined || entry.want === undefined) return;
+    entry.want = undefined;
+    this.#waiting.delete(entry);
+    this.#clearTrouble(entry);
+    this.#options.onUsable?.(entry);
+    if (entry.index === 0) this.entries.delete(key);
+    else this.#enqueue(entry);
+  }
+
+  /** Asks the device again for what it failed or refused. */
+  retry(limit: number, andRefused: boolean): number {
+    let count = 0;
+    for (const entry of this.troubled) {
+      if (count === limit) break;
+      if (entry.status === STATUS_REFUSED) {
+        if (!andRefused) continue;
+        this.#clearTrouble(entry);
+      }
+      entry.sent = undefined;
+      this.#enqueue(entry);
+      count++;
+    }
+    return count;
+  }
+
+  /** Writes puts (and, of leaves, removals) into the batch until it is full or there are no more. */
+  fill(encoder: BatchEncoder): void {
+    while (this.#queueHead < this.#queue.length) {
+      const entry = this.#queue[this.#queueHead]!;
+      const { want } = entry;
+      if (want === undefined) {
+        if (this.codec.isLeaf) {
+          if (encoder.room === 0) return;
+          this.#advance(entry);
+          this.#sendRemoval(encoder, entry);
+        } else {
+          this.#advance(entry);
+          entry.queued = true;
+          this.#retired.push(entry);
+        }
+        continue;
+      }
+      if (entry.index === 0 || (entry.sent !== undefined && this.codec.equal(entry.sent, want))) {
+        this.#advance(entry);
+        continue;
+      }
+      if (entry.status === STATUS_REFUSED && entry.confirmed) {
+        // The device said no to the new value and keeps the old one: take that out, the kernel does the work.
+        if (encoder.room === 0) return;
+        this.#advance(entry);
+        this.#sendRemoval(encoder, entry);
+        continue;
+      }
+      if (encoder.room < this.codec.size(want)) return;
+      this.#advance(entry);
+      entry.sent = want;
+      entry.last = want;
+      entry.inFlight++;
+      this.codec.encode(encoder, OPERATION.put, handleOf(this.codec.kind, entry.index), want);
+    }
+  }
+
+  /** Writes removals of what the device holds for no entry. Their handles may be wanted again: send nothing else with them. */
+  fillStrays(encoder: BatchEncoder): void {
+    while (this.#strays.length > 0 && encoder.room > 0) {
+      const { handle, held } = this.#strays.pop()!;
+      this.codec.encode(encoder, OPERATION.remove, handle, held);
+    }
+  }
+
+  /** Writes removals of entries that others referred to: only when no puts wait anywhere. */
+  fillRetired(encoder: BatchEncoder): void {
+    while (this.#retired.length > 0 && encoder.room > 0) {
+      const entry = this.#retired.pop()!;
+      entry.queued = false;
+      if (entry.want !== undefined) this.#enqueue(entry);
+      else this.#sendRemoval(encoder, entry);
+    }
+  }
+
+  #sendRemoval(encoder: BatchEncoder, entry: Entry<Want>): void {
+    if (!entry.confirmed && entry.inFlight === 0) {
+      if (entry.want === undefined) this.#delete(entry);
+      return;
+    }
+    entry.inFlight++;
+    this.codec.encode(encoder, OPERATION.remove, handleOf(this.codec.kind, entry.index), entry.last as Want);
+    entry.sent = undefined;
+  }
+
+  /** The device carried the change out. */
+  succeeded(index: number, operation: number): void {
+    const entry = this.#byIndex[index];
+    if (entry === undefined) return;
+    if (entry.inFlight > 0) entry.inFlight--;
+    if (operation === OPERATION.put) {
+      entry.confirmed = true;
+      entry.trapped = false;
+      if (entry.inFlight === 0) this.#clearTrouble(entry);
+      return;
+    }
+    if (entry.inFlight > 0) return;
+    entry.confirmed = false;
+    if (entry.want === undefined) this.#delete(entry);
+  }
+
+  /** The device holds it but traps the packets. */
+  trapped(index: number): void {
+    this.succeeded(index, OPERATION.put);
+    const entry = this.#byIndex[index];
+    if (entry !== undefined) entry.trapped = true;
+  }
+
+  /** The device did not carry the change out: what it held before, it still holds. */
+  troubledBy(
+    index: number,
+    operation: number,
+    status: typeof STATUS_REFUSED | typeof STATUS_FAILED,
+    reason: number,
+  ): void {
+    const entry = this.#byIndex[index];
+    if (entry === undefined) return;
+    if (entry.inFlight > 0) entry.inFlight--;
+    // A later answer will say more.
+    if (entry.inFlight > 0) return;
+    if (operation === OPERATION.remove && reason === REASON['missing-reference']) {
+      entry.confirmed = false;
+      if (entry.want === undefined) this.#delete(entry);
+      return;
+    }
+    const wasUsable = this.isUsable(entry);
+    entry.status = status;
+    entry.statusReason = reason;
+    if (operation === OPERATION.put) entry.sent = undefined;
+    this.troubled.add(entry);
+    if (status === STATUS_REFUSED && entry.confirmed) this.#enqueue(entry);
+    if (wasUsable !== this.isUsable(entry)) this.#options.onUsable?.(entry);
+  }
+
+  /** The device starts over: nothing is known of what it holds. `adopt` then says what it does hold. */
+  forget(): void {
+    this.#strays = [];
+    for (const entry of this.entries.values()) {
+      entry.sent = undefined;
+      entry.inFlight = 0;
+      entry.confirmed = false;
+      entry.trapped = false;
+      if (entry.status !== STATUS_OK && entry.index !== 0) this.#clearTrouble(entry);
+    }
+  }
+
+  /** The device holds `held` under `handle`. An entry nobody wants (yet) is made for it: it goes unless wanted soon. */
+  adopt(key: string, handle: number, held: Want): void {
+    const index = indexOfHandle(handle);
+    const owner = this.#byIndex[index];
+    let entry = this.entries.get(key);
+    if (
+      index > this.capacity ||
+      (owner !== undefined && owner !== entry) ||
+      (entry !== undefined && entry.index !== 0 && entry.index !== index)
+    ) {
+      this.#strays.push({ handle, held });
+      return;
+    }
+    if (entry === undefined) entry = this.#create(key);
+    if (entry.index === 0) {
+      while (this.#byIndex.length <= index) {
+        this.#freeIndexes.push(this.#byIndex.length);
+        this.#byIndex.push(undefined);
+      }
+      const free = this.#freeIndexes.lastIndexOf(index);
+      if (free >= 0) this.#freeIndexes.splice(free, 1);
+      this.#byIndex[index] = entry;
+      entry.index = index;
+      this.#waiting.delete(entry);
+    }
+    entry.sent = held;
+    entry.last = held;
+    entry.confirmed = true;
+  }
+
+  /** Gives an adopted entry the key it is planned under, where that could not be told from what the device holds. */
+  claim(heldKey: string, key: string): void {
+    const entry = this.entries.get(heldKey);
+    if (entry === undefined || this.entries.has(key)) return;
+    this.entries.delete(heldKey);
+    entry.key = key;
+    this.entries.set(key, entry);
+  }
+
+  /** After `forget` and `adopt`: everything is compared again. */
+  requeueAll(): void {
+    for (const entry of this.entries.values()) {
+      if (entry.index === 0) this.#place(entry);
+      this.#enqueue(entry);
+    }
+  }
+
+  /** Looks at an entry again. */
+  requeue(entry: Entry<Want>): void {
+    this.#enqueue(entry);
+  }
+
+  /** Compares an entry read back with what it should be; the text of the difference, if any. */
+  verify(handle: number, held: Want): string | undefined {
+    const entry = this.#byIndex[indexOfHandle(handle)];
+    if (entry === undefined) return 'no such entry is planned';
+    if (entry.want === undefined) return 'it should not be held any more';
+    if (entry.status === STATUS_OK && !this.codec.equal(entry.want, held)) {
+      return `it should be ${JSON.stringify(entry.want)}, not ${JSON.stringify(held)}`;
+    }
+    return undefined;
+  }
+
+  /** Entries that should be held and whose handle `seen` does not have. */
+  *unseen(seen: ReadonlySet<number>): Generator<Entry<Want>> {
+    for (const entry of this.entries.values()) {
+      if (this.isUsable(entry) && !seen.has(this.handle(entry))) yield entry;
+    }
+  }
+
+  #create(key: string): Entry<Want> {
+    const entry: Entry<Want> = {
+      key,
+      index: 0,
+      want: undefined,
+      sent: undefined,
+      last: undefined,
+      reason: REASON.none,
+      confirmed: false,
+      inFlight: 0,
+      status: STATUS_OK,
+      statusReason: REASON.none,
+      queued: false,
+      trapped: false,
+    };
+    this.entries.set(key, entry);
+    return entry;
+  }
+
+  #place(entry: Entry<Want>): void {
+    let index = this.#freeIndexes.pop();
+    if (index === undefined && this.#byIndex.length <= this.capacity) {
+      index = this.#byIndex.length;
+      this.#byIndex.push(undefined);
+    }
+    if (index === undefined) {
+      entry.status = STATUS_REFUSED;
+      entry.statusReason = this.capacity === 0 ? REASON['unsupported-kind'] : REASON['table-full'];
+      this.#waiting.add(entry);
+      return;
+    }
+    entry.index = index;
+    this.#byIndex[index] = entry;
+    this.#waiting.delete(entry);
+    entry.status = STATUS_OK;
+    entry.statusReason = REASON.none;
+  }
+
+  #delete(entry: Entry<Want>): void {
+    this.entries.delete(entry.key);
+    this.troubled.delete(entry);
+    this.#byIndex[entry.index] = undefined;
+    this.#freeIndexes.push(entry.index);
+    entry.index = 0;
+    // The place goes to whoever waited longest.
+    for (const next of this.#waiting) {
+      this.#place(next);
+      this.#enqueue(next);
+      this.#options.onUsable?.(next);
+      break;
+    }
+  }
+
+  #clearTrouble(entry: Entry<Want>): void {
+    if (entry.status === STATUS_OK) return;
+    this.troubled.delete(entry);
+    entry.status = STATUS_OK;
+    entry.statusReason = REASON.none;
+    if (entry.want !== undefined) this.#options.onUsable?.(entry);
+  }
+
+  #enqueue(entry: Entry<Want>): void {
+    if (entry.queued) return;
+    entry.queued = true;
+    this.#queue.push(entry);
+    this.#options.onQueued();
+  }
+
+  #advance(entry: Entry<Want>): void {
+    entry.queued = false;
+    this.#queueHead++;
+    if (this.#queueHead === this.#queue.length) {
+      this.#queue = [];
+      this.#queueHead = 0;
+    }
+  }
+}

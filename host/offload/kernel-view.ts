@@ -1,0 +1,326 @@
+/**
+ * What decides how hardware may forward besides routes and neighbours: links, per-interface configuration, rules, qdiscs,
+ * filters, netfilter chains, bridge VLANs. There are few of these, so they are decoded into plain objects, once for
+ * all plans.
+ */
+
+import { KIND, KINDS, type Kind, type KindNumber, type MirrorReader, objectCursor } from '../mirror/types.ts';
+import { type Decoded, type DecodedObject, DecodeError, decodeObject } from '../netlink/decode.ts';
+
+export interface LinkView {
+  readonly id: number;
+  readonly ifindex: number;
+  readonly name: string;
+  /** ARPHRD_* (linux/if_arp.h): 1 is Ethernet. */
+  readonly type: number;
+  readonly up: boolean;
+  readonly carrier: boolean;
+  readonly mtu: number;
+  readonly mac: number;
+  /** 0 for none. */
+  readonly master: number;
+  /** IFLA_LINK, 0 for none. */
+  readonly lower: number;
+  /** IFLA_LINK names a link of another namespace. */
+  readonly lowerIsForeign: boolean;
+  /** IFLA_INFO_KIND, empty for plain devices. */
+  readonly kind: string;
+  readonly data: Decoded;
+  /** IFLA_INFO_SLAVE_KIND, empty when it has no master with options. */
+  readonly slaveKind: string;
+  readonly slaveData: Decoded;
+  readonly hasXdp: boolean;
+}
+
+export interface NetconfView {
+  readonly forwarding: boolean;
+  /** 0 off, 1 strict, 2 loose */
+  readonly reversePath: number;
+}
+
+export interface QdiscView {
+  readonly id: number;
+  readonly ifindex: number;
+  readonly parent: number;
+  readonly handle: number;
+  readonly kind: string;
+  /** Shared block of its ingress side, 0 for a block of its own. */
+  readonly ingressBlock: number;
+  readonly egressBlock: number;
+}
+
+export interface FilterView {
+  readonly id: number;
+  /** Interface index, or TCM_IFINDEX_MAGIC_BLOCK with `parent` the block. */
+  readonly ifindex: number;
+  readonly parent: number;
+  readonly handle: number;
+  readonly chain: number;
+  readonly priority: number;
+  /** Ethertype it is for, 3 (ETH_P_ALL) for every one. */
+  readonly protocol: number;
+  readonly kind: string;
+  readonly options: Decoded;
+}
+
+export interface ChainView {
+  readonly id: number;
+  readonly family: number;
+  readonly table: string;
+  readonly name: string;
+  /** -1 for a chain without a hook. */
+  readonly hook: number;
+  readonly devices: readonly string[];
+  readonly dropsByPolicy: boolean;
+  /** Rules in the chain. */
+  readonly rules: number;
+}
+
+export interface RuleView {
+  readonly id: number;
+  readonly family: number;
+  readonly priority: number;
+  readonly decoded: DecodedObject;
+}
+
+export interface VlanView {
+  readonly id: number;
+  readonly ifindex: number;
+  readonly vid: number;
+  /** BRIDGE_VLAN_INFO_* (linux/if_bridge.h) */
+  readonly flags: number;
+}
+
+/** TCM_IFINDEX_MAGIC_BLOCK, linux/rtnetlink.h */
+export const BLOCK_IFINDEX = -1;
+
+const WATCHED: readonly Kind[] = [
+  'link',
+  'netconf',
+  'vlan',
+  'rule',
+  'qdisc',
+  'filter',
+  'nft-chain',
+  'nft-rule',
+];
+
+export class KernelView {
+  readonly #mirror: MirrorReader;
+  readonly #cursor = objectCursor();
+  readonly #watched = new Set<KindNumber>(WATCHED.map((kind) => KIND[kind]));
+
+  readonly links = new Map<number, LinkView>();
+  readonly #linkById = new Map<number, LinkView>();
+  readonly #netconf = new Map<number, { readonly key: string; readonly view: NetconfView }>();
+  readonly netconf = new Map<string, NetconfView>();
+  readonly qdiscs = new Map<number, QdiscView>();
+  readonly filters = new Map<number, FilterView>();
+  readonly rules = new Map<number, RuleView>();
+  readonly vlans = new Map<number, VlanView>();
+  readonly #chains = new Map<number, Omit<ChainView, 'rules'>>();
+  readonly #ruleChains = new Map<number, string>();
+  readonly #rulesPerChain = new Map<string, number>();
+
+  constructor(mirror: MirrorReader) {
+    this.#mirror = mirror;
+  }
+
+  /** Takes one change; true when it is of a kind kept here. */
+  change(kind: KindNumber, id: number, isDelete: boolean): boolean {
+    if (!this.#watched.has(kind)) return false;
+    this.#forget(kind, id);
+    if (!isDelete) this.#take(KINDS[kind]!, kind, id);
+    return true;
+  }
+
+  link(ifindex: number): LinkView | undefined {
+    return this.links.get(ifindex);
+  }
+
+  linkById(id: number): LinkView | undefined {
+    return this.#linkById.get(id);
+  }
+
+  /** `ifindex` -1 for `all`. */
+  netconfOf(family: number, ifindex: number): NetconfView | undefined {
+    return this.netconf.get(`${family}/${ifindex}`);
+  }
+
+  *chains(): Generator<ChainView> {
+    for (const chain of this.#chains.values()) {
+      yield { ...chain, rules: this.#rulesPerChain.get(`${chain.family}/${chain.table}/${chain.name}`) ?? 0 };
+    }
+  }
+
+  #forget(kind: KindNumber, id: number): void {
+    switch (kind) {
+      case KIND.link: {
+        const link = this.#linkById.get(id);
+        if (link === undefined) return;
+        this.#linkById.delete(id);
+        if (this.links.get(link.ifindex) === link) this.links.delete(link.ifindex);
+        return;
+      }
+      case KIND.netconf: {
+        const known = this.#netconf.get(id);
+        if (known === undefined) return;
+        this.#netconf.delete(id);
+        this.netconf.delete(known.key);
+        return;
+      }
+      case KIND['nft-rule']: {
+        const chain = this.#ruleChains.get(id);
+        if (chain === undefined) return;
+        this.#ruleChains.delete(id);
+        this.#rulesPerChain.set(chain, this.#rulesPerChain.get(chain)! - 1);
+        return;
+      }
+    }
+    this.qdiscs.delete(kind === KIND.qdisc ? id : -1);
+    this.filters.delete(kind === KIND.filter ? id : -1);
+    this.rules.delete(kind === KIND.rule ? id : -1);
+    this.vlans.delete(kind === KIND.vlan ? id : -1);
+    this.#chains.delete(kind === KIND['nft-chain'] ? id : -1);
+  }
+
+  #take(kind: Kind, number: KindNumber, id: number): void {
+    if (!this.#mirror.open(number, id, this.#cursor)) return;
+    let object: DecodedObject;
+    try {
+      object = decodeObject(kind, this.#cursor.bytes, this.#cursor.start, this.#cursor.end);
+    } catch (error) {
+      // The mirror counted it and reads the kind again; until then the object counts as absent.
+      if (error instanceof DecodeError) return;
+      throw error;
+    }
+    switch (kind) {
+      case 'link':
+        this.#takeLink(id, object);
+        break;
+      case 'netconf': {
+        const key = `${object.header.family}/${number32(object.ifindex)}`;
+        const view = {
+          forwarding: number32(object.forwarding) !== 0,
+          reversePath: number32(object.rp_filter),
+        };
+        this.#netconf.set(id, { key, view });
+        this.netconf.set(key, view);
+        break;
+      }
+      case 'qdisc':
+        this.qdiscs.set(id, {
+          id,
+          ifindex: number32(object.header.ifindex),
+          parent: number32(object.header.parent),
+          handle: number32(object.header.handle),
+          kind: text(object.kind),
+          ingressBlock: number32(object.ingress_block),
+          egressBlock: number32(object.egress_block),
+        });
+        break;
+      case 'filter': {
+        const info = number32(object.header.info);
+        this.filters.set(id, {
+          id,
+          ifindex: number32(object.header.ifindex),
+          parent: number32(object.header.parent),
+          handle: number32(object.header.handle),
+          chain: number32(object.chain),
+          priority: info >>> 16,
+          protocol: ((info & 0xff) << 8) | ((info >>> 8) & 0xff),
+          kind: text(object.kind),
+          options: nested(object.options),
+        });
+        break;
+      }
+      case 'rule':
+        this.rules.set(id, {
+          id,
+          family: number32(object.header.family),
+          priority: number32(object.priority),
+          decoded: object,
+        });
+        break;
+      case 'vlan': {
+        const entry = Array.isArray(object.entry) ? nested(object.entry[0]) : nested(object.entry);
+        const info = nested(entry.info);
+        this.vlans.set(id, {
+          id,
+          ifindex: number32(object.header.ifindex),
+          vid: number32(info.vid),
+          flags: number32(info.flags),
+        });
+        break;
+      }
+      case 'nft-chain': {
+        const hook = nested(object.hook);
+        const names = nested(hook.devs).name;
+        const devices = [
+          ...(Array.isArray(names) ? names.map(text) : []),
+          ...(hook.dev === undefined ? [] : [text(hook.dev)]),
+        ];
+        this.#chains.set(id, {
+          id,
+          family: number32(object.header.family),
+          table: text(object.table),
+          name: text(object.name),
+          hook: object.hook === undefined ? -1 : number32(hook.hooknum),
+          devices,
+          dropsByPolicy: object.policy === 0,
+        });
+        break;
+      }
+      case 'nft-rule': {
+        const chain = `${number32(object.header.family)}/${text(object.table)}/${text(object.chain)}`;
+        this.#ruleChains.set(id, chain);
+        this.#rulesPerChain.set(chain, (this.#rulesPerChain.get(chain) ?? 0) + 1);
+        break;
+      }
+    }
+  }
+
+  #takeLink(id: number, object: DecodedObject): void {
+    const info = nested(object.linkinfo);
+    const flags = number32(object.header.flags);
+    const link: LinkView = {
+      id,
+      ifindex: number32(object.header.index),
+      name: text(object.ifname),
+      type: number32(object.header.type),
+      up: (flags & 0x1) !== 0,
+      carrier: (flags & 0x10000) !== 0,
+      mtu: number32(object.mtu),
+      mac: macNumber(text(object.address)),
+      master: number32(object.master),
+      lower: number32(object.link),
+      lowerIsForeign: object.link_netnsid !== undefined,
+      kind: text(info.kind),
+      data: nested(info.data),
+      slaveKind: text(info.slave_kind),
+      slaveData: nested(info.slave_data),
+      hasXdp: number32(nested(object.xdp).attached) !== 0,
+    };
+    this.#linkById.set(id, link);
+    this.links.set(link.ifindex, link);
+  }
+}
+
+export function number32(value: unknown): number {
+  return typeof value === 'number' ? value : 0;
+}
+
+export function text(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+export function nested(value: unknown): Decoded {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Decoded) : {};
+}
+
+/** 48-bit number of `00:11:22:33:44:55`, 0 for anything else. */
+export function macNumber(address: string): number {
+  return /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(address)
+    ? Number.parseInt(address.replaceAll(':', ''), 16)
+    : 0;
+}

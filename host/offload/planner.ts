@@ -1,0 +1,274 @@
+/**
+ * From the mirror to what each plugin should hold. The planner follows the mirror's changes, keeps what all plans share
+ * (links, rules, filters, neighbours) and a `Plan` per plugin.
+ */
+
+import {
+  type ChangeSet,
+  KIND,
+  KINDS,
+  type KindNumber,
+  OPERATION_DELETE,
+  objectCursor,
+} from '../mirror/types.ts';
+import type { Runner } from '../plugin/runner.ts';
+import { KernelView } from './kernel-view.ts';
+import { NeighbourReader, NTF_PROXY, NUD_NOARP } from './neighbour-reader.ts';
+import { addressKey, type Neighbour } from './nexthops.ts';
+import { type Difference, type EntryCounter, Plan, type PlanMirror, type TableSummary } from './plan.ts';
+import { type ObjectOffload, REASONS } from './reasons.ts';
+import { AF_INET, AF_INET6 } from './route-reader.ts';
+
+export interface PlannerOptions {
+  readonly mirror: PlanMirror;
+  /** What netfilter chains in the forwarding path mean: hand packets to the kernel, or do not matter. */
+  readonly netfilter: 'trap' | 'ignore';
+  readonly log: (level: 'info' | 'warn' | 'error', message: string) => void;
+}
+
+export interface PluginOptions {
+  readonly name: string;
+  /** Whether a link is a port of the plugin's device, by name; undefined: every link that does not stand on another. */
+  readonly isPort: ((name: string) => boolean) | undefined;
+}
+
+interface PlannedPlugin extends PluginOptions {
+  plan: Plan | undefined;
+}
+
+export class Planner {
+  readonly #options: PlannerOptions;
+  readonly #view: KernelView;
+  readonly #cursor = objectCursor();
+  readonly #reader = new NeighbourReader();
+  readonly #neighbours = new Map<string, Neighbour>();
+  readonly #neighbourKeys = new Map<number, string>();
+  readonly #plugins = new Map<string, PlannedPlugin>();
+  readonly #unsubscribe: (() => void)[];
+
+  constructor(options: PlannerOptions) {
+    this.#options = options;
+    const { mirror } = options;
+    this.#view = new KernelView(mirror);
+    for (const kind of KINDS.keys()) {
+      if (kind === KIND.neighbour) mirror.forEach(kind, (id) => this.#takeNeighbour(id, false));
+      else mirror.forEach(kind, (id) => this.#view.change(kind, id, false));
+    }
+    this.#unsubscribe = [
+      mirror.subscribe((changes) => this.#changed(changes)),
+      mirror.onState(() => {
+        for (const { plan } of this.#plugins.values()) plan?.structureChanged();
+      }),
+    ];
+  }
+
+  close(): void {
+    for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    for (const { plan } of this.#plugins.values()) plan?.stop();
+  }
+
+  addPlugin(options: PluginOptions): void {
+    this.#plugins.set(options.name, { ...options, plan: undefined });
+  }
+
+  /** The plugin goes for good; what its device holds stays. */
+  removePlugin(name: string): void {
+    this.#plugins.get(name)?.plan?.stop();
+    this.#plugins.delete(name);
+  }
+
+  /** The plugin runs. Listens to it, reads back what its device holds and makes that equal to the plan. */
+  async pluginUp(
+    name: string,
+    runner: Runner,
+    listener: { fault(error: Error): void; down(error: Error | undefined): void },
+  ): Promise<void> {
+    const plugin = this.#plugins.get(name);
+    if (plugin === undefined) return;
+    let { plan } = plugin;
+    plan?.stop();
+    // A plugin that describes itself differently (another version) is planned for from scratch.
+    if (plan === undefined || JSON.stringify(plan.description) !== JSON.stringify(runner.description)) {
+      plan = new Plan(
+        {
+          name,
+          mirror: this.#options.mirror,
+          view: this.#view,
+          neighbours: this.#neighbours,
+          neighbourKeys: this.#neighbourKeys,
+          isPort: plugin.isPort,
+          netfilter: this.#options.netfilter,
+          log: (level, message) => this.#options.log(level, `${name}: ${message}`),
+        },
+        runner.description,
+      );
+      plugin.plan = plan;
+      plan.load();
+    }
+    const current = plan;
+    runner.listen({
+      result: (result) => current.result(result),
+      ready: () => current.schedule(),
+      events: (events) => current.events(events),
+      fault: (error) => listener.fault(error),
+      down: (error) => {
+        current.stop();
+        listener.down(error);
+      },
+    });
+    await current.start(runner);
+  }
+
+  #changed(changes: ChangeSet): void {
+    let structure = false;
+    for (let place = 0; place < changes.length; place++) {
+      const kind = changes.kinds[place]!;
+      const id = changes.ids[place]!;
+      const isDelete = changes.operations[place] === OPERATION_DELETE;
+      if (kind === KIND.neighbour) this.#takeNeighbour(id, isDelete);
+      else if (this.#view.change(kind, id, isDelete)) structure = true;
+      else for (const { plan } of this.#plugins.values()) plan?.change(kind, id, isDelete);
+    }
+    if (structure) for (const { plan } of this.#plugins.values()) plan?.structureChanged();
+  }
+
+  #takeNeighbour(id: number, isDelete: boolean): void {
+    const before = this.#neighbourKeys.get(id);
+    let key: string | undefined;
+    let neighbour: Neighbour | undefined;
+    const reader = this.#reader;
+    if (
+      !isDelete &&
+      this.#options.mirror.open(KIND.neighbour, id, this.#cursor) &&
+      reader.read(this.#cursor)
+    ) {
+      const isIp =
+        (reader.family === AF_INET && reader.addressBytes === 4) ||
+        (reader.family === AF_INET6 && reader.addressBytes === 16);
+      if (isIp && (reader.flags & NTF_PROXY) === 0) {
+        key = addressKey(reader.ifindex, reader.family, reader.address);
+        const { address } = reader;
+        neighbour = {
+          id,
+          ifindex: reader.ifindex,
+          family: reader.family,
+          address: [address[0]!, address[1]!, address[2]!, address[3]!],
+          mac: reader.isValid ? reader.mac : undefined,
+          // The group bit of a MAC is the lowest of its first byte.
+          isHost: (reader.state & NUD_NOARP) === 0 && Math.floor(reader.mac / 0x100_0000_0000) % 2 === 0,
+        };
+      }
+    }
+    if (before !== undefined && before !== key) {
+      this.#neighbours.delete(before);
+      this.#neighbourKeys.delete(id);
+      for (const { plan } of this.#plugins.values()) plan?.neighbourChanged(id, before, undefined);
+    }
+    if (key === undefined || neighbour === undefined) return;
+    this.#neighbours.set(key, neighbour);
+    this.#neighbourKeys.set(id, key);
+    for (const { plan } of this.#plugins.values()) plan?.neighbourChanged(id, key, neighbour);
+  }
+
+  // ---- what is known ----
+
+  /** Offload state of an object in every plugin that could hold it; empty for objects hardware has no part in. */
+  offloadOf(kind: KindNumber, id: number): ObjectOffload[] {
+    const states: ObjectOffload[] = [];
+    for (const { plan } of this.#plugins.values()) {
+      const state = plan?.offloadOf(kind, id);
+      if (state !== undefined) states.push(state);
+    }
+    return states;
+  }
+
+  /** Why an object is or is not in hardware, a line a fact. */
+  explain(kind: KindNumber, id: number): string[] {
+    const lines: string[] = [];
+    for (const state of this.offloadOf(kind, id)) {
+      const { plugin, reason, detail } = state;
+      lines.push(`${plugin}: ${state.state}${reason === undefined ? '' : ` (${reason})`}`);
+      if (reason !== undefined)
+        lines.push(`  because ${REASONS[reason].why}${detail === undefined ? '' : `: ${detail}`}`);
+      if (reason !== undefined && REASONS[reason].remedy !== '')
+        lines.push(`  remedy: ${REASONS[reason].remedy}`);
+    }
+    if (lines.length > 0) return lines;
+    if (this.#plugins.size === 0) return ['no plugin is configured'];
+    const running = [...this.#plugins.values()].filter(({ plan }) => plan !== undefined);
+    if (running.length === 0) return ['no plugin has run yet: `ekho plugin list` says why'];
+    return ['hardware has no part in this object: it is mirrored only'];
+  }
+
+  /** Resolves once every change the mirror has now is reconciled with the devices of all running plugins. */
+  async settled(signal?: AbortSignal): Promise<void> {
+    const running = [...this.#plugins.values()].flatMap(({ plan }) =>
+      plan === undefined ? [] : [plan.settled()],
+    );
+    const aborted = new Promise<never>((_, reject) => {
+      signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
+    });
+    await Promise.race([Promise.all(running), aborted]);
+  }
+
+  /** Plan against what every device says it holds. */
+  async verify(): Promise<(Difference & { readonly plugin: string })[]> {
+    const differences: (Difference & { readonly plugin: string })[] = [];
+    for (const { name, plan } of this.#plugins.values()) {
+      if (plan === undefined) {
+        differences.push({ plugin: name, kind: 'plugin', object: name, detail: 'is not running' });
+        continue;
+      }
+      for (const difference of await plan.verify()) differences.push({ plugin: name, ...difference });
+    }
+    return differences;
+  }
+
+  summary(): {
+    readonly plugin: string;
+    readonly isReady: boolean;
+    readonly resyncs: number;
+    readonly tables: readonly TableSummary[];
+  }[] {
+    return [...this.#plugins.values()].flatMap(({ name, plan }) =>
+      plan === undefined
+        ? []
+        : [{ plugin: name, isReady: plan.isReady, resyncs: plan.resyncs, tables: plan.summary() }],
+    );
+  }
+
+  async counters(): Promise<{ readonly plugin: string; readonly counters: readonly EntryCounter[] }[]> {
+    const all: { plugin: string; counters: EntryCounter[] }[] = [];
+    for (const { name, plan } of this.#plugins.values()) {
+      if (plan !== undefined) all.push({ plugin: name, counters: await plan.counters() });
+    }
+    return all;
+  }
+
+  /** What a handle stands for: the mirror's object if there is one, and the entry's key in words. */
+  resolveHandle(
+    plugin: string,
+    handle: number,
+  ): { readonly kind: KindNumber | undefined; readonly id: number | undefined; readonly text: string } {
+    const plan = this.#plugins.get(plugin)?.plan;
+    const object = plan?.objectOf(handle);
+    return {
+      kind: object?.kind,
+      id: object?.id,
+      text: plan?.describe(handle) ?? '',
+    };
+  }
+
+  /** Gateway (empty for a host on the link) and link of a nexthop handle, for `lookup`. */
+  wayOf(
+    plugin: string,
+    nexthop: number,
+  ): { readonly gateway: readonly number[]; readonly family: number; readonly ifindex: number } | undefined {
+    const hop = this.#plugins.get(plugin)?.plan?.hopOf(nexthop);
+    return hop && { gateway: hop.gateway, family: hop.family, ifindex: hop.ifindex };
+  }
+
+  portOf(plugin: string, handle: number): number | undefined {
+    return this.#plugins.get(plugin)?.plan?.portOf(handle);
+  }
+}

@@ -1,0 +1,300 @@
+/**
+ * Which links are ports of the device, what they may do in hardware, and by which router interface packets leave.
+ *
+ * Guarantee 2 has many corners here: whatever the kernel would do to a packet on its way in or out (netfilter, XDP, tc,
+ * queueing, upper devices that take the frame) and the hardware does not do means the packet must be trapped.
+ */
+
+import { PORT_FLAGS, ROUTER_INTERFACE_FLAGS } from '../plugin/records.ts';
+import type { PortWant } from './codecs.ts';
+import type { KernelView, LinkView } from './kernel-view.ts';
+import { number32 } from './kernel-view.ts';
+import { REASON } from './reasons.ts';
+import { AF_INET, AF_INET6 } from './route-reader.ts';
+
+const ARPHRD_ETHER = 1;
+/** linux/pkt_sched.h */
+const TC_H_ROOT = 0xffffffff;
+export const TC_H_INGRESS = 0xffff0000;
+export const CLSACT_INGRESS = 0xfffffff2;
+export const CLSACT_EGRESS = 0xfffffff3;
+/** Root qdiscs that neither shape nor reorder between flows in a way anyone relies on. */
+const PLAIN_QDISCS = new Set([
+  'noqueue',
+  'pfifo_fast',
+  'pfifo',
+  'bfifo',
+  'fq_codel',
+  'fq',
+  'mq',
+  'codel',
+  'mqprio',
+]);
+/** Links that stand on others, or on nothing: never front ports by default. */
+const STACKED_KINDS = new Set([
+  'bridge',
+  'bond',
+  'team',
+  'vlan',
+  'vxlan',
+  'geneve',
+  'gre',
+  'gretap',
+  'erspan',
+  'ip6gre',
+  'ip6gretap',
+  'ipip',
+  'sit',
+  'ip6tnl',
+  'vti',
+  'vti6',
+  'macvlan',
+  'macvtap',
+  'ipvlan',
+  'ipvtap',
+  'vrf',
+  'tun',
+  'wireguard',
+  'xfrm',
+  'hsr',
+  'openvswitch',
+  'bareudp',
+  'gtp',
+  'nlmon',
+  'ifb',
+]);
+/** Masters whose ports still are ports. */
+const PORT_MASTERS = new Set(['bridge', 'vrf']);
+const BR_STATE_FORWARDING = 3;
+/** NFPROTO_* (linux/netfilter.h) */
+const NFPROTO_INET = 1;
+const NFPROTO_NETDEV = 5;
+const NFPROTO_BRIDGE = 7;
+/** NF_INET_* hooks that forwarded packets pass: prerouting, forward, postrouting, ingress. */
+const FORWARDING_HOOKS = new Set([0, 2, 4, 5]);
+const NF_NETDEV_INGRESS = 0;
+const NF_NETDEV_EGRESS = 1;
+
+export interface PortPlan {
+  readonly link: LinkView;
+  readonly want: PortWant;
+  /** Why every frame traps, REASON.none if not. */
+  readonly trapReason: number;
+}
+
+export interface InterfacePlan {
+  /** The layer-3 link: the port itself or a VLAN link on it. */
+  readonly link: LinkView;
+  readonly port: LinkView;
+  readonly vlan: number;
+  readonly vrf: number;
+  /** ROUTER_INTERFACE_FLAGS */
+  readonly flags: number;
+  /** Why IPv4 or IPv6 packets that arrive here trap. */
+  readonly reason4: number;
+  readonly reason6: number;
+}
+
+export interface PortsPlan {
+  readonly ports: Map<number, PortPlan>;
+  readonly interfaces: Map<number, InterfacePlan>;
+  /** Why packets may not leave in hardware by a link that is a port or router interface. */
+  readonly egressReasons: Map<number, number>;
+  /** Why frames are not bridged in hardware. */
+  readonly bridgeReason: number;
+}
+
+export interface PortsOptions {
+  /** Whether a link may be a port, by name; undefined: every link that is not itself stacked. */
+  readonly isPort: ((name: string) => boolean) | undefined;
+  readonly netfilter: 'trap' | 'ignore';
+  /** Netfilter could not be read: the reason it matters. */
+  readonly netfilterUnreadable: boolean;
+  readonly reversePath: boolean;
+  readonly vlanInterfaces: boolean;
+}
+
+export function planPorts(view: KernelView, options: PortsOptions): PortsPlan {
+  const taken = linksTakenByUppers(view);
+  const hooks = netfilterHooks(view, options);
+  const ports = new Map<number, PortPlan>();
+  const interfaces = new Map<number, InterfacePlan>();
+  const egressReasons = new Map<number, number>();
+  const egressQueues = queuedLinks(view);
+
+  for (const link of view.links.values()) {
+    if (!isPort(link, options)) continue;
+    const master = view.link(link.master);
+    let trapReason: number = REASON.none;
+    if (link.hasXdp) trapReason = REASON['xdp-attached'];
+    else if (taken.has(link.ifindex) || (master !== undefined && !PORT_MASTERS.has(master.kind))) {
+      trapReason = REASON['stacked-link'];
+    } else if (hooks.ingress.has(link.name)) trapReason = REASON['netfilter-hook'];
+    else if (link.slaveKind === 'bridge' && hasUnsupportedBridgeOption(link))
+      trapReason = REASON['bridge-option'];
+    const bridge = master?.kind === 'bridge' ? master.ifindex : 0;
+    let flags = 0;
+    if (link.up) flags |= PORT_FLAGS.adminUp;
+    if (link.carrier) flags |= PORT_FLAGS.carrier;
+    if (bridge !== 0 && number32(link.slaveData.state) === BR_STATE_FORWARDING && master?.up === true) {
+      flags |= PORT_FLAGS.bridgeForwarding;
+    }
+    if (bridge !== 0 && number32(link.slaveData.learning) !== 0) flags |= PORT_FLAGS.learning;
+    if (trapReason !== REASON.none) flags |= PORT_FLAGS.trapAll;
+    ports.set(link.ifindex, {
+      link,
+      want: { ifindex: link.ifindex, mtu: link.mtu, mac: link.mac, bridge, flags },
+      trapReason,
+    });
+    egressReasons.set(link.ifindex, egressReason(link, link, hooks, egressQueues));
+  }
+
+  for (const { link: port, want, trapReason } of ports.values()) {
+    if (want.bridge === 0 && trapReason !== REASON['stacked-link'])
+      interfaces.set(port.ifindex, interfaceOf(view, port, port, 0, options, hooks));
+  }
+  if (options.vlanInterfaces) {
+    for (const link of view.links.values()) {
+      if (link.kind !== 'vlan' || link.lowerIsForeign || !ports.has(link.lower)) continue;
+      const port = view.link(link.lower)!;
+      const master = view.link(link.master);
+      // A VLAN link that is itself a port of a bridge or bond does not route; 802.1ad is left to the kernel.
+      if (master !== undefined && master.kind !== 'vrf') continue;
+      if (link.data.protocol !== undefined && link.data.protocol !== 0x8100) continue;
+      if (taken.has(link.ifindex)) continue;
+      interfaces.set(link.ifindex, interfaceOf(view, link, port, number32(link.data.id), options, hooks));
+      const own = egressReason(link, port, hooks, egressQueues);
+      egressReasons.set(link.ifindex, own === REASON.none ? egressReasons.get(port.ifindex)! : own);
+    }
+  }
+  return { ports, interfaces, egressReasons, bridgeReason: hooks.bridge };
+}
+
+function isPort(link: LinkView, options: PortsOptions): boolean {
+  if (link.type !== ARPHRD_ETHER) return false;
+  if (options.isPort !== undefined)
+    return options.isPort(link.name) && link.kind !== 'bridge' && link.kind !== 'vrf';
+  return !STACKED_KINDS.has(link.kind);
+}
+
+function interfaceOf(
+  view: KernelView,
+  link: LinkView,
+  port: LinkView,
+  vlan: number,
+  options: PortsOptions,
+  hooks: Hooks,
+): InterfacePlan {
+  const master = view.link(link.master);
+  const vrf = master?.kind === 'vrf' ? number32(master.data.table) : 0;
+  let flags = 0;
+  let reason4: number = hooks.ipv4;
+  const own4 = view.netconfOf(AF_INET, link.ifindex);
+  if (own4?.forwarding !== true) reason4 = REASON['forwarding-disabled'];
+  const reversePath = strictest(own4?.reversePath ?? 0, view.netconfOf(AF_INET, -1)?.reversePath ?? 0);
+  if (reversePath !== 0 && !options.reversePath && reason4 === REASON.none) reason4 = REASON['reverse-path'];
+  if (reason4 === REASON.none) flags |= ROUTER_INTERFACE_FLAGS.ipv4;
+  if (reversePath === 1) flags |= ROUTER_INTERFACE_FLAGS.reversePathStrict;
+  if (reversePath === 2) flags |= ROUTER_INTERFACE_FLAGS.reversePathLoose;
+  let reason6: number = hooks.ipv6;
+  // net/ipv6/ip6_output.c ip6_forward asks the global setting; the link's own makes it a host.
+  const forwards6 =
+    view.netconfOf(AF_INET6, -1)?.forwarding === true &&
+    view.netconfOf(AF_INET6, link.ifindex)?.forwarding === true;
+  if (!forwards6) reason6 = REASON['forwarding-disabled'];
+  if (reason6 === REASON.none) flags |= ROUTER_INTERFACE_FLAGS.ipv6;
+  return { link, port, vlan, vrf, flags, reason4, reason6 };
+}
+
+/** The kernel uses the larger of both settings (IN_DEV_RPFILTER), 2 being loose. */
+function strictest(own: number, all: number): number {
+  return Math.max(own, all);
+}
+
+function egressReason(
+  link: LinkView,
+  port: LinkView,
+  hooks: Hooks,
+  queued: ReadonlyMap<number, number>,
+): number {
+  if (!link.up || !link.carrier || !port.up || !port.carrier) return REASON['link-down'];
+  if (hooks.egress.has(link.name)) return REASON['egress-filter'];
+  return queued.get(link.ifindex) ?? REASON.none;
+}
+
+/** Links with a qdisc or egress filter that hardware would bypass. */
+function queuedLinks(view: KernelView): Map<number, number> {
+  const reasons = new Map<number, number>();
+  for (const qdisc of view.qdiscs.values()) {
+    if (qdisc.parent === TC_H_ROOT && !PLAIN_QDISCS.has(qdisc.kind))
+      reasons.set(qdisc.ifindex, REASON['egress-qdisc']);
+  }
+  for (const filter of view.filters.values()) {
+    if (filter.parent !== CLSACT_INGRESS && filter.parent !== TC_H_INGRESS && filter.ifindex > 0) {
+      reasons.set(filter.ifindex, REASON['egress-filter']);
+    }
+  }
+  return reasons;
+}
+
+/** Links whose frames another link takes before bridging or routing (rx_handler users). */
+function linksTakenByUppers(view: KernelView): Set<number> {
+  const taken = new Set<number>();
+  for (const link of view.links.values()) {
+    if (link.lower === 0 || link.lowerIsForeign) continue;
+    const isPassthru = (link.kind === 'macvlan' || link.kind === 'macvtap') && number32(link.data.mode) === 8;
+    if (isPassthru || link.kind === 'ipvlan' || link.kind === 'ipvtap') taken.add(link.lower);
+  }
+  return taken;
+}
+
+function hasUnsupportedBridgeOption(link: LinkView): boolean {
+  const { isolated, locked, neigh_suppress, proxyarp, proxyarp_wifi, mode, vlan_tunnel } = link.slaveData;
+  return [isolated, locked, neigh_suppress, proxyarp, proxyarp_wifi, mode, vlan_tunnel].some(
+    (value) => number32(value) !== 0,
+  );
+}
+
+interface Hooks {
+  /** Why forwarded packets of a family trap. */
+  ipv4: number;
+  ipv6: number;
+  bridge: number;
+  /** Names of links with netdev chains. */
+  readonly ingress: Set<string>;
+  readonly egress: Set<string>;
+}
+
+function netfilterHooks(view: KernelView, options: PortsOptions): Hooks {
+  const hooks: Hooks = {
+    ipv4: REASON.none,
+    ipv6: REASON.none,
+    bridge: REASON.none,
+    ingress: new Set(),
+    egress: new Set(),
+  };
+  if (options.netfilter === 'ignore') return hooks;
+  if (options.netfilterUnreadable) {
+    const reason = REASON['netfilter-unreadable'];
+    return { ...hooks, ipv4: reason, ipv6: reason, bridge: REASON['bridge-filter'] };
+  }
+  for (const chain of view.chains()) {
+    // An empty base chain that accepts changes nothing.
+    if (chain.hook < 0 || (chain.rules === 0 && !chain.dropsByPolicy)) continue;
+    if (chain.family === NFPROTO_NETDEV) {
+      for (const device of chain.devices) {
+        if (chain.hook === NF_NETDEV_INGRESS) hooks.ingress.add(device);
+        if (chain.hook === NF_NETDEV_EGRESS) hooks.egress.add(device);
+      }
+      continue;
+    }
+    if (chain.family === NFPROTO_BRIDGE) {
+      if (FORWARDING_HOOKS.has(chain.hook)) hooks.bridge = REASON['bridge-filter'];
+      continue;
+    }
+    if (!FORWARDING_HOOKS.has(chain.hook)) continue;
+    if (chain.family === AF_INET || chain.family === NFPROTO_INET) hooks.ipv4 = REASON['netfilter-hook'];
+    if (chain.family === AF_INET6 || chain.family === NFPROTO_INET) hooks.ipv6 = REASON['netfilter-hook'];
+  }
+  return hooks;
+}

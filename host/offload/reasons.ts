@@ -1,0 +1,185 @@
+/** Offload states and the one registry of reasons: what operators read, and what docs/reasons.md is made from. */
+
+export const OFFLOAD_STATES = ['pending', 'offloaded', 'trapped', 'refused', 'failed'] as const;
+export type OffloadState = (typeof OFFLOAD_STATES)[number];
+
+interface ReasonText {
+  /** Why, as a clause after the object's name. */
+  readonly why: string;
+  /** What a person can do about it. */
+  readonly remedy: string;
+}
+
+/** Order is the number a reason is stored as. */
+const REASONS_BY_NAME = {
+  none: { why: '', remedy: '' },
+  'not-started': { why: 'the plugin is not running', remedy: '`ekho plugin list` says why.' },
+  'table-full': {
+    why: 'the device has no room left in the table',
+    remedy: 'Remove entries or give the device a larger table; it is retried when room is made.',
+  },
+  'unsupported-kind': {
+    why: 'the plugin does not hold this kind',
+    remedy: 'Use a plugin whose description lists the kind.',
+  },
+  'unsupported-match': {
+    why: 'it matches on a field the plugin cannot match',
+    remedy: 'Match on fields `ekho plugin show` lists.',
+  },
+  'unsupported-action': {
+    why: 'the plugin cannot do its action',
+    remedy: 'Use an action the device has, or leave it to the kernel.',
+  },
+  'covers-refused-prefix': {
+    why: 'a more specific route is not in hardware, so this one hands its packets to the kernel',
+    remedy: 'See why the more specific route is not held; this one follows by itself.',
+  },
+  'after-refused-filter': {
+    why: 'a filter of higher priority is not in hardware',
+    remedy: 'See why the filter before it is not held.',
+  },
+  'nexthop-unresolved': {
+    why: 'the neighbour of a nexthop has no usable link-layer address',
+    remedy: 'Check that the gateway answers: `ip neigh`.',
+  },
+  'nexthop-missing': { why: 'its nexthop object is not known', remedy: 'Check `ip nexthop`.' },
+  'nexthop-refused': {
+    why: 'its nexthops are not in hardware',
+    remedy: 'See `ekho explain nexthop` and the nexthop tables in `ekho status`.',
+  },
+  'egress-not-a-port': {
+    why: 'it leaves by a link that is not a port of this device',
+    remedy: 'Add the link to the ports of the plugin if the device has it.',
+  },
+  'link-down': { why: 'its link is down or has no carrier', remedy: 'Bring the link up.' },
+  'egress-filter': {
+    why: 'a tc or netfilter egress filter on its link sees packets the hardware would send past it',
+    remedy: 'Remove the egress filter, or leave this traffic to the kernel.',
+  },
+  'egress-qdisc': {
+    why: 'the qdisc of its link shapes or schedules packets the hardware would send past it',
+    remedy: 'Replace the root qdisc by a plain one (noqueue, pfifo_fast, fq_codel, fq, mq).',
+  },
+  connected: {
+    why: 'hosts on a connected network are resolved one by one: each resolved neighbour is held, the rest go to the kernel',
+    remedy: 'None needed.',
+  },
+  local: { why: 'these packets are for this machine', remedy: 'None needed.' },
+  'kernel-answers': {
+    why: 'the kernel answers these packets with an ICMP error',
+    remedy: 'Use `blackhole` if dropping without an answer is wanted: hardware can do that.',
+  },
+  'throw-route': { why: 'a throw route sends the lookup on to the next rule', remedy: 'None needed.' },
+  'tos-route': {
+    why: 'the route, or one with the same prefix, depends on the TOS byte',
+    remedy: 'Use the same route for every TOS value.',
+  },
+  'source-specific-route': {
+    why: 'the route, or one with the same prefix, depends on the source address',
+    remedy: 'Leave it to the kernel, or use a plugin that matches sources.',
+  },
+  'ambiguous-route': {
+    why: 'several routes have this prefix and metric and the kernel chooses between them at run time',
+    remedy: 'Give them different metrics or make them one multipath route.',
+  },
+  'unsupported-encap': {
+    why: 'it encapsulates packets (RTA_ENCAP)',
+    remedy: 'Leave it to the kernel.',
+  },
+  'route-mtu': { why: 'it sets an MTU of its own', remedy: 'Set the MTU on the link instead.' },
+  'unsupported-type': {
+    why: 'the device has no action like this route type',
+    remedy: 'Leave it to the kernel.',
+  },
+  'group-too-large': {
+    why: 'it has more nexthops than the device takes in a group',
+    remedy: 'Use fewer nexthops.',
+  },
+  shadowed: {
+    why: 'the kernel never uses it: a route in a table consulted earlier covers it',
+    remedy: 'None needed.',
+  },
+  'not-best': {
+    why: 'the kernel never uses it: another route of this prefix is preferred',
+    remedy: 'None needed.',
+  },
+  'nexthops-dead': { why: 'all its nexthops are dead, so the kernel skips it', remedy: 'Bring a link up.' },
+  'table-not-consulted': {
+    why: 'no rule leads to its table for packets from this device',
+    remedy: 'Check `ip rule`.',
+  },
+  'policy-rule': {
+    why: 'a rule that the device cannot evaluate is consulted before its table',
+    remedy:
+      'Check `ip rule`; rules on addresses, ports and protocol can be held by a plugin with those ACL fields.',
+  },
+  'rule-traps': { why: 'packets that match this rule go to the kernel', remedy: 'None needed.' },
+  'vrf-fallthrough': {
+    why: 'packets that miss in the VRF go on to later tables, which the kernel does',
+    remedy: 'End the VRF table with `unreachable default metric 4278198272`.',
+  },
+  'forwarding-disabled': {
+    why: 'the kernel does not forward packets that arrive here',
+    remedy:
+      'Set net.ipv4.conf.LINK.forwarding or net.ipv6.conf.all.forwarding to 1 if this machine is a router.',
+  },
+  'netfilter-hook': {
+    why: 'netfilter chains see forwarded packets, which hardware would send past them',
+    remedy: 'Remove the chains from the forwarding path, or set `netfilter = "ignore"` under [planner].',
+  },
+  'netfilter-unreadable': {
+    why: 'netfilter cannot be read without CAP_NET_ADMIN, so its chains must be assumed to matter',
+    remedy: 'Run the host as root, or set `netfilter = "ignore"` under [planner].',
+  },
+  'reverse-path': {
+    why: 'rp_filter is on and the plugin cannot check the reverse path',
+    remedy: 'Set net.ipv4.conf.{all,LINK}.rp_filter to 0, or use a plugin with reverse path checks.',
+  },
+  'stacked-link': {
+    why: 'another link takes the packets that arrive here (bond, team, ipvlan, passthru macvlan, Open vSwitch)',
+    remedy: 'Use the port by itself, or as a bridge or VRF member.',
+  },
+  'xdp-attached': {
+    why: 'an XDP program sees packets first',
+    remedy: 'Detach it: `ip link set LINK xdp off`.',
+  },
+  'bridge-option': {
+    why: 'the port has a bridge option the device lacks (isolated, locked, neighbour suppression, hairpin)',
+    remedy: 'Clear the option: `bridge link set`.',
+  },
+  'bridge-filter': {
+    why: 'netfilter sees frames that the bridge forwards',
+    remedy: 'Remove chains of family bridge, or set net.bridge.bridge-nf-call-iptables to 0.',
+  },
+  invalid: {
+    why: 'the plugin says the entry is not valid',
+    remedy: 'Report it to the vendor: `ekho plugin logs`.',
+  },
+  'missing-reference': {
+    why: 'the plugin misses an entry this one refers to',
+    remedy: 'It is retried; if it stays, restart the plugin.',
+  },
+  'device-error': {
+    why: 'the device did not take the write',
+    remedy: 'It is retried with back-off; check the device.',
+  },
+  'device-off': { why: 'the device is off', remedy: 'Power it on; everything is then programmed again.' },
+  busy: { why: 'the device is busy', remedy: 'It is retried with back-off.' },
+} as const satisfies Record<string, ReasonText>;
+
+export type Reason = keyof typeof REASONS_BY_NAME;
+export const REASONS: Readonly<Record<Reason, ReasonText>> = REASONS_BY_NAME;
+export const REASON_NAMES = Object.keys(REASONS_BY_NAME) as Reason[];
+/** Number of a reason, as stored per route. */
+export const REASON = Object.fromEntries(REASON_NAMES.map((name, number) => [name, number])) as Record<
+  Reason,
+  number
+>;
+
+/** An object's offload state in one plugin, as `show`, `explain` and the API give it. */
+export interface ObjectOffload {
+  readonly plugin: string;
+  readonly state: OffloadState;
+  readonly reason?: Reason;
+  readonly detail?: string;
+}

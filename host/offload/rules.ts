@@ -1,0 +1,206 @@
+/**
+ * Policy routing rules (linux/fib_rules.h) as hardware can follow them: for each routing domain the tables that are
+ * consulted, first to last, and for rules with selectors an ACL rule that hands their packets to the kernel.
+ *
+ * Where a rule can neither be ignored nor expressed, the domain's list ends: packets that none of the tables before it
+ * has a route for go to the kernel.
+ */
+
+import { ACL_ACTION, ACL_FIELDS, ACL_STAGE, FAMILY } from '../plugin/records.ts';
+import { parseAddress, prefixMask } from './addresses.ts';
+import { type AclWant, type Words, ZERO_WORDS } from './codecs.ts';
+import { RANKS_MAX } from './fib.ts';
+import { type KernelView, nested, number32, type RuleView, text } from './kernel-view.ts';
+import type { InterfacePlan } from './ports.ts';
+import { REASON } from './reasons.ts';
+import { AF_INET } from './route-reader.ts';
+import type { DomainTables } from './routes.ts';
+
+/** FR_ACT_* */
+const TO_TABLE = 1;
+const NOP = 3;
+/** FIB_RULE_* */
+const INVERT = 2;
+const NO_SUPPRESSION = 0xffffffff;
+
+export interface RulesPlan {
+  readonly domains: readonly DomainTables[];
+  /** Without priority and handles of ports: `iif` stays an interface index. */
+  readonly acl: readonly { readonly rule: RuleView; readonly want: AclWant; readonly iif: number }[];
+  /** Rules that end a domain, by id, with the reason tables after them are not used. */
+  readonly barriers: ReadonlyMap<number, number>;
+}
+
+export interface RulesOptions {
+  /** Fields the plugin can match; 0 when it holds no ACL rules. */
+  readonly aclFields: number;
+  /** Rules whose ACL rule the device did not take. */
+  readonly refused: ReadonlySet<number>;
+  readonly interfaces: ReadonlyMap<number, InterfacePlan>;
+}
+
+type Scope = 'all' | 'never' | 'unknown' | { readonly want: AclWant; readonly iif: number };
+
+export function planRules(view: KernelView, family: number, options: RulesOptions): RulesPlan {
+  const rules = [...view.rules.values()]
+    .filter((rule) => rule.family === family)
+    .sort((a, b) => a.priority - b.priority || a.id - b.id);
+  const scopes = new Map(rules.map((rule) => [rule, scopeOf(view, rule, options)]));
+  const vrfs = new Set<number>([0]);
+  for (const { vrf } of options.interfaces.values()) vrfs.add(vrf);
+  const barriers = new Map<number, number>();
+  const acl: RulesPlan['acl'][number][] = [];
+  for (const [rule, scope] of scopes) if (typeof scope === 'object') acl.push({ rule, ...scope });
+
+  const domains: DomainTables[] = [];
+  for (const vrf of vrfs) {
+    const tables: number[] = [];
+    for (const rule of rules) {
+      const scope = scopes.get(rule)!;
+      if (scope === 'never' || typeof scope === 'object') continue;
+      const { decoded } = rule;
+      const action = number32(decoded.header.action);
+      if (number32(decoded.l3mdev) !== 0) {
+        if (vrf === 0) continue;
+        tables.push(vrf);
+        break;
+      }
+      if (action === NOP) continue;
+      const table = decoded.table === undefined ? number32(decoded.header.table) : number32(decoded.table);
+      const suppresses =
+        (decoded.suppress_prefixlen ?? NO_SUPPRESSION) !== NO_SUPPRESSION ||
+        (decoded.suppress_ifgroup ?? NO_SUPPRESSION) !== NO_SUPPRESSION;
+      if (scope === 'unknown' || action !== TO_TABLE || suppresses || tables.length === RANKS_MAX) {
+        if (vrf === 0) barriers.set(rule.id, REASON['policy-rule']);
+        break;
+      }
+      if (!tables.includes(table)) tables.push(table);
+    }
+    domains.push({ vrf, tables });
+  }
+  return { domains, acl, barriers };
+}
+
+/** Which packets that hardware would route can match a rule. */
+function scopeOf(view: KernelView, rule: RuleView, options: RulesOptions): Scope {
+  const { decoded, family } = rule;
+  const { header } = decoded;
+  const isV4 = family === AF_INET;
+  let fields = 0;
+  let want: Partial<AclWant> = {};
+  let isExpressible = true;
+
+  const destinationLength = number32(header.dst_len);
+  const sourceLength = number32(header.src_len);
+  if (destinationLength > 0) {
+    fields |= ACL_FIELDS.destinationAddress;
+    want = {
+      ...want,
+      destinationAddress: wordsOf(text(decoded.dst)),
+      destinationMask: prefixMask(destinationLength, isV4),
+    };
+  }
+  if (sourceLength > 0) {
+    fields |= ACL_FIELDS.sourceAddress;
+    want = { ...want, sourceAddress: wordsOf(text(decoded.src)), sourceMask: prefixMask(sourceLength, isV4) };
+  }
+  if (number32(decoded.ip_proto) !== 0) {
+    fields |= ACL_FIELDS.protocol;
+    want = { ...want, protocol: number32(decoded.ip_proto) };
+  }
+  for (const [name, field] of [
+    ['sport_range', ACL_FIELDS.sourcePort],
+    ['dport_range', ACL_FIELDS.destinationPort],
+  ] as const) {
+    const range = nested(decoded[name]);
+    if (range.start === undefined) continue;
+    fields |= field;
+    const ends = [number32(range.start), number32(range.end)] as const;
+    want = { ...want, ...(name === 'sport_range' ? { sourcePort: ends } : { destinationPort: ends }) };
+  }
+  const tos = number32(header.tos);
+  if (tos !== 0) {
+    fields |= ACL_FIELDS.dscp;
+    want = { ...want, dscp: tos >>> 2 };
+    if ((tos & 3) !== 0) isExpressible = false;
+  }
+  if (decoded.dscp !== undefined) {
+    fields |= ACL_FIELDS.dscp;
+    want = { ...want, dscp: number32(decoded.dscp) };
+    if (decoded.dscp_mask !== undefined && number32(decoded.dscp_mask) !== 0x3f) isExpressible = false;
+  }
+  if (decoded.sport_mask !== undefined && number32(decoded.sport_mask) !== 0xffff) isExpressible = false;
+  if (decoded.dport_mask !== undefined && number32(decoded.dport_mask) !== 0xffff) isExpressible = false;
+  // What hardware cannot see: marks, tunnel ids, users (packets that are forwarded have none), flow labels.
+  const hasHidden =
+    number32(decoded.fwmark) !== 0 ||
+    number32(decoded.fwmask) !== 0 ||
+    (typeof decoded.tun_id === 'number' && decoded.tun_id !== 0) ||
+    typeof decoded.tun_id === 'bigint' ||
+    decoded.flowlabel !== undefined;
+  const isInverted = (number32(header.flags) & INVERT) !== 0;
+  const hasUsers = decoded.uid_range !== undefined && !coversAllUsers(nested(decoded.uid_range));
+
+  let iif = 0;
+  const iifname = text(decoded.iifname);
+  const oifname = text(decoded.oifname);
+  if (!isInverted) {
+    if (hasUsers) return 'never';
+    if (iifname !== '') {
+      const link = [...view.links.values()].find(({ name }) => name === iifname);
+      if (link === undefined) return 'never';
+      if (link.kind === 'vrf') isExpressible = false;
+      else if (!options.interfaces.has(link.ifindex)) return 'never';
+      else if (options.interfaces.get(link.ifindex)!.vlan !== 0) isExpressible = false;
+      iif = link.ifindex;
+    }
+    if (oifname !== '') {
+      // Only local sockets name an outgoing link, except that VRF lookups once did.
+      const link = [...view.links.values()].find(({ name }) => name === oifname);
+      if (link?.kind !== 'vrf') return 'never';
+      isExpressible = false;
+    }
+  }
+  const isUnselective =
+    fields === 0 && !hasHidden && iifname === '' && oifname === '' && !hasUsers && isExpressible;
+  if (isUnselective) return isInverted ? 'never' : 'all';
+  const canMatch = options.aclFields !== 0 && (fields & ~options.aclFields) === 0;
+  if (hasHidden || isInverted || !isExpressible || !canMatch || options.refused.has(rule.id))
+    return 'unknown';
+  return {
+    iif,
+    want: {
+      stage: ACL_STAGE.routing,
+      action: ACL_ACTION.trap,
+      family: isV4 ? FAMILY.ipv4 : FAMILY.ipv6,
+      port: 0,
+      priority: 0,
+      redirectPort: 0,
+      ...want,
+      ...familyMatch(fields),
+      fields: fields | familyMatch(fields).fields,
+    },
+  };
+}
+
+/** A rule of one family must not catch the other's packets: with no address to match, match every address of it. */
+function familyMatch(fields: number): {
+  fields: number;
+  destinationAddress?: Words;
+  destinationMask?: Words;
+} {
+  if ((fields & (ACL_FIELDS.sourceAddress | ACL_FIELDS.destinationAddress)) !== 0) return { fields: 0 };
+  return {
+    fields: ACL_FIELDS.destinationAddress,
+    destinationAddress: ZERO_WORDS,
+    destinationMask: ZERO_WORDS,
+  };
+}
+
+function coversAllUsers(range: { readonly [name: string]: unknown }): boolean {
+  return range.start === 0 && range.end === 0xffffffff;
+}
+
+function wordsOf(address: string): Words {
+  return parseAddress(address)?.words ?? ZERO_WORDS;
+}
