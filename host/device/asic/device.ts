@@ -1,6 +1,5 @@
 /** The ASIC as the host sees it: opened from the configuration, asked what it would do, told which faults to show. */
 
-import { closeSync } from 'node:fs';
 import { EkhoError } from '../../errors.ts';
 import type {
   Device,
@@ -15,7 +14,7 @@ import type {
 import { parseAddress } from './address.ts';
 import { AsicCore } from './core.ts';
 import { type Capacities, HEAD, HEADER, layOut, type MemoryLayout, TABLES } from './layout.ts';
-import { checkHeader, isBlank, mapFile, viewMapping, writeHeader } from './memory.ts';
+import { checkHeader, isBlank, mapFile, releaseFile, viewMapping, writeHeader } from './memory.ts';
 import { countPassage, passPacket } from './pipeline.ts';
 import { readUnchanged } from './sequence.ts';
 import { AsicTables } from './tables.ts';
@@ -28,7 +27,7 @@ export class AsicDevice implements Device {
   readonly share: DeviceShare;
   private tables: AsicTables | undefined;
   private counts: BigUint64Array;
-  private readonly descriptor: number | undefined;
+  private descriptor: number | undefined;
 
   /**
    * Opens the device, or makes it. A state file is checked row by row; what is not valid is thrown away and counted.
@@ -155,7 +154,8 @@ export class AsicDevice implements Device {
   close(): void {
     this.tables = undefined;
     this.counts = new BigUint64Array(0);
-    if (this.descriptor !== undefined) closeSync(this.descriptor);
+    if (this.descriptor !== undefined) releaseFile(this.descriptor);
+    this.descriptor = undefined;
   }
 }
 
@@ -168,7 +168,7 @@ export function openAsicCore(share: DeviceShare): AsicCore {
   }
   if (share.file === undefined) throw new EkhoError('E_DEVICE', `device ${share.name} shares nothing`);
   const { buffer, descriptor } = mapFile(share.file, layout.words * 4, false);
-  closeSync(descriptor);
+  releaseFile(descriptor);
   checkHeader(new Uint32Array(buffer, 0, layout.words), layout, share.file);
   return new AsicCore(buffer, layout);
 }

@@ -9,6 +9,7 @@ import { GROUP_MEMBERS, HEADER, LAYOUT_VERSION, MAGIC0, MAGIC1, type MemoryLayou
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
 const LOCK_EXCLUSIVE_NOW = 2 | 4;
+const LOCK_RELEASE = 8;
 
 type Koffi = typeof import('koffi');
 
@@ -56,7 +57,7 @@ interface Mapping {
 const mappings = new Map<string, Mapping>();
 
 export interface OpenFile extends Mapping {
-  /** Keeps the lock; close it last. */
+  /** Keeps the lock, until `releaseFile`. */
   readonly descriptor: number;
 }
 
@@ -111,9 +112,15 @@ export function mapFile(path: string, bytes: number, lock: boolean): OpenFile {
     }
     return { ...mapping, descriptor };
   } catch (error) {
-    closeSync(descriptor);
+    releaseFile(descriptor);
     throw error;
   }
+}
+
+/** Lets others open the file. The mapping stays, and with it the kernel's open file: closing alone keeps the lock. */
+export function releaseFile(descriptor: number): void {
+  loadLibc().flock(descriptor, LOCK_RELEASE);
+  closeSync(descriptor);
 }
 
 /** What another thread of this process mapped. */

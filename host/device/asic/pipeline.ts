@@ -538,8 +538,9 @@ class Lookup {
     const { destination, source, query } = this.packet;
     let hash = 0x811c9dc5;
     const mix = (value: number): void => {
-      hash = Math.imul(hash ^ value, 0x01000193);
-      hash ^= hash >>> 15;
+      hash = Math.imul(hash ^ value, 0x85ebca6b);
+      hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+      hash ^= hash >>> 16;
     };
     for (const word of destination.words) mix(word);
     if (source !== undefined) for (const word of source.words) mix(word);
