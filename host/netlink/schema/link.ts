@@ -18,7 +18,7 @@ import { bridgeVlanInfo, vlanQuerierAttributes } from './vlan.ts';
 /** linux/rtnetlink.h struct ifinfomsg */
 export const linkHeader = struct('ifinfomsg', {
   family: 'u8',
-  pad: 'u8',
+  pad1: 'u8',
   type: 'u16',
   index: 's32',
   flags: 'u32',

@@ -35,7 +35,7 @@ export const mdbEntryAttributes = attributes('mdb entry', 'enum MDBA_MDB_EATTR_*
   dst: [6, 'ip', 'Remote VTEP'],
   dst_port: [7, 'u16', 'UDP port of the remote VTEP'],
   vni: [8, 'u32', 'VXLAN network id of the remote'],
-  ifindex: [9, 'u32', 'Outgoing interface of the tunnel'],
+  via_ifindex: [9, 'u32', 'Outgoing interface of the tunnel'],
   src_vni: [10, 'u32', 'VXLAN network id'],
 });
 

@@ -743,7 +743,7 @@ export const netemAttributes = attributes('netem', 'enum TCA_NETEM_* in linux/pk
   delay_dist: [2, 'binary', 'Distribution'],
   reorder: [3, netemReorder, 'Reordering'],
   corrupt: [4, netemCorrupt, 'Corruption'],
-  loss: [5, nest(() => netemLossAttributes), 'Loss model'],
+  loss_model: [5, nest(() => netemLossAttributes), 'Loss model'],
   rate: [6, netemRate, 'Rate'],
   ecn: [7, 'u32', 'Mark instead of dropping'],
   rate64: [8, 'u64', 'Bytes a second'],
