@@ -16,7 +16,7 @@ import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { AsicDevice, openAsicCore } from '../../../host/device/asic/device.ts';
-import { GROUP, HEADER, LPM4, NONE, PORT, TABLES } from '../../../host/device/asic/layout.ts';
+import { GROUP, HEADER, LPM4, layOut, NONE, PORT, TABLES } from '../../../host/device/asic/layout.ts';
 import type { DeviceConfig } from '../../../host/device/types.ts';
 import { members, readAll, remove, row, write } from './rows.ts';
 
@@ -234,4 +234,36 @@ test('a worker writes what the main thread looks up, through a file and through 
       await worker.terminate();
     }
   }
+});
+
+test('a replacement cut short is carried out when the file is opened', () => {
+  const first = asic();
+  const core = openAsicCore(first.share);
+  write(core, LPM4, route(1));
+  write(core, LPM4, route(2));
+  first.close();
+  open.length = 0;
+  const words = new Uint32Array(readFileSync(path).buffer.slice(0));
+  const replacement = route(2, 1);
+  replacement[0] = 77;
+  words[HEADER.journalTable] = LPM4 + 1;
+  words[HEADER.journalSlot] = 1;
+  words.set(replacement, HEADER.journalRow);
+  // Half of it stands in its slot already.
+  words[layOut({}).tables[LPM4]!.rows + layOut({}).tables[LPM4]!.stride] = 77;
+  writeFileSync(path, words);
+  const rows = readAll(openAsicCore(asic().share), LPM4);
+  expect(rows).toEqual([route(1), replacement]);
+});
+
+test('a writer that dies in the middle leaves readers an error, and the next writer what was whole', () => {
+  const device = new AsicDevice({ name: 'test', kind: 'asic' });
+  write(openAsicCore(device.share), LPM4, route(1));
+  const words = new Uint32Array(device.share.memory!);
+  words[HEADER.sequence]! |= 1;
+  expect(() => device.lookup({ destination: '10.0.1.1' })).toThrow(
+    expect.objectContaining({ code: 'E_DEVICE' }),
+  );
+  expect(readAll(openAsicCore(device.share), LPM4)).toEqual([route(1)]);
+  expect(device.lookup({ destination: '10.0.1.1' }).by).toBe('route drop');
 });
