@@ -629,8 +629,8 @@ extern uint64_t ekho_clock_now_import_(void);
 static inline uint64_t ekho_clock_now(void) { return (uint64_t)ekho_clock_now_import_(); }
 
 /* The simulated switch ASIC. Tables hold rows of 32-bit words; the layouts are in docs/asic.md. A row's first word is a
- * cookie the ASIC only keeps. `port`, `router-interface`, `nexthop` and `group` are arrays (key: the slot, word 1); the
- * others are matched by content. */
+ * cookie the ASIC only keeps. `port`, `router-interface`, `nexthop`, `group` and `acl` are arrays (key: the slot, word
+ * 1); the others are matched by content. */
 __attribute__((import_module("ekho:offload/asic@0.1.0"), import_name("info")))
 extern void ekho_asic_info_import_(uint32_t, void *);
 static inline ekho_asic_table_info ekho_asic_info(ekho_asic_table table) { ekho_asic_table_info result; ekho_asic_info_import_(table, &result); return result; }

@@ -35,8 +35,7 @@ test('tables and statuses have the numbers that wit/host.wit gives them', () => 
 
 test('names every decision of the pipeline', () => {
   const folder = new URL('host/device/asic/', ROOT);
-  const source =
-    readdirSync(folder).includes('pipeline.ts') && readFileSync(new URL('pipeline.ts', folder), 'utf8');
+  const source = readFileSync(new URL('pipeline.ts', folder), 'utf8');
   const text = document().replaceAll(/\s+/g, ' ');
   const reasons = source.matchAll(/(?:trap|drop)\('([^']+)'\)|return '([a-z][a-z ]+ [a-z ]+)'/g);
   const names = [...reasons].map((match) => match[1] ?? match[2]!);
