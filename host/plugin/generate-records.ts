@@ -33,10 +33,11 @@ function isAddress(layout: Layout): boolean {
 
 /** Where to find `bytes` wide data at `offset` behind the current record. */
 function place(bytes: number, offset: number): string {
-  const at = offset === 0 ? 'this.offset' : `this.offset + ${offset}`;
+  const at =
+    offset === 0 ? 'this.offset' : bytes === 1 ? `this.offset + ${offset}` : `(this.offset + ${offset})`;
   if (bytes === 1) return `this.u8[${at}]`;
-  if (bytes === 2) return `this.u16[(${at}) >>> 1]`;
-  return `this.u32[(${at}) >>> 2]`;
+  if (bytes === 2) return `this.u16[${at} >>> 1]`;
+  return `this.u32[${at} >>> 2]`;
 }
 
 /** Getter and setter of one field. */

@@ -23,7 +23,7 @@ const COMPILE = [
   '-Werror',
   '-Iinclude',
 ];
-const LINK = ['--no-entry', '-z', 'stack-size=65536', '--stack-first', '--gc-sections', '--strip-all'];
+const LINK = ['--no-entry', '-z', 'stack-size=65536', '--stack-first', '--gc-sections', '--strip-debug'];
 
 function version(name) {
   const require = createRequire(import.meta.url);

@@ -1,0 +1,214 @@
+/** Plugins that fall are brought back, the others go on, and the operator can see why. */
+
+import { copyFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { openDevice } from '../../../host/device/registry.ts';
+import type { EkhoError } from '../../../host/errors.ts';
+import type { Runner } from '../../../host/plugin/runner.ts';
+import { type PluginSetup, type SupervisedPlugin, Supervisor } from '../../../host/plugin/supervisor.ts';
+import { buildProbe, MISCHIEF, temporaryFolder } from './probe.ts';
+
+let file: string;
+let folder: ReturnType<typeof temporaryFolder>;
+let cache: ReturnType<typeof temporaryFolder>;
+let supervisor: Supervisor | undefined;
+const devices = new Map<string, ReturnType<typeof openDevice>>();
+/** What the planner was told, in order. */
+let told: string[];
+const runners = new Map<string, Runner>();
+
+beforeAll(async () => {
+  file = await buildProbe();
+});
+
+beforeEach(() => {
+  folder = temporaryFolder();
+  cache = temporaryFolder();
+  told = [];
+});
+
+afterEach(async () => {
+  await supervisor?.stop();
+  supervisor = undefined;
+  for (const device of devices.values()) device.close();
+  devices.clear();
+  folder[Symbol.dispose]();
+  cache[Symbol.dispose]();
+});
+
+async function supervise(
+  setup: (name: string) => Partial<PluginSetup> | undefined = () => ({}),
+): Promise<Supervisor> {
+  const listener = {
+    up(plugin: SupervisedPlugin, runner: Runner): void {
+      told.push(`${plugin.name} up`);
+      runners.set(plugin.name, runner);
+      runner.listen({
+        result() {},
+        ready() {},
+        events() {},
+        fault() {},
+        down: () => told.push(`${plugin.name} runner down`),
+      });
+      plugin.synced();
+    },
+    down(plugin: SupervisedPlugin, error: EkhoError | undefined): void {
+      told.push(`${plugin.name} down ${error?.code ?? 'in order'}`);
+    },
+  };
+  const made = new Supervisor({
+    folder: folder.path,
+    cache: cache.path,
+    listener,
+    setup: (name) => {
+      const wanted = setup(name);
+      if (wanted === undefined) return undefined;
+      const device = devices.get(name) ?? openDevice({ kind: 'asic', name });
+      devices.set(name, device);
+      return { devices: [device.share], ...wanted };
+    },
+  });
+  supervisor = made;
+  await made.start();
+  return made;
+}
+
+function send(name: string, mischief: keyof typeof MISCHIEF, amount = 0): void {
+  const runner = runners.get(name)!;
+  const port = runner.begin()!.port(0, 1);
+  port.bridge = MISCHIEF[mischief];
+  port.mtu = amount;
+  runner.commit();
+}
+
+function put(name: string): void {
+  copyFileSync(file, join(folder.path, `${name}.wasm`));
+}
+
+test('each file is one plugin; what cannot run is told and does not keep the others from it', async () => {
+  put('good');
+  put('disabled');
+  put('lonely');
+  writeFileSync(join(folder.path, 'bad.wasm'), 'no');
+  writeFileSync(join(folder.path, 'notes.txt'), 'not a plugin');
+  const { plugins } = await supervise((name) =>
+    name === 'disabled' ? undefined : name === 'lonely' ? { devices: [] } : {},
+  );
+  expect([...plugins.keys()]).toEqual(['bad', 'disabled', 'good', 'lonely']);
+  expect(plugins.get('good')!.state).toEqual({ state: 'active' });
+  expect(plugins.get('good')!.description?.vendor).toBe('test');
+  expect(plugins.get('disabled')!.state).toEqual({ state: 'stopped' });
+  expect(plugins.get('bad')!.state).toMatchObject({ state: 'refused', error: { code: 'E_PLUGIN_INVALID' } });
+  expect(plugins.get('lonely')!.state).toMatchObject({
+    state: 'refused',
+    error: { code: 'E_PLUGIN_IMPORT' },
+  });
+  expect(plugins.get('bad')!.errors).toMatchObject([{ code: 'E_PLUGIN_INVALID' }]);
+  expect(told).toEqual(['good up']);
+});
+
+test('one that traps comes back, and the planner is told in order', async () => {
+  put('one');
+  put('two');
+  const { plugins } = await supervise();
+  const one = plugins.get('one')!;
+  send('one', 'trap');
+  await expect.poll(() => one.state.state).toBe('restarting');
+  expect(one.state).toMatchObject({ attempt: 1, error: { code: 'E_PLUGIN_TRAP' } });
+  expect(plugins.get('two')!.state.state).toBe('active');
+  await expect.poll(() => one.state.state).toBe('active');
+  expect(told.filter((line) => line.startsWith('one'))).toEqual([
+    'one up',
+    'one runner down',
+    'one down E_PLUGIN_TRAP',
+    'one up',
+  ]);
+  expect([one.restarts, plugins.get('two')!.restarts]).toEqual([1, 0]);
+  expect(one.errors).toMatchObject([
+    { code: 'E_PLUGIN_TRAP', message: expect.stringContaining('unreachable') },
+  ]);
+});
+
+test('one that hangs comes back', async () => {
+  put('one');
+  const { plugins } = await supervise(() => ({ limits: { apply: 200 } }));
+  send('one', 'spin');
+  await expect.poll(() => told, { timeout: 5000 }).toContain('one down E_PLUGIN_TIMEOUT');
+  await expect.poll(() => plugins.get('one')!.state.state).toBe('active');
+});
+
+test('the wait doubles with each fall', async () => {
+  put('one');
+  const { plugins } = await supervise(() => ({ settings: [{ name: 'start', value: 'refuse' }] }));
+  const one = plugins.get('one')!;
+  const waits: number[] = [];
+  const started = performance.now();
+  for (let attempt = 1; attempt <= 4; attempt++) {
+    await expect
+      .poll(() => one.state, { interval: 5, timeout: 5000 })
+      .toMatchObject({ state: 'restarting', attempt });
+    const { state } = one;
+    if (state.state === 'restarting') waits.push(Math.round(state.at - performance.now()));
+  }
+  expect(performance.now() - started).toBeGreaterThan(700);
+  for (const [index, wait] of waits.entries()) {
+    expect(wait).toBeLessThanOrEqual(100 * 2 ** index);
+    expect(wait).toBeGreaterThan(100 * 2 ** index - 100);
+  }
+  expect(one.errors.at(-1)).toMatchObject({
+    code: 'E_PLUGIN_START',
+    message: 'plugin one does not start: no light on the fibre',
+  });
+  await one.stop();
+  expect(one.state).toEqual({ state: 'stopped' });
+});
+
+test('breaking the contract shows as degraded, and it goes on', async () => {
+  put('one');
+  const { plugins } = await supervise();
+  const one = plugins.get('one')!;
+  send('one', 'badStatus');
+  await expect
+    .poll(() => one.state)
+    .toMatchObject({ state: 'degraded', error: { code: 'E_PLUGIN_PROTOCOL' } });
+  expect(one.counters).toMatchObject({ faults: 1, batches: 1 });
+  expect(one.errors).toMatchObject([{ code: 'E_PLUGIN_PROTOCOL' }]);
+});
+
+test('its log is kept, the last lines of it, without control characters', async () => {
+  put('one');
+  const { plugins } = await supervise();
+  const one = plugins.get('one')!;
+  for (let round = 0; round < 5; round++) {
+    send('one', 'log', 60);
+    await expect.poll(() => runners.get('one')!.inFlight).toBe(0);
+  }
+  expect(one.log).toHaveLength(200);
+  expect(one.log[0]).toMatchObject({ level: 'debug', message: 'again \\x1b[31mand again' });
+});
+
+test('restarting on request, ending on request, stopping', async () => {
+  put('one');
+  const { plugins } = await supervise();
+  const one = plugins.get('one')!;
+  await one.restart();
+  expect(one.state.state).toBe('active');
+  expect(told).toEqual(['one up', 'one runner down', 'one down in order', 'one up']);
+  one.kill();
+  await expect.poll(() => told.length).toBe(7);
+  expect(told.slice(4)).toEqual(['one runner down', 'one down E_PLUGIN_DOWN', 'one up']);
+  await one.stop();
+  expect(one.state).toEqual({ state: 'stopped' });
+  expect(one.log.at(-1)?.message).toBe('stopped');
+  expect(one.restarts).toBe(2);
+});
+
+test('a folder that is not there', async () => {
+  const gone = new Supervisor({
+    folder: '/nonexistent/plugins',
+    listener: { up() {}, down() {} },
+    setup: () => undefined,
+  });
+  await expect(gone.start()).rejects.toMatchObject({ code: 'E_CONFIG' });
+});
