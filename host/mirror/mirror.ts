@@ -1,53 +1,17 @@
 /** The host's copy of the kernel's networking state: a table per kind, transactions, listeners. */
 
-import type { KeyOf } from './key.ts';
-import { actionKey } from './keys/action.ts';
-import { addressKey } from './keys/address.ts';
-import { fdbKey } from './keys/fdb.ts';
-import { linkKey } from './keys/link.ts';
-import { mdbKey } from './keys/mdb.ts';
-import { neighbourKey } from './keys/neighbour.ts';
-import { netconfKey } from './keys/netconf.ts';
-import { nexthopKey } from './keys/nexthop.ts';
-import { nftChainKey, nftFlowtableKey, nftRuleKey, nftTableKey } from './keys/nft.ts';
-import { routeKey } from './keys/route.ts';
-import { ruleKey } from './keys/rule.ts';
-import { chainKey, classKey, filterKey, qdiscKey } from './keys/tc.ts';
-import { vlanKey } from './keys/vlan.ts';
+import { KEYS } from './keys.ts';
 import { ObjectTable } from './table.ts';
 import { dropTransient, Transaction } from './transaction.ts';
 import {
   type ChangeListener,
   KINDS,
-  type Kind,
   type KindNumber,
   type KindState,
   type MirrorReader,
   type ObjectCursor,
   type ObjectId,
 } from './types.ts';
-
-const KEYS: Readonly<Record<Kind, KeyOf>> = {
-  link: linkKey,
-  netconf: netconfKey,
-  address: addressKey,
-  neighbour: neighbourKey,
-  fdb: fdbKey,
-  mdb: mdbKey,
-  vlan: vlanKey,
-  nexthop: nexthopKey,
-  rule: ruleKey,
-  route: routeKey,
-  qdisc: qdiscKey,
-  class: classKey,
-  chain: chainKey,
-  filter: filterKey,
-  action: actionKey,
-  'nft-table': nftTableKey,
-  'nft-chain': nftChainKey,
-  'nft-rule': nftRuleKey,
-  'nft-flowtable': nftFlowtableKey,
-};
 
 const NOT_MIRRORED: KindState = { state: 'unavailable', reason: 'not mirrored' };
 

@@ -36,6 +36,7 @@ export class Rewriter {
   };
   readonly #concerned = new Map<Type, boolean>();
   #length = 0;
+  #family = 0;
 
   constructor(omitted: ReadonlySet<Attribute>) {
     this.#omitted = omitted;
@@ -44,6 +45,7 @@ export class Rewriter {
   /** The object without the omitted attributes, in this rewriter's memory: valid until its next call. */
   rewrite(family: Family, data: Datagram, start: number, end: number): Span {
     this.#length = 0;
+    this.#family = data.bytes[start]!;
     const header = align4(family.header.size);
     if (end - start > LIMIT || end - start < header) return { data, start, end };
     this.#copy(data, start, start + header);
@@ -112,12 +114,14 @@ export class Rewriter {
 
   /** What a type that depends on a sibling comes to. */
   #chosen(type: Type, set: AttributeSet, data: Datagram, start: number, end: number): Type | undefined {
-    if (typeof type === 'string' || type.kind !== 'select') return type;
+    if (typeof type === 'string') return type;
+    if (type.kind === 'family') return type.of[this.#family] ?? type.otherwise;
+    if (type.kind !== 'select') return type;
     const by = set.byName.get(type.by);
     const at = by === undefined ? -1 : findAttribute(data.words, start, end, by.number);
     if (at < 0) return undefined;
     const name = decoder.decode(data.bytes.subarray(at + NLA_HDRLEN, at + attributeLength(data.words, at)));
-    return type.of[name.slice(0, name.indexOf('\0'))];
+    return type.of[name.split('\0', 1)[0]!];
   }
 
   /** Whether something omitted may be inside. */
@@ -135,6 +139,8 @@ export class Rewriter {
         );
     } else if (type.kind === 'many' || type.kind === 'indexed') {
       concerned = this.#isConcerned(type.of);
+    } else if (type.kind === 'family') {
+      concerned = [type.otherwise, ...Object.values(type.of)].some((inner) => this.#isConcerned(inner));
     } else if (type.kind === 'select') {
       concerned = Object.values(type.of).some((inner) => this.#isConcerned(inner));
     }

@@ -167,7 +167,7 @@ export class ObjectTable {
     }
     this.#count++;
     this.#seen[id] = this.#sweep;
-    if (order !== 0 || this.#orders !== undefined) this.#setOrder(id, order);
+    if (order !== 0 || this.#orders !== undefined) this.#placeAt(id, order);
     this.#note(id, OPERATION_UPSERT);
     return id;
   }
@@ -186,6 +186,12 @@ export class ObjectTable {
     this.#write(id, data, start, words);
     this.#seen[id] = this.#sweep;
     if (!quiet) this.#note(id, OPERATION_UPSERT);
+  }
+
+  /** Gives an object another place among those that share its key. */
+  setOrder(id: ObjectId, order: number): void {
+    this.#placeAt(id, order);
+    this.#note(id, OPERATION_UPSERT);
   }
 
   /** The kernel still has the object, as it is. */
@@ -351,7 +357,7 @@ export class ObjectTable {
     if (this.#orders !== undefined) this.#orders = new Int32Array(this.#orders.buffer.transfer(slots * 4));
   }
 
-  #setOrder(id: ObjectId, order: number): void {
+  #placeAt(id: ObjectId, order: number): void {
     if (this.#orders === undefined) this.#orders = new Int32Array(this.#addresses.length);
     this.#orders[id] = order;
   }

@@ -24,7 +24,7 @@ const {
   dst: DST,
   dst_port: DST_PORT,
   vni: VNI,
-  ifindex: IFINDEX,
+  via_ifindex: IFINDEX,
   src_vni: SRC_VNI,
 } = mdbEntryAttributes.number;
 const BODY = mdbHeader.size;

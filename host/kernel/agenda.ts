@@ -1,0 +1,132 @@
+/**
+ * What has to be read again: one dump runs at a time, the same scope waits at most once, many parts of a kind become the
+ * whole kind, and a kind rests after a dump as long as the dump took.
+ */
+
+import { KINDS, type KindNumber } from '../mirror/types.ts';
+import { type Scope, scopeName } from './requests.ts';
+
+/** More scopes of one kind than this are read as the whole kind. */
+const PARTS = 8;
+const MIN_REST_MS = 10;
+const MAX_REST_MS = 5000;
+
+export interface Job {
+  readonly name: string;
+  readonly scope: Scope;
+  /** The whole kind. */
+  readonly whole: boolean;
+  readonly done: Promise<void>;
+}
+
+interface Entry extends Job {
+  notBefore: number;
+  readonly resolve: () => void;
+}
+
+export class Agenda {
+  readonly #perform: (job: Job) => Promise<void>;
+  readonly #waiting = new Map<string, Entry>();
+  /** When each kind may be read again. */
+  readonly #rested = new Float64Array(KINDS.length);
+  #running: Entry | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  /** `perform` must not reject. */
+  constructor(perform: (job: Job) => Promise<void>) {
+    this.#perform = perform;
+  }
+
+  /** Puts a scope on the agenda; resolves once it was read from now on. Not before `delay` milliseconds. */
+  add(scope: Scope, delay = 0): Promise<void> {
+    if (this.#closed) return Promise.resolve();
+    const { kind } = scope;
+    const whole = this.#waiting.get(scopeName({ kind }));
+    if (whole !== undefined) return whole.done;
+    const name = scopeName(scope);
+    const known = this.#waiting.get(name);
+    if (known !== undefined) return known.done;
+    const isWhole = name === scopeName({ kind });
+    const parts = [...this.#waiting.values()].filter((entry) => entry.scope.kind === kind);
+    if (!isWhole && parts.length >= PARTS) return this.add({ kind }, delay);
+    let resolve: () => void = () => {};
+    const done = new Promise<void>((fulfil) => {
+      resolve = fulfil;
+    });
+    const notBefore = Math.max(this.#rested[kind]!, performance.now() + delay);
+    const entry: Entry = { name, scope, whole: isWhole, done, resolve, notBefore };
+    if (isWhole) {
+      // The whole covers its parts: those who wait for a part wait for it.
+      for (const part of parts) {
+        this.#waiting.delete(part.name);
+        done.then(part.resolve);
+      }
+    }
+    this.#waiting.set(name, entry);
+    this.#schedule();
+    return done;
+  }
+
+  /** Whether the whole kind is waiting to be read. */
+  has(kind: KindNumber): boolean {
+    return this.#waiting.has(scopeName({ kind }));
+  }
+
+  names(): string[] {
+    const names = [...this.#waiting.keys()];
+    return this.#running === undefined ? names : [this.#running.name, ...names];
+  }
+
+  /** Lifts all rests; returns what to wait for until everything now on the agenda is done. */
+  hurry(): Promise<void>[] {
+    for (const entry of this.#waiting.values()) entry.notBefore = 0;
+    this.#schedule();
+    const waits = [...this.#waiting.values()].map((entry) => entry.done);
+    if (this.#running !== undefined) waits.push(this.#running.done);
+    return waits;
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    for (const entry of this.#waiting.values()) entry.resolve();
+    this.#waiting.clear();
+    this.#running?.resolve();
+  }
+
+  /** Later in this turn: a burst of causes becomes few dumps. */
+  #schedule(): void {
+    clearTimeout(this.#timer);
+    if (this.#closed || this.#running !== undefined || this.#waiting.size === 0) return;
+    let earliest = Number.POSITIVE_INFINITY;
+    for (const entry of this.#waiting.values()) earliest = Math.min(earliest, entry.notBefore);
+    this.#timer = setTimeout(() => this.#next(), Math.max(0, earliest - performance.now()));
+  }
+
+  #next(): void {
+    if (this.#closed || this.#running !== undefined) return;
+    const now = performance.now();
+    let best: Entry | undefined;
+    for (const entry of this.#waiting.values()) {
+      if (entry.notBefore > now) continue;
+      // Kinds stand in order of dependency.
+      if (best === undefined || entry.scope.kind < best.scope.kind) best = entry;
+    }
+    if (best === undefined) {
+      this.#schedule();
+      return;
+    }
+    this.#waiting.delete(best.name);
+    this.#running = best;
+    const entry = best;
+    this.#perform(entry).finally(() => {
+      const took = performance.now() - now;
+      const rest = Math.min(MAX_REST_MS, Math.max(MIN_REST_MS, took));
+      this.#rested[entry.scope.kind] = performance.now() + rest;
+      this.#running = undefined;
+      entry.resolve();
+      this.#schedule();
+    });
+  }
+}

@@ -1,0 +1,68 @@
+/** Which notifications are about which kind, and the groups that carry them. */
+
+import { KIND, KINDS, type Kind, type KindNumber } from '../mirror/types.ts';
+import * as rt from './rtnetlink.ts';
+import { AF_BRIDGE } from './rtnetlink.ts';
+
+interface Announcement {
+  /** Message type of an addition; deletions are one above (two for nf_tables, and NFT_MSG_DESTROY*). */
+  readonly type: number;
+  readonly groups: readonly number[];
+}
+
+const ANNOUNCEMENTS: Readonly<Record<Kind, Announcement>> = {
+  link: { type: rt.RTM_NEWLINK, groups: [rt.RTNLGRP_LINK] },
+  netconf: { type: rt.RTM_NEWNETCONF, groups: [rt.RTNLGRP_IPV4_NETCONF, rt.RTNLGRP_IPV6_NETCONF] },
+  address: { type: rt.RTM_NEWADDR, groups: [rt.RTNLGRP_IPV4_IFADDR, rt.RTNLGRP_IPV6_IFADDR] },
+  neighbour: { type: rt.RTM_NEWNEIGH, groups: [rt.RTNLGRP_NEIGH] },
+  fdb: { type: rt.RTM_NEWNEIGH, groups: [rt.RTNLGRP_NEIGH] },
+  mdb: { type: rt.RTM_NEWMDB, groups: [rt.RTNLGRP_MDB] },
+  vlan: { type: rt.RTM_NEWVLAN, groups: [rt.RTNLGRP_BRVLAN] },
+  nexthop: { type: rt.RTM_NEWNEXTHOP, groups: [rt.RTNLGRP_NEXTHOP] },
+  rule: { type: rt.RTM_NEWRULE, groups: [rt.RTNLGRP_IPV4_RULE, rt.RTNLGRP_IPV6_RULE] },
+  route: { type: rt.RTM_NEWROUTE, groups: [rt.RTNLGRP_IPV4_ROUTE, rt.RTNLGRP_IPV6_ROUTE] },
+  qdisc: { type: rt.RTM_NEWQDISC, groups: [rt.RTNLGRP_TC] },
+  class: { type: rt.RTM_NEWTCLASS, groups: [rt.RTNLGRP_TC] },
+  chain: { type: rt.RTM_NEWCHAIN, groups: [rt.RTNLGRP_TC] },
+  filter: { type: rt.RTM_NEWTFILTER, groups: [rt.RTNLGRP_TC] },
+  action: { type: rt.RTM_NEWACTION, groups: [rt.RTNLGRP_TC] },
+  'nft-table': { type: rt.NFT_MSG_NEWTABLE, groups: [rt.NFNLGRP_NFTABLES] },
+  'nft-chain': { type: rt.NFT_MSG_NEWCHAIN, groups: [rt.NFNLGRP_NFTABLES] },
+  'nft-rule': { type: rt.NFT_MSG_NEWRULE, groups: [rt.NFNLGRP_NFTABLES] },
+  'nft-flowtable': { type: rt.NFT_MSG_NEWFLOWTABLE, groups: [rt.NFNLGRP_NFTABLES] },
+};
+
+const NOT_MIRRORED = -1;
+const DELETING = 0x100;
+
+/** Kind by message type, DELETING added for deletions. */
+const BY_TYPE = new Int16Array(0x10000).fill(NOT_MIRRORED);
+for (const kind of KINDS) {
+  const { type } = ANNOUNCEMENTS[kind];
+  if (kind === 'fdb') continue; // shares its messages with neighbour, see kindOf
+  BY_TYPE[type] = KIND[kind];
+  BY_TYPE[type + (kind.startsWith('nft-') ? 2 : 1)] = KIND[kind] | DELETING;
+}
+/** NFT_MSG_DESTROY*: deletions that do not mind absence are announced so. */
+BY_TYPE[rt.NFT_MSG | 26] = KIND['nft-table'] | DELETING;
+BY_TYPE[rt.NFT_MSG | 27] = KIND['nft-chain'] | DELETING;
+BY_TYPE[rt.NFT_MSG | 28] = KIND['nft-rule'] | DELETING;
+BY_TYPE[rt.NFT_MSG | 32] = KIND['nft-flowtable'] | DELETING;
+
+/** The kind a message is about, -1 for none. `family` is the first byte of its header. */
+export function kindOf(type: number, family: number): KindNumber {
+  const entry = BY_TYPE[type]!;
+  if (entry < 0) return NOT_MIRRORED;
+  const kind = entry & 0xff;
+  return kind === KIND.neighbour && family === AF_BRIDGE ? KIND.fdb : kind;
+}
+
+export function isDeletion(type: number): boolean {
+  return (BY_TYPE[type]! & DELETING) !== 0;
+}
+
+export function groupsOf(kinds: Iterable<Kind>): number[] {
+  const groups = new Set<number>();
+  for (const kind of kinds) for (const group of ANNOUNCEMENTS[kind].groups) groups.add(group);
+  return [...groups];
+}

@@ -1,0 +1,273 @@
+/**
+ * What the kernel changes without announcing it, by what it does announce. Nothing is guessed: each case only asks for
+ * the part to be read again.
+ *
+ * - A link goes down, loses carrier, changes its master or leaves: IPv4 routes and nexthop objects out of it vanish
+ *   (net/ipv4/fib_frontend.c fib_disable_ip, net/ipv4/nexthop.c nexthop_flush_dev), hops of multipath routes get
+ *   RTNH_F_DEAD or RTNH_F_LINKDOWN, its default qdisc comes or goes, bridge and filter objects of a deleted link leave.
+ * - An address leaves: IPv4 routes with it as source vanish (fib_sync_down_addr), all of a link's with its last one.
+ * - A nexthop object leaves: the routes that use it do too, and groups shrink under the routes that use them.
+ * - A qdisc or class is changed: its children, chains and filters change with it; u32 makes hash tables by itself.
+ * - Filters bring and take actions; an nf_tables rule changes the position of the next one.
+ */
+
+import { wordOf } from '../mirror/key.ts';
+import type { Mirror } from '../mirror/mirror.ts';
+import { KIND, type KindNumber, type ObjectId } from '../mirror/types.ts';
+import { attributeLength, type Datagram, findAttribute, NLA_HDRLEN } from '../netlink/message.ts';
+import { addressAttributes } from '../netlink/schema/address.ts';
+import { nexthopAttributes } from '../netlink/schema/nexthop.ts';
+import { routeAttributes } from '../netlink/schema/route.ts';
+import { filterAttributes } from '../netlink/schema/tc.ts';
+import { DUMPED, linkFlags, linkMaster, type Mode, type Reactions } from './apply.ts';
+import type { Scope } from './requests.ts';
+import { routeNexthopId, routeTable } from './routes.ts';
+import {
+  AF_INET,
+  AF_INET6,
+  IFF_LOWER_UP,
+  IFF_RUNNING,
+  IFF_UP,
+  TC_H_ROOT,
+  TCM_IFINDEX_MAGIC_BLOCK,
+} from './rtnetlink.ts';
+import { inSlices } from './slices.ts';
+
+const WATCHED_FLAGS = IFF_UP | IFF_RUNNING | IFF_LOWER_UP;
+/** Nexthop ids and addresses looked for in one walk over the routes; beyond this all routes are read again. */
+const SUSPECTS = 65536;
+
+export interface SilentChangesHandler {
+  reread(scope: Scope): void;
+}
+
+export class SilentChanges implements Reactions {
+  readonly #mirror: Mirror;
+  readonly #handler: SilentChangesHandler;
+  /** Nexthop objects that left or changed, and addresses (as hex) that left: routes that use them are suspect. */
+  #nexthops = new Set<number>();
+  #addresses = new Set<string>();
+  #walk: Promise<void> | undefined;
+  /** Milliseconds. */
+  #walkTook = 0;
+
+  constructor(mirror: Mirror, handler: SilentChangesHandler) {
+    this.#mirror = mirror;
+    this.#handler = handler;
+  }
+
+  /** Resolves once the suspects known now have been looked for. */
+  async settled(): Promise<void> {
+    while (this.#walk !== undefined) await this.#walk;
+  }
+
+  doubt(family: number, table: number): void {
+    this.#handler.reread({ kind: KIND.route, family, table });
+  }
+
+  bridgePort(ifindex: number, gone: boolean): void {
+    this.#handler.reread({ kind: KIND.link, ifindex });
+    if (!gone) return;
+    this.#handler.reread({ kind: KIND.fdb, ifindex });
+    this.#handler.reread({ kind: KIND.mdb });
+    this.#handler.reread({ kind: KIND.vlan });
+  }
+
+  bulkDeletion(kind: KindNumber, ifindex: number): void {
+    this.#handler.reread(ifindex === TCM_IFINDEX_MAGIC_BLOCK ? { kind } : { kind, ifindex });
+  }
+
+  removing(kind: KindNumber, id: ObjectId, mode: Mode): void {
+    const { data, start, end } = this.#mirror.table(kind).locate(id);
+    const ifindex = data.words[(start + 4) >>> 2]!;
+    switch (kind) {
+      case KIND.link:
+        if (mode !== DUMPED) this.#linkGone(ifindex);
+        break;
+      case KIND.address:
+        if (mode !== DUMPED) this.#addressGone(data, start, end, ifindex);
+        break;
+      case KIND.nexthop:
+        this.#suspectNexthop(wordOf(data, start + 8, end, nexthopAttributes.number.id, 0));
+        break;
+      default:
+        if (mode < DUMPED) this.#controlChanged(kind, data, start, end);
+    }
+  }
+
+  changed(
+    kind: KindNumber,
+    id: ObjectId,
+    mode: Mode,
+    fresh: boolean,
+    flagsBefore: number,
+    masterBefore: number,
+  ): void {
+    if (mode === DUMPED) return;
+    const { data, start, end } = this.#mirror.table(kind).locate(id);
+    switch (kind) {
+      case KIND.link: {
+        const flags = linkFlags(data, start);
+        const master = linkMaster(data, start, end);
+        if (((flags ^ flagsBefore) & WATCHED_FLAGS) !== 0 || master !== masterBefore) {
+          this.#linkChanged(data.words[(start + 4) >>> 2]!, master !== masterBefore);
+        }
+        break;
+      }
+      case KIND.nexthop:
+        // Nothing can use one that was not there.
+        if (!fresh) this.#suspectNexthop(wordOf(data, start + 8, end, nexthopAttributes.number.id, 0));
+        break;
+      default:
+        if (mode < DUMPED) this.#controlChanged(kind, data, start, end);
+    }
+  }
+
+  #linkChanged(ifindex: number, masterChanged: boolean): void {
+    const { reread } = this.#handler;
+    if (this.#mirror.count(KIND.nexthop) > 0) reread({ kind: KIND.nexthop });
+    if (this.#mirror.count(KIND.route) > 0) {
+      reread({ kind: KIND.route, family: AF_INET, ifindex });
+      reread({ kind: KIND.route, family: AF_INET6, ifindex });
+    }
+    reread({ kind: KIND.neighbour, ifindex });
+    reread({ kind: KIND.fdb, ifindex });
+    reread({ kind: KIND.qdisc });
+    if (masterChanged) {
+      reread({ kind: KIND.mdb });
+      reread({ kind: KIND.vlan });
+    }
+  }
+
+  #linkGone(ifindex: number): void {
+    const { reread } = this.#handler;
+    this.#linkChanged(ifindex, true);
+    reread({ kind: KIND.netconf });
+    reread({ kind: KIND.address, ifindex });
+    for (const kind of [KIND.class, KIND.chain, KIND.filter]) {
+      if (this.#mirror.count(kind) > 0) reread({ kind });
+    }
+    for (const kind of [KIND.action, KIND['nft-chain'], KIND['nft-rule'], KIND['nft-flowtable']]) {
+      if (this.#mirror.count(kind) > 0) reread({ kind });
+    }
+  }
+
+  #addressGone(data: Datagram, start: number, end: number, ifindex: number): void {
+    if (data.bytes[start] === AF_INET) this.#handler.reread({ kind: KIND.route, family: AF_INET, ifindex });
+    const { local: LOCAL, address: ADDRESS } = addressAttributes.number;
+    const local = findAttribute(data.words, start + 8, end, LOCAL);
+    const at = local >= 0 ? local : findAttribute(data.words, start + 8, end, ADDRESS);
+    if (at < 0) return;
+    this.#addresses.add(payloadText(data, at));
+    this.#walkSoon();
+  }
+
+  #suspectNexthop(id: number): void {
+    this.#nexthops.add(id);
+    this.#walkSoon();
+  }
+
+  #controlChanged(kind: KindNumber, data: Datagram, start: number, end: number): void {
+    const { reread } = this.#handler;
+    const ifindex = data.words[(start + 4) >>> 2]!;
+    switch (kind) {
+      case KIND.qdisc:
+        // The root qdisc's name is an attribute of the link.
+        if (data.words[(start + 12) >>> 2] === TC_H_ROOT) reread({ kind: KIND.link, ifindex });
+        reread({ kind });
+        reread({ kind: KIND.class, ifindex });
+        reread({ kind: KIND.chain, ifindex });
+        reread({ kind: KIND.filter, ifindex });
+        break;
+      case KIND.class:
+        reread({ kind: KIND.qdisc });
+        reread({ kind: KIND.filter, ifindex });
+        break;
+      case KIND.filter: {
+        const type = findAttribute(data.words, start + 20, end, filterAttributes.number.kind);
+        // "u32" and its NUL
+        const isU32 =
+          type >= 0 && attributeLength(data.words, type) === 8 && data.bytes[type + NLA_HDRLEN] === 0x75;
+        if (isU32) this.bulkDeletion(kind, ifindex);
+        reread({ kind: KIND.action });
+        break;
+      }
+      case KIND['nft-table']:
+        reread({ kind: KIND['nft-chain'] });
+        reread({ kind: KIND['nft-rule'] });
+        reread({ kind: KIND['nft-flowtable'] });
+        break;
+      case KIND['nft-chain']:
+      case KIND['nft-rule']:
+        reread({ kind: KIND['nft-rule'] });
+        break;
+      default:
+    }
+  }
+
+  #walkSoon(): void {
+    if (this.#walk !== undefined || this.#mirror.count(KIND.route) === 0) {
+      if (this.#walk === undefined) this.#forget();
+      return;
+    }
+    // Rest as long as the last walk took.
+    const rest = this.#walkTook;
+    this.#walk = new Promise((resolve) => setTimeout(resolve, rest)).then(() => this.#findSuspects());
+  }
+
+  #forget(): void {
+    this.#nexthops = new Set();
+    this.#addresses = new Set();
+  }
+
+  /** Reads the tables again in which a route uses a suspect nexthop object or source address. */
+  async #findSuspects(): Promise<void> {
+    const began = performance.now();
+    const nexthops = this.#nexthops;
+    const addresses = this.#addresses;
+    this.#forget();
+    const found = new Set<string>();
+    const note = (data: Datagram, start: number, end: number): void => {
+      const family = data.bytes[start]!;
+      const table = routeTable(data, start, end);
+      const name = `${family} ${table}`;
+      if (found.has(name)) return;
+      found.add(name);
+      this.doubt(family, table);
+    };
+    if (nexthops.size + addresses.size > SUSPECTS) {
+      this.#handler.reread({ kind: KIND.route });
+    } else {
+      const table = this.#mirror.table(KIND.route);
+      const { prefsrc: PREFSRC } = routeAttributes.number;
+      await inSlices(
+        1,
+        () => table.limit,
+        (id) => {
+          if (!table.has(id)) return;
+          const { data, start, end } = table.locate(id);
+          if (nexthops.size > 0) {
+            const nexthop = routeNexthopId(data, start, end);
+            if (nexthop !== 0 && nexthops.has(nexthop)) note(data, start, end);
+          }
+          if (addresses.size > 0) {
+            const at = findAttribute(data.words, start + 12, end, PREFSRC);
+            if (at >= 0 && addresses.has(payloadText(data, at))) note(data, start, end);
+          }
+        },
+      );
+    }
+    this.#walkTook = performance.now() - began;
+    this.#walk = undefined;
+    if (this.#nexthops.size + this.#addresses.size > 0) this.#walkSoon();
+  }
+}
+
+function payloadText(data: Datagram, at: number): string {
+  const end = at + attributeLength(data.words, at);
+  return Buffer.from(
+    data.bytes.buffer,
+    data.bytes.byteOffset + at + NLA_HDRLEN,
+    end - at - NLA_HDRLEN,
+  ).toString('latin1');
+}

@@ -1,0 +1,262 @@
+/** Which dumps show all objects of a kind, or those of a part of it. */
+
+import { KINDS, type Kind, type KindNumber } from '../mirror/types.ts';
+import { MessageWriter, NETLINK_NETFILTER, NETLINK_ROUTE } from '../netlink/message.ts';
+import type { NetlinkRequest } from '../netlink/request.ts';
+import { linkAttributes } from '../netlink/schema/link.ts';
+import { routeAttributes } from '../netlink/schema/route.ts';
+import { actionAttributes, actionDumpAttributes } from '../netlink/schema/tc.ts';
+import {
+  AF_BRIDGE,
+  AF_INET,
+  AF_INET6,
+  AF_UNSPEC,
+  BRIDGE_VLANDB_DUMP_FLAGS,
+  BRIDGE_VLANDB_DUMPF_GLOBAL,
+  NFT_MSG_NEWCHAIN,
+  NFT_MSG_NEWFLOWTABLE,
+  NFT_MSG_NEWRULE,
+  NFT_MSG_NEWTABLE,
+  NTF_PROXY,
+  RTEXT_FILTER_SKIP_STATS,
+  RTEXT_FILTER_VF,
+  RTM_NEWACTION,
+  RTM_NEWADDR,
+  RTM_NEWCHAIN,
+  RTM_NEWLINK,
+  RTM_NEWMDB,
+  RTM_NEWNEIGH,
+  RTM_NEWNETCONF,
+  RTM_NEWNEXTHOP,
+  RTM_NEWQDISC,
+  RTM_NEWROUTE,
+  RTM_NEWRULE,
+  RTM_NEWTCLASS,
+  RTM_NEWTFILTER,
+  RTM_NEWVLAN,
+} from './rtnetlink.ts';
+
+/** A part of a kind; what is absent is not restricted. */
+export interface Scope {
+  readonly kind: KindNumber;
+  /** Objects of this link: for routes by their outgoing link. */
+  readonly ifindex?: number;
+  /** Routes: AF_INET or AF_INET6. */
+  readonly family?: number;
+  /** Routes: of this table. */
+  readonly table?: number;
+}
+
+export function scopeName(scope: Scope): string {
+  let name: string = KINDS[scope.kind]!;
+  if (scope.family !== undefined) name += scope.family === AF_INET ? ' IPv4' : ' IPv6';
+  if (scope.table !== undefined) name += ` table ${scope.table}`;
+  if (scope.ifindex !== undefined) name += ` link ${scope.ifindex}`;
+  return name;
+}
+
+export interface DumpRequest extends NetlinkRequest {
+  /** The kernel may answer with an error that only says there is nothing (of a link without classes, say). */
+  readonly tolerant?: boolean;
+}
+
+/** Where traffic control hangs: what dumps of classes, chains and filters need to know. */
+export interface TrafficControl {
+  /** Links that have qdiscs other than the plain default ones. */
+  links(): Iterable<number>;
+  /** Parents of a link that may have filters: qdisc handles, classes, clsact hooks. */
+  parents(ifindex: number): Iterable<number>;
+}
+
+/** RTM_NEW* to RTM_GET* */
+const GET = 2;
+/** NFT_MSG_NEW* to NFT_MSG_GET* */
+const NFT_GET = 1;
+
+export function protocolOf(kind: Kind): number {
+  return kind.startsWith('nft-') ? NETLINK_NETFILTER : NETLINK_ROUTE;
+}
+
+function header(...words: readonly number[]): Uint8Array {
+  return new Uint8Array(new Uint32Array(words).buffer);
+}
+
+/** A fixed header that starts with the address family and is otherwise zero. */
+function familyHeader(family: number, bytes: number): Uint8Array {
+  const payload = new Uint8Array(bytes);
+  payload[0] = family;
+  return payload;
+}
+
+function routes(scope: Scope, tables: readonly number[] | undefined): DumpRequest[] {
+  const families = scope.family === undefined ? [AF_INET, AF_INET6] : [scope.family];
+  const wanted = scope.table === undefined ? (tables ?? [undefined]) : [scope.table];
+  return families.flatMap((family) =>
+    wanted.map((table) => {
+      const writer = new MessageWriter().raw(familyHeader(family, 12));
+      if (table !== undefined) writer.u32(routeAttributes.number.table, table);
+      if (scope.ifindex !== undefined) writer.u32(routeAttributes.number.oif, scope.ifindex);
+      // A table that does not exist is an error for IPv4 and IPv6 (ENOENT), and empty.
+      return {
+        type: RTM_NEWROUTE + GET,
+        payload: writer.bytes(),
+        operation: `dump ${scopeName(scope)}`,
+        tolerant: table !== undefined || scope.ifindex !== undefined,
+      };
+    }),
+  );
+}
+
+/** Types of actions that exist in the kernel's source; those not built in answer with an error. */
+const ACTION_KINDS = [
+  'gact',
+  'mirred',
+  'vlan',
+  'tunnel_key',
+  'pedit',
+  'police',
+  'skbedit',
+  'skbmod',
+  'csum',
+  'ct',
+  'ctinfo',
+  'mpls',
+  'sample',
+  'bpf',
+  'nat',
+  'connmark',
+  'gate',
+  'ife',
+  'simple',
+];
+
+function actions(): DumpRequest[] {
+  const encoder = new TextEncoder();
+  return ACTION_KINDS.map((kind) => {
+    const name = new MessageWriter()
+      .attribute(actionAttributes.number.kind, encoder.encode(`${kind}\0`))
+      .bytes();
+    const first = new MessageWriter().attribute(1, name).bytes();
+    const payload = new MessageWriter()
+      .raw(familyHeader(AF_UNSPEC, 4))
+      .attribute(actionDumpAttributes.number.tab, first)
+      // TCA_ACT_FLAG_LARGE_DUMP_ON: as many as fit, not 32.
+      .attribute(actionDumpAttributes.number.flags, header(1, 1))
+      .bytes();
+    return { type: RTM_NEWACTION + GET, payload, operation: `dump action ${kind}`, tolerant: true };
+  });
+}
+
+function perParent(type: number, name: string, scope: Scope, control: TrafficControl): DumpRequest[] {
+  const requests: DumpRequest[] = [];
+  for (const ifindex of scope.ifindex === undefined ? control.links() : [scope.ifindex]) {
+    for (const parent of control.parents(ifindex)) {
+      requests.push({
+        type: type + GET,
+        payload: header(0, ifindex, 0, parent, 0),
+        operation: `dump ${name} of link ${ifindex}`,
+        tolerant: true,
+      });
+    }
+  }
+  return requests;
+}
+
+/** The dumps that together show all objects of `scope`; for routes without a table only those in `tables`. */
+export function dumpRequests(
+  scope: Scope,
+  control: TrafficControl,
+  tables: readonly number[] | undefined,
+): DumpRequest[] {
+  const kind = KINDS[scope.kind]!;
+  const operation = `dump ${scopeName(scope)}`;
+  const link = scope.ifindex ?? 0;
+  switch (kind) {
+    case 'link': {
+      const payload = new MessageWriter()
+        .raw(familyHeader(AF_UNSPEC, 16))
+        .u32(linkAttributes.number.ext_mask, RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS)
+        .bytes();
+      return [{ type: RTM_NEWLINK + GET, payload, operation }];
+    }
+    case 'netconf':
+      return [AF_INET, AF_INET6].map((family) => ({
+        type: RTM_NEWNETCONF + GET,
+        payload: familyHeader(family, 4),
+        operation,
+        tolerant: family === AF_INET6,
+      }));
+    case 'address':
+      return [{ type: RTM_NEWADDR + GET, payload: header(0, link), operation }];
+    case 'neighbour':
+      return [0, NTF_PROXY].map((flags) => {
+        const payload = familyHeader(AF_UNSPEC, 12);
+        payload[10] = flags;
+        // NDA_IFINDEX
+        const filter = link === 0 ? payload : new MessageWriter().raw(payload).u32(8, link).bytes();
+        return { type: RTM_NEWNEIGH + GET, payload: filter, operation, tolerant: link !== 0 };
+      });
+    case 'fdb': {
+      const payload = new Uint8Array(header(0, link, 0));
+      payload[0] = AF_BRIDGE;
+      return [{ type: RTM_NEWNEIGH + GET, payload, operation, tolerant: link !== 0 }];
+    }
+    case 'mdb':
+      return [{ type: RTM_NEWMDB + GET, payload: familyHeader(AF_BRIDGE, 8), operation }];
+    case 'vlan':
+      return [0, BRIDGE_VLANDB_DUMPF_GLOBAL].map((flags) => ({
+        type: RTM_NEWVLAN + GET,
+        payload: new MessageWriter()
+          .raw(familyHeader(AF_BRIDGE, 8))
+          .u32(BRIDGE_VLANDB_DUMP_FLAGS, flags)
+          .bytes(),
+        operation,
+        tolerant: flags !== 0,
+      }));
+    case 'nexthop':
+      return [{ type: RTM_NEWNEXTHOP + GET, payload: new Uint8Array(8), operation }];
+    case 'rule':
+      return [AF_INET, AF_INET6].map((family) => ({
+        type: RTM_NEWRULE + GET,
+        payload: familyHeader(family, 12),
+        operation,
+        tolerant: family === AF_INET6,
+      }));
+    case 'route':
+      return routes(scope, tables);
+    case 'qdisc':
+      return [{ type: RTM_NEWQDISC + GET, payload: new Uint8Array(20), operation }];
+    case 'class':
+      return [...(scope.ifindex === undefined ? control.links() : [link])].map((ifindex) => ({
+        type: RTM_NEWTCLASS + GET,
+        payload: header(0, ifindex, 0, 0, 0),
+        operation: `dump class of link ${ifindex}`,
+        tolerant: true,
+      }));
+    case 'chain':
+      return perParent(RTM_NEWCHAIN, kind, scope, control);
+    case 'filter':
+      return perParent(RTM_NEWTFILTER, kind, scope, control);
+    case 'action':
+      return actions();
+    case 'nft-table':
+      return [{ type: NFT_MSG_NEWTABLE + NFT_GET, payload: new Uint8Array(4), operation }];
+    case 'nft-chain':
+      return [{ type: NFT_MSG_NEWCHAIN + NFT_GET, payload: new Uint8Array(4), operation }];
+    case 'nft-rule':
+      return [{ type: NFT_MSG_NEWRULE + NFT_GET, payload: new Uint8Array(4), operation }];
+    case 'nft-flowtable':
+      return [
+        { type: NFT_MSG_NEWFLOWTABLE + NFT_GET, payload: new Uint8Array(4), operation, tolerant: true },
+      ];
+  }
+}
+
+/** Asks for one link: RTM_GETLINK with its index. */
+export function linkRequest(ifindex: number): NetlinkRequest {
+  const payload = new MessageWriter()
+    .raw(header(0, ifindex, 0, 0))
+    .u32(linkAttributes.number.ext_mask, RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS)
+    .bytes();
+  return { type: RTM_NEWLINK + GET, payload, operation: `read link ${ifindex}` };
+}

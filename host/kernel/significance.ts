@@ -1,0 +1,98 @@
+/**
+ * What of an object counts. Some attributes are not worth storing (counters, times since use), some are stored but are
+ * no change when they differ alone (timers that run, flags that only tell how an object fares).
+ */
+
+import { KINDS } from '../mirror/types.ts';
+import { addressAttributes } from '../netlink/schema/address.ts';
+import { FAMILIES } from '../netlink/schema/families.ts';
+import {
+  bridgeAttributes,
+  bridgePortAttributes,
+  linkAttributes,
+  linkInet6Attributes,
+  linkInetAttributes,
+  linkInfoAttributes,
+} from '../netlink/schema/link.ts';
+import { mdbEntryAttributes, mdbRouterPortAttributes, mdbSourceAttributes } from '../netlink/schema/mdb.ts';
+import { neighbourAttributes } from '../netlink/schema/neighbour.ts';
+import { nexthopAttributes, nexthopResilientAttributes } from '../netlink/schema/nexthop.ts';
+import {
+  nftChainAttributes,
+  nftCounterAttributes,
+  nftFlowtableAttributes,
+  nftTableAttributes,
+} from '../netlink/schema/nft.ts';
+import { routeAttributes } from '../netlink/schema/route.ts';
+import { actionAttributes, filterAttributes, qdiscAttributes, u32Attributes } from '../netlink/schema/tc.ts';
+import { vlanEntryAttributes } from '../netlink/schema/vlan.ts';
+import type { Attribute, AttributeSet } from '../netlink/schema.ts';
+
+function named<Name extends string>(
+  set: AttributeSet<Name>,
+  ...names: readonly NoInfer<Name>[]
+): Attribute[] {
+  return names.map((name) => set.byName.get(name)!);
+}
+
+/** `tm` (struct tcf_t) of every type of action. */
+function actionTimes(): Attribute[] {
+  const options = actionAttributes.byName.get('options')!.type;
+  if (typeof options === 'string' || options.kind !== 'select') return [];
+  return Object.values(options.of).flatMap((type) => {
+    const times =
+      typeof type !== 'string' && type.kind === 'nest' ? type.attributes().byName.get('tm') : undefined;
+    return times === undefined ? [] : [times];
+  });
+}
+
+/** Never stored: counters and ages, and what only notifications or only dumps carry. */
+export const NOT_STORED: ReadonlySet<Attribute> = new Set([
+  ...named(linkAttributes, 'stats', 'stats64', 'event', 'new_netnsid', 'new_ifindex', 'ext_mask'),
+  ...named(linkInfoAttributes, 'xstats'),
+  ...named(linkInetAttributes, 'conf'),
+  ...named(linkInet6Attributes, 'conf', 'stats', 'icmp6stats', 'cacheinfo'),
+  ...named(neighbourAttributes, 'cacheinfo', 'probes'),
+  ...named(mdbEntryAttributes, 'timer'),
+  ...named(mdbSourceAttributes, 'timer'),
+  ...named(mdbRouterPortAttributes, 'timer', 'inet_timer', 'inet6_timer'),
+  ...named(vlanEntryAttributes, 'stats'),
+  ...named(nexthopAttributes, 'group_stats', 'hw_stats_used'),
+  ...named(qdiscAttributes, 'stats', 'xstats', 'stats2'),
+  ...named(filterAttributes, 'stats', 'xstats', 'stats2'),
+  ...named(actionAttributes, 'stats'),
+  ...named(u32Attributes, 'pcnt'),
+  ...actionTimes(),
+]);
+
+/** Stored, but no change: running timers, reference counts that change without a notification. */
+export const NOT_COMPARED: ReadonlySet<Attribute> = new Set([
+  ...named(
+    linkAttributes,
+    'promiscuity',
+    'allmulti',
+    'carrier_changes',
+    'carrier_up_count',
+    'carrier_down_count',
+  ),
+  ...named(
+    bridgeAttributes,
+    'hello_timer',
+    'tcn_timer',
+    'topology_change_timer',
+    'gc_timer',
+    'fdb_n_learned',
+    'mcast_querier_state',
+  ),
+  ...named(bridgePortAttributes, 'message_age_timer', 'forward_delay_timer', 'hold_timer'),
+  ...named(addressAttributes, 'cacheinfo'),
+  ...named(routeAttributes, 'cacheinfo'),
+  ...named(nexthopResilientAttributes, 'unbalanced_time'),
+  ...named(nftTableAttributes, 'use'),
+  ...named(nftChainAttributes, 'use', 'counters'),
+  ...named(nftFlowtableAttributes, 'use'),
+  ...named(nftCounterAttributes, 'bytes', 'packets'),
+]);
+
+/** Family tables by kind number. */
+export const FAMILY_OF = KINDS.map((kind) => FAMILIES[kind]);

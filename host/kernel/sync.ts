@@ -1,0 +1,493 @@
+/**
+ * Keeps the mirror equal to the kernel: subscribes, dumps each kind, holds back what arrives for a kind during its dump,
+ * sweeps what the dump did not show, applies what was held, and from then on applies notifications as they come. Whatever
+ * breaks the chain of notifications (a full receive buffer, a malformed message) leads to another dump; whatever the kernel
+ * does without a word (see reactions.ts) to a dump of the part it concerns.
+ */
+
+import { EkhoError } from '../errors.ts';
+import type { Mirror } from '../mirror/mirror.ts';
+import { TRANSACTION_ENTRIES } from '../mirror/transaction.ts';
+import { KIND, KINDS, type Kind, type KindNumber, type ObjectId } from '../mirror/types.ts';
+import { type Datagram, NETLINK_NETFILTER, NETLINK_ROUTE } from '../netlink/message.ts';
+import { NetlinkClient, NetlinkError } from '../netlink/request.ts';
+import { Agenda, type Job } from './agenda.ts';
+import { groupsOf, isDeletion, kindOf } from './announcements.ts';
+import { Applier, DUMPED, DUMPED_IN_PART, LIVE, type Mode, REPLAYED } from './apply.ts';
+import { ControlView } from './control-view.ts';
+import { SilentChanges } from './reactions.ts';
+import { dumpRequests, linkRequest, protocolOf, type Scope, scopeName } from './requests.ts';
+import { isInScope } from './scope.ts';
+import { inSlices } from './slices.ts';
+import { Subscription } from './subscription.ts';
+import { type Difference, verifyMirror } from './verify.ts';
+
+const DEFAULT_RECEIVE_BUFFER = 64 * 1024 * 1024;
+/** Dumps marked NLM_F_DUMP_INTR are repeated so often before the kind waits for its next turn. */
+const DUMP_ATTEMPTS = 8;
+const FIRST_BACKOFF_MS = 5;
+/** Notifications held back during a dump; beyond this they are dropped and the kind is dumped again. */
+const HELD_BYTES = 64 * 1024 * 1024;
+const HELD_MESSAGES = 1_000_000;
+/** A kind whose dump failed is tried again after this. */
+const RETRY_MS = 5000;
+/** Rounds of re-reads that one barrier waits for: a re-read can cause another. */
+const BARRIER_ROUNDS = 64;
+
+export interface KernelSyncOptions {
+  /** Name or path of a network namespace; absent: the process's own. */
+  readonly netns?: string | undefined;
+  /** Absent: all. */
+  readonly kinds?: readonly Kind[] | undefined;
+  /** Routing tables to mirror; absent: all. */
+  readonly tables?: readonly number[] | undefined;
+  /** Receive buffer for notifications in bytes, 64 MiB by default. */
+  readonly receiveBuffer?: number | undefined;
+  readonly onLog?: ((level: 'warn' | 'info', message: string) => void) | undefined;
+}
+
+export interface ResyncReport {
+  readonly cause: string;
+  readonly kinds: readonly Kind[];
+  /** Milliseconds since the epoch. */
+  readonly started: number;
+  /** Undefined while it runs. */
+  readonly duration_ms: number | undefined;
+}
+
+export interface SyncStatus {
+  /** Times the receive buffer was full. */
+  readonly overruns: number;
+  /** Datagrams lost by that. */
+  readonly lost: number;
+  /** Times kinds were read again as a whole after the first time. */
+  readonly resyncs: number;
+  /** Reads of parts, after changes that the kernel does not announce. */
+  readonly rereads: number;
+  /** Dumps repeated because the kernel marked them inconsistent. */
+  readonly interrupted: number;
+  /** Messages that did not follow their layout. */
+  readonly malformed: number;
+  /** Notifications received for mirrored kinds. */
+  readonly notifications: number;
+  readonly lastResync: ResyncReport | undefined;
+  /** What is being read or waits to be, by name. */
+  readonly pending: readonly string[];
+}
+
+interface Held {
+  readonly type: number;
+  readonly flags: number;
+  readonly data: Datagram;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Phase of a kind: before its first dump nothing needs to be applied, the dump will show it. */
+const UNREAD = 0;
+const READING = 1;
+const FOLLOWING = 2;
+
+export class KernelSync {
+  readonly #mirror: Mirror;
+  readonly #options: KernelSyncOptions;
+  readonly #kinds: readonly KindNumber[];
+  readonly #phases = new Uint8Array(KINDS.length);
+  readonly #subscriptions = new Map<number, Subscription>();
+  readonly #clients = new Map<number, NetlinkClient>();
+  readonly #applier: Applier;
+  readonly #agenda: Agenda;
+  readonly #control: ControlView;
+  readonly #silent: SilentChanges;
+  #held: Held[] = [];
+  #heldBytes = 0;
+  #heldOverflowed = false;
+  #commitScheduled = false;
+  #closed = false;
+  #started = false;
+  #lastResync: ResyncReport | undefined;
+  readonly #counters = {
+    overruns: 0,
+    lost: 0,
+    resyncs: 0,
+    rereads: 0,
+    interrupted: 0,
+    malformed: 0,
+    notifications: 0,
+  };
+
+  constructor(mirror: Mirror, options: KernelSyncOptions = {}) {
+    this.#mirror = mirror;
+    this.#options = options;
+    const wanted = new Set(options.kinds ?? KINDS);
+    this.#kinds = KINDS.filter((kind) => wanted.has(kind)).map((kind) => KIND[kind]);
+    const tableOf = (kind: KindNumber) => mirror.table(kind);
+    this.#agenda = new Agenda((job) => this.#run(job));
+    this.#silent = new SilentChanges(mirror, {
+      reread: (scope) => this.#reread(scope),
+    });
+    const tables = options.tables === undefined ? undefined : new Set(options.tables);
+    this.#applier = new Applier(tableOf, tables, this.#silent);
+    this.#control = new ControlView(tableOf);
+  }
+
+  /**
+   * Opens the sockets and reads everything. Resolves once all kinds are in sync (or unavailable). Rejects with E_NETNS
+   * or E_NETLINK when the namespace or the sockets cannot be opened.
+   */
+  async start(): Promise<void> {
+    if (this.#started) throw new EkhoError('E_INTERNAL', 'the sync was started before');
+    this.#started = true;
+    const { netns } = this.#options;
+    for (const protocol of [NETLINK_ROUTE, NETLINK_NETFILTER]) {
+      const kinds = this.#kinds.map((kind) => KINDS[kind]!).filter((kind) => protocolOf(kind) === protocol);
+      if (kinds.length === 0) continue;
+      this.#clients.set(protocol, new NetlinkClient({ protocol, netns }));
+      this.#subscriptions.set(protocol, this.#subscribe(protocol, kinds));
+    }
+    await this.#readAll(this.#kinds, 'start', false);
+  }
+
+  /** Reads kinds again as a whole (all by default). Resolves once they are in sync. */
+  async resync(kinds?: readonly Kind[], cause = 'requested'): Promise<void> {
+    const numbers = kinds === undefined ? this.#kinds : kinds.map((kind) => KIND[kind]);
+    await this.#readAll(
+      numbers.filter((kind) => this.#kinds.includes(kind)),
+      cause,
+      true,
+    );
+  }
+
+  /**
+   * Resolves once everything the kernel announced before the call, and every re-read that followed from it, is in the
+   * mirror and its listeners were told.
+   */
+  async barrier(): Promise<void> {
+    await Promise.all([...this.#subscriptions.values()].map((subscription) => subscription.drain()));
+    for (let round = 0; round < BARRIER_ROUNDS && !this.#closed; round++) {
+      await this.#silent.settled();
+      const waits = this.#agenda.hurry();
+      if (waits.length === 0) break;
+      await Promise.all(waits);
+    }
+    this.#commit();
+  }
+
+  /**
+   * Compares the mirror with a fresh dump, attribute by attribute; counters and timers do not count. Repeats while the
+   * mirror changes meanwhile. At most 1,000 differences are listed.
+   */
+  async verify(): Promise<{ equal: boolean; differences: Difference[] }> {
+    const kinds = this.#kinds.filter((kind) => this.#mirror.kindState(kind).state !== 'unavailable');
+    const tables = this.#options.tables;
+    return verifyMirror(this.#mirror, kinds, tables, {
+      barrier: () => this.barrier(),
+      client: (kind) => this.#clients.get(protocolOf(KINDS[kind]!))!,
+    });
+  }
+
+  status(): SyncStatus {
+    return { ...this.#counters, lastResync: this.#lastResync, pending: this.#agenda.names() };
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#agenda.close();
+    for (const subscription of this.#subscriptions.values()) subscription.close();
+    for (const client of this.#clients.values()) client.close();
+  }
+
+  #subscribe(protocol: number, kinds: readonly Kind[]): Subscription {
+    const all = kinds.map((kind) => KIND[kind]);
+    const again = (cause: string): void => {
+      if (this.#closed) return;
+      this.#readAll(all, cause, true).catch(() => {});
+    };
+    return new Subscription(
+      {
+        protocol,
+        netns: this.#options.netns,
+        groups: groupsOf(kinds),
+        receiveBuffer: this.#options.receiveBuffer ?? DEFAULT_RECEIVE_BUFFER,
+      },
+      {
+        notification: (type, flags, _sequence, data, start, end) =>
+          this.#notification(type, flags, data, start, end),
+        lost: (datagrams) => {
+          this.#counters.overruns++;
+          this.#counters.lost += datagrams;
+          again('overrun');
+        },
+        malformed: () => {
+          this.#counters.malformed++;
+          again('malformed datagram');
+        },
+        failed: (error) => again(`socket failed: ${error.message}`),
+      },
+    );
+  }
+
+  #notification(type: number, flags: number, data: Datagram, start: number, end: number): void {
+    if (end <= start) return;
+    const kind = kindOf(type, data.bytes[start]!);
+    if (kind < 0) return;
+    const phase = this.#phases[kind]!;
+    if (phase === UNREAD) {
+      this.#appeared(kind);
+      return;
+    }
+    this.#counters.notifications++;
+    if (phase === READING) this.#hold(type, flags, data, start, end);
+    else this.#apply(kind, LIVE, type, flags, data, start, end);
+  }
+
+  /** A kind that was not there when it was dumped (its module was not loaded) is announced: read it. */
+  #appeared(kind: KindNumber): void {
+    if (
+      this.#mirror.kindState(kind).state === 'unavailable' &&
+      this.#kinds.includes(kind) &&
+      !this.#agenda.has(kind)
+    ) {
+      this.#readAll([kind], 'became available', true).catch(() => {});
+    }
+  }
+
+  #hold(type: number, flags: number, data: Datagram, start: number, end: number): void {
+    if (this.#heldOverflowed) return;
+    this.#heldBytes += data.bytes.length;
+    if (this.#heldBytes > HELD_BYTES || this.#held.length >= HELD_MESSAGES) {
+      this.#heldOverflowed = true;
+      this.#held = [];
+      return;
+    }
+    this.#held.push({ type, flags, data, start, end });
+  }
+
+  #apply(
+    kind: KindNumber,
+    mode: Mode,
+    type: number,
+    flags: number,
+    data: Datagram,
+    start: number,
+    end: number,
+  ): void {
+    let well = false;
+    try {
+      well = this.#applier.apply(kind, mode < DUMPED && isDeletion(type), flags, mode, data, start, end);
+    } catch (error) {
+      this.#log('warn', `${KINDS[kind]} message of type ${type}: ${error}`);
+    }
+    if (!well) {
+      this.#counters.malformed++;
+      if (mode < DUMPED) this.#readAll([kind], 'malformed message', true).catch(() => {});
+    }
+    this.#touch();
+  }
+
+  /** Changes were made: tell the listeners at the end of this turn of the event loop, or now if they are many. */
+  #touch(): void {
+    if (this.#mirror.pending >= TRANSACTION_ENTRIES) {
+      this.#commit();
+    } else if (!this.#commitScheduled) {
+      this.#commitScheduled = true;
+      setImmediate(() => {
+        this.#commitScheduled = false;
+        this.#commit();
+      });
+    }
+  }
+
+  #commit(): void {
+    let more = false;
+    try {
+      more = this.#mirror.commit();
+    } catch (error) {
+      // A listener's fault is not the sync's: it surfaces as an uncaught error, the mirror is whole.
+      setImmediate(() => {
+        throw error;
+      });
+    }
+    if (more) this.#touch();
+  }
+
+  #reread(scope: Scope): void {
+    if (this.#closed || this.#phases[scope.kind] === UNREAD) return;
+    this.#agenda.add(scope);
+  }
+
+  /** Puts whole kinds on the agenda and keeps account of them as one resync. */
+  async #readAll(kinds: readonly KindNumber[], cause: string, again: boolean): Promise<void> {
+    const report: ResyncReport = {
+      cause,
+      kinds: kinds.map((kind) => KINDS[kind]!),
+      started: Date.now(),
+      duration_ms: undefined,
+    };
+    if (again) {
+      this.#counters.resyncs++;
+      this.#lastResync = report;
+    }
+    for (const kind of kinds) this.#mirror.setKindState(kind, { state: 'syncing', reason: undefined });
+    this.#updateSynced();
+    const began = performance.now();
+    // A dump that could not be completed goes back onto the agenda.
+    for (let left = kinds; left.length > 0 && !this.#closed; ) {
+      await Promise.all(left.map((kind) => this.#agenda.add({ kind })));
+      left = left.filter((kind) => this.#mirror.kindState(kind).state === 'syncing');
+    }
+    const done = { ...report, duration_ms: Math.round(performance.now() - began) };
+    if (this.#lastResync === report) this.#lastResync = done;
+  }
+
+  #updateSynced(): void {
+    this.#mirror.setSynced(this.#kinds.every((kind) => this.#mirror.kindState(kind).state !== 'syncing'));
+  }
+
+  /** One dump with everything around it. Never rejects. */
+  async #run(job: Job): Promise<void> {
+    const { scope } = job;
+    const { kind } = scope;
+    const whole = job.whole;
+    if (!whole) this.#counters.rereads++;
+    this.#phases[kind] = READING;
+    this.#held = [];
+    this.#heldBytes = 0;
+    this.#heldOverflowed = false;
+    let unavailable: string | undefined;
+    let complete = false;
+    try {
+      complete = await this.#dump(scope, whole);
+    } catch (error) {
+      if (this.#closed) return;
+      if (error instanceof NetlinkError && whole) unavailable = error.message;
+      else this.#log('warn', `${scopeName(scope)}: ${(error as Error).message}`);
+    }
+    if (this.#closed) return;
+    if (unavailable !== undefined) {
+      this.#phases[kind] = UNREAD;
+      this.#held = [];
+      await this.#empty(kind);
+      this.#commit();
+      this.#mirror.setKindState(kind, { state: 'unavailable', reason: unavailable });
+      this.#updateSynced();
+      return;
+    }
+    if (complete) await this.#sweep(scope, whole);
+    await this.#release(kind);
+    if (this.#closed) return;
+    this.#phases[kind] = FOLLOWING;
+    this.#commit();
+    if (this.#heldOverflowed) this.#agenda.add({ kind });
+    else if (!complete) this.#agenda.add(scope, RETRY_MS);
+    else if (this.#mirror.kindState(kind).state === 'syncing' && whole && !this.#agenda.has(kind)) {
+      this.#mirror.setKindState(kind, { state: 'synced', reason: undefined });
+      this.#updateSynced();
+    }
+  }
+
+  /** Reads the scope into the table. False when the kernel marked every attempt as inconsistent. */
+  async #dump(scope: Scope, whole: boolean): Promise<boolean> {
+    const { kind } = scope;
+    const client = this.#clients.get(protocolOf(KINDS[kind]!))!;
+    const table = this.#mirror.table(kind);
+    const mode = whole ? DUMPED : DUMPED_IN_PART;
+    const onMessage = (
+      type: number,
+      flags: number,
+      _sequence: number,
+      data: Datagram,
+      start: number,
+      end: number,
+    ): void => {
+      if (end > start && kindOf(type, data.bytes[start]!) === kind) {
+        this.#apply(kind, mode, type, flags, data, start, end);
+      }
+    };
+    for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
+      table.beginSweep();
+      let interrupted = false;
+      if (kind === KIND.link && scope.ifindex !== undefined) {
+        await tolerate(true, client.request(linkRequest(scope.ifindex), onMessage));
+      } else {
+        for (const request of dumpRequests(scope, this.#control, this.#options.tables)) {
+          if (await tolerate(request.tolerant === true, client.dump(request, onMessage))) interrupted = true;
+        }
+      }
+      if (!interrupted) return true;
+      this.#counters.interrupted++;
+      await new Promise((resolve) => setTimeout(resolve, FIRST_BACKOFF_MS << attempt));
+      if (this.#closed) return false;
+    }
+    this.#log('warn', `${scopeName(scope)}: changed during each of ${DUMP_ATTEMPTS} dumps`);
+    return false;
+  }
+
+  /** Removes what lies in the scope and was not shown. */
+  async #sweep(scope: Scope, whole: boolean): Promise<void> {
+    const table = this.#mirror.table(scope.kind);
+    const everything = scope.ifindex === undefined && scope.table === undefined && scope.family === undefined;
+    await inSlices(
+      1,
+      () => table.limit,
+      (id) => {
+        if (!table.isUnseen(id)) return;
+        if (!everything) {
+          const { data, start, end } = table.locate(id);
+          if (!isInScope(scope, data, start, end)) return;
+        }
+        this.#applier.remove(scope.kind, id, whole ? DUMPED : DUMPED_IN_PART);
+        if (this.#mirror.pending >= TRANSACTION_ENTRIES) this.#commit();
+      },
+      () => this.#commit(),
+    );
+  }
+
+  /** Applies what was held back, and what arrives for the kind meanwhile, in order. */
+  async #release(kind: KindNumber): Promise<void> {
+    let at = 0;
+    await inSlices(
+      0,
+      () => this.#held.length,
+      (index) => {
+        const { type, flags, data, start, end } = this.#held[index]!;
+        at = index + 1;
+        this.#apply(kind, REPLAYED, type, flags, data, start, end);
+        return !this.#closed;
+      },
+      () => {
+        // What was applied need not be kept while more arrives.
+        this.#commit();
+      },
+    );
+    if (at >= this.#held.length) this.#held = [];
+  }
+
+  async #empty(kind: KindNumber): Promise<void> {
+    const table = this.#mirror.table(kind);
+    await inSlices(
+      1,
+      () => table.limit,
+      (id: ObjectId) => {
+        if (table.has(id)) table.remove(id);
+        if (this.#mirror.pending >= TRANSACTION_ENTRIES) this.#commit();
+      },
+      () => this.#commit(),
+    );
+  }
+
+  #log(level: 'warn' | 'info', message: string): void {
+    this.#options.onLog?.(level, message);
+  }
+}
+
+/** The answer, or false where an error only says that there is nothing. */
+async function tolerate(tolerant: boolean, answer: Promise<unknown>): Promise<boolean> {
+  try {
+    return (await answer) === true;
+  } catch (error) {
+    if (tolerant && error instanceof NetlinkError) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,170 @@
+/** The mirror against a fresh dump: the proof of guarantee 1. */
+
+import { KEYS } from '../mirror/keys.ts';
+import type { Mirror } from '../mirror/mirror.ts';
+import { ObjectTable } from '../mirror/table.ts';
+import { Transaction } from '../mirror/transaction.ts';
+import { KINDS, type Kind, type KindNumber } from '../mirror/types.ts';
+import { decodeObject } from '../netlink/decode.ts';
+import type { Datagram } from '../netlink/message.ts';
+import { type NetlinkClient, NetlinkError } from '../netlink/request.ts';
+import { kindOf } from './announcements.ts';
+import { Applier, DUMPED, type Reactions } from './apply.ts';
+import { comparableText } from './comparison.ts';
+import { ControlView } from './control-view.ts';
+import { dumpRequests } from './requests.ts';
+import { inSlices } from './slices.ts';
+
+/** Differences listed; there may be more. */
+const LISTED = 1000;
+/** Comparisons while the mirror keeps changing. */
+const ATTEMPTS = 20;
+const PAUSE_MS = 50;
+
+export interface Difference {
+  readonly kind: Kind;
+  /** The object as one line of JSON. */
+  readonly key: string;
+  readonly side: 'kernel-only' | 'mirror-only' | 'differs';
+  /** What differs: the bytes of both, or empty. */
+  readonly detail: string;
+}
+
+export interface VerifySource {
+  barrier(): Promise<void>;
+  client(kind: KindNumber): NetlinkClient;
+}
+
+const NO_REACTIONS: Reactions = {
+  doubt: () => {},
+  removing: () => {},
+  changed: () => {},
+  bridgePort: () => {},
+  bulkDeletion: () => {},
+};
+
+/** Repeats until mirror and kernel agree, or the mirror stood still while they did not. */
+export async function verifyMirror(
+  mirror: Mirror,
+  kinds: readonly KindNumber[],
+  tables: readonly number[] | undefined,
+  source: VerifySource,
+): Promise<{ equal: boolean; differences: Difference[] }> {
+  for (let attempt = 1; ; attempt++) {
+    await source.barrier();
+    const revision = mirror.revision;
+    const differences: Difference[] = [];
+    for (const kind of kinds) {
+      const fresh = await freshDump(mirror, kind, tables, source.client(kind));
+      if (fresh !== undefined) await compare(mirror.table(kind), fresh, differences);
+    }
+    if (differences.length === 0) return { equal: true, differences };
+    await source.barrier();
+    if (mirror.revision === revision || attempt === ATTEMPTS) return { equal: false, differences };
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+  }
+}
+
+/** A table of its own with what the kernel has now; undefined when the kernel does not have the kind. */
+async function freshDump(
+  mirror: Mirror,
+  kind: KindNumber,
+  tables: readonly number[] | undefined,
+  client: NetlinkClient,
+): Promise<ObjectTable | undefined> {
+  const control = new ControlView((other) => mirror.table(other));
+  for (let attempt = 1; ; attempt++) {
+    const table = new ObjectTable(kind, KEYS[KINDS[kind]!], new Transaction());
+    const applier = new Applier(
+      () => table,
+      tables === undefined ? undefined : new Set(tables),
+      NO_REACTIONS,
+    );
+    table.beginSweep();
+    let interrupted = false;
+    for (const request of dumpRequests({ kind }, control, tables)) {
+      try {
+        const again = await client.dump(request, (type, flags, _sequence, data, start, end) => {
+          if (end > start && kindOf(type, data.bytes[start]!) === kind) {
+            applier.apply(kind, false, flags, DUMPED, data, start, end);
+          }
+        });
+        if (again) interrupted = true;
+      } catch (error) {
+        if (!(error instanceof NetlinkError)) throw error;
+        if (request.tolerant !== true) return undefined;
+      }
+    }
+    if (!interrupted || attempt === ATTEMPTS) return table;
+  }
+}
+
+async function compare(mine: ObjectTable, fresh: ObjectTable, differences: Difference[]): Promise<void> {
+  const kind = KINDS[mine.kind]!;
+  const note = (side: Difference['side'], table: ObjectTable, id: number, detail: string): void => {
+    if (differences.length >= LISTED) return;
+    const { data, start, end } = table.locate(id);
+    differences.push({ kind, key: describe(kind, data, start, end), side, detail });
+  };
+  fresh.beginSweep();
+  await inSlices(
+    1,
+    () => mine.limit,
+    (id) => {
+      if (!mine.has(id)) return;
+      const { data, start, end } = mine.locate(id);
+      const matches = fresh.match(data, start, end);
+      let unlike = 0;
+      for (let at = 0; matches !== undefined && at < matches.length; at++) {
+        const other = matches.ids[at]!;
+        if (!fresh.isUnseen(other)) continue;
+        if (fresh.equals(other, data, start, end) || isLike(mine, id, fresh, other)) {
+          fresh.see(other);
+          if (matches.length > 1 && rank(mine, id) !== at) {
+            note('differs', mine, id, `place among its aliases: mirror ${rank(mine, id)} kernel ${at}`);
+          }
+          return;
+        }
+        if (unlike === 0) unlike = other;
+      }
+      if (unlike === 0) {
+        note('mirror-only', mine, id, '');
+      } else {
+        fresh.see(unlike);
+        note('differs', mine, id, `mirror ${textOf(mine, id)} kernel ${textOf(fresh, unlike)}`);
+      }
+    },
+  );
+  await inSlices(
+    1,
+    () => fresh.limit,
+    (id) => {
+      if (fresh.isUnseen(id)) note('kernel-only', fresh, id, '');
+    },
+  );
+}
+
+/** Place among the objects with the same key. */
+function rank(table: ObjectTable, id: number): number {
+  const { data, start, end } = table.locate(id);
+  const matches = table.match(data, start, end);
+  return matches === undefined ? -1 : matches.ids.subarray(0, matches.length).indexOf(id);
+}
+
+function textOf(table: ObjectTable, id: number): string {
+  const { data, start, end } = table.locate(id);
+  return comparableText(table.kind, data, start, end);
+}
+
+function isLike(mine: ObjectTable, id: number, fresh: ObjectTable, other: number): boolean {
+  return textOf(mine, id) === textOf(fresh, other);
+}
+
+function describe(kind: Kind, data: Datagram, start: number, end: number): string {
+  try {
+    const decoded = decodeObject(kind, data.bytes, start, end);
+    return JSON.stringify(decoded, (_, value) => (typeof value === 'bigint' ? value.toString() : value));
+  } catch {
+    return Buffer.from(data.bytes.subarray(start, end)).toString('hex');
+  }
+}
