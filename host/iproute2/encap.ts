@@ -61,26 +61,37 @@ export function encapName(type: number): string {
 }
 
 /**
- * Adds the encapsulation's fields to the route's own, as iproute2 does. Where the route already has a `dst`, iproute2
- * prints that name twice; here the prefix keeps it and the tunnel's end is `encap_dst`.
+ * Adds the encapsulation's fields to the route's or nexthop's own, as iproute2 does. Where both have one of the same name
+ * (`taken`), iproute2 prints that name twice; here the route keeps it and the encapsulation's is `encap_…`.
  */
-export function formatEncap(json: Json, from: Decoded, context: FormatContext): void {
+export function formatEncap(
+  json: Json,
+  from: Decoded,
+  context: FormatContext,
+  taken: readonly string[] = [],
+): void {
   const type = numberOf(from.encap_type);
-  const encap = recordOf(from.encap);
   if (type === undefined || from.encap === undefined) return;
   json.encap = encapName(type);
+  const encap = recordOf(from.encap);
   if (encap === undefined) return;
-  const dst = 'dst' in json ? 'encap_dst' : 'dst';
+  for (const [name, value] of Object.entries(formatFields(type, encap, context))) {
+    json[taken.includes(name) ? `encap_${name}` : name] = value;
+  }
+}
+
+function formatFields(type: number, encap: Decoded, context: FormatContext): Json {
+  const json: Json = {};
   switch (ENCAP_NAMES[type]) {
     case 'mpls':
-      copy(json, encap, { [dst]: 'dst', ttl: 'ttl' });
+      copy(json, encap, { dst: 'dst', ttl: 'ttl' });
       break;
     case 'ip':
-      copy(json, encap, { id: 'id', src: 'src', [dst]: 'dst', ttl: 'ttl', tos: 'tos' });
+      copy(json, encap, { id: 'id', src: 'src', dst: 'dst', ttl: 'ttl', tos: 'tos' });
       tunnelFlags(json, encap);
       break;
     case 'ip6':
-      copy(json, encap, { id: 'id', src: 'src', [dst]: 'dst', hoplimit: 'hoplimit', tc: 'tc' });
+      copy(json, encap, { id: 'id', src: 'src', dst: 'dst', hoplimit: 'hoplimit', tc: 'tc' });
       tunnelFlags(json, encap);
       break;
     case 'ila':
@@ -109,6 +120,7 @@ export function formatEncap(json: Json, from: Decoded, context: FormatContext): 
       break;
     }
   }
+  return json;
 }
 
 /** net/ip_tunnels.h TUNNEL_*, which are big-endian on the wire as on the machine. */

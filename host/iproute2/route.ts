@@ -66,6 +66,9 @@ export function routeDestination(object: DecodedObject): string {
   return length === hostBits(headerNumber(object, 'family')) ? dst : `${dst}/${length}`;
 }
 
+/** What a route's own fields are called that encapsulations have, too. */
+const ROUTE_FIELDS = ['type', 'dst', 'table'];
+
 export function formatRoute(object: DecodedObject, context: FormatContext): Json {
   const names = namesOf(context);
   const flags = headerNumber(object, 'flags');
@@ -81,8 +84,8 @@ export function formatRoute(object: DecodedObject, context: FormatContext): Json
   } else if (sourceLength !== 0) json.src = `0/${sourceLength}`;
   if (object.nh_id !== undefined) json.nhid = object.nh_id;
   if (object.newdst !== undefined) json.to = object.newdst;
-  formatEncap(json, object as Decoded, context);
   const tos = headerNumber(object, 'tos');
+  formatEncap(json, object as Decoded, context, tos === 0 ? ROUTE_FIELDS : [...ROUTE_FIELDS, 'tos']);
   if (tos !== 0) json.tos = names.dsfield(tos);
   formatGateway(json, object as Decoded);
   const oif = numberOf(object.oif);
@@ -239,7 +242,7 @@ export function formatNexthop(object: DecodedObject, context: FormatContext): Js
       unbalanced_time: seconds('unbalanced_time'),
     };
   }
-  formatEncap(json, object as Decoded, context);
+  formatEncap(json, object as Decoded, context, ['id']);
   if (object.gateway !== undefined) json.gateway = object.gateway;
   const oif = numberOf(object.oif);
   if (oif) json.dev = linkName(context, oif);
