@@ -12,6 +12,7 @@ import {
   EVENT_TYPE,
   type EventRecord,
   OPERATION,
+  REASON as OUTCOME_REASON,
   REASON_NAMES as OUTCOME_REASON_NAMES,
   STATUS as OUTCOME_STATUS,
   PORT_FLAGS,
@@ -71,6 +72,8 @@ const RETRY_REFUSED_MS = 60_000;
 /** Entries asked again at once after a failure; doubles while the device agrees. */
 const RETRY_PROBE = 64;
 const RETRY_LIMIT = 65_536;
+/** Answers that lead to further changes a `settled` waits for; under a storm there is always more. */
+const SETTLE_ROUNDS = 16;
 
 /** The mirror as the planner reads it. */
 export interface PlanMirror extends MirrorReader {
@@ -147,6 +150,7 @@ export class Plan {
   #runner: Runner | undefined;
   /** Read back and compared: changes may go out. */
   #isReady = false;
+  #isLoaded = false;
   #straysInFlight = false;
   #structureIsDirty = true;
   #pumpIsScheduled = false;
@@ -176,7 +180,7 @@ export class Plan {
   #retriedCount = 0;
   #lastRefusedRetry = 0;
   readonly #counters = new Map<number, CounterState>();
-  readonly #waiters: { sequence: number; resolve: () => void }[] = [];
+  readonly #waiters: { sequence: number; rounds: number; resolve: () => void }[] = [];
   #lastCommitted = 0;
   #lastAnswered = 0;
   #changeCount = 0;
@@ -269,6 +273,7 @@ export class Plan {
     this.#routes.forget();
     await runner.readback((page) => this.#adoptPage(page, counts));
     if (this.#runner !== runner) return;
+    if (!this.#isLoaded) this.#load();
     for (const table of this.#allTables()) table.requeueAll();
     this.#routes.requeueAll();
     this.#structureIsDirty = true;
@@ -375,9 +380,10 @@ export class Plan {
 
   // ---- changes of the mirror ----
 
-  /** Everything the mirror holds now. */
-  load(): void {
+  /** Everything the mirror holds now. Once, after the first readback: places follow what the device already holds. */
+  #load(): void {
     const { mirror } = this.#options;
+    this.#isLoaded = true;
     this.#structureIsDirty = true;
     this.#replan();
     for (const neighbour of this.#options.neighbours.values()) this.#planHost(neighbour.id, neighbour);
@@ -388,6 +394,7 @@ export class Plan {
 
   /** A change of one object; link, rule, filter and the like count as `structureChanged`. */
   change(kind: KindNumber, id: number, isDelete: boolean): void {
+    if (!this.#isLoaded) return;
     this.#changeCount++;
     switch (kind) {
       case KIND.route:
@@ -411,6 +418,7 @@ export class Plan {
 
   /** `neighbour` undefined: it is gone. */
   neighbourChanged(id: number, key: string, neighbour: Neighbour | undefined): void {
+    if (!this.#isLoaded) return;
     this.#changeCount++;
     this.#planHost(id, neighbour);
     this.#nexthops.neighbourChanged(key);
@@ -827,7 +835,10 @@ export class Plan {
       if (table instanceof Routes) table.succeeded(index, operation);
       else table.trapped(index);
     } else {
-      const status = outcome.status === OUTCOME_STATUS.refused ? STATUS_REFUSED : STATUS_FAILED;
+      // What a change referred to was not carried out: it will be, then this can be.
+      const isFinal =
+        outcome.status === OUTCOME_STATUS.refused && outcome.reason !== OUTCOME_REASON.missingReference;
+      const status = isFinal ? STATUS_REFUSED : STATUS_FAILED;
       table.troubledBy(index, operation, status, reasonOfOutcome(outcome.reason));
     }
   }
@@ -896,7 +907,7 @@ export class Plan {
   /** Resolves once every change up to now was answered by the device (or waits for a retry). */
   settled(): Promise<void> {
     return new Promise((resolve) => {
-      this.#waiters.push({ sequence: -1, resolve });
+      this.#waiters.push({ sequence: -1, rounds: 0, resolve });
       this.schedule();
     });
   }
@@ -910,7 +921,12 @@ export class Plan {
     for (let index = this.#waiters.length - 1; index >= 0; index--) {
       const waiter = this.#waiters[index]!;
       if (waiter.sequence < 0 && isDrained) waiter.sequence = this.#lastCommitted;
-      if (waiter.sequence >= 0 && waiter.sequence <= this.#lastAnswered) {
+      if (waiter.sequence < 0 || waiter.sequence > this.#lastAnswered) continue;
+      // An answer may ask for more, e.g. a cover that must trap for what was refused.
+      if (!isDrained && waiter.rounds < SETTLE_ROUNDS) {
+        waiter.sequence = -1;
+        waiter.rounds++;
+      } else {
         this.#waiters.splice(index, 1);
         waiter.resolve();
       }

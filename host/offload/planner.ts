@@ -103,7 +103,6 @@ export class Planner {
         runner.description,
       );
       plugin.plan = plan;
-      plan.load();
     }
     const current = plan;
     runner.listen({

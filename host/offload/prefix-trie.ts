@@ -7,6 +7,8 @@
  */
 
 const INITIAL_CAPACITY = 1024;
+/** Flags that say something of a whole subtree (fib.ts LEAK, HAS_NEIGHBOURS): a joining node starts with its child's. */
+export const INHERITED_FLAGS = 3;
 
 export class PrefixTrie {
   /** 32-bit words of an address: 1 for IPv4, 4 for IPv6, most significant first. */
@@ -91,7 +93,7 @@ export class PrefixTrie {
       const between = this.#allocate(key, common);
       this.children[slot] = between;
       this.children[2 * between + bitAtNode(this.keys, child * this.words, common)] = child;
-      this.flags[between] = this.flags[child]!;
+      this.flags[between] = this.flags[child]! & INHERITED_FLAGS;
       this.path[this.pathLength++] = between;
       if (common === length) return between;
       const leaf = this.#allocate(key, length);

@@ -500,6 +500,10 @@ export class Routes implements FibHost {
 
   #enqueueIfDifferent(entry: number): void {
     if ((this.#entryFlags[entry]! & QUEUED) !== 0) return;
+    if (this.#entryWinner[entry] === 0) {
+      this.#enqueue(entry);
+      return;
+    }
     this.#decide(entry);
     if (this.#decidedAction !== this.#sentAction[entry] || this.#decidedGroup !== this.#sentGroup[entry])
       this.#enqueue(entry);
