@@ -118,13 +118,15 @@ static struct change begin_slot(ekho_asic_table table, ekho_kind kind, ekho_oper
 
 /* The row is filled in, or cannot be for this reason. */
 static void end(struct change change, ekho_reason reason) {
+  bool removing = burst.operation == EKHO_OPERATION_REMOVE;
   if (reason != EKHO_REASON_NONE) {
     if (change.fresh) slots_give_back(burst.kind, change.handle);
-    report(change.handle, EKHO_STATUS_REFUSED, reason, 0);
+    /* The ASIC cannot hold what has no row, so there is nothing to remove. */
+    if (!removing) report(change.handle, EKHO_STATUS_REFUSED, reason, 0);
     return;
   }
   /* A key is the row without cookie and what follows the key. */
-  if (burst.operation == EKHO_OPERATION_REMOVE)
+  if (removing)
     memmove(change.row, change.row + 1, softnic.info[burst.table].key_words * sizeof *change.row);
   add(&change);
 }

@@ -5,9 +5,6 @@
 #define TABLE_SHIFT 28
 #define POSITION ((1u << TABLE_SHIFT) - 1)
 
-/* Rows read for one page, at most. */
-#define PAGE_ROWS 1024
-
 /* Finds the next table from the cursor on that has rows, and reads at most `limit` of them by `read`. */
 static ekho_u32_list read_page(ekho_u32_list (*read)(ekho_asic_table, uint32_t, uint32_t), uint32_t cursor,
                                uint32_t limit, ekho_asic_table *table, uint32_t *next) {
@@ -20,7 +17,6 @@ static ekho_u32_list read_page(ekho_u32_list (*read)(ekho_asic_table, uint32_t, 
     /* Members of groups count as entries of their own. */
     if (number == EKHO_ASIC_TABLE_GROUP) most = limit / (1 + softnic.group_members);
     if (most == 0) most = 1;
-    if (most > PAGE_ROWS) most = PAGE_ROWS;
     rows = read(*table, position, most);
     if (rows.items[0] != 0)
       *next = number << TABLE_SHIFT | rows.items[0];

@@ -7,7 +7,7 @@
 
 struct slots {
   uint32_t capacity;
-  /* Handles looked after have an index below this: old ones may still be held while new ones are added. */
+  /* Handles have an index below this. The host stays below the capacity; twice that costs little. */
   uint32_t indexes;
   /* By index of the handle: the slot. */
   uint32_t *slot;
