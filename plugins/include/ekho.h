@@ -322,8 +322,8 @@ typedef struct { ekho_fdb_entry *items; uint32_t count; } ekho_fdb_entry_list;
 
 typedef struct { ekho_acl_rule *items; uint32_t count; } ekho_acl_rule_list;
 
-/* Changes for the device, at most 4,096 entries in all. Process the lists in the order they stand here, each from first to last; the
- * host has arranged that every reference is then valid. */
+/* Changes for the device, at most 4,096 entries in all, members counted; a handle stands here at most once. Process the lists in
+ * the order they stand here, each from first to last; the host has arranged that every reference is then valid. */
 typedef struct {
   ekho_port_list ports;
   ekho_router_interface_list router_interfaces;
@@ -535,7 +535,7 @@ typedef struct {
   ekho_plugin_ability_list abilities;
   /* Fields `acl-rule` may match on; a rule that needs another is never planned. */
   ekho_acl_fields acl_fields;
-  /* Largest number of members in a group, at least 1. */
+  /* Largest number of members in a group, 1-4,095. */
   uint32_t group_members;
   /* Reverse path checks can be done in hardware. */
   bool reverse_path;
@@ -601,8 +601,8 @@ void ekho_plugin_stop(void);
 /* Keeping the device equal to the plan. */
 /* Carry out changes. Returns only the outcomes that are not plain success, in any order. */
 void ekho_offload_apply(const ekho_batch *changes, ekho_outcome_list *result);
-/* `cursor` is 0 for the first page, then the last page's `next`. At most `limit` (1-4,096) entries a page; a group and
- * its members are never split. Entries changed while paging may show old or new, never both or neither. */
+/* `cursor` is 0 for the first page, then the last page's `next`. At most `limit` (1-4,096) entries a page, members
+ * counted; a group and its members are never split. Entries changed while paging may show old or new, never both or neither. */
 void ekho_offload_readback(uint32_t cursor, uint32_t limit, ekho_offload_page *result);
 /* What the hardware has to say; at most 1,024 events, the rest at the next call. */
 void ekho_offload_poll(ekho_event_list *result);
