@@ -11,6 +11,8 @@ import {
   ENTRY_KIND,
   EVENT_TYPE,
   type EventRecord,
+  FAMILY,
+  NOTICE_TYPE,
   OPERATION,
   REASON as OUTCOME_REASON,
   REASON_NAMES as OUTCOME_REASON_NAMES,
@@ -44,7 +46,7 @@ import {
   STATUS_FAILED,
   STATUS_REFUSED,
 } from './entry-table.ts';
-import { type KernelView, nested, number32, type VlanView } from './kernel-view.ts';
+import { type KernelView, type LinkView, nested, number32, type VlanView } from './kernel-view.ts';
 import { NeighbourReader, NUD_PERMANENT } from './neighbour-reader.ts';
 import {
   addressKey,
@@ -58,6 +60,7 @@ import {
   type NexthopWant,
   nexthopCodec,
 } from './nexthops.ts';
+import { Notices } from './notices.ts';
 import { type PortsPlan, planPorts } from './ports.ts';
 import { type ObjectOffload, type OffloadState, REASON, REASON_NAMES, type Reason } from './reasons.ts';
 import { AF_INET, AF_INET6 } from './route-reader.ts';
@@ -174,6 +177,7 @@ export class Plan {
   readonly #fdbReasons = new Map<number, number>();
   readonly #nexthopIds = new Map<number, number>();
 
+  readonly #notices = new Notices();
   #retryTimer: NodeJS.Timeout | undefined;
   #retryDelay = RETRY_MIN_MS;
   #retryLimit = RETRY_PROBE;
@@ -244,6 +248,7 @@ export class Plan {
     this.#runner = undefined;
     this.#isReady = false;
     this.#straysInFlight = false;
+    this.#notices.clear();
     clearTimeout(this.#retryTimer);
     this.#retryTimer = undefined;
     this.#lastAnswered = this.#lastCommitted = 0;
@@ -422,6 +427,16 @@ export class Plan {
     this.#changeCount++;
     this.#planHost(id, neighbour);
     this.#nexthops.neighbourChanged(key);
+    if (neighbour === undefined || !this.#portsPlan.interfaces.has(neighbour.ifindex)) return;
+    const { ifindex, mac, family, address } = neighbour;
+    const type = mac === undefined ? NOTICE_TYPE.neighbourFailed : NOTICE_TYPE.neighbourUpdate;
+    const port = this.#portsPlan.interfaces.get(ifindex)!.port.ifindex;
+    this.#notices.add(type, ifindex, this.#tables.ports.handle(this.#tables.ports.get(`${port}`)), {
+      mac: mac ?? 0,
+      family: family === AF_INET ? FAMILY.ipv4 : FAMILY.ipv6,
+      address,
+    });
+    this.schedule();
   }
 
   #nexthopChanged(id: number, isDelete: boolean): void {
@@ -539,7 +554,9 @@ export class Plan {
       reversePath,
       vlanInterfaces,
     });
+    const before = this.#portsPlan.ports;
     this.#portsPlan = plan;
+    for (const [ifindex, { link }] of before) this.#notePort(link, view.link(ifindex));
     this.#planPorts(plan);
     this.#planInterfaces(plan);
     this.#planEgress(plan);
@@ -567,6 +584,13 @@ export class Plan {
       this.#bridgeSignature = bridges;
       mirror.forEach(KIND.fdb, (id) => this.#fdbChanged(id, false));
     }
+  }
+
+  #notePort(before: LinkView, after: LinkView | undefined): void {
+    if (before === after) return;
+    const port = this.#tables.ports.handle(this.#tables.ports.get(`${before.ifindex}`));
+    const isBridge = (ifindex: number) => this.#options.view.link(ifindex)?.kind === 'bridge';
+    this.#notices.compareLinks(before, after, port, isBridge);
   }
 
   #planPorts(plan: PortsPlan): void {
@@ -754,6 +778,7 @@ export class Plan {
     if (runner === undefined || !this.#isReady || !this.#options.mirror.synced) return;
     // What became unusable meanwhile may ask for another round; a plan settles after very few.
     for (let round = 0; round < 8 && this.#structureIsDirty; round++) this.#replan();
+    this.#notices.flush(runner);
     if (this.#straysInFlight) {
       if (runner.inFlight > 0) return;
       this.#straysInFlight = false;

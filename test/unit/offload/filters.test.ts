@@ -1,0 +1,206 @@
+/** tc filters as ACL rules: exact where the device can, wider and trapping where it cannot. */
+
+import { describe, expect, test } from 'vitest';
+import { KINDS } from '../../../host/mirror/types.ts';
+import type { Decoded, DecodedObject } from '../../../host/netlink/decode.ts';
+import { type AclOptions, planFilters } from '../../../host/offload/acl.ts';
+import { KernelView } from '../../../host/offload/kernel-view.ts';
+import { CLSACT_INGRESS } from '../../../host/offload/ports.ts';
+import { REASON, REASON_NAMES } from '../../../host/offload/reasons.ts';
+import { ACL_ACTION, ACL_FIELDS } from '../../../host/plugin/records.ts';
+import { KernelModel, PORT } from './kernel-model.ts';
+
+const ALL_FIELDS = Object.values(ACL_FIELDS).reduce((sum, bit) => sum | bit, 0);
+const SECOND_PORT = 3;
+
+function gact(action: number): Decoded {
+  return { kind: 'gact', options: { parms: { index: 1, capab: 0, action, refcnt: 1, bindcnt: 1 } } };
+}
+
+function redirect(ifindex: number): Decoded {
+  return {
+    kind: 'mirred',
+    options: { parms: { index: 1, capab: 0, action: 4, refcnt: 1, bindcnt: 1, eaction: 1, ifindex } },
+  };
+}
+
+function filter(
+  priority: number,
+  kind: string,
+  options: Decoded,
+  more: Partial<{ protocol: number; parent: number; ifindex: number; handle: number }> = {},
+): DecodedObject {
+  const { protocol = 0x0800, parent = CLSACT_INGRESS, ifindex = PORT, handle = 1 } = more;
+  const info = ((priority << 16) | ((protocol & 0xff) << 8) | (protocol >>> 8)) >>> 0;
+  return { header: { family: 0, ifindex, handle, parent, info }, kind, chain: 0, options };
+}
+
+function plan(filters: readonly DecodedObject[], options: Partial<AclOptions> = {}) {
+  const kernel = new KernelModel();
+  kernel.put('link', {
+    header: { family: 0, type: 1, index: SECOND_PORT, flags: 0x10041, change: 0 },
+    ifname: 'p2',
+    mtu: 1500,
+  });
+  for (const object of filters) kernel.put('filter', object);
+  kernel.commit();
+  const view = new KernelView(kernel.mirror);
+  for (const kind of KINDS.keys()) kernel.mirror.forEach(kind, (id) => view.change(kind, id, false));
+  const plans = planFilters(view, PORT, 1, {
+    aclFields: ALL_FIELDS,
+    egress: (ifindex) => ({ isPort: ifindex === SECOND_PORT, reason: REASON.none }),
+    ...options,
+  });
+  return plans.map(({ want, reason, redirect: to }) => ({
+    want,
+    reason: REASON_NAMES[reason],
+    redirect: to,
+  }));
+}
+
+describe('flower', () => {
+  test('a five-tuple that drops is exact', () => {
+    const [only] = plan([
+      filter(1, 'flower', {
+        key_eth_type: 0x0800,
+        key_ip_proto: 6,
+        key_ipv4_src: '192.0.2.0',
+        key_ipv4_src_mask: '255.255.255.0',
+        key_ipv4_dst: '198.51.100.1',
+        key_ipv4_dst_mask: '255.255.255.255',
+        key_tcp_dst: 443,
+        key_tcp_dst_mask: 0xffff,
+        act: [gact(2)],
+      }),
+    ]);
+    expect(only).toMatchObject({
+      reason: 'none',
+      want: {
+        action: ACL_ACTION.drop,
+        ethertype: 0x0800,
+        protocol: 6,
+        sourceAddress: [0, 0, 0, 0xc0000200],
+        sourceMask: [0, 0, 0, 0xffffff00],
+        destinationAddress: [0, 0, 0, 0xc6336401],
+        destinationPort: [443, 443],
+      },
+    });
+  });
+
+  test('redirect goes to the port, and only to a port', () => {
+    expect(
+      plan([filter(1, 'flower', { key_eth_type: 0x0800, act: [redirect(SECOND_PORT)] })])[0],
+    ).toMatchObject({
+      reason: 'none',
+      redirect: SECOND_PORT,
+      want: { action: ACL_ACTION.redirect },
+    });
+    expect(plan([filter(1, 'flower', { key_eth_type: 0x0800, act: [redirect(77)] })])[0]).toMatchObject({
+      reason: 'egress-not-a-port',
+      want: { action: ACL_ACTION.trap },
+    });
+  });
+
+  test('a key the device cannot match widens the match and traps', () => {
+    const [only] = plan([
+      filter(1, 'flower', { key_eth_type: 0x0800, key_ct_state: 1, key_ct_state_mask: 1, act: [gact(2)] }),
+    ]);
+    expect(only).toMatchObject({
+      reason: 'unsupported-match',
+      want: { action: ACL_ACTION.trap, fields: ACL_FIELDS.ethertype },
+    });
+  });
+
+  test('a field the plugin did not name widens the match and traps', () => {
+    const [only] = plan([filter(1, 'flower', { key_eth_type: 0x0800, key_ip_proto: 17, act: [gact(2)] })], {
+      aclFields: ALL_FIELDS & ~ACL_FIELDS.protocol,
+    });
+    expect(only).toMatchObject({
+      reason: 'unsupported-match',
+      want: { action: ACL_ACTION.trap, fields: ACL_FIELDS.ethertype },
+    });
+  });
+
+  test('pipe without anything after it does nothing', () => {
+    expect(plan([filter(1, 'flower', { key_eth_type: 0x0800, act: [gact(3)] })])).toEqual([]);
+  });
+
+  test('skip_hw is obeyed: the kernel does it', () => {
+    expect(plan([filter(1, 'flower', { key_eth_type: 0x0800, flags: 1, act: [gact(2)] })])[0]).toMatchObject({
+      reason: 'unsupported-action',
+      want: { action: ACL_ACTION.trap },
+    });
+  });
+
+  test('several masks in one priority: their order is not known', () => {
+    const both = plan([
+      filter(
+        1,
+        'flower',
+        {
+          key_eth_type: 0x0800,
+          key_ipv4_dst: '192.0.2.0',
+          key_ipv4_dst_mask: '255.255.255.0',
+          act: [gact(2)],
+        },
+        { handle: 1 },
+      ),
+      filter(
+        1,
+        'flower',
+        {
+          key_eth_type: 0x0800,
+          key_ipv4_dst: '192.0.2.1',
+          key_ipv4_dst_mask: '255.255.255.255',
+          act: [gact(0)],
+        },
+        { handle: 2 },
+      ),
+    ]);
+    expect(both.map(({ want }) => want?.action)).toEqual([ACL_ACTION.trap, ACL_ACTION.trap]);
+  });
+});
+
+describe('order', () => {
+  test('filters keep the order of their priorities', () => {
+    const plans = plan([
+      filter(20, 'matchall', { act: [gact(2)] }, { protocol: 3 }),
+      filter(10, 'flower', { key_eth_type: 0x0800, act: [gact(0)] }),
+    ]);
+    expect(plans.map(({ want }) => [want?.priority, want?.action])).toEqual([
+      [1, ACL_ACTION.accept],
+      [2, ACL_ACTION.drop],
+    ]);
+  });
+
+  test('after a filter that hands everything over, none is planned', () => {
+    const plans = plan([
+      filter(1, 'bpf', {}, { protocol: 3 }),
+      filter(2, 'matchall', { act: [gact(2)] }, { protocol: 3 }),
+    ]);
+    expect(plans.map(({ reason, want }) => [reason, want?.action])).toEqual([
+      ['unsupported-match', ACL_ACTION.trap],
+      ['after-refused-filter', undefined],
+    ]);
+  });
+
+  test('a filter of another protocol does not hold back the rest', () => {
+    const plans = plan([
+      filter(1, 'u32', { sel: { nkeys: 0, keys: [] } }, { protocol: 0x86dd }),
+      filter(2, 'matchall', { act: [gact(2)] }, { protocol: 3 }),
+    ]);
+    expect(plans.map(({ reason, want }) => [reason, want?.action, want?.fields])).toEqual([
+      ['unsupported-match', ACL_ACTION.trap, ACL_FIELDS.ethertype],
+      ['none', ACL_ACTION.drop, 0],
+    ]);
+  });
+
+  test('egress filters and u32 hash tables are no rules', () => {
+    expect(
+      plan([
+        filter(1, 'matchall', { act: [gact(2)] }, { parent: 0xfffffff3 }),
+        filter(1, 'u32', { divisor: 1 }),
+      ]),
+    ).toEqual([]);
+  });
+});

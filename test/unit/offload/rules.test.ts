@@ -1,0 +1,136 @@
+/** Policy rules: tables in order, selectors as ACL rules that trap, and where the list must end. */
+
+import { describe, expect, test } from 'vitest';
+import { KINDS } from '../../../host/mirror/types.ts';
+import type { DecodedObject } from '../../../host/netlink/decode.ts';
+import { KernelView } from '../../../host/offload/kernel-view.ts';
+import { planPorts } from '../../../host/offload/ports.ts';
+import { REASON } from '../../../host/offload/reasons.ts';
+import { planRules } from '../../../host/offload/rules.ts';
+import { ACL_ACTION, ACL_FIELDS, ACL_STAGE } from '../../../host/plugin/records.ts';
+import { KernelModel, PORT } from './kernel-model.ts';
+
+const ALL_FIELDS = Object.values(ACL_FIELDS).reduce((sum, bit) => sum | bit, 0);
+const VRF = 9;
+
+function rule(
+  priority: number,
+  table: number,
+  more: Partial<DecodedObject> = {},
+  header: Record<string, number> = {},
+): DecodedObject {
+  return {
+    header: {
+      family: 2,
+      dst_len: 0,
+      src_len: 0,
+      tos: 0,
+      table: Math.min(table, 252),
+      action: table === 0 ? 0 : 1,
+      flags: 0,
+      ...header,
+    },
+    ...(priority > 0 && { priority }),
+    ...(table > 0 && { table }),
+    ...more,
+  } as DecodedObject;
+}
+
+function plan(
+  rules: readonly DecodedObject[],
+  setup: (kernel: KernelModel) => void = () => {},
+  refused: ReadonlySet<number> = new Set(),
+) {
+  const kernel = new KernelModel();
+  setup(kernel);
+  for (const object of rules) kernel.put('rule', object);
+  kernel.commit();
+  const view = new KernelView(kernel.mirror);
+  for (const kind of KINDS.keys()) kernel.mirror.forEach(kind, (id) => view.change(kind, id, false));
+  const { interfaces } = planPorts(view, {
+    isPort: undefined,
+    netfilter: 'ignore',
+    netfilterUnreadable: false,
+    reversePath: true,
+    vlanInterfaces: true,
+  });
+  return planRules(view, 2, { aclFields: ALL_FIELDS, refused, interfaces });
+}
+
+const DEFAULT = [rule(0, 255), rule(32766, 254), rule(32767, 253)];
+
+describe('rules', () => {
+  test('the default ones', () => {
+    expect(plan(DEFAULT)).toMatchObject({ domains: [{ vrf: 0, tables: [255, 254, 253] }], acl: [] });
+  });
+
+  test('from a prefix: an ACL rule traps, the tables stay', () => {
+    const { domains, acl } = plan([...DEFAULT, rule(100, 77, { src: '10.1.0.0' }, { src_len: 16 })]);
+    expect(domains[0]!.tables).toEqual([255, 254, 253]);
+    expect(acl).toHaveLength(1);
+    expect(acl[0]!.want).toMatchObject({
+      stage: ACL_STAGE.routing,
+      action: ACL_ACTION.trap,
+      fields: ACL_FIELDS.sourceAddress,
+      sourceAddress: [0, 0, 0, 0x0a010000],
+      sourceMask: [0, 0, 0, 0xffff0000],
+    });
+  });
+
+  test('a rule the device did not take ends the list', () => {
+    const rules = [rule(0, 255), rule(100, 77, { src: '10.1.0.0' }, { src_len: 16 }), rule(32766, 254)];
+    const { domains, barriers } = plan(rules, () => {}, new Set([2]));
+    expect(domains[0]!.tables).toEqual([255]);
+    expect([...barriers.values()]).toEqual([REASON['policy-rule']]);
+  });
+
+  test.each([
+    ['fwmark', { fwmark: 1, fwmask: 0xffffffff }],
+    ['suppress_prefixlength', { suppress_prefixlen: 0 }],
+    ['flow label', { flowlabel: 1, flowlabel_mask: 1 }],
+  ])('%s cannot be followed: the list ends before it', (_, more) => {
+    expect(plan([rule(0, 255), rule(100, 254, more), rule(32766, 254)]).domains[0]!.tables).toEqual([255]);
+  });
+
+  test.each([
+    ['packets of this machine', { iifname: 'lo' }],
+    ['a link that is no router interface', { iifname: 'nosuch' }],
+    ['sockets bound to a link', { oifname: 'p1' }],
+    ['users', { uid_range: { start: 1000, end: 1000 } }],
+  ])('rules for %s never match what hardware routes', (_, more) => {
+    const { domains, acl } = plan([...DEFAULT, rule(100, 77, more)]);
+    expect(domains[0]!.tables).toEqual([255, 254, 253]);
+    expect(acl).toEqual([]);
+  });
+
+  test('iif of a port becomes the port of the ACL rule', () => {
+    expect(plan([...DEFAULT, rule(100, 77, { iifname: 'p1' })]).acl[0]).toMatchObject({ iif: PORT });
+  });
+
+  test('blackhole for everything ends the list', () => {
+    expect(plan([rule(0, 255), rule(50, 0, {}, { action: 6 }), rule(32766, 254)]).domains[0]!.tables).toEqual(
+      [255],
+    );
+  });
+
+  test('a VRF consults its table after the rules before l3mdev, and nothing after it', () => {
+    const { domains } = plan([...DEFAULT, rule(1000, 0, { l3mdev: 1 }, { action: 1 })], (kernel) => {
+      kernel.put('link', {
+        header: { family: 0, type: 1, index: VRF, flags: 0x10041, change: 0 },
+        ifname: 'red',
+        mtu: 65575,
+        linkinfo: { kind: 'vrf', data: { table: 50 } },
+      });
+      kernel.put('link', {
+        header: { family: 0, type: 1, index: PORT, flags: 0x10041, change: 0 },
+        ifname: 'p1',
+        mtu: 1500,
+        master: VRF,
+      });
+    });
+    expect(domains).toEqual([
+      { vrf: 0, tables: [255, 254, 253] },
+      { vrf: 50, tables: [255, 50] },
+    ]);
+  });
+});
