@@ -67,9 +67,8 @@ export function build() {
 export function become(command, args) {
   const child = spawn(command, args, { stdio: 'inherit' });
   child.on('error', (error) => fail(error));
-  // The terminal sends Ctrl-C to the whole group: the child stops by itself, and this process waits for it.
-  process.on('SIGINT', () => {});
-  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  // Ctrl-C on a terminal reaches the child twice, by the terminal and from here: it takes the two for one.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   child.on('exit', (code, signal) => {
     if (signal) {
       process.removeAllListeners(signal);

@@ -1,0 +1,85 @@
+/** Where the API is served: the unix socket, private to its user, and loopback TCP. */
+import { chmodSync, lstatSync, mkdirSync, unlinkSync } from 'node:fs';
+import { createConnection } from 'node:net';
+import { dirname } from 'node:path';
+import type { FastifyInstance } from 'fastify';
+import { EkhoError } from '../errors.ts';
+
+/** Connections at a time, on each of the two; further ones are closed at once. */
+const CONNECTIONS_MAX = 256;
+
+/** Serves on `path` with mode 0600. A socket nobody answers on is replaced; one that a host answers on is E_SOCKET_BUSY. */
+export async function listenUnix(app: FastifyInstance, path: string): Promise<void> {
+  await clear(path);
+  app.server.maxConnections = CONNECTIONS_MAX;
+  // The mask makes the socket private from the moment it exists.
+  const mask = process.umask(0o177);
+  try {
+    await app.listen({ path });
+    chmodSync(path, 0o600);
+  } catch (error) {
+    throw access(error, path);
+  } finally {
+    process.umask(mask);
+  }
+}
+
+/** Serves on loopback; returns the URL. */
+export async function listenTcp(app: FastifyInstance, address: string, port: number): Promise<string> {
+  app.server.maxConnections = CONNECTIONS_MAX;
+  try {
+    await app.listen({ host: address, port });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    throw new EkhoError('E_SOCKET_BUSY', `another program serves ${address} port ${port} already`, {
+      remedy:
+        'Choose another with --listen 127.0.0.1:PORT, a free one with --listen 127.0.0.1:0, or none with --listen off.',
+      cause: error,
+    });
+  }
+  const bound = app.server.address() as { port: number };
+  return `http://${address.includes(':') ? `[${address}]` : address}:${bound.port}`;
+}
+
+async function clear(path: string): Promise<void> {
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    if (!lstatSync(path).isSocket()) {
+      throw new EkhoError('E_SOCKET_ACCESS', `${path} is there and is not a socket`, {
+        remedy: 'Remove it, or choose another path with --socket.',
+      });
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw access(error, path);
+  }
+  if (await answers(path)) {
+    throw new EkhoError('E_SOCKET_BUSY', `another host answers on ${path}`, {
+      remedy: 'Stop it, or give this one another path with --socket.',
+    });
+  }
+  unlinkSync(path);
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const connection = createConnection(path);
+    connection.on('connect', () => {
+      connection.destroy();
+      resolve(true);
+    });
+    connection.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ECONNREFUSED' || error.code === 'ENOENT') resolve(false);
+      else reject(access(error, path));
+    });
+  });
+}
+
+function access(error: unknown, path: string): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code !== 'EACCES' && code !== 'EPERM' && code !== 'EROFS' && code !== 'ENOTDIR') return error;
+  return new EkhoError('E_SOCKET_ACCESS', `cannot make the socket ${path} (${code})`, {
+    remedy: 'Choose a path you may write to with --socket or EKHO_SOCKET.',
+    cause: error,
+  });
+}

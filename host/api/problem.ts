@@ -1,0 +1,65 @@
+/** Errors as they travel: RFC 9457 problem documents, told apart by `code`. */
+import { EkhoError, ERROR_CODES, type ErrorCode } from '../errors.ts';
+
+export const PROBLEM_TYPE = 'application/problem+json';
+
+export interface Problem {
+  readonly type: 'about:blank';
+  readonly title: string;
+  readonly status: number;
+  readonly detail: string;
+  readonly code: ErrorCode;
+  readonly remedy?: string;
+  readonly operation?: string;
+  readonly kernel?: string;
+}
+
+const STATUS: Partial<Record<ErrorCode, number>> = {
+  E_USAGE: 400,
+  E_BAD_ADDRESS: 400,
+  E_CONFIG: 400,
+  E_UNKNOWN_KIND: 404,
+  E_UNKNOWN_OBJECT: 404,
+  E_DEVICE: 404,
+  E_TIMEOUT: 504,
+};
+
+export function problemOf(error: unknown): Problem {
+  const known = asEkhoError(error);
+  return {
+    type: 'about:blank',
+    title: ERROR_CODES[known.code],
+    status: STATUS[known.code] ?? 500,
+    detail: known.message,
+    code: known.code,
+    ...(known.remedy && { remedy: known.remedy }),
+    ...(known.operation && { operation: known.operation }),
+    ...(known.kernel && { kernel: known.kernel }),
+  };
+}
+
+/** The error a problem document stands for; undefined if the value is none. */
+export function errorOf(value: unknown): EkhoError | undefined {
+  const problem = value as Partial<Problem> | null;
+  if (typeof problem?.detail !== 'string' || !Object.hasOwn(ERROR_CODES, problem.code ?? ''))
+    return undefined;
+  const { remedy, operation, kernel } = problem;
+  return new EkhoError(problem.code!, problem.detail, {
+    ...(remedy && { remedy }),
+    ...(operation && { operation }),
+    ...(kernel && { kernel }),
+  });
+}
+
+function asEkhoError(error: unknown): EkhoError {
+  if (error instanceof EkhoError) return error;
+  const { validation, statusCode, message } = error as {
+    validation?: unknown;
+    statusCode?: number;
+    message?: string;
+  };
+  if (validation !== undefined || (statusCode !== undefined && statusCode < 500)) {
+    return new EkhoError('E_USAGE', message ?? 'The request is not understood.');
+  }
+  return new EkhoError('E_INTERNAL', message ?? String(error), { cause: error });
+}

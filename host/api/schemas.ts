@@ -1,0 +1,174 @@
+/** Shapes of the API's requests and answers. The command reads the same types. */
+import { type Static, Type } from 'typebox';
+
+const Count = Type.Integer({ minimum: 0 });
+const Text = Type.String();
+
+export const KindStatus = Type.Object({
+  kind: Text,
+  state: Type.Enum(['syncing', 'synced', 'unavailable']),
+  count: Count,
+  reason: Type.Optional(Text),
+  remedy: Type.Optional(Text),
+});
+export type KindStatus = Static<typeof KindStatus>;
+
+export const OffloadCounts = Type.Object({
+  plugin: Text,
+  kind: Text,
+  pending: Count,
+  offloaded: Count,
+  trapped: Count,
+  refused: Count,
+  failed: Count,
+});
+export type OffloadCounts = Static<typeof OffloadCounts>;
+
+export const PluginStatus = Type.Object({
+  name: Text,
+  /** `found`, `missing` (no such file), `refused`, `starting`, `syncing`, `active`, `degraded`, `restarting` or `stopped`. */
+  state: Text,
+  reason: Type.Optional(Text),
+  remedy: Type.Optional(Text),
+  device: Type.Optional(Text),
+  ports: Type.Array(Text),
+  vendor: Type.Optional(Text),
+  version: Type.Optional(Text),
+  /** Kinds of entry it can hold. */
+  abilities: Type.Array(Type.Object({ kind: Text, capacity: Count })),
+  restarts: Count,
+  batches: Count,
+  entries: Count,
+});
+export type PluginStatus = Static<typeof PluginStatus>;
+
+export const DeviceStatus = Type.Object({
+  name: Text,
+  kind: Text,
+  plugin: Type.Optional(Text),
+  tables: Type.Array(Type.Object({ name: Text, used: Count, capacity: Count })),
+  /** Rows written and removed since the device was made. */
+  writes: Count,
+  removes: Count,
+  /** Times it lost its tables. */
+  epoch: Count,
+  faults: Type.Object({ failEvery: Count, refuse: Type.Boolean(), delay: Count, poweredOff: Type.Boolean() }),
+});
+export type DeviceStatus = Static<typeof DeviceStatus>;
+
+export const Status = Type.Object({
+  version: Text,
+  pid: Count,
+  uptime_s: Type.Number(),
+  /** Namespace by name; absent: the host's own. */
+  netns: Type.Optional(Text),
+  socket: Text,
+  url: Type.Optional(Text),
+  memory_bytes: Count,
+  revision: Count,
+  synced: Type.Boolean(),
+  kinds: Type.Array(KindStatus),
+  plugins: Type.Array(PluginStatus),
+  offload: Type.Array(OffloadCounts),
+  devices: Type.Array(DeviceStatus),
+});
+export type Status = Static<typeof Status>;
+
+export const ObjectOffload = Type.Object({
+  plugin: Text,
+  state: Text,
+  reason: Type.Optional(Text),
+  detail: Type.Optional(Text),
+});
+export type ObjectOffload = Static<typeof ObjectOffload>;
+
+export const Explanation = Type.Object({
+  kind: Text,
+  object: Text,
+  /** Nothing here: no plugin holds objects of this kind. */
+  offload: Type.Array(ObjectOffload),
+  lines: Type.Array(Text),
+});
+export type Explanation = Static<typeof Explanation>;
+
+export const LookupQuery = Type.Object(
+  {
+    destination: Type.String({ maxLength: 64 }),
+    source: Type.Optional(Type.String({ maxLength: 64 })),
+    /** Name of the link it arrives on. */
+    in: Type.Optional(Type.String({ maxLength: 64 })),
+    /** Name of the VRF link it is routed in, without `in`. */
+    vrf: Type.Optional(Type.String({ maxLength: 64 })),
+  },
+  { additionalProperties: false },
+);
+export type LookupQuery = Static<typeof LookupQuery>;
+
+export const LookupAnswer = Type.Object({
+  plugin: Text,
+  device: Text,
+  action: Type.Enum(['forward', 'trap', 'drop']),
+  /** What decided. */
+  by: Text,
+  /** Every way out the hardware may choose. */
+  ways: Type.Array(
+    Type.Object({
+      link: Text,
+      /** Absent: the destination itself is the neighbour. */
+      gateway: Type.Optional(Text),
+      mac: Text,
+      vlan: Type.Optional(Count),
+    }),
+  ),
+  /** The entries on the way, first to last. */
+  entries: Type.Array(Text),
+});
+export type LookupAnswer = Static<typeof LookupAnswer>;
+
+export const VerifyAnswer = Type.Object({
+  equal: Type.Boolean(),
+  /** At most 1,000. */
+  differences: Type.Array(Type.Object({ side: Type.Enum(['mirror', 'plan']), text: Text })),
+  /** Objects compared with the kernel and entries compared with hardware. */
+  objects: Count,
+  entries: Count,
+});
+export type VerifyAnswer = Static<typeof VerifyAnswer>;
+
+export const WaitAnswer = Type.Object({ revision: Count });
+export type WaitAnswer = Static<typeof WaitAnswer>;
+
+export const LogLine = Type.Object({ time: Text, level: Text, message: Text });
+export type LogLine = Static<typeof LogLine>;
+
+export const Faults = Type.Object(
+  {
+    /** Every n-th row written or removed meets an I/O error; 0: none. */
+    failEvery: Type.Optional(Type.Integer({ minimum: 0, maximum: 2 ** 31 })),
+    /** All writes are refused. */
+    refuse: Type.Optional(Type.Boolean()),
+    /** Microseconds each burst takes. */
+    delay: Type.Optional(Type.Integer({ minimum: 0, maximum: 60_000_000 })),
+    poweredOff: Type.Optional(Type.Boolean()),
+  },
+  { additionalProperties: false },
+);
+export type Faults = Static<typeof Faults>;
+
+/** A line of `/changes`: a change, or how many the reader was too slow for. */
+export type ChangeLine =
+  | {
+      readonly revision: number;
+      readonly operation: 'upsert' | 'delete';
+      readonly kind: string;
+      readonly object: object;
+    }
+  | { readonly lost: number };
+
+export const Stats = Type.Object({
+  /** Counters by group and name; they count up from the start of what they count. */
+  counters: Type.Record(Text, Type.Record(Text, Type.Number())),
+  /** Entries in hardware that were hit, those with the most packets first, at most 1,000. */
+  entries: Type.Array(Type.Object({ plugin: Text, entry: Text, packets: Count, bytes: Count })),
+});
+export type Stats = Static<typeof Stats>;

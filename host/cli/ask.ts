@@ -1,0 +1,187 @@
+/** The commands that ask one question: status, explain, lookup, stats, verify, wait. */
+import { isIP } from 'node:net';
+import { isKindWord, kindOf } from '../api/kinds.ts';
+import type { Explanation, LookupAnswer, Stats, Status, VerifyAnswer, WaitAnswer } from '../api/schemas.ts';
+import { EkhoError } from '../errors.ts';
+import type { Client } from './client.ts';
+import { bytes, count, paint, paintState, plain, print, table } from './output.ts';
+
+export interface JsonOption {
+  readonly json?: boolean;
+}
+
+async function printJson(value: unknown): Promise<void> {
+  await print(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+export async function status(client: Client, { json }: JsonOption): Promise<void> {
+  const answer = await client.get<Status>('/api/v1/status');
+  if (json) return printJson(answer);
+  const { netns, kinds, plugins, offload, devices } = answer;
+  const head = [
+    `ekho ${answer.version}, process ${answer.pid}, up ${duration(answer.uptime_s)}, ${bytes(answer.memory_bytes)}`,
+    `namespace ${netns ?? 'of the host'}, revision ${count(answer.revision)}, ${answer.synced ? 'in sync' : 'synchronising'}`,
+    `socket ${answer.socket}${answer.url ? `, ${answer.url}` : ''}`,
+  ];
+  await print(`${head.join('\n')}\n\n`);
+  await print(
+    table(
+      ['KIND', 'OBJECTS', 'STATE'],
+      kinds.map(({ kind, count: objects, state, reason }) => [
+        kind,
+        count(objects),
+        paintState(state) + (reason ? `: ${plain(reason)}` : ''),
+      ]),
+    ),
+  );
+  const remedies = new Set(kinds.map(({ remedy }) => remedy).filter((remedy) => remedy !== undefined));
+  for (const remedy of remedies) await print(`${remedy}\n`);
+  if (plugins.length > 0) await print(`\n${pluginTable(plugins)}`);
+  if (offload.length > 0) {
+    await print('\n');
+    await print(
+      table(
+        ['PLUGIN', 'KIND', 'OFFLOADED', 'TRAPPED', 'REFUSED', 'FAILED', 'PENDING'],
+        offload.map((row) => [
+          row.plugin,
+          row.kind,
+          count(row.offloaded),
+          count(row.trapped),
+          count(row.refused),
+          count(row.failed),
+          count(row.pending),
+        ]),
+      ),
+    );
+  }
+  if (devices.length > 0) await print(`\n${deviceTable(devices)}`);
+}
+
+export function pluginTable(plugins: Status['plugins']): string {
+  return table(
+    ['PLUGIN', 'STATE', 'DEVICE', 'VERSION', 'RESTARTS', 'PORTS'],
+    plugins.map(({ name, state, reason, device, version, vendor, restarts, ports }) => [
+      name,
+      paintState(state) + (reason ? `: ${plain(reason)}` : ''),
+      device ?? '-',
+      version === undefined ? '-' : plain(`${vendor} ${version}`),
+      count(restarts),
+      ports.length > 8 ? `${ports.slice(0, 8).join(' ')} … (${ports.length})` : ports.join(' ') || '-',
+    ]),
+  );
+}
+
+export function deviceTable(devices: Status['devices']): string {
+  return table(
+    ['DEVICE', 'TABLE', 'USED', 'CAPACITY', 'FILL'],
+    devices.flatMap(({ name, tables }) =>
+      tables.map((row) => [
+        name,
+        row.name,
+        count(row.used),
+        count(row.capacity),
+        `${row.capacity === 0 ? 0 : Math.ceil((row.used / row.capacity) * 100)}%`,
+      ]),
+    ),
+  );
+}
+
+function duration(seconds: number): string {
+  const whole = Math.floor(seconds);
+  const [days, hours, minutes] = [
+    Math.floor(whole / 86_400),
+    Math.floor(whole / 3600) % 24,
+    Math.floor(whole / 60) % 60,
+  ];
+  if (days > 0) return `${days} d ${hours} h`;
+  if (hours > 0) return `${hours} h ${minutes} min`;
+  return minutes > 0 ? `${minutes} min ${whole % 60} s` : `${whole} s`;
+}
+
+/** The words of a filter as a query. */
+export function filterQuery(words: readonly string[]): string {
+  return words.length === 0 ? '' : `?${words.map((word) => `filter=${encodeURIComponent(word)}`).join('&')}`;
+}
+
+export async function explain(client: Client, words: readonly string[], { json }: JsonOption): Promise<void> {
+  const [kind, filter] = objectOf(words);
+  const answers = await client.get<Explanation[]>(`/api/v1/objects/${kind}/explain${filterQuery(filter)}`);
+  if (answers.length === 0) {
+    throw new EkhoError('E_UNKNOWN_OBJECT', `there is no ${kind} ${filter.join(' ')}`, {
+      remedy: `\`ekho show ${kind}\` lists what there is.`,
+    });
+  }
+  if (json) return printJson(answers);
+  for (const { kind, object, lines } of answers) {
+    await print(`${paint('bold', plain(`${kind} ${object}`))}\n`);
+    for (const line of lines) await print(`  ${plain(line)}\n`);
+  }
+}
+
+/** `route 10.0.0.0/8` as it stands; a prefix, a MAC address or a link's name alone tells its kind. */
+function objectOf(words: readonly string[]): [kind: string, filter: string[]] {
+  const [first = '', ...rest] = words;
+  if (isKindWord(first)) return [kindOf(first), rest];
+  if (first === 'default' || isIP(first.split('/')[0]!) !== 0) return ['route', [...words]];
+  if (/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(first)) return ['fdb', [...words]];
+  return ['link', [...words]];
+}
+
+export interface LookupOptions extends JsonOption {
+  readonly from?: string;
+  readonly in?: string;
+  readonly vrf?: string;
+}
+
+export async function lookup(client: Client, destination: string, options: LookupOptions): Promise<void> {
+  const query = new URLSearchParams({ destination });
+  if (options.from !== undefined) query.set('source', options.from);
+  if (options.in !== undefined) query.set('in', options.in);
+  if (options.vrf !== undefined) query.set('vrf', options.vrf);
+  const answers = await client.get<LookupAnswer[]>(`/api/v1/lookup?${query}`);
+  if (options.json) return printJson(answers);
+  for (const { plugin, device, action, by, ways, entries } of answers) {
+    const name = answers.length > 1 ? `${plugin} (${device}): ` : '';
+    if (action === 'forward') {
+      for (const { link, gateway, mac, vlan } of ways) {
+        const via = gateway === undefined ? '' : ` via ${gateway}`;
+        await print(`${name}forward dev ${plain(link)}${via} lladdr ${mac}${vlan ? ` vlan ${vlan}` : ''}\n`);
+      }
+    } else {
+      await print(`${name}${action}\n`);
+    }
+    await print(`  decided by: ${plain(by)}\n`);
+    for (const entry of entries) await print(`  ${plain(entry)}\n`);
+  }
+}
+
+export async function stats(client: Client, { json }: JsonOption): Promise<void> {
+  const answer = await client.get<Stats>('/api/v1/stats');
+  if (json) return printJson(answer);
+  const rows = Object.entries(answer.counters).flatMap(([group, counters]) =>
+    Object.entries(counters).map(([name, value]) => [group, name, count(value)]),
+  );
+  await print(table(['OF', 'COUNTER', 'VALUE'], rows));
+  if (answer.entries.length === 0) return;
+  const entries = answer.entries.map(({ plugin, entry, packets, bytes }) => [
+    plugin,
+    plain(entry),
+    count(packets),
+    count(bytes),
+  ]);
+  await print(`\n${table(['PLUGIN', 'ENTRY', 'PACKETS', 'BYTES'], entries)}`);
+}
+
+export async function verify(client: Client, { json }: JsonOption): Promise<void> {
+  const answer = await client.post<VerifyAnswer>('/api/v1/verify');
+  if (!answer.equal) process.exitCode = 1;
+  if (json) return printJson(answer);
+  for (const { side, text } of answer.differences) await print(`${side}: ${plain(text)}\n`);
+  const compared = `${count(answer.objects)} objects with the kernel, ${count(answer.entries)} entries with hardware`;
+  await print(`${paintState(answer.equal ? 'equal' : 'different')}: ${compared}\n`);
+}
+
+export async function wait(client: Client, { timeout }: { timeout: number }): Promise<void> {
+  const { revision } = await client.get<WaitAnswer>(`/api/v1/wait?timeout=${timeout}`);
+  await print(`settled at revision ${count(revision)}\n`);
+}

@@ -1,0 +1,172 @@
+/** The `ekho` command: its words, options and exit codes. */
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { defaultSocket, readConfig } from '../config/config.ts';
+import { EkhoError, type ErrorCode } from '../errors.ts';
+import { VERSION } from '../version.ts';
+import { explain, lookup, stats, status, verify, wait } from './ask.ts';
+import { Client } from './client.ts';
+import {
+  deviceInject,
+  deviceList,
+  devicePowerCycle,
+  pluginList,
+  pluginLogs,
+  pluginRestart,
+} from './manage.ts';
+import { paint } from './output.ts';
+import { monitor, show } from './show.ts';
+
+/** Documented in docs/cli.md. */
+export const EXIT = { ok: 0, fault: 1, usage: 2, noHost: 3, timeout: 4 } as const;
+
+const EXIT_OF: Partial<Record<ErrorCode, number>> = {
+  E_USAGE: EXIT.usage,
+  E_UNKNOWN_KIND: EXIT.usage,
+  E_BAD_ADDRESS: EXIT.usage,
+  E_CONFIG: EXIT.usage,
+  E_NO_HOST: EXIT.noHost,
+  E_SOCKET_ACCESS: EXIT.noHost,
+  E_TIMEOUT: EXIT.timeout,
+};
+
+/** Runs the command and sets the exit code; never throws. */
+export async function main(words: readonly string[]): Promise<void> {
+  const program = build();
+  try {
+    await program.parseAsync(words as string[], { from: 'user' });
+  } catch (error) {
+    process.exitCode = exitCodeOf(error);
+    if (!(error instanceof CommanderError)) complain(error);
+  }
+}
+
+function exitCodeOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  if (error instanceof EkhoError) return EXIT_OF[error.code] ?? EXIT.fault;
+  return EXIT.fault;
+}
+
+/** What went wrong and what can be done; a stack only for a fault in the program. */
+export function complain(error: unknown): void {
+  if (!(error instanceof EkhoError)) {
+    console.error(error);
+    return;
+  }
+  const kernel = error.kernel ? ` (the kernel says: ${error.kernel})` : '';
+  console.error(`${paint('red', 'ekho:', process.stderr)} ${error.message}${kernel}`);
+  if (error.remedy) console.error(error.remedy);
+}
+
+function build(): Command {
+  const program = new Command('ekho')
+    .description('Mirrors the kernel’s networking state into hardware, through vendor plugins.')
+    .version(VERSION, '-V, --version')
+    .enablePositionalOptions()
+    .showSuggestionAfterError()
+    .exitOverride()
+    .addHelpText(
+      'after',
+      '\nAll but `run` and `config` ask the running host.\nExit codes: 0 ok, 1 differs, not found or a fault, 2 wrong usage, 3 no host, 4 timeout.',
+    );
+  // Inherited by commands made from here on.
+  const command = (parent: Command, name: string, description: string) =>
+    parent.command(name).description(description).exitOverride().showSuggestionAfterError();
+  /** A command that asks the host. */
+  const asking = (parent: Command, name: string, description: string) =>
+    command(parent, name, description).option('--socket <path>', 'the host’s socket (or EKHO_SOCKET)');
+  const json = (target: Command) => target.option('--json', 'print JSON');
+  const client = (options: { socket?: string }) =>
+    new Client(options.socket ?? process.env.EKHO_SOCKET ?? defaultSocket());
+
+  command(program, 'run', 'run the host until it is interrupted')
+    .option('-c, --config <file>', 'configuration (default: none; docs/config.md)')
+    .option('--netns <name>', 'network namespace to mirror')
+    .option('--socket <path>', 'unix socket to serve on (or EKHO_SOCKET)')
+    .option('--listen <address:port>', 'loopback address of the read-only HTTP API, or off')
+    .action(async (options) => {
+      const { run } = await import('./run.ts');
+      await run(options);
+    });
+
+  json(asking(program, 'status', 'what is mirrored, which plugins run, how much is in hardware')).action(
+    (options) => status(client(options), options),
+  );
+
+  json(asking(program, 'show', 'objects of a kind, with their offload state'))
+    .argument('<kind>', 'link, address, neighbour, route, …')
+    .argument('[selector...]', 'as for iproute2: dev eth0, table 100, 10.0.0.0/8, …')
+    .action((kind: string, selector: string[], options) => show(client(options), kind, selector, options));
+
+  json(asking(program, 'monitor', 'changes as they happen, until interrupted'))
+    .option('-k, --kind <kind...>', 'only these kinds')
+    .action((options) => monitor(client(options), options));
+
+  json(asking(program, 'explain', 'why an object is, or is not, in hardware'))
+    .argument('<object...>', '10.0.0.0/8, route 10.0.0.0/8 table 100, link eth0, …')
+    .action((words: string[], options) => explain(client(options), words, options));
+
+  json(asking(program, 'lookup', 'what the hardware would do with a packet'))
+    .argument('<address>', 'destination')
+    .option('--from <address>', 'source address')
+    .option('--in <link>', 'link it arrives on')
+    .option('--vrf <vrf>', 'VRF link it is routed in, without --in')
+    .action((address: string, options) => lookup(client(options), address, options));
+
+  json(asking(program, 'stats', 'counters of the host, the plugins and the hardware')).action((options) =>
+    stats(client(options), options),
+  );
+
+  json(asking(program, 'verify', 'compare mirror and kernel, plan and hardware')).action((options) =>
+    verify(client(options), options),
+  );
+
+  asking(program, 'wait', 'return once all changes so far are in hardware')
+    .addOption(new Option('--timeout <seconds>', 'give up after').default(30).argParser(positive))
+    .action((options) => wait(client(options), options));
+
+  const plugin = command(program, 'plugin', 'the plugins');
+  json(asking(plugin, 'list', 'plugins and what they can hold')).action((options) =>
+    pluginList(client(options), options),
+  );
+  asking(plugin, 'restart', 'end a plugin and start it afresh')
+    .argument('<name>')
+    .action((name: string, options) => pluginRestart(client(options), name));
+  asking(plugin, 'logs', 'the last lines a plugin wrote')
+    .argument('<name>')
+    .action((name: string, options) => pluginLogs(client(options), name));
+
+  const device = command(program, 'device', 'the devices');
+  json(asking(device, 'list', 'devices, their tables and writes')).action((options) =>
+    deviceList(client(options), options),
+  );
+  asking(device, 'inject', 'make a simulated device show faults')
+    .argument('<name>')
+    .addOption(new Option('--fail-every <n>', 'every n-th write fails; 0: none').argParser(natural))
+    .addOption(new Option('--refuse <on|off>', 'refuse all writes').choices(['on', 'off']))
+    .addOption(new Option('--delay <microseconds>', 'time each burst takes').argParser(natural))
+    .addOption(new Option('--power <on|off>', 'without power it holds nothing').choices(['on', 'off']))
+    .action((name: string, options) => deviceInject(client(options), name, options));
+  asking(device, 'power-cycle', 'make a simulated device lose its tables')
+    .argument('<name>')
+    .action((name: string, options) => devicePowerCycle(client(options), name));
+
+  const config = command(program, 'config', 'the configuration');
+  command(config, 'check', 'check a configuration file')
+    .argument('<file>')
+    .action((file: string) => {
+      readConfig(file);
+      console.log(`${file}: ok`);
+    });
+  return program;
+}
+
+function natural(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('Use a number from 0.');
+  return Number(text);
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value <= 86_400)) throw new InvalidArgumentError('Use seconds from above 0 to 86400.');
+  return value;
+}

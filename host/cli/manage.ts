@@ -1,0 +1,96 @@
+/** The commands for plugins and devices. */
+import type { DeviceStatus, Faults, LogLine, PluginStatus } from '../api/schemas.ts';
+import { EkhoError } from '../errors.ts';
+import { deviceTable, type JsonOption, pluginTable } from './ask.ts';
+import type { Client } from './client.ts';
+import { count, plain, print, table } from './output.ts';
+
+export async function pluginList(client: Client, { json }: JsonOption): Promise<void> {
+  const plugins = await client.get<PluginStatus[]>('/api/v1/plugins');
+  if (json) {
+    await print(`${JSON.stringify(plugins, null, 2)}\n`);
+    return;
+  }
+  if (plugins.length === 0) {
+    await print('no plugins\n');
+    return;
+  }
+  await print(pluginTable(plugins));
+  const abilities = plugins.flatMap(({ name, abilities }) =>
+    abilities.map(({ kind, capacity }) => [name, kind, count(capacity)]),
+  );
+  if (abilities.length > 0) await print(`\n${table(['PLUGIN', 'HOLDS', 'CAPACITY'], abilities)}`);
+  for (const { name, remedy } of plugins) if (remedy) await print(`\n${name}: ${plain(remedy)}\n`);
+}
+
+export async function pluginRestart(client: Client, name: string): Promise<void> {
+  await client.post(`/api/v1/plugins/${encodeURIComponent(name)}/restart`);
+}
+
+export async function pluginLogs(client: Client, name: string): Promise<void> {
+  const lines = await client.get<LogLine[]>(`/api/v1/plugins/${encodeURIComponent(name)}/logs`);
+  for (const { time, level, message } of lines) await print(`${time} ${level.padEnd(5)} ${plain(message)}\n`);
+}
+
+export async function deviceList(client: Client, { json }: JsonOption): Promise<void> {
+  const devices = await client.get<DeviceStatus[]>('/api/v1/devices');
+  if (json) {
+    await print(`${JSON.stringify(devices, null, 2)}\n`);
+    return;
+  }
+  if (devices.length === 0) {
+    await print('no devices\n');
+    return;
+  }
+  await print(
+    table(
+      ['DEVICE', 'KIND', 'PLUGIN', 'WRITES', 'REMOVES', 'EPOCH', 'FAULTS'],
+      devices.map(({ name, kind, plugin, writes, removes, epoch, faults }) => [
+        name,
+        kind,
+        plugin ?? '-',
+        count(writes),
+        count(removes),
+        count(epoch),
+        faultsText(faults),
+      ]),
+    ),
+  );
+  await print(`\n${deviceTable(devices)}`);
+}
+
+function faultsText({ failEvery, refuse, delay, poweredOff }: DeviceStatus['faults']): string {
+  const texts = [
+    failEvery > 0 && `fails every ${count(failEvery)}`,
+    refuse && 'refuses',
+    delay > 0 && `delays ${count(delay)} µs`,
+    poweredOff && 'powered off',
+  ];
+  return texts.filter((text) => text !== false).join(', ') || '-';
+}
+
+interface InjectOptions {
+  readonly failEvery?: number;
+  readonly refuse?: 'on' | 'off';
+  readonly delay?: number;
+  readonly power?: 'on' | 'off';
+}
+
+export async function deviceInject(client: Client, name: string, options: InjectOptions): Promise<void> {
+  const faults: Faults = {
+    ...(options.failEvery !== undefined && { failEvery: options.failEvery }),
+    ...(options.refuse !== undefined && { refuse: options.refuse === 'on' }),
+    ...(options.delay !== undefined && { delay: options.delay }),
+    ...(options.power !== undefined && { poweredOff: options.power === 'off' }),
+  };
+  if (Object.keys(faults).length === 0) {
+    throw new EkhoError('E_USAGE', 'no fault is named', {
+      remedy: 'Use --fail-every, --refuse, --delay or --power.',
+    });
+  }
+  await client.post(`/api/v1/devices/${encodeURIComponent(name)}/inject`, faults);
+}
+
+export async function devicePowerCycle(client: Client, name: string): Promise<void> {
+  await client.post(`/api/v1/devices/${encodeURIComponent(name)}/power-cycle`);
+}

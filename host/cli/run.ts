@@ -1,0 +1,77 @@
+/** `ekho run`: the host and its API until a signal ends them, with a line for each step a person waits for. */
+import { listenTcp, listenUnix } from '../api/listen.ts';
+import { createServer, type Server } from '../api/server.ts';
+import { type Config, defaultConfig, parseListen, readConfig } from '../config/config.ts';
+import { Host } from '../host.ts';
+import { plain } from './output.ts';
+
+/** A signal this long after the first means: now, without order. */
+const INSISTS_MS = 500;
+
+export interface RunOptions {
+  readonly config?: string;
+  readonly netns?: string;
+  readonly socket?: string;
+  readonly listen?: string;
+}
+
+export async function run(options: RunOptions): Promise<void> {
+  const config = configOf(options);
+  const say = (line: string) => console.log(plain(line));
+  const servers: Server[] = [];
+  const host = new Host(config, say);
+
+  let stopping: Promise<void> | undefined;
+  const stop = () => {
+    stopping ??= (async () => {
+      await Promise.all(servers.map((server) => server.close()));
+      await host.stop();
+    })();
+    return stopping;
+  };
+
+  try {
+    // The socket first: it is also what keeps a second host from touching the same devices.
+    const local = createServer(host, { readOnly: false });
+    servers.push(local);
+    await listenUnix(local, config.api.socket);
+    say(`socket ${config.api.socket}`);
+    if (config.api.listen) {
+      const { address, port } = config.api.listen;
+      const open = createServer(host, { readOnly: true });
+      servers.push(open);
+      const url = await listenTcp(open, address, port);
+      host.url = url;
+      say(`read-only API at ${url}/api/v1/status`);
+    }
+    const ended = new Promise<void>((resolve) => {
+      let asked = 0;
+      const end = () => {
+        // `npm start` passes Ctrl-C on although the terminal has sent it already: that is one wish. A later one insists.
+        if (asked !== 0 && performance.now() - asked > INSISTS_MS) process.exit(1);
+        if (asked !== 0) return;
+        asked = performance.now();
+        say('stopping; hardware keeps what it holds');
+        resolve();
+      };
+      for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, end);
+    });
+    await Promise.race([host.start(), ended]);
+    await ended;
+  } finally {
+    await stop();
+  }
+}
+
+function configOf(options: RunOptions): Config {
+  const config = options.config === undefined ? defaultConfig() : readConfig(options.config);
+  const socket = options.socket ?? process.env.EKHO_SOCKET;
+  return {
+    ...config,
+    mirror: { ...config.mirror, ...(options.netns !== undefined && { netns: options.netns }) },
+    api: {
+      socket: socket ?? config.api.socket,
+      listen: options.listen === undefined ? config.api.listen : parseListen(options.listen),
+    },
+  };
+}

@@ -1,0 +1,492 @@
+/** The whole of it: mirror, sync, planner, supervisor and devices, put together as the configuration says. */
+import type {
+  DeviceStatus,
+  Explanation,
+  Faults,
+  KindStatus,
+  LogLine,
+  LookupAnswer,
+  LookupQuery,
+  PluginStatus,
+  Stats,
+  Status,
+  VerifyAnswer,
+  WaitAnswer,
+} from './api/schemas.ts';
+import type { Config, PluginConfig } from './config/config.ts';
+import { matchPorts } from './config/ports.ts';
+import { openDevice } from './device/registry.ts';
+import type { Device, PacketQuery } from './device/types.ts';
+import { EkhoError } from './errors.ts';
+import { KernelSync } from './kernel/sync.ts';
+import { Mirror } from './mirror/mirror.ts';
+import { KIND, KINDS, type Kind, type KindNumber } from './mirror/types.ts';
+import type { DecodedObject } from './netlink/decode.ts';
+import { Objects } from './objects.ts';
+import { kindOfHandle } from './offload/entry-table.ts';
+import { Planner } from './offload/planner.ts';
+import { ENTRY_KIND_NAMES } from './plugin/records.ts';
+import { type SupervisedPlugin, Supervisor } from './plugin/supervisor.ts';
+import { nearest } from './suggest.ts';
+import { VERSION } from './version.ts';
+
+/** Differences listed by `verify`. */
+const DIFFERENCES_MAX = 1000;
+/** Entries listed by `stats`, those with the most packets. */
+const ENTRIES_MAX = 1000;
+/** How often `wait` looks whether plugins have come up. */
+const LOOK_MS = 20;
+
+export class Host {
+  readonly mirror = new Mirror();
+  readonly objects: Objects;
+  /** Where the read-only API is served, once it is. */
+  url: string | undefined;
+  readonly #config: Config;
+  readonly #say: (line: string) => void;
+  readonly #sync: KernelSync;
+  readonly #planner: Planner;
+  readonly #supervisor: Supervisor;
+  readonly #devices = new Map<string, Device>();
+  #started: Promise<void> | undefined;
+  #stopping = false;
+
+  /** `say` is told what a person at the terminal wants to know. Throws E_DEVICE when a device cannot be opened. */
+  constructor(config: Config, say: (line: string) => void) {
+    this.#config = config;
+    this.#say = say;
+    const { netns, kinds, tables, receiveBuffer } = config.mirror;
+    this.#sync = new KernelSync(this.mirror, {
+      netns,
+      kinds,
+      tables,
+      receiveBuffer,
+      onLog: (level, message) => say(`${level}: ${message}`),
+    });
+    this.#planner = new Planner({
+      mirror: this.mirror,
+      netfilter: config.planner.netfilter,
+      log: (level, message) => say(level === 'info' ? message : `${level}: ${message}`),
+    });
+    this.objects = new Objects(this.mirror, (kind, id) => this.#planner.offloadOf(kind, id));
+    for (const plugin of config.plugin) {
+      this.#planner.addPlugin({ name: plugin.name, isPort: portsOf(plugin, config.plugin) });
+    }
+    this.#supervisor = new Supervisor({
+      folder: config.plugins.folder,
+      cache: config.plugins.cache,
+      setup: (name) => this.#setup(name),
+      listener: {
+        up: (plugin, runner) => {
+          this.#planner.pluginUp(plugin.name, runner, { fault() {}, down() {} }).then(
+            () => {
+              plugin.synced();
+              if (plugin.state.state === 'active') this.#say(`plugin ${plugin.name}: active`);
+            },
+            (error: Error) => {
+              // It went down meanwhile, which `down` tells, or the planner cannot go on with it: then afresh.
+              if (plugin.state.state !== 'syncing') return;
+              this.#say(`plugin ${plugin.name}: ${error.stack ?? error.message}`);
+              plugin.kill();
+            },
+          );
+        },
+        down: (plugin, error) => {
+          if (error !== undefined) this.#say(`plugin ${plugin.name}: down: ${error.message}`);
+        },
+      },
+    });
+    for (const device of config.device) this.#devices.set(device.name, openDevice(device));
+  }
+
+  /** Resolves once the mirror is in sync and the plugins are up, refused or waiting for another attempt. */
+  start(): Promise<void> {
+    this.#started ??= Promise.all([this.#startSync(), this.#startPlugins()]).then(() => {});
+    return this.#started;
+  }
+
+  async #startSync(): Promise<void> {
+    const { netns } = this.#config.mirror;
+    this.#say(`mirroring ${netns === undefined ? 'this network namespace' : `network namespace ${netns}`}`);
+    const began = performance.now();
+    await this.#sync.start();
+    if (this.#stopping) return;
+    const seconds = ((performance.now() - began) / 1000).toFixed(2);
+    const kinds = this.#kinds();
+    const there = kinds.filter(({ count }) => count > 0).map(({ kind, count }) => `${count} ${kind}`);
+    this.#say(`mirror in sync after ${seconds} s: ${there.join(', ') || 'no objects'}`);
+    const missing = kinds.filter(({ state }) => state === 'unavailable');
+    for (const why of new Set(
+      missing.map(({ reason, remedy }) => [reason, remedy].filter(Boolean).join('. ')),
+    )) {
+      const names = missing.filter(
+        ({ reason, remedy }) => [reason, remedy].filter(Boolean).join('. ') === why,
+      );
+      this.#say(`not available: ${names.map(({ kind }) => kind).join(', ')}: ${why}`);
+    }
+  }
+
+  async #startPlugins(): Promise<void> {
+    await this.#supervisor.start();
+    for (const { name, state, reason, remedy, vendor, version, device } of this.plugins()) {
+      const what = version === undefined ? '' : ` (${vendor} ${version}${device ? ` on ${device}` : ''})`;
+      this.#say(
+        `plugin ${name}: ${state}${what}${reason ? `: ${reason}` : ''}${remedy ? `. ${remedy}` : ''}`,
+      );
+    }
+  }
+
+  /** What hardware holds stays. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await this.#supervisor.stop();
+    this.#planner.close();
+    this.#sync.close();
+    for (const device of this.#devices.values()) device.close();
+  }
+
+  #setup(name: string) {
+    const plugin = this.#config.plugin.find((plugin) => plugin.name === name);
+    if (plugin === undefined) return undefined;
+    const device = plugin.device === undefined ? undefined : this.#devices.get(plugin.device);
+    return { devices: device === undefined ? [] : [device.share], settings: plugin.settings };
+  }
+
+  // ---- what the API asks ----
+
+  status(): Status {
+    const { netns } = this.#config.mirror;
+    return {
+      version: VERSION,
+      pid: process.pid,
+      uptime_s: Math.round(process.uptime() * 1000) / 1000,
+      ...(netns !== undefined && { netns }),
+      socket: this.#config.api.socket,
+      ...(this.url !== undefined && { url: this.url }),
+      memory_bytes: process.memoryUsage.rss(),
+      revision: this.mirror.revision,
+      synced: this.mirror.synced,
+      kinds: this.#kinds(),
+      plugins: this.plugins(),
+      offload: this.#planner.summary().flatMap(({ plugin, tables }) =>
+        tables
+          .filter(({ planned }) => planned > 0)
+          .map(({ kind, planned, offloaded, trapped, refused, failed }) => {
+            const pending = Math.max(0, planned - offloaded - trapped - refused - failed);
+            return { plugin, kind, pending, offloaded, trapped, refused, failed };
+          }),
+      ),
+      devices: this.devices(),
+    };
+  }
+
+  #kinds(): KindStatus[] {
+    const wanted = this.#config.mirror.kinds;
+    return KINDS.filter((kind) => wanted?.includes(kind) ?? true).map((kind) => {
+      const { state, reason } = this.mirror.kindState(KIND[kind]);
+      return {
+        kind,
+        state,
+        count: this.mirror.count(KIND[kind]),
+        ...(reason !== undefined && { reason }),
+        ...(reason !== undefined &&
+          /EPERM|not permitted/i.test(reason) && { remedy: 'Run the host as root to mirror it.' }),
+      };
+    });
+  }
+
+  /** JSON text of the rows that match. Throws E_USAGE, E_BAD_ADDRESS. */
+  rows(kind: Kind, words: readonly string[]): Generator<string> {
+    const number = KIND[kind];
+    return this.objects.rows(number, this.objects.ids(number), this.#selector(kind, words));
+  }
+
+  changeRow(kind: KindNumber, id: number): string | undefined {
+    for (const row of this.objects.rows(kind, [id], () => true)) return row;
+    return undefined;
+  }
+
+  lookup({ destination, source, in: ingress, vrf }: LookupQuery): LookupAnswer[] {
+    const packet: PacketQuery = {
+      destination,
+      ...(source !== undefined && { source }),
+      ...(ingress !== undefined && { ingress: Number(this.#link(ingress).header.index) }),
+      ...(vrf !== undefined && { vrf: this.#vrfTable(vrf) }),
+    };
+    return this.#config.plugin.flatMap(({ name, device }) => {
+      const granted = device === undefined ? undefined : this.#devices.get(device);
+      if (granted === undefined) return [];
+      const { action, by, ways, handles } = granted.lookup(packet);
+      return {
+        plugin: name,
+        device: granted.name,
+        action,
+        by,
+        ways: ways.map(({ ifindex, gateway, vlan, destinationMac }) => ({
+          link: this.objects.linkName(ifindex) ?? `if${ifindex}`,
+          ...(gateway !== undefined && { gateway }),
+          mac: macText(destinationMac),
+          ...(vlan !== 0 && { vlan }),
+        })),
+        entries: handles.map((handle) => this.#entryText(name, handle)),
+      };
+    });
+  }
+
+  plugins(): PluginStatus[] {
+    return this.#config.plugin.map(({ name, device }) => {
+      const plugin = this.#supervisor.plugins.get(name);
+      const description = plugin?.description;
+      return {
+        name,
+        ...this.#stateOf(plugin),
+        ...(device !== undefined && { device }),
+        ports: this.#portsOf(name),
+        ...(description && { vendor: description.vendor, version: description.version }),
+        abilities: (description?.abilities ?? []).map(({ kind, capacity }) => ({
+          kind: ENTRY_KIND_NAMES[kind]!,
+          capacity,
+        })),
+        restarts: plugin?.restarts ?? 0,
+        batches: plugin?.counters?.batches ?? 0,
+        entries: plugin?.counters?.entries ?? 0,
+      };
+    });
+  }
+
+  devices(): DeviceStatus[] {
+    return [...this.#devices.values()].map((device) => {
+      const { tables, writes, removes, epoch, faults } = device.status();
+      const plugin = this.#config.plugin.find(({ device: wanted }) => wanted === device.name)?.name;
+      return {
+        name: device.name,
+        kind: device.kind,
+        ...(plugin !== undefined && { plugin }),
+        tables: tables.map(({ name, used, capacity }) => ({ name, used, capacity })),
+        writes,
+        removes,
+        epoch,
+        faults: { ...faults },
+      };
+    });
+  }
+
+  /** At most `limit` objects. */
+  explain(kind: Kind, words: readonly string[], limit: number): Explanation[] {
+    const number = KIND[kind];
+    const wanted = this.#selector(kind, words);
+    const answers: Explanation[] = [];
+    for (const id of this.objects.ids(number)) {
+      const object = this.objects.decode(number, id);
+      if (object === undefined || !wanted(object)) continue;
+      if (answers.length === limit) break;
+      answers.push({
+        kind,
+        object: describe(kind, object, this.objects.context),
+        offload: this.#planner.offloadOf(number, id).map((state) => ({ ...state })),
+        lines: this.#planner.explain(number, id),
+      });
+    }
+    return answers;
+  }
+
+  async stats(): Promise<Stats> {
+    const { lastResync: _last, pending: _pending, ...sync } = this.#sync.status();
+    const counters: Record<string, Record<string, number>> = {
+      mirror: { revision: this.mirror.revision, bytes: this.mirror.memory },
+      sync,
+    };
+    for (const [name, plugin] of this.#supervisor.plugins) {
+      if (plugin.counters) counters[`plugin ${name}`] = { ...plugin.counters, restarts: plugin.restarts };
+    }
+    for (const { plugin, resyncs } of this.#planner.summary()) counters[`plan ${plugin}`] = { resyncs };
+    for (const { name, writes, removes, epoch } of this.devices()) {
+      counters[`device ${name}`] = { writes, removes, epoch };
+    }
+    const all = (await this.#planner.counters()).flatMap(({ plugin, counters }) =>
+      counters.map((counter) => ({ plugin, ...counter })),
+    );
+    all.sort((a, b) => b.packets - a.packets);
+    const entries = all.slice(0, ENTRIES_MAX).map(({ plugin, handle, packets, bytes }) => {
+      const entry = this.#entryText(plugin, handle);
+      return { plugin, entry, packets, bytes };
+    });
+    return { counters, entries };
+  }
+
+  async verify(): Promise<VerifyAnswer> {
+    const kernel = await this.#sync.verify();
+    const hardware = await this.#planner.verify();
+    const differences = [
+      ...kernel.differences.map(({ kind, key, side, detail }) => ({
+        side: 'mirror' as const,
+        text: `${kind} ${key}: ${side}${detail && `: ${detail}`}`,
+      })),
+      ...hardware.map(({ plugin, kind, object, detail }) => ({
+        side: 'plan' as const,
+        text: `${plugin}: ${kind} ${object}: ${detail}`,
+      })),
+    ];
+    return {
+      equal: kernel.equal && hardware.length === 0,
+      differences: differences.slice(0, DIFFERENCES_MAX),
+      objects: KINDS.reduce((sum, _, kind) => sum + this.mirror.count(kind), 0),
+      entries: this.#planner
+        .summary()
+        .reduce((sum, { tables }) => sum + tables.reduce((sum, { offloaded }) => sum + offloaded, 0), 0),
+    };
+  }
+
+  /** Resolves once everything the kernel announced before the call is in hardware, or rejects when `signal` aborts. */
+  async wait(signal: AbortSignal): Promise<WaitAnswer> {
+    const aborted = new Promise<never>((_, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    });
+    const until = <T>(promise: Promise<T>): Promise<T> => Promise.race([promise, aborted]);
+    await until(this.start());
+    await until(this.#sync.barrier());
+    const revision = this.mirror.revision;
+    while (this.#config.plugin.some(({ name }) => this.#isComingUp(name))) {
+      await until(new Promise((resolve) => setTimeout(resolve, LOOK_MS)));
+    }
+    await until(this.#planner.settled(signal));
+    return { revision };
+  }
+
+  #isComingUp(name: string): boolean {
+    const state = this.#supervisor.plugins.get(name)?.state.state;
+    return state === 'starting' || state === 'syncing' || state === 'restarting';
+  }
+
+  async restartPlugin(name: string): Promise<void> {
+    await this.#plugin(name).restart();
+  }
+
+  pluginLogs(name: string): LogLine[] {
+    const { log, errors } = this.#plugin(name);
+    const faults = errors.map(({ time, code, message }) => ({
+      time,
+      level: 'error',
+      message: `${code}: ${message}`,
+    }));
+    return [...log, ...faults].sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0));
+  }
+
+  inject(name: string, faults: Faults): void {
+    this.#device(name).inject(faults);
+  }
+
+  powerCycle(name: string): void {
+    this.#device(name).powerCycle();
+  }
+
+  // ---- names and words ----
+
+  #selector(_kind: Kind, words: readonly string[]): (object: DecodedObject) => boolean {
+    if (words.length > 0) throw new EkhoError('E_USAGE', `"${words[0]}" is not understood`);
+    return () => true;
+  }
+
+  #plugin(name: string): SupervisedPlugin {
+    const plugin = this.#config.plugin.some((plugin) => plugin.name === name)
+      ? this.#supervisor.plugins.get(name)
+      : undefined;
+    if (plugin !== undefined) return plugin;
+    const names = this.#config.plugin.map(({ name }) => name);
+    throw new EkhoError('E_UNKNOWN_OBJECT', `there is no plugin ${name}`, {
+      remedy: `Plugins: ${names.join(', ')}.`,
+    });
+  }
+
+  #device(name: string): Device {
+    const device = this.#devices.get(name);
+    if (device !== undefined) return device;
+    throw new EkhoError('E_DEVICE', `there is no device ${name}`, {
+      remedy: `Devices: ${[...this.#devices.keys()].join(', ') || 'none'}.`,
+    });
+  }
+
+  #link(name: string): DecodedObject {
+    const link = this.objects.linkNamed(name);
+    if (link !== undefined) return link;
+    const near = nearest(name, this.objects.linkNames());
+    throw new EkhoError(
+      'E_UNKNOWN_OBJECT',
+      `there is no link ${name}${near ? `; did you mean ${near}?` : ''}`,
+      {
+        remedy: '`ekho show link` lists them.',
+      },
+    );
+  }
+
+  #vrfTable(name: string): number {
+    const info = this.#link(name).linkinfo as { kind?: string; data?: { table?: number } } | undefined;
+    if (info?.kind !== 'vrf' || info.data?.table === undefined) {
+      throw new EkhoError('E_UNKNOWN_OBJECT', `${name} is not a VRF`, {
+        remedy: '`ip link show type vrf` lists them.',
+      });
+    }
+    return info.data.table;
+  }
+
+  #entryText(plugin: string, handle: number): string {
+    const { kind, id, text } = this.#planner.resolveHandle(plugin, handle);
+    const entry = `${ENTRY_KIND_NAMES[kindOfHandle(handle)] ?? 'entry'} ${text}`;
+    const object = kind === undefined || id === undefined ? undefined : this.objects.decode(kind, id);
+    if (object === undefined) return entry;
+    return `${entry}: ${KINDS[kind!]} ${describe(KINDS[kind!]!, object, this.objects.context)}`;
+  }
+
+  /** Links that the plugin's device owns. */
+  #portsOf(plugin: string): string[] {
+    const names: string[] = [];
+    for (const id of this.objects.ids(KIND.link)) {
+      if (!this.#planner.offloadOf(KIND.link, id).some((state) => state.plugin === plugin)) continue;
+      names.push(String(this.objects.decode(KIND.link, id)?.ifname));
+    }
+    return names;
+  }
+
+  #stateOf(plugin: SupervisedPlugin | undefined): { state: string; reason?: string; remedy?: string } {
+    if (plugin === undefined) {
+      if (this.#supervisor.plugins.size === 0 && this.#started === undefined) return { state: 'found' };
+      const folder = this.#config.plugins.folder;
+      return {
+        state: 'missing',
+        reason: `there is no such file in ${folder}`,
+        remedy: 'Build it with `npm run build`.',
+      };
+    }
+    const { state } = plugin;
+    if (!('error' in state)) return { state: state.state };
+    const { message, remedy } = state.error;
+    return { state: state.state, reason: message, ...(remedy !== undefined && { remedy }) };
+  }
+}
+
+/** A port is one plugin's: of those that would take it, the one with the highest priority has it, at a tie the first by name. */
+function portsOf(
+  plugin: PluginConfig,
+  all: readonly PluginConfig[],
+): ((name: string) => boolean) | undefined {
+  if (plugin.ports === undefined) return undefined;
+  const matches = matchPorts(plugin.ports);
+  const before = all
+    .filter(({ name, priority, ports }) => {
+      if (name === plugin.name || ports === undefined) return false;
+      return priority === plugin.priority ? name < plugin.name : priority > plugin.priority;
+    })
+    .map(({ ports }) => matchPorts(ports!));
+  return (name) => matches(name) && !before.some((match) => match(name));
+}
+
+function macText(mac: number): string {
+  return mac
+    .toString(16)
+    .padStart(12, '0')
+    .replace(/(?=(..)+$)(?!^)/g, ':');
+}
+
+function describe(_kind: Kind, object: DecodedObject, _context: unknown): string {
+  return JSON.stringify(object).slice(0, 100);
+}

@@ -1,0 +1,141 @@
+/** A network namespace and a host that runs in it, for tests of the command from outside. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ROOT } from '../../host/config/config.ts';
+
+let made = 0;
+
+export interface Output {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs a program to its end, or kills it after `limit` milliseconds. */
+export function finish(child: ChildProcess, limit = 60_000): Promise<Output> {
+  let [out, err] = ['', ''];
+  child.stdout?.setEncoding('utf8').on('data', (text) => {
+    out += text;
+  });
+  child.stderr?.setEncoding('utf8').on('data', (text) => {
+    err += text;
+  });
+  const timer = setTimeout(() => child.kill('SIGKILL'), limit);
+  return new Promise((resolve) => {
+    child.on('close', (code) => {
+      clearTimeout(timer);
+      resolve({ code, out, err });
+    });
+  });
+}
+
+export class Bench {
+  readonly netns = `ekho-${process.pid}-cli${++made}`;
+  readonly folder = mkdtempSync(join(tmpdir(), 'ekho-netns-'));
+  readonly socket = join(this.folder, 'ekho.sock');
+  #host: ChildProcess | undefined;
+  /** What the host printed. */
+  output = '';
+
+  constructor() {
+    execFileSync('ip', ['netns', 'add', this.netns]);
+    this.ip('link set lo up');
+  }
+
+  ip(words: string): string {
+    return this.run('ip', words.split(' '));
+  }
+
+  run(command: string, words: readonly string[], input?: string): string {
+    return execFileSync('ip', ['netns', 'exec', this.netns, command, ...words], {
+      encoding: 'utf8',
+      maxBuffer: 1 << 30,
+      stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+      ...(input !== undefined && { input }),
+    });
+  }
+
+  /** Two routed ports with a neighbour each: p0 192.0.2.0/24 and p1 198.51.100.0/24. */
+  router(): void {
+    this.run('sysctl', ['-qw', 'net.ipv4.ip_forward=1', 'net.ipv4.conf.all.rp_filter=0']);
+    for (const [port, network] of [
+      ['p0', '192.0.2'],
+      ['p1', '198.51.100'],
+    ]) {
+      this.ip(`link add ${port} type dummy`);
+      this.run('sysctl', ['-qw', `net.ipv4.conf.${port}.rp_filter=0`]);
+      this.ip(`link set ${port} up`);
+      this.ip(`addr add ${network}.1/24 dev ${port}`);
+      this.ip(`neigh add ${network}.2 lladdr 02:00:00:00:00:0${port!.at(-1)} dev ${port} nud permanent`);
+    }
+  }
+
+  /** Starts a host on this namespace and waits until everything is in hardware. */
+  async start(...options: string[]): Promise<void> {
+    const host = spawn(
+      process.execPath,
+      [
+        join(ROOT, 'host/cli/ekho.mjs'),
+        'run',
+        '--netns',
+        this.netns,
+        '--socket',
+        this.socket,
+        ...(options.includes('--listen') ? [] : ['--listen', 'off']),
+        ...options,
+      ],
+      { stdio: ['ignore', 'pipe', 'pipe'] },
+    );
+    this.#host = host;
+    for (const stream of [host.stdout, host.stderr]) {
+      stream.setEncoding('utf8').on('data', (text) => {
+        this.output += text;
+      });
+    }
+    const until = Date.now() + 30_000;
+    while (!this.output.includes('socket ')) {
+      if (host.exitCode !== null || Date.now() > until)
+        throw new Error(`the host did not start:\n${this.output}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    const { code, err } = await this.ekho('wait', '--timeout', '60');
+    if (code !== 0) throw new Error(`the host did not settle: ${err}\n${this.output}`);
+  }
+
+  get pid(): number {
+    return this.#host!.pid!;
+  }
+
+  /** Runs the command against the host. */
+  ekho(...words: string[]): Promise<Output> {
+    return finish(this.spawn(...words));
+  }
+
+  spawn(...words: string[]): ChildProcess {
+    return spawn(process.execPath, [join(ROOT, 'host/cli/ekho.mjs'), ...words], {
+      env: { ...process.env, EKHO_SOCKET: this.socket },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+  }
+
+  /** Sends the signal and gives the exit code. */
+  async stop(signal: NodeJS.Signals = 'SIGINT'): Promise<number | null> {
+    const host = this.#host;
+    this.#host = undefined;
+    if (!host || host.exitCode !== null) return host?.exitCode ?? null;
+    const ended = new Promise<number | null>((resolve) => host.on('exit', (code) => resolve(code)));
+    host.kill(signal);
+    const timer = setTimeout(() => host.kill('SIGKILL'), 15_000);
+    const code = await ended;
+    clearTimeout(timer);
+    return code;
+  }
+
+  async close(): Promise<void> {
+    await this.stop();
+    execFileSync('ip', ['netns', 'del', this.netns]);
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,100 @@
+/** The command from outside where no host runs: exit codes, and messages that say what to do. */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ROOT } from '../../../host/config/config.ts';
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'ekho-cli-'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function ekho(...words: string[]): Promise<{ code: number | null; out: string; err: string }> {
+  const child = spawn(process.execPath, [join(ROOT, 'host/cli/ekho.mjs'), ...words], {
+    env: { PATH: process.env.PATH, HOME: folder },
+  });
+  let [out, err] = ['', ''];
+  child.stdout.on('data', (data) => {
+    out += data;
+  });
+  child.stderr.on('data', (data) => {
+    err += data;
+  });
+  return new Promise((resolve) => child.on('close', (code) => resolve({ code, out, err })));
+}
+
+describe('without a host', () => {
+  it.each([
+    [['status']],
+    [['show', 'route']],
+    [['verify']],
+    [['wait', '--timeout', '1']],
+    [['plugin', 'list']],
+  ])('%j exits 3 and says how to start one', async (words) => {
+    const socket = join(folder, 'none.sock');
+    const { code, out, err } = await ekho(...words, '--socket', socket);
+    expect(code).toBe(3);
+    expect(out).toBe('');
+    expect(err).toBe(
+      `ekho: no host answers on ${socket}\nStart one with \`ekho run\` or \`npm start\`; if its socket is elsewhere, use --socket or EKHO_SOCKET.\n`,
+    );
+  });
+
+  it('says what is wrong with a path that is no socket', async () => {
+    const file = join(folder, 'file');
+    writeFileSync(file, '');
+    const { code, err } = await ekho('status', '--socket', file);
+    expect(code).toBe(3);
+    expect(err).toContain(file);
+  });
+
+  it('tells another HTTP server from a host', async () => {
+    const socket = join(folder, 'other.sock');
+    const server = createServer((_request, response) => response.writeHead(404).end('<html>'));
+    await new Promise<void>((resolve) => server.listen(socket, resolve));
+    try {
+      const { code, err } = await ekho('status', '--socket', socket);
+      expect(code).toBe(3);
+      expect(err).toContain(`what answers on ${socket} is not an ekho host (HTTP 404)`);
+    } finally {
+      server.close();
+    }
+  });
+});
+
+describe('wrong usage exits 2', () => {
+  it.each([
+    [['stauts'], 'unknown command'],
+    [['show'], "missing required argument 'kind'"],
+    [['show', 'ruote'], 'did you mean route?'],
+    [['wait', '--timeout', 'soon'], 'Use seconds'],
+    [['device', 'inject', 'asic0', '--refuse', 'maybe'], 'Allowed choices are on, off'],
+    [['run', '--listen', '0.0.0.0:80'], 'Use 127.0.0.1:PORT'],
+    [['config', 'check', '/nonexistent.toml'], '/nonexistent.toml: ENOENT'],
+  ])('%j', async (words, message) => {
+    const { code, err } = await ekho(...words);
+    expect(err).toContain(message);
+    expect(code).toBe(2);
+  });
+});
+
+it('config check names file, line, key and remedy', async () => {
+  const file = join(folder, 'bad.toml');
+  writeFileSync(file, '[planner]\nnetfliter = "trap"\n');
+  const { code, err } = await ekho('config', 'check', file);
+  expect(code).toBe(2);
+  expect(err).toBe(
+    `ekho: ${file}:2: planner.netfliter: unknown key; did you mean netfilter?\ndocs/config.md lists every key.\n`,
+  );
+  writeFileSync(file, '[planner]\nnetfilter = "trap"\n');
+  expect(await ekho('config', 'check', file)).toEqual({ code: 0, out: `${file}: ok\n`, err: '' });
+});
+
+it('help and version exit 0', async () => {
+  expect((await ekho('--help')).code).toBe(0);
+  expect(await ekho('--version')).toMatchObject({ code: 0, out: '0.1.0\n' });
+});
