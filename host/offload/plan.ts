@@ -18,6 +18,7 @@ import {
   REASON_NAMES as OUTCOME_REASON_NAMES,
   STATUS as OUTCOME_STATUS,
   PORT_FLAGS,
+  ROUTER_INTERFACE_FLAGS,
   VLAN_FLAGS,
 } from '../plugin/records.ts';
 import type { BatchResult, Description, Runner } from '../plugin/runner.ts';
@@ -170,6 +171,7 @@ export class Plan {
   #rulesPlans: RulesPlan[] = [];
   readonly #refusedRules = new Set<number>();
   #trappedByAcl = new Set<number>();
+  #distrustsSources = false;
   #bridgeSignature = '';
   #hostSignature = '';
   readonly #hosts = new Map<number, string>();
@@ -605,6 +607,10 @@ export class Plan {
 
   #planInterfaces(plan: PortsPlan): void {
     const { ports, interfaces } = this.#tables;
+    // An own address that the device has no room for would not be known as a source: take only sources it has routes to.
+    this.#distrustsSources = this.#lacksRoutes;
+    const checks =
+      this.#distrustsSources && this.description.reversePath ? ROUTER_INTERFACE_FLAGS.reversePathLoose : 0;
     for (const { link, port, vlan, vrf, flags, reason4 } of plan.interfaces.values()) {
       const entry = ports.get(`${port.ifindex}`);
       if (entry === undefined || !ports.isUsable(entry)) {
@@ -618,7 +624,7 @@ export class Plan {
         mac: link.mac,
         mtu: link.mtu,
         vlan,
-        flags,
+        flags: flags | checks,
       };
       interfaces.want(`${link.ifindex}`, want, reason4);
     }
@@ -777,6 +783,7 @@ export class Plan {
     const runner = this.#runner;
     if (runner === undefined || !this.#isReady || !this.#options.mirror.synced) return;
     // What became unusable meanwhile may ask for another round; a plan settles after very few.
+    if (this.#lacksRoutes !== this.#distrustsSources) this.#structureIsDirty = true;
     for (let round = 0; round < 8 && this.#structureIsDirty; round++) this.#replan();
     this.#notices.flush(runner);
     if (this.#straysInFlight) {
@@ -894,6 +901,11 @@ export class Plan {
         this.#options.log('warn', `readback: ${error instanceof Error ? error.message : String(error)}`);
       });
     });
+  }
+
+  /** Some route that should be held is not: own addresses may be among them. */
+  get #lacksRoutes(): boolean {
+    return this.#routes.waiting > 0 || this.#routes.troubled > 0;
   }
 
   get #troubled(): number {

@@ -121,6 +121,7 @@ export function planPorts(view: KernelView, options: PortsOptions): PortsPlan {
   const interfaces = new Map<number, InterfacePlan>();
   const egressReasons = new Map<number, number>();
   const egressQueues = queuedLinks(view);
+  const inVlans = new Set([...view.vlans.values()].map(({ ifindex }) => ifindex));
 
   for (const link of view.links.values()) {
     if (!isPort(link, options)) continue;
@@ -132,6 +133,14 @@ export function planPorts(view: KernelView, options: PortsOptions): PortsPlan {
     } else if (hooks.ingress.has(link.name)) trapReason = REASON['netfilter-hook'];
     else if (link.slaveKind === 'bridge' && hasUnsupportedBridgeOption(link))
       trapReason = REASON['bridge-option'];
+    else if (
+      master?.kind === 'bridge' &&
+      number32(master.data.vlan_filtering) !== 0 &&
+      !inVlans.has(link.ifindex)
+    ) {
+      // In no VLAN: the bridge drops every frame, which no entry says.
+      trapReason = REASON['bridge-option'];
+    }
     const bridge = master?.kind === 'bridge' ? master.ifindex : 0;
     let flags = 0;
     if (link.up) flags |= PORT_FLAGS.adminUp;

@@ -144,8 +144,8 @@ const REASONS_BY_NAME = {
     remedy: 'Detach it: `ip link set LINK xdp off`.',
   },
   'bridge-option': {
-    why: 'the port has a bridge option the device lacks (isolated, locked, neighbour suppression, hairpin)',
-    remedy: 'Clear the option: `bridge link set`.',
+    why: 'the port has a bridge option the device lacks (isolated, locked, neighbour suppression, hairpin), or is in no VLAN',
+    remedy: 'Clear the option: `bridge link set`, or put the port in a VLAN: `bridge vlan add`.',
   },
   'bridge-filter': {
     why: 'netfilter sees frames that the bridge forwards',

@@ -139,7 +139,10 @@ export const ROUTER_INTERFACE_FLAGS = {
   reversePathStrict: 8,
 } as const;
 
-/** Where a port (or a VLAN on it) meets routing. */
+/**
+ * Where a port (or a VLAN on it) meets routing. IPv4 packets that arrive here are trapped whatever the flags say if their source
+ * has a route of full length with action `trap`: it is an address of this machine.
+ */
 export class RouterInterfaceRecord extends RecordCursor {
   /** Bytes. */
   static readonly SIZE = 40;

@@ -121,7 +121,8 @@ enum {
   EKHO_ROUTER_INTERFACE_FLAGS_REVERSE_PATH_STRICT = 1u << 3,
 };
 
-/* Where a port (or a VLAN on it) meets routing. */
+/* Where a port (or a VLAN on it) meets routing. IPv4 packets that arrive here are trapped whatever the flags say if their source
+ * has a route of full length with action `trap`: it is an address of this machine. */
 typedef struct {
   ekho_operation operation;
   ekho_handle handle;

@@ -48,7 +48,8 @@ trapped: the kernel then does what it would have done.
 6. Rules of stage routing: \`routing acl drop\`, \`routing acl trap\`, or accept.
 7. \`ttl\` of 1 or less.
 8. \`destination …\` or \`source …\` that is multicast, broadcast, loopback, unspecified (0.0.0.0/8), link-local or (IPv6)
-   mapped IPv4. \`source of another family\`.
+   mapped IPv4. \`source of another family\`. \`source is an address of this machine\`: an IPv4 source that arrived by a
+   router interface and has a route of length 32 with action trap.
 9. Reverse path (IPv4, where the ingress interface asks for it): the source has no route (\`reverse path miss\`), or one
    that does not say by which links (\`reverse path unknown\`); strict: none of its group's nexthops has the ingress
    interface's ifindex (\`reverse path by another interface\`).

@@ -414,6 +414,7 @@ class Lookup {
       const unusual = neverRouted(source);
       if (unusual !== undefined) return this.trap(`source ${unusual}`);
       if (rif >= 0 && !destination.six) {
+        if (this.isOwnAddress(vrf, source)) return this.trap('source is an address of this machine');
         const refused = this.reversePath(vrf, rif, source);
         if (refused !== undefined) return this.trap(refused);
       }
@@ -449,6 +450,14 @@ class Lookup {
       if (slot >= 0) return slot;
     }
     return -1;
+  }
+
+  /** The kernel drops packets that claim to come from itself (net/ipv4/fib_frontend.c fib_validate_source). */
+  private isOwnAddress(vrf: number, source: Address): boolean {
+    const slot = this.longestMatch(vrf, source);
+    if (slot < 0) return false;
+    const row = this.row(LPM4, slot);
+    return this.words[row + W.lpm4Length] === 32 && this.words[row + W.lpm4Action] === ACTION_TRAP;
   }
 
   /** RFC 3704 checks of an IPv4 source; what failed, or undefined. */
