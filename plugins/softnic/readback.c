@@ -20,8 +20,8 @@ static ekho_u32_list read_page(ekho_u32_list (*read)(ekho_asic_table, uint32_t, 
     rows = read(*table, position, most);
     if (rows.items[0] != 0)
       *next = number << TABLE_SHIFT | rows.items[0];
-    else if (number + 1 < TABLES)
-      *next = (number + 1) << TABLE_SHIFT;
+    else
+      *next = number + 1 < TABLES ? (number + 1) << TABLE_SHIFT : 0;
     if (rows.count > 1) break;
   }
   return rows;

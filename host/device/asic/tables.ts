@@ -311,6 +311,9 @@ export class AsicTables {
   private replace(table: TableLayout, slot: number, from: Uint32Array, at: number): void {
     const words = this.words;
     const base = table.rows + slot * table.stride;
+    let same = 0;
+    while (same < table.words && words[base + same] === from[at + same]) same++;
+    if (same === table.words) return;
     words[HEADER.journalSlot] = slot;
     for (let word = 0; word < table.words; word++) words[HEADER.journalRow + word] = from[at + word]!;
     words[HEADER.journalTable] = table.number + 1;

@@ -294,6 +294,24 @@ function sorted(entries: ReadonlyMap<number, Entry>): Entry[] {
   return [...entries.values()].sort((a, b) => a.value.handle - b.value.handle);
 }
 
+test('pages show each entry once, whichever tables are empty and however long they are', async () => {
+  const softnic = await start();
+  const rule = entry('acl-rule', 1, { action: 'trap' });
+  await softnic.apply([rule]);
+  expect([...(await softnic.held()).keys()]).toEqual([rule.value.handle]);
+  expect([...(await softnic.counters()).keys()]).toEqual([rule.value.handle]);
+  // More than a page of routes, and of groups with all their members.
+  await softnic.apply(base);
+  for (let at = 0; at < 9000; at += 3000)
+    await softnic.apply(Array.from({ length: 3000 }, (_, index) => route(at + index)));
+  for (let at = 0; at < 200; at += 50)
+    await softnic.apply(
+      Array.from({ length: 50 }, (_, index) => group(at + index + 2, ...new Array(64).fill(1))),
+    );
+  expect((await softnic.held()).size).toBe(1 + 4 + 9000 + 200);
+  expect((await softnic.counters()).size).toBe(1 + 4 + 9000 + 200);
+});
+
 test('a full table refuses what does not fit and goes on', async () => {
   const softnic = await start({ tables: { lpm4: 100, group: 3 } });
   expect(await softnic.apply(base)).toEqual([]);

@@ -234,6 +234,7 @@ export class Softnic implements AsyncDisposable {
     await this.runner.collect((counters) => {
       while (counters.next()) {
         const { handle, packets, bytes, lastUsed } = counters;
+        if (found.has(handle)) throw new Error(`handle ${handle} twice`);
         found.set(handle, { packets, bytes, lastUsed });
       }
     });
