@@ -1,12 +1,13 @@
 /** The JSON iproute2 prints, for any kind of object, a row at a time. */
 
-import { KINDS, type Kind } from '../mirror/types.ts';
+import type { Kind } from '../mirror/types.ts';
 import type { DecodedObject } from '../netlink/decode.ts';
 import { formatActions } from './action.ts';
 import { formatAddress } from './address.ts';
 import { formatMdb, formatVlans, type Member, type Row } from './bridge.ts';
 import { type FormatContext, headerNumber, type Json, type KeyedObject } from './context.ts';
 import { formatLink } from './link.ts';
+import { netfilterFamily } from './names.ts';
 import { formatFdb, formatNeighbour, isListedNeighbour } from './neighbour.ts';
 import { formatNetconf, formatNexthop, formatRoute, formatRule } from './route.ts';
 import { formatChain, formatClass, formatFilter, formatQdisc } from './tc.ts';
@@ -32,19 +33,9 @@ const FORMATS: Readonly<Partial<Record<Kind, Format>>> = {
   action: (object, context) => ({ actions: formatActions(object.tab, context) }),
 };
 
-const NETFILTER_FAMILIES: Readonly<Record<number, string>> = {
-  1: 'inet',
-  2: 'ip',
-  3: 'arp',
-  5: 'netdev',
-  7: 'bridge',
-  10: 'ip6',
-};
-
 function formatNetfilter(object: DecodedObject): Json {
   const { header: _header, unknown: _unknown, ...attributes } = object;
-  const family = headerNumber(object, 'family');
-  return { family: NETFILTER_FAMILIES[family] ?? String(family), ...attributes };
+  return { family: netfilterFamily(headerNumber(object, 'family')), ...attributes };
 }
 
 /**
@@ -126,23 +117,4 @@ export function stringify(json: unknown): string {
   return JSON.stringify(json, (_key, value: unknown) =>
     typeof value === 'bigint' ? rawJson(value.toString()) : value,
   );
-}
-
-/** What users call a kind: the kernel's name, iproute2's and its plural. */
-const ALIASES: Readonly<Record<string, Kind>> = {
-  addr: 'address',
-  addresses: 'address',
-  neigh: 'neighbour',
-  neighbor: 'neighbour',
-  neighbors: 'neighbour',
-  classes: 'class',
-};
-
-/** The kind a word names (`routes`, `addr`, `neigh`, `qdisc` …); undefined if there is none. */
-export function kindNamed(word: string): Kind | undefined {
-  const kinds: readonly string[] = KINDS;
-  if (kinds.includes(word)) return word as Kind;
-  if (Object.hasOwn(ALIASES, word)) return ALIASES[word];
-  const singular = word.replace(/s$/, '');
-  return kinds.includes(singular) ? (singular as Kind) : undefined;
 }

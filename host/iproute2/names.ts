@@ -375,3 +375,17 @@ export function familyName(family: number): string {
       return '???';
   }
 }
+
+/** linux/netfilter.h NFPROTO_*, as nft calls them. */
+const NETFILTER_FAMILIES: Readonly<Record<number, string>> = {
+  1: 'inet',
+  2: 'ip',
+  3: 'arp',
+  5: 'netdev',
+  7: 'bridge',
+  10: 'ip6',
+};
+
+export function netfilterFamily(family: number): string {
+  return NETFILTER_FAMILIES[family] ?? String(family);
+}
