@@ -51,7 +51,7 @@ export const NOT_STORED: ReadonlySet<Attribute> = new Set([
   ...named(linkAttributes, 'stats', 'stats64', 'event', 'new_netnsid', 'new_ifindex', 'ext_mask'),
   ...named(linkInfoAttributes, 'xstats'),
   ...named(linkInetAttributes, 'conf'),
-  ...named(linkInet6Attributes, 'conf', 'stats', 'icmp6stats', 'cacheinfo'),
+  ...named(linkInet6Attributes, 'flags', 'conf', 'stats', 'icmp6stats', 'cacheinfo'),
   ...named(neighbourAttributes, 'cacheinfo', 'probes'),
   ...named(mdbEntryAttributes, 'timer'),
   ...named(mdbSourceAttributes, 'timer'),

@@ -10,7 +10,7 @@ import type { Mirror } from '../mirror/mirror.ts';
 import { TRANSACTION_ENTRIES } from '../mirror/transaction.ts';
 import { KIND, KINDS, type Kind, type KindNumber, type ObjectId } from '../mirror/types.ts';
 import { type Datagram, NETLINK_NETFILTER, NETLINK_ROUTE } from '../netlink/message.ts';
-import { NetlinkClient, NetlinkError } from '../netlink/request.ts';
+import { NetlinkClient, NetlinkError, TruncatedError } from '../netlink/request.ts';
 import { Agenda, type Job } from './agenda.ts';
 import { groupsOf, isDeletion, kindOf } from './announcements.ts';
 import { Applier, DUMPED, DUMPED_IN_PART, LIVE, type Mode, REPLAYED } from './apply.ts';
@@ -142,8 +142,11 @@ export class KernelSync {
     for (const protocol of [NETLINK_ROUTE, NETLINK_NETFILTER]) {
       const kinds = this.#kinds.map((kind) => KINDS[kind]!).filter((kind) => protocolOf(kind) === protocol);
       if (kinds.length === 0) continue;
-      this.#clients.set(protocol, new NetlinkClient({ protocol, netns }));
       this.#subscriptions.set(protocol, this.#subscribe(protocol, kinds));
+      this.#clients.set(
+        protocol,
+        new NetlinkClient({ protocol, netns, threaded: protocol === NETLINK_ROUTE }),
+      );
     }
     await this.#readAll(this.#kinds, 'start', false);
   }
@@ -408,14 +411,19 @@ export class KernelSync {
     for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
       table.beginSweep();
       let interrupted = false;
-      if (kind === KIND.link && scope.ifindex !== undefined) {
-        await tolerate(true, client.request(linkRequest(scope.ifindex), onMessage));
-      } else {
-        for (const request of dumpRequests(scope, this.#control, this.#options.tables)) {
-          if (await tolerate(request.tolerant === true, client.dump(request, onMessage))) interrupted = true;
+      try {
+        if (kind === KIND.link && scope.ifindex !== undefined) {
+          await tolerate(true, client.request(linkRequest(scope.ifindex), onMessage));
+        } else {
+          for (const request of dumpRequests(scope, this.#control, this.#options.tables)) {
+            if (await tolerate(request.tolerant === true, client.dump(request, onMessage)))
+              interrupted = true;
+          }
         }
+        if (!interrupted) return true;
+      } catch (error) {
+        if (!(error instanceof TruncatedError)) throw error;
       }
-      if (!interrupted) return true;
       this.#counters.interrupted++;
       await new Promise((resolve) => setTimeout(resolve, FIRST_BACKOFF_MS << attempt));
       if (this.#closed) return false;

@@ -1,7 +1,7 @@
 /**
- * All objects of one kind, packed: an object is the kernel's own bytes in an arena, a few numbers in typed arrays at
- * its slot, and an entry in a hash index. The slot number is the object's id. Nothing here is a JavaScript object per
- * object: an IPv4 route of 44 bytes takes about 80 in all.
+ * All objects of one kind, packed: an object is the kernel's own bytes in an arena, a few numbers at its slot, and an
+ * entry in a hash index. The slot number is the object's id. Nothing here is a JavaScript object per object: an IPv4
+ * route of 44 bytes takes about 85 in all.
  *
  * Deleted objects stay readable and in the index, marked, until the transaction ends: readers can still look at what
  * they lose, and an object that comes back in the same transaction keeps its id.
@@ -11,11 +11,11 @@ import type { Datagram } from '../netlink/message.ts';
 import { Arena, MAX_OBJECT_WORDS } from './arena.ts';
 import { HashIndex } from './hash-index.ts';
 import { hashWords, KEY_WORDS, type KeyOf } from './key.ts';
+import { PAGE_MASK, Slots } from './slots.ts';
 import type { Transaction } from './transaction.ts';
 import type { KindNumber, ObjectCursor, ObjectId } from './types.ts';
 import { OPERATION_DELETE, OPERATION_UPSERT } from './types.ts';
 
-const FIRST_SLOTS = 64;
 const FREE = 0;
 const LIVE = 1;
 /** Deleted in the open transaction. */
@@ -45,21 +45,14 @@ export class ObjectTable {
   #oldArena: Arena | undefined;
   #gathered = Number.POSITIVE_INFINITY;
   readonly #index = new HashIndex();
-  /** Address in the arena; of a free slot: the next free slot. */
-  #addresses = new Uint32Array(FIRST_SLOTS);
-  /** Words of the object. */
-  #lengths = new Uint16Array(FIRST_SLOTS);
-  #revisions = new Float64Array(FIRST_SLOTS);
-  #states = new Uint8Array(FIRST_SLOTS);
-  /** Sweep in which the object was last seen. */
-  #seen = new Uint8Array(FIRST_SLOTS);
-  /** Only once two objects share a key: their order, lowest first. */
-  #orders: Int32Array<ArrayBuffer> | undefined;
+  readonly #slots = new Slots();
   /** Slots ever used; slot 0 never is. */
-  #slots = 1;
+  #limit = 1;
   #freeSlot = 0;
   #count = 0;
   #sweep = 0;
+  /** Whether some objects share a key: only then places among them are kept. */
+  #ordered = false;
   readonly #matches: Matches = { ids: new Uint32Array(16), length: 0, hash: 0 };
 
   constructor(kind: KindNumber, keyOf: KeyOf, transaction: Transaction) {
@@ -75,51 +68,53 @@ export class ObjectTable {
 
   /** One above the highest id in use. */
   get limit(): number {
-    return this.#slots;
+    return this.#limit;
   }
 
   /** Bytes this table holds. */
   get memory(): number {
-    const perSlot = 4 + 2 + 8 + 1 + 1 + (this.#orders === undefined ? 0 : 4);
-    return (
-      this.#arena.size + (this.#oldArena?.size ?? 0) + this.#index.size + this.#addresses.length * perSlot
-    );
+    return this.#arena.size + (this.#oldArena?.size ?? 0) + this.#index.size + this.#slots.size;
   }
 
   has(id: ObjectId): boolean {
-    return id < this.#slots && (this.#states[id]! & LIVE) !== 0;
+    return id < this.#limit && (this.#slots.page(id).states[id & PAGE_MASK]! & LIVE) !== 0;
   }
 
   /** Also opens objects deleted in the open transaction. */
   open(id: ObjectId, cursor: ObjectCursor): boolean {
-    if (id >= this.#slots || this.#states[id] === FREE) return false;
-    const address = this.#addresses[id]!;
+    if (id >= this.#limit) return false;
+    const page = this.#slots.page(id);
+    const at = id & PAGE_MASK;
+    if (page.states[at] === FREE) return false;
+    const address = page.addresses[at]!;
     const arena = this.#arenaOf(id);
     cursor.bytes = arena.chunk(address).bytes;
     cursor.start = arena.word(address) * 4;
-    cursor.end = cursor.start + this.#lengths[id]! * 4;
+    cursor.end = cursor.start + page.lengths[at]! * 4;
     return true;
   }
 
+  /** 0 for an id that is not in use. */
   revisionOf(id: ObjectId): number {
-    return id < this.#slots ? this.#revisions[id]! : 0;
+    return this.has(id) ? this.#slots.page(id).revisions[id & PAGE_MASK]! : 0;
   }
 
   /** Place among the objects that share this one's key, lowest first; 0 when it is alone. */
   orderOf(id: ObjectId): number {
-    return this.#orders === undefined ? 0 : (this.#orders[id] ?? 0);
+    return this.#ordered && id < this.#limit ? (this.#slots.page(id).orders?.[id & PAGE_MASK] ?? 0) : 0;
   }
 
   /** Position of the object's bytes as a datagram, for key functions and comparisons. */
   locate(id: ObjectId): { data: Datagram; start: number; end: number } {
-    const address = this.#addresses[id]!;
+    const page = this.#slots.page(id);
+    const address = page.addresses[id & PAGE_MASK]!;
     const arena = this.#arenaOf(id);
     const start = arena.word(address) * 4;
-    return { data: arena.chunk(address), start, end: start + this.#lengths[id]! * 4 };
+    return { data: arena.chunk(address), start, end: start + page.lengths[id & PAGE_MASK]! * 4 };
   }
 
   forEach(callback: (id: ObjectId) => void): void {
-    for (let id = 1; id < this.#slots; id++) if ((this.#states[id]! & LIVE) !== 0) callback(id);
+    for (let id = 1; id < this.#limit; id++) if (this.has(id)) callback(id);
   }
 
   /**
@@ -129,22 +124,19 @@ export class ObjectTable {
   match(data: Datagram, start: number, end: number): Matches | undefined {
     const length = this.#keyOf(data, start, end, soughtKey);
     if (length === 0) return undefined;
-    const hash = hashWords(soughtKey, length);
     const matches = this.#matches;
-    matches.hash = hash;
+    matches.hash = hashWords(soughtKey, length);
     matches.length = 0;
-    const index = this.#index;
-    for (let entry = index.first(hash); entry >= 0; entry = index.next(entry)) {
-      const id = index.slot(entry);
-      if ((this.#states[id]! & LIVE) === 0 || !this.#hasKey(id, length)) continue;
-      if (matches.length === matches.ids.length) {
-        const ids = new Uint32Array(matches.length * 2);
-        ids.set(matches.ids);
-        matches.ids = ids;
-      }
-      matches.ids[matches.length++] = id;
+    const found = this.#find(matches.hash);
+    if (found === 0) return matches;
+    const { ids } = matches;
+    let kept = 0;
+    for (let at = 0; at < found; at++) {
+      const id = ids[at]!;
+      if (this.has(id) && this.#hasKey(id, length)) ids[kept++] = id;
     }
-    if (matches.length > 1) this.#sort(matches);
+    matches.length = kept;
+    if (kept > 1) this.#sort(matches);
     return matches;
   }
 
@@ -158,16 +150,18 @@ export class ObjectTable {
     let id = this.#revive(hash, data, start, end);
     if (id === 0) {
       id = this.#takeSlot();
-      this.#states[id] = LIVE | NEW;
-      this.#addresses[id] = this.#arenaOf(id).allocate(words);
-      this.#lengths[id] = words;
-      this.#revisions[id] = 0;
+      const page = this.#slots.page(id);
+      const at = id & PAGE_MASK;
+      page.states[at] = LIVE | NEW;
+      page.addresses[at] = this.#arenaOf(id).allocate(words);
+      page.lengths[at] = words;
+      page.revisions[at] = 0;
+      page.seen[at] = this.#sweep;
       this.#index.add(hash, id);
       this.#write(id, data, start, words);
     }
     this.#count++;
-    this.#seen[id] = this.#sweep;
-    if (order !== 0 || this.#orders !== undefined) this.#placeAt(id, order);
+    if (order !== this.orderOf(id)) this.#placeAt(id, order);
     this.#note(id, OPERATION_UPSERT);
     return id;
   }
@@ -176,15 +170,17 @@ export class ObjectTable {
   replace(id: ObjectId, data: Datagram, start: number, end: number, quiet = false): void {
     const words = (end - start) >>> 2;
     if (words === 0 || words > MAX_OBJECT_WORDS) throw new RangeError(`an object of ${words} words`);
-    const before = this.#lengths[id]!;
+    const page = this.#slots.page(id);
+    const at = id & PAGE_MASK;
+    const before = page.lengths[at]!;
     const arena = this.#arenaOf(id);
     if (!arena.fitsInPlace(before, words)) {
-      arena.release(this.#addresses[id]!, before);
-      this.#addresses[id] = arena.allocate(words);
+      arena.release(page.addresses[at]!, before);
+      page.addresses[at] = arena.allocate(words);
     }
-    this.#lengths[id] = words;
+    page.lengths[at] = words;
+    page.seen[at] = this.#sweep;
     this.#write(id, data, start, words);
-    this.#seen[id] = this.#sweep;
     if (!quiet) this.#note(id, OPERATION_UPSERT);
   }
 
@@ -196,14 +192,15 @@ export class ObjectTable {
 
   /** The kernel still has the object, as it is. */
   see(id: ObjectId): void {
-    this.#seen[id] = this.#sweep;
+    this.#slots.page(id).seen[id & PAGE_MASK] = this.#sweep;
   }
 
   /** Whether the object's bytes are exactly those at `start` to `end`. */
   equals(id: ObjectId, data: Datagram, start: number, end: number): boolean {
     const words = (end - start) >>> 2;
-    if (this.#lengths[id] !== words) return false;
-    const address = this.#addresses[id]!;
+    const page = this.#slots.page(id);
+    if (page.lengths[id & PAGE_MASK] !== words) return false;
+    const address = page.addresses[id & PAGE_MASK]!;
     const arena = this.#arenaOf(id);
     const mine = arena.chunk(address).words;
     const theirs = data.words;
@@ -214,7 +211,9 @@ export class ObjectTable {
   }
 
   remove(id: ObjectId): void {
-    this.#states[id] = (this.#states[id]! & NEW) | GONE;
+    const page = this.#slots.page(id);
+    const at = id & PAGE_MASK;
+    page.states[at] = (page.states[at]! & NEW) | GONE;
     this.#count--;
     this.#note(id, OPERATION_DELETE);
   }
@@ -223,26 +222,29 @@ export class ObjectTable {
   beginSweep(): void {
     this.#sweep++;
     if (this.#sweep > 255) {
-      this.#seen.fill(0);
+      this.#slots.forgetSeen();
       this.#sweep = 1;
     }
   }
 
   /** Whether a live object has not been seen since the sweep began. */
   isUnseen(id: ObjectId): boolean {
-    return (this.#states[id]! & LIVE) !== 0 && this.#seen[id] !== this.#sweep;
+    const page = this.#slots.page(id);
+    const at = id & PAGE_MASK;
+    return (page.states[at]! & LIVE) !== 0 && page.seen[at] !== this.#sweep;
   }
 
   /** Made in the open transaction and deleted in it. */
   cameAndWent(id: ObjectId): boolean {
-    return this.#states[id] === (GONE | NEW);
+    return this.#slots.page(id).states[id & PAGE_MASK] === (GONE | NEW);
   }
 
   /** Called for each object of a finished transaction: frees what was deleted. */
   settle(id: ObjectId): void {
-    const state = this.#states[id]!;
-    if ((state & GONE) !== 0) this.#release(id);
-    else this.#states[id] = LIVE;
+    const page = this.#slots.page(id);
+    const at = id & PAGE_MASK;
+    if ((page.states[at]! & GONE) !== 0) this.#release(id);
+    else page.states[at] = LIVE;
   }
 
   /** Moves some objects out of an arena that is mostly holes. Call it between transactions, until it returns false. */
@@ -257,22 +259,18 @@ export class ObjectTable {
       this.#arena = new Arena();
       this.#gathered = 1;
     }
-    const until = Math.min(this.#slots, this.#gathered + GATHER_STEP);
-    const old = this.#oldArena;
+    const until = Math.min(this.#limit, this.#gathered + GATHER_STEP);
     for (let id = this.#gathered; id < until; id++) {
-      if (this.#states[id] === FREE) continue;
-      const words = this.#lengths[id]!;
-      const from = this.#addresses[id]!;
-      const to = this.#arena.allocate(words);
-      const target = this.#arena.chunk(to).words;
-      const source = old.chunk(from).words;
-      const out = this.#arena.word(to);
-      const word = old.word(from);
-      for (let at = 0; at < words; at++) target[out + at] = source[word + at]!;
-      this.#addresses[id] = to;
+      const page = this.#slots.page(id);
+      const at = id & PAGE_MASK;
+      if (page.states[at] === FREE) continue;
+      const { data, start } = this.locate(id);
+      const words = page.lengths[at]!;
+      page.addresses[at] = this.#arena.allocate(words);
+      this.#writeTo(this.#arena, page.addresses[at]!, data, start, words);
     }
     this.#gathered = until;
-    if (until < this.#slots) return true;
+    if (until < this.#limit) return true;
     this.#oldArena = undefined;
     this.#gathered = Number.POSITIVE_INFINITY;
     return false;
@@ -283,12 +281,16 @@ export class ObjectTable {
   }
 
   #note(id: ObjectId, operation: number): void {
-    this.#revisions[id] = this.#transaction.note(this.kind, id, operation, this.#revisions[id]!);
+    const { revisions } = this.#slots.page(id);
+    const at = id & PAGE_MASK;
+    revisions[at] = this.#transaction.note(this.kind, id, operation, revisions[at]!);
   }
 
   #write(id: ObjectId, data: Datagram, start: number, words: number): void {
-    const address = this.#addresses[id]!;
-    const arena = this.#arenaOf(id);
+    this.#writeTo(this.#arenaOf(id), this.#slots.page(id).addresses[id & PAGE_MASK]!, data, start, words);
+  }
+
+  #writeTo(arena: Arena, address: number, data: Datagram, start: number, words: number): void {
     const target = arena.chunk(address).words;
     const out = arena.word(address);
     const source = data.words;
@@ -296,82 +298,77 @@ export class ObjectTable {
     for (let at = 0; at < words; at++) target[out + at] = source[from + at]!;
   }
 
+  /** Ids with this hash, live or not, into `#matches.ids`; returns how many. */
+  #find(hash: number): number {
+    const matches = this.#matches;
+    const found = this.#index.find(hash, matches.ids);
+    if (found <= matches.ids.length) return found;
+    matches.ids = new Uint32Array(found * 2);
+    return this.#index.find(hash, matches.ids);
+  }
+
   /** Whether the stored object has the key in `soughtKey`. */
   #hasKey(id: ObjectId, length: number): boolean {
-    const address = this.#addresses[id]!;
-    const arena = this.#arenaOf(id);
-    const start = arena.word(address) * 4;
-    const end = start + this.#lengths[id]! * 4;
-    if (this.#keyOf(arena.chunk(address), start, end, storedKey) !== length) return false;
+    const { data, start, end } = this.locate(id);
+    if (this.#keyOf(data, start, end, storedKey) !== length) return false;
     for (let at = 0; at < length; at++) if (storedKey[at] !== soughtKey[at]) return false;
     return true;
   }
 
   #revive(hash: number, data: Datagram, start: number, end: number): ObjectId {
-    const index = this.#index;
-    let entry = index.first(hash);
-    if (entry < 0) return 0;
+    const found = this.#find(hash);
+    if (found === 0) return 0;
     const length = this.#keyOf(data, start, end, soughtKey);
-    for (; entry >= 0; entry = index.next(entry)) {
-      const id = index.slot(entry);
-      const state = this.#states[id]!;
-      if ((state & GONE) === 0 || !this.#hasKey(id, length)) continue;
-      this.#states[id] = (state & NEW) | LIVE;
+    for (let match = 0; match < found; match++) {
+      const id = this.#matches.ids[match]!;
+      const { states } = this.#slots.page(id);
+      const at = id & PAGE_MASK;
+      if ((states[at]! & GONE) === 0 || !this.#hasKey(id, length)) continue;
+      states[at] = (states[at]! & NEW) | LIVE;
       this.replace(id, data, start, end, true);
       return id;
     }
     return 0;
   }
 
-  #hashOf(id: ObjectId): number {
-    const { data, start, end } = this.locate(id);
-    return hashWords(storedKey, this.#keyOf(data, start, end, storedKey));
-  }
-
   #release(id: ObjectId): void {
-    this.#index.remove(this.#hashOf(id), id);
-    this.#arenaOf(id).release(this.#addresses[id]!, this.#lengths[id]!);
-    this.#states[id] = FREE;
-    if (this.#orders !== undefined) this.#orders[id] = 0;
-    this.#addresses[id] = this.#freeSlot;
+    const { data, start, end } = this.locate(id);
+    this.#index.remove(hashWords(storedKey, this.#keyOf(data, start, end, storedKey)), id);
+    const page = this.#slots.page(id);
+    const at = id & PAGE_MASK;
+    this.#arenaOf(id).release(page.addresses[at]!, page.lengths[at]!);
+    page.states[at] = FREE;
+    if (page.orders !== undefined) page.orders[at] = 0;
+    page.addresses[at] = this.#freeSlot;
     this.#freeSlot = id;
   }
 
   #takeSlot(): ObjectId {
     const free = this.#freeSlot;
     if (free !== 0) {
-      this.#freeSlot = this.#addresses[free]!;
+      this.#freeSlot = this.#slots.page(free).addresses[free & PAGE_MASK]!;
       return free;
     }
-    if (this.#slots === this.#addresses.length) this.#growSlots(this.#slots * 2);
-    return this.#slots++;
-  }
-
-  /** Pages never written take no memory, so the empty half costs nothing; `transfer` frees the old array at once. */
-  #growSlots(slots: number): void {
-    this.#addresses = new Uint32Array(this.#addresses.buffer.transfer(slots * 4));
-    this.#lengths = new Uint16Array(this.#lengths.buffer.transfer(slots * 2));
-    this.#revisions = new Float64Array(this.#revisions.buffer.transfer(slots * 8));
-    this.#states = new Uint8Array(this.#states.buffer.transfer(slots));
-    this.#seen = new Uint8Array(this.#seen.buffer.transfer(slots));
-    if (this.#orders !== undefined) this.#orders = new Int32Array(this.#orders.buffer.transfer(slots * 4));
+    this.#slots.reserve(this.#limit);
+    return this.#limit++;
   }
 
   #placeAt(id: ObjectId, order: number): void {
-    if (this.#orders === undefined) this.#orders = new Int32Array(this.#addresses.length);
-    this.#orders[id] = order;
+    this.#ordered = true;
+    const page = this.#slots.page(id);
+    page.orders ??= new Int32Array(page.slots);
+    page.orders[id & PAGE_MASK] = order;
   }
 
   /** Few objects share a key: insertion sort. */
   #sort(matches: Matches): void {
-    const orders = this.#orders;
-    if (orders === undefined) return;
+    if (!this.#ordered) return;
     const { ids, length } = matches;
     for (let at = 1; at < length; at++) {
       const id = ids[at]!;
-      const order = orders[id]!;
+      const order = this.orderOf(id);
       let to = at;
-      while (to > 0 && orders[ids[to - 1]!]! > order) {
+      while (to > 0 && this.orderOf(ids[to - 1]!) > order) {
         ids[to] = ids[to - 1]!;
         to--;
       }

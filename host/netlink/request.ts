@@ -1,6 +1,7 @@
 /** Requests to the kernel, one at a time per client: dumps, gets and changes, with the kernel's own error text. */
 
 import { EkhoError } from '../errors.ts';
+import { BulkSocket } from './bulk.ts';
 import {
   attributeLength,
   attributeType,
@@ -26,8 +27,10 @@ import { errorText } from './syscall.ts';
 /** linux/netlink.h enum nlmsgerr_attrs */
 const NLMSGERR_ATTR_MSG = 1;
 
-/** Bytes per receive of a dump: the kernel fills as much in one go. Half its 32 KiB limit keeps turns of the loop short. */
-const DUMP_DATAGRAM = 16384;
+/** Bytes per receive of a dump: the kernel fills as much in one go, up to this. */
+const DUMP_DATAGRAM = 32768;
+/** After an answer that did not fit, the next attempt takes four times as much, up to this. */
+const MAX_DATAGRAM = 2 * 1024 * 1024;
 const TIMEOUT_MS = 30_000;
 /** Requests waiting for their turn. */
 const QUEUE_LIMIT = 4096;
@@ -104,13 +107,21 @@ export function acknowledgedError(
 export interface NetlinkClientOptions {
   readonly protocol: number;
   readonly netns?: string | undefined;
-  /** Bytes per receive, at most 32,768 help. */
-  readonly datagramSize?: number;
+  /** Receive on a thread of its own: for long dumps (see bulk.ts). Errors in opening then reject the first request. */
+  readonly threaded?: boolean;
+}
+
+/** What an answer that did not fit is rejected with; asking again may succeed. */
+export class TruncatedError extends EkhoError {
+  constructor(operation: string) {
+    super('E_NETLINK', `${operation}: an answer of the kernel was longer than expected`, { operation });
+  }
 }
 
 export class NetlinkClient {
   readonly #options: NetlinkClientOptions;
-  #socket: NetlinkSocket;
+  #socket: NetlinkSocket | BulkSocket;
+  #datagramSize = DUMP_DATAGRAM;
   #sequence = 0;
   #current: Pending | undefined;
   #interrupted = false;
@@ -137,7 +148,7 @@ export class NetlinkClient {
   }
 
   /**
-   * Asks for all objects that match; `handler` gets each. Resolves to whether the kernel marked the dump inconsistent
+   * Asks for all objects that match; `handler` gets each, in memory that is only valid during the call. Resolves to whether the kernel marked the dump inconsistent
    * (NLM_F_DUMP_INTR): then something changed meanwhile and it has to be repeated. Rejects with a NetlinkError,
    * E_TIMEOUT after 30 s without an answer, or what `handler` threw.
    */
@@ -150,17 +161,18 @@ export class NetlinkClient {
     await this.#submit(request, (request.flags ?? 0) | NLM_F_ACK, handler);
   }
 
-  #open(): NetlinkSocket {
-    return new NetlinkSocket(
-      {
-        protocol: this.#options.protocol,
-        netns: this.#options.netns,
-        datagramSize: this.#options.datagramSize ?? DUMP_DATAGRAM,
-      },
+  #open(): NetlinkSocket | BulkSocket {
+    const { protocol, netns, threaded } = this.#options;
+    const Socket = threaded === true ? BulkSocket : NetlinkSocket;
+    return new Socket(
+      { protocol, netns, datagramSize: this.#datagramSize },
       {
         datagram: (data) => this.#receive(data),
-        truncated: () => this.#abandon(new EkhoError('E_NETLINK', 'an answer of the kernel was truncated')),
-        failed: (error) => this.#abandon(new EkhoError('E_NETLINK', `receiving failed: ${error.message}`)),
+        truncated: () => {
+          this.#datagramSize = Math.min(this.#datagramSize * 4, MAX_DATAGRAM);
+          this.#abandon(new TruncatedError(this.#current?.request.operation ?? 'read'));
+        },
+        failed: (error) => this.#abandon(error),
       },
     );
   }
@@ -191,7 +203,10 @@ export class NetlinkClient {
   #next(): void {
     const pending = this.#waiting.shift();
     this.#current = pending;
-    if (pending === undefined) return;
+    if (pending === undefined) {
+      if (this.#socket instanceof BulkSocket && !this.#socket.closed) this.#socket.rest();
+      return;
+    }
     const { type, payload, operation } = pending.request;
     this.#sequence = (this.#sequence + 1) >>> 0 || 1;
     this.#interrupted = false;

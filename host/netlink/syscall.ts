@@ -30,7 +30,21 @@ const setsockopt = libc.func(
 const getsockopt = libc.func(
   'int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint32_t *length)',
 );
+const mallocTrim = findMallocTrim();
 const strerror = libc.func('const char *strerror(int error)');
+
+function findMallocTrim(): ((keep: number) => number) | undefined {
+  try {
+    return libc.func('int malloc_trim(size_t pad)') as unknown as (keep: number) => number;
+  } catch {
+    return undefined; // another C library
+  }
+}
+
+/** Returns what the C library holds in its free lists, as after a thread ended, to the system; glibc only. */
+export function releaseFreeMemory(): void {
+  mallocTrim?.(0);
+}
 
 /** The system's text for an errno, e.g. `No such file or directory`. */
 export function errorText(errno: number): string {

@@ -1,0 +1,138 @@
+/**
+ * A netlink socket on a thread of its own, for dumps: the kernel makes a dump inside the receiving system call, and may
+ * spend a tenth of a second there (walking a million routes for one it shows, waiting for the RTNL lock). The thread
+ * receives into slots of shared memory; here they are handled in order, in slices that leave the event loop free.
+ *
+ *     kernel ── recv ──► thread ── slots (full: the thread waits) ──► event loop, 8 ms at a time
+ */
+
+import { Worker } from 'node:worker_threads';
+import { EkhoError, type ErrorCode } from '../errors.ts';
+import type { Datagram } from './message.ts';
+import type { NetlinkSocketHandler, NetlinkSocketOptions } from './socket.ts';
+import { releaseFreeMemory } from './syscall.ts';
+
+const SLOTS = 32;
+/** Longest the handling may take before the event loop gets its turn, in milliseconds. */
+const SLICE_MS = 8;
+const IDLE_MS = 1000;
+
+export interface BulkSetup {
+  readonly options: NetlinkSocketOptions;
+  readonly memory: SharedArrayBuffer;
+  /** An Int32 per slot: 1 while it holds a datagram that was not handled yet. */
+  readonly states: SharedArrayBuffer;
+  readonly slots: number;
+}
+
+export type ToWorker = Uint8Array;
+export type FromWorker =
+  | { readonly slot: number; readonly length: number; readonly truncated: boolean }
+  | { readonly failure: string; readonly code: ErrorCode };
+
+export class BulkSocket {
+  readonly #handler: NetlinkSocketHandler;
+  readonly #setup: BulkSetup;
+  /** Only while there is something to do: a thread takes some 10 MiB. */
+  #worker: Worker | undefined;
+  #idle: NodeJS.Timeout | undefined;
+  readonly #memory: Uint8Array;
+  readonly #busy: Int32Array;
+  readonly #size: number;
+  /** Handlers get every datagram here: it is overwritten by the next. */
+  readonly #copy: Uint8Array<ArrayBuffer>;
+  readonly #queue: { slot: number; length: number; truncated: boolean }[] = [];
+  #handling = false;
+  #closed = false;
+
+  /** Errors in opening reach `handler.failed`. Datagrams are only valid during the call that hands them over. */
+  constructor(options: NetlinkSocketOptions, handler: NetlinkSocketHandler) {
+    this.#handler = handler;
+    this.#size = options.datagramSize;
+    this.#copy = new Uint8Array(this.#size);
+    const memory = new SharedArrayBuffer(this.#size * SLOTS);
+    const states = new SharedArrayBuffer(SLOTS * 4);
+    this.#memory = new Uint8Array(memory);
+    this.#busy = new Int32Array(states);
+    this.#setup = { options, memory, states, slots: SLOTS };
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Errors in sending reach `handler.failed`. */
+  send(message: Uint8Array, _done: (error: Error | undefined) => void): void {
+    this.#worker ??= this.#start();
+    clearTimeout(this.#idle);
+    this.#worker.postMessage(message satisfies ToWorker);
+  }
+
+  /** Nothing is being asked: ends the thread unless something is soon. */
+  rest(): void {
+    clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => {
+      this.#worker?.terminate();
+      this.#worker = undefined;
+    }, IDLE_MS);
+    this.#idle.unref();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#queue.length = 0;
+    clearTimeout(this.#idle);
+    this.#worker?.terminate();
+  }
+
+  #start(): Worker {
+    // The slots may still be marked by a thread that ended.
+    this.#busy.fill(0);
+    const worker = new Worker(new URL('./bulk-worker.ts', import.meta.url), {
+      workerData: this.#setup,
+      name: 'netlink dumps',
+      execArgv: [],
+      // It holds no objects to speak of.
+      resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 32 },
+    });
+    worker.on('message', (message: FromWorker) => this.#receive(message));
+    worker.on('error', (error) => this.#fail(error as Error));
+    worker.on('exit', releaseFreeMemory);
+    return worker;
+  }
+
+  #receive(message: FromWorker): void {
+    if (this.#closed) return;
+    if ('failure' in message) {
+      this.#fail(new EkhoError(message.code, message.failure));
+      return;
+    }
+    this.#queue.push(message);
+    if (!this.#handling) {
+      this.#handling = true;
+      setImmediate(() => this.#handle());
+    }
+  }
+
+  #handle(): void {
+    const began = performance.now();
+    while (this.#queue.length > 0 && performance.now() - began < SLICE_MS) {
+      const { slot, length, truncated } = this.#queue.shift()!;
+      const from = slot * this.#size;
+      this.#copy.set(this.#memory.subarray(from, from + length));
+      Atomics.store(this.#busy, slot, 0);
+      Atomics.notify(this.#busy, slot);
+      const bytes = this.#copy.subarray(0, length);
+      const data: Datagram = { bytes, words: new Uint32Array(bytes.buffer, 0, length >>> 2) };
+      if (truncated) this.#handler.truncated(data);
+      else this.#handler.datagram(data);
+    }
+    if (this.#queue.length > 0) setImmediate(() => this.#handle());
+    else this.#handling = false;
+  }
+
+  #fail(error: Error): void {
+    if (!this.#closed) this.#handler.failed(error);
+  }
+}
