@@ -23,6 +23,9 @@ export interface EntryCodec<Want> {
   encode(encoder: BatchEncoder, operation: number, handle: number, want: Want): void;
 }
 
+/** Refused entries asked again when another one leaves. */
+const RELEASED_RETRIES = 64;
+
 export const STATUS_OK = 0;
 export const STATUS_REFUSED = 1;
 export const STATUS_FAILED = 2;
@@ -412,6 +415,8 @@ export class EntryTable<Want> {
     this.#byIndex[entry.index] = undefined;
     this.#freeIndexes.push(entry.index);
     entry.index = 0;
+    // What was refused may have stood in its way, e.g. a router interface of the same port and VLAN.
+    this.retry(RELEASED_RETRIES, true);
     // The place goes to whoever waited longest.
     for (const next of this.#waiting) {
       this.#place(next);

@@ -12,10 +12,14 @@ import {
   objectCursor,
 } from '../mirror/types.ts';
 import type { Runner } from '../plugin/runner.ts';
+import type { EntryCounter } from './counters.ts';
+import type { PlanMirror } from './desired.ts';
 import { KernelView } from './kernel-view.ts';
 import { NeighbourReader, NTF_PROXY, NUD_NOARP } from './neighbour-reader.ts';
 import { addressKey, type Neighbour } from './nexthops.ts';
-import { type Difference, type EntryCounter, Plan, type PlanMirror, type TableSummary } from './plan.ts';
+import type { TableSummary } from './offload-state.ts';
+import { Plan } from './plan.ts';
+import type { Difference } from './readback.ts';
 import { type ObjectOffload, REASONS } from './reasons.ts';
 import { AF_INET, AF_INET6 } from './route-reader.ts';
 
@@ -175,7 +179,7 @@ export class Planner {
   offloadOf(kind: KindNumber, id: number): ObjectOffload[] {
     const states: ObjectOffload[] = [];
     for (const { plan } of this.#plugins.values()) {
-      const state = plan?.offloadOf(kind, id);
+      const state = plan?.states.offloadOf(kind, id);
       if (state !== undefined) states.push(state);
     }
     return states;
@@ -232,12 +236,12 @@ export class Planner {
     return [...this.#plugins.values()].flatMap(({ name, plan }) =>
       plan === undefined
         ? []
-        : [{ plugin: name, isReady: plan.isReady, resyncs: plan.resyncs, tables: plan.summary() }],
+        : [{ plugin: name, isReady: plan.isReady, resyncs: plan.resyncs, tables: plan.states.summary() }],
     );
   }
 
   async counters(): Promise<{ readonly plugin: string; readonly counters: readonly EntryCounter[] }[]> {
-    const all: { plugin: string; counters: EntryCounter[] }[] = [];
+    const all: { plugin: string; counters: readonly EntryCounter[] }[] = [];
     for (const { name, plan } of this.#plugins.values()) {
       if (plan !== undefined) all.push({ plugin: name, counters: await plan.counters() });
     }
@@ -250,11 +254,11 @@ export class Planner {
     handle: number,
   ): { readonly kind: KindNumber | undefined; readonly id: number | undefined; readonly text: string } {
     const plan = this.#plugins.get(plugin)?.plan;
-    const object = plan?.objectOf(handle);
+    const object = plan?.states.objectOf(handle);
     return {
       kind: object?.kind,
       id: object?.id,
-      text: plan?.describe(handle) ?? '',
+      text: plan?.states.describe(handle) ?? '',
     };
   }
 
@@ -263,11 +267,11 @@ export class Planner {
     plugin: string,
     nexthop: number,
   ): { readonly gateway: readonly number[]; readonly family: number; readonly ifindex: number } | undefined {
-    const hop = this.#plugins.get(plugin)?.plan?.hopOf(nexthop);
+    const hop = this.#plugins.get(plugin)?.plan?.states.hopOf(nexthop);
     return hop && { gateway: hop.gateway, family: hop.family, ifindex: hop.ifindex };
   }
 
   portOf(plugin: string, handle: number): number | undefined {
-    return this.#plugins.get(plugin)?.plan?.portOf(handle);
+    return this.#plugins.get(plugin)?.plan?.states.portOf(handle);
   }
 }

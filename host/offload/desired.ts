@@ -1,0 +1,595 @@
+/**
+ * What one plugin should hold: entries of every kind, kept in step with the mirror. Nothing here talks to the plugin;
+ * `Plan` carries the differences over.
+ */
+
+import { KIND, type KindNumber, type MirrorReader, objectCursor } from '../mirror/types.ts';
+import { decodeObject } from '../netlink/decode.ts';
+import {
+  ACTION,
+  ENTRY_KIND,
+  FAMILY,
+  NOTICE_TYPE,
+  PORT_FLAGS,
+  ROUTER_INTERFACE_FLAGS,
+  VLAN_FLAGS,
+} from '../plugin/records.ts';
+import type { Description } from '../plugin/runner.ts';
+import { type AclPlan, planFilters } from './acl.ts';
+import { parseAddress } from './addresses.ts';
+import {
+  type AclWant,
+  aclCodec,
+  type FdbWant,
+  fdbCodec,
+  type PortWant,
+  portCodec,
+  type RouterInterfaceWant,
+  routerInterfaceCodec,
+  type VlanWant,
+  vlanCodec,
+} from './codecs.ts';
+import { type Entry, type EntryCodec, EntryTable } from './entry-table.ts';
+import { type KernelView, type LinkView, nested, number32, type VlanView } from './kernel-view.ts';
+import { NeighbourReader, NUD_PERMANENT } from './neighbour-reader.ts';
+import {
+  type Egress,
+  type GroupWant,
+  groupCodec,
+  type Neighbour,
+  type NexthopObject,
+  Nexthops,
+  type NexthopWant,
+  nexthopCodec,
+} from './nexthops.ts';
+import { Notices } from './notices.ts';
+import { type PortsPlan, planPorts } from './ports.ts';
+import { REASON } from './reasons.ts';
+import { AF_INET, AF_INET6 } from './route-reader.ts';
+import { Routes } from './routes.ts';
+import { planRules, type RulesPlan } from './rules.ts';
+
+/** The mirror as the planner reads it. */
+export interface PlanMirror extends MirrorReader {
+  orderOf(kind: KindNumber, id: number): number;
+}
+
+export interface PlanOptions {
+  /** Of the plugin. */
+  readonly name: string;
+  readonly mirror: PlanMirror;
+  readonly view: KernelView;
+  /** By `addressKey`. */
+  readonly neighbours: ReadonlyMap<string, Neighbour>;
+  /** Key of each neighbour object, by mirror id. */
+  readonly neighbourKeys: ReadonlyMap<number, string>;
+  readonly isPort: ((name: string) => boolean) | undefined;
+  readonly netfilter: 'trap' | 'ignore';
+  readonly log: (level: 'info' | 'warn' | 'error', message: string) => void;
+}
+
+export interface DesiredOptions extends PlanOptions {
+  readonly description: Description;
+  /** There is something to send. */
+  readonly onQueued: () => void;
+}
+
+export interface EntryTables {
+  readonly ports: EntryTable<PortWant>;
+  readonly interfaces: EntryTable<RouterInterfaceWant>;
+  readonly nexthops: EntryTable<NexthopWant>;
+  readonly groups: EntryTable<GroupWant>;
+  readonly vlans: EntryTable<VlanWant>;
+  readonly fdb: EntryTable<FdbWant>;
+  readonly acl: EntryTable<AclWant>;
+}
+
+export class Desired {
+  readonly #options: DesiredOptions;
+  readonly #cursor = objectCursor();
+  readonly #neighbourReader = new NeighbourReader();
+  readonly tables: EntryTables;
+  readonly nexthops: Nexthops;
+  readonly routes: Routes;
+  readonly notices = new Notices();
+
+  /** The mirror was read once: changes count from then on. */
+  isLoaded = false;
+  /** Links, rules, filters or what the device takes of them changed: `replan` before sending. */
+  structureIsDirty = true;
+  /** Changes seen, to tell whether the plan moved. */
+  changeCount = 0;
+
+  portsPlan: PortsPlan = {
+    ports: new Map(),
+    interfaces: new Map(),
+    egressReasons: new Map(),
+    bridgeReason: 0,
+  };
+  rulesPlans: RulesPlan[] = [];
+  /** By mirror id of the filter: its rule on each port. */
+  aclPlans = new Map<number, AclPlan[]>();
+  readonly fdbKeys = new Map<number, string>();
+  readonly fdbReasons = new Map<number, number>();
+  /** Kernel id of each nexthop object, by mirror id. */
+  readonly nexthopIds = new Map<number, number>();
+  #egress = new Map<number, Egress>();
+  readonly #refusedRules = new Set<number>();
+  #trappedByAcl = new Set<number>();
+  #distrustsSources = false;
+  #bridgeSignature = '';
+  #hostSignature = '';
+  readonly #hosts = new Map<number, string>();
+
+  constructor(options: DesiredOptions) {
+    this.#options = options;
+    const { mirror, description, onQueued } = options;
+    const capacity = (kind: number) =>
+      description.abilities.find((ability) => ability.kind === kind)?.capacity ?? 0;
+    const table = <Want>(codec: EntryCodec<Want>, onUsable?: (entry: Entry<Want>) => void) =>
+      new EntryTable<Want>({
+        codec,
+        capacity: capacity(codec.kind),
+        onQueued,
+        ...(onUsable && { onUsable }),
+      });
+    const structural = () => {
+      this.structureIsDirty = true;
+      onQueued();
+    };
+    this.tables = {
+      ports: table(portCodec, structural),
+      interfaces: table(routerInterfaceCodec, structural),
+      nexthops: table(nexthopCodec, (entry) => this.nexthops.hopEntryChanged(entry)),
+      groups: table(groupCodec, (entry) => this.nexthops.groupEntryChanged(entry)),
+      vlans: table(vlanCodec),
+      fdb: table(fdbCodec),
+      acl: table(aclCodec, structural),
+    };
+    this.nexthops = new Nexthops({
+      neighbours: options.neighbours,
+      nexthops: this.tables.nexthops,
+      groups: this.tables.groups,
+      membersMax: description.groupMembers,
+      egress: (ifindex) =>
+        this.#egress.get(ifindex) ?? { routerInterface: 0, reason: REASON['egress-not-a-port'] },
+      onGroup: (group) => this.routes.groupChanged(group),
+    });
+    this.routes = new Routes({
+      mirror,
+      routeKind: KIND.route,
+      orderOf: (id) => mirror.orderOf(KIND.route, id),
+      nexthops: this.nexthops,
+      capacity: capacity(ENTRY_KIND.route),
+      onQueued,
+    });
+  }
+
+  /** All but the routes, in the order of their kinds. */
+  get allTables(): EntryTable<unknown>[] {
+    const { ports, interfaces, nexthops, groups, vlans, fdb, acl } = this.tables;
+    return [ports, interfaces, nexthops, groups, vlans, fdb, acl] as EntryTable<unknown>[];
+  }
+
+  tableOf(kind: number): EntryTable<unknown> | undefined {
+    return this.allTables.find((table) => table.codec.kind === kind);
+  }
+
+  /** Entries the device refused or failed. */
+  get troubled(): number {
+    return this.allTables.reduce((sum, table) => sum + table.troubled.size, this.routes.troubled);
+  }
+
+  /** Some route that should be held is not: own addresses may be among them. */
+  get #lacksRoutes(): boolean {
+    return this.routes.waiting > 0 || this.routes.troubled > 0;
+  }
+
+  /** Plans the structure again if anything it depends on changed. */
+  settleStructure(): void {
+    if (this.#lacksRoutes !== this.#distrustsSources) this.structureIsDirty = true;
+    // What became unusable meanwhile may ask for another round; a plan settles after very few.
+    for (let round = 0; round < 8 && this.structureIsDirty; round++) this.replan();
+  }
+
+  // ---- changes of the mirror ----
+
+  /** Everything the mirror holds now. Once, after the first readback: places follow what the device already holds. */
+  load(): void {
+    const { mirror } = this.#options;
+    this.isLoaded = true;
+    this.structureIsDirty = true;
+    this.replan();
+    for (const neighbour of this.#options.neighbours.values()) this.#planHost(neighbour.id, neighbour);
+    for (const kind of [KIND.nexthop, KIND.route, KIND.fdb]) {
+      mirror.forEach(kind, (id) => this.change(kind, id, false));
+    }
+  }
+
+  /** A change of one object; link, rule, filter and the like count as `structureChanged`. */
+  change(kind: KindNumber, id: number, isDelete: boolean): void {
+    if (!this.isLoaded) return;
+    this.changeCount++;
+    switch (kind) {
+      case KIND.route:
+        if (isDelete) this.routes.routeDeleted(id);
+        else this.routes.routeChanged(id);
+        return;
+      case KIND.nexthop:
+        this.#nexthopChanged(id, isDelete);
+        return;
+      case KIND.fdb:
+        this.#fdbChanged(id, isDelete);
+        return;
+    }
+  }
+
+  structureChanged(): void {
+    this.changeCount++;
+    this.structureIsDirty = true;
+    this.#options.onQueued();
+  }
+
+  /** `neighbour` undefined: it is gone. */
+  neighbourChanged(id: number, key: string, neighbour: Neighbour | undefined): void {
+    if (!this.isLoaded) return;
+    this.changeCount++;
+    this.#planHost(id, neighbour);
+    this.nexthops.neighbourChanged(key);
+    if (neighbour === undefined || !this.portsPlan.interfaces.has(neighbour.ifindex)) return;
+    const { ifindex, mac, family, address } = neighbour;
+    const type = mac === undefined ? NOTICE_TYPE.neighbourFailed : NOTICE_TYPE.neighbourUpdate;
+    const port = this.portsPlan.interfaces.get(ifindex)!.port.ifindex;
+    this.notices.add(type, ifindex, this.tables.ports.handle(this.tables.ports.get(`${port}`)), {
+      mac: mac ?? 0,
+      family: family === AF_INET ? FAMILY.ipv4 : FAMILY.ipv6,
+      address,
+    });
+    this.#options.onQueued();
+  }
+
+  #nexthopChanged(id: number, isDelete: boolean): void {
+    const known = this.nexthopIds.get(id);
+    if (isDelete) {
+      if (known !== undefined) this.nexthops.deleteObject(known);
+      this.nexthopIds.delete(id);
+      return;
+    }
+    const object = this.#readNexthopObject(id);
+    if (object === undefined) return;
+    this.nexthopIds.set(id, object.id);
+    this.nexthops.setObject(object);
+  }
+
+  #readNexthopObject(id: number): NexthopObject | undefined {
+    const { mirror } = this.#options;
+    if (!mirror.open(KIND.nexthop, id, this.#cursor)) return undefined;
+    const object = decodeObject('nexthop', this.#cursor.bytes, this.#cursor.start, this.#cursor.end);
+    // For VXLAN fdb entries, not for routes.
+    if (object.fdb !== undefined) return undefined;
+    const members = Array.isArray(object.group)
+      ? object.group
+          .map(nested)
+          .flatMap((member) => [
+            number32(member.id),
+            number32(member.weight_high) * 256 + number32(member.weight) + 1,
+          ])
+      : undefined;
+    const gateway = typeof object.gateway === 'string' ? parseAddress(object.gateway) : undefined;
+    return {
+      id: number32(object.id),
+      blackhole: object.blackhole === true,
+      encapsulated: object.encap !== undefined,
+      group: members,
+      ifindex: number32(object.oif),
+      family: gateway?.family ?? 0,
+      gateway: gateway?.words ?? [0, 0, 0, 0],
+    };
+  }
+
+  /** A host on a connected network has a route of its own where it can be reached by a router interface. */
+  #planHost(id: number, neighbour: Neighbour | undefined): void {
+    const wanted =
+      neighbour?.mac !== undefined && neighbour.isHost
+        ? this.portsPlan.interfaces.get(neighbour.ifindex)
+        : undefined;
+    const place =
+      wanted === undefined ? undefined : `${wanted.vrf}/${neighbour!.ifindex}/${neighbour!.address}`;
+    const known = this.#hosts.get(id);
+    if (known === place) return;
+    if (known !== undefined) {
+      this.routes.deleteHost(id);
+      this.#hosts.delete(id);
+    }
+    if (wanted !== undefined && neighbour !== undefined) {
+      this.routes.setHost(id, neighbour.family, wanted.vrf, neighbour.ifindex, neighbour.address);
+      this.#hosts.set(id, place!);
+    }
+  }
+
+  #fdbChanged(id: number, isDelete: boolean): void {
+    const before = this.fdbKeys.get(id);
+    let key: string | undefined;
+    let want: FdbWant | undefined;
+    let reason: number = REASON.none;
+    const reader = this.#neighbourReader;
+    if (!isDelete && this.#options.mirror.open(KIND.fdb, id, this.#cursor) && reader.read(this.#cursor)) {
+      const bridge = this.#options.view.link(reader.master);
+      // Entries of the device itself (`self`) are not the bridge's.
+      if (reader.master !== 0 && bridge?.kind === 'bridge') {
+        const isLocal = (reader.state & NUD_PERMANENT) !== 0;
+        const port = this.tables.ports.get(`${reader.ifindex}`);
+        const isPort = this.portsPlan.ports.get(reader.ifindex)?.want.bridge === reader.master;
+        reason = this.portsPlan.bridgeReason;
+        if (reason === REASON.none && isLocal) reason = REASON.local;
+        else if (reason === REASON.none && !isPort) reason = REASON['egress-not-a-port'];
+        else if (reason === REASON.none)
+          reason = this.portsPlan.egressReasons.get(reader.ifindex) ?? REASON.none;
+        const forwards = reason === REASON.none && port !== undefined && this.tables.ports.isUsable(port);
+        if (reason === REASON.none && !forwards) reason = REASON['egress-not-a-port'];
+        want = {
+          action: forwards ? ACTION.forward : ACTION.trap,
+          // Without VLAN filtering the bridge has one address table.
+          vlan: number32(bridge.data.vlan_filtering) !== 0 ? reader.vlan : 0,
+          bridge: reader.master,
+          port: forwards ? this.tables.ports.handle(port) : 0,
+          mac: reader.mac,
+        };
+        key = fdbKey(want);
+      }
+    }
+    if (before !== undefined && before !== key) this.tables.fdb.drop(before);
+    if (key === undefined) {
+      this.fdbKeys.delete(id);
+      this.fdbReasons.delete(id);
+      return;
+    }
+    this.fdbKeys.set(id, key);
+    this.fdbReasons.set(id, reason);
+    this.tables.fdb.want(key, want!, reason);
+  }
+
+  // ---- structure: ports, interfaces, rules, filters, VLANs ----
+
+  replan(): void {
+    this.structureIsDirty = false;
+    const { view, isPort, netfilter, mirror } = this.#options;
+    const { aclFields, reversePath, vlanInterfaces } = this.#options.description;
+    const canAcl = this.tables.acl.capacity > 0;
+    const plan = planPorts(view, {
+      isPort,
+      netfilter,
+      netfilterUnreadable: mirror.kindState(KIND['nft-chain']).state === 'unavailable',
+      reversePath,
+      vlanInterfaces,
+    });
+    const before = this.portsPlan.ports;
+    this.portsPlan = plan;
+    for (const [ifindex, { link }] of before) this.#notePort(link, view.link(ifindex));
+    this.#planPorts(plan);
+    this.#planInterfaces(plan);
+    this.#planEgress(plan);
+    this.#planRules(plan, canAcl ? aclFields : 0);
+    this.#planFilters(plan, canAcl ? aclFields : 0);
+    this.#planVlans(plan);
+    const hosts = JSON.stringify([...plan.interfaces.values()].map(({ link, vrf }) => [link.ifindex, vrf]));
+    if (hosts !== this.#hostSignature) {
+      this.#hostSignature = hosts;
+      for (const neighbour of this.#options.neighbours.values()) this.#planHost(neighbour.id, neighbour);
+    }
+    const bridges = JSON.stringify([
+      plan.bridgeReason,
+      [...plan.ports.values()].map(({ link, want }) => [
+        link.ifindex,
+        want.bridge,
+        this.tables.ports.handle(this.tables.ports.get(`${link.ifindex}`)),
+        plan.egressReasons.get(link.ifindex),
+      ]),
+      [...view.links.values()]
+        .filter(({ kind }) => kind === 'bridge')
+        .map(({ ifindex, data }) => [ifindex, data.vlan_filtering]),
+    ]);
+    if (bridges !== this.#bridgeSignature) {
+      this.#bridgeSignature = bridges;
+      mirror.forEach(KIND.fdb, (id) => this.#fdbChanged(id, false));
+    }
+  }
+
+  #notePort(before: LinkView, after: LinkView | undefined): void {
+    if (before === after) return;
+    const port = this.tables.ports.handle(this.tables.ports.get(`${before.ifindex}`));
+    const isBridge = (ifindex: number) => this.#options.view.link(ifindex)?.kind === 'bridge';
+    this.notices.compareLinks(before, after, port, isBridge);
+  }
+
+  #planPorts(plan: PortsPlan): void {
+    const { ports } = this.tables;
+    for (const { link, want, trapReason } of plan.ports.values()) {
+      const isHeld = this.#trappedByAcl.has(link.ifindex);
+      const flags = isHeld ? want.flags | PORT_FLAGS.trapAll : want.flags;
+      ports.want(`${link.ifindex}`, { ...want, flags }, isHeld ? REASON['unsupported-match'] : trapReason);
+    }
+    for (const key of ports.entries.keys()) if (!plan.ports.has(Number(key))) ports.drop(key);
+  }
+
+  #planInterfaces(plan: PortsPlan): void {
+    const { ports, interfaces } = this.tables;
+    // An own address that the device has no room for would not be known as a source: take only sources it has routes to.
+    this.#distrustsSources = this.#lacksRoutes;
+    const checks =
+      this.#distrustsSources && this.#options.description.reversePath
+        ? ROUTER_INTERFACE_FLAGS.reversePathLoose
+        : 0;
+    for (const { link, port, vlan, vrf, flags, reason4 } of plan.interfaces.values()) {
+      const entry = ports.get(`${port.ifindex}`);
+      if (entry === undefined || !ports.isUsable(entry)) {
+        interfaces.drop(`${link.ifindex}`);
+        continue;
+      }
+      const want = {
+        port: ports.handle(entry),
+        ifindex: link.ifindex,
+        vrf,
+        mac: link.mac,
+        mtu: link.mtu,
+        vlan,
+        flags: flags | checks,
+      };
+      interfaces.want(`${link.ifindex}`, want, reason4);
+    }
+    for (const key of interfaces.entries.keys()) if (!plan.interfaces.has(Number(key))) interfaces.drop(key);
+  }
+
+  #planEgress(plan: PortsPlan): void {
+    const { interfaces } = this.tables;
+    const egress = new Map<number, Egress>();
+    for (const ifindex of plan.interfaces.keys()) {
+      const entry = interfaces.get(`${ifindex}`);
+      const reason = plan.egressReasons.get(ifindex)!;
+      if (entry === undefined || !interfaces.isUsable(entry)) {
+        egress.set(ifindex, { routerInterface: 0, reason: REASON['egress-not-a-port'] });
+      } else
+        egress.set(ifindex, {
+          routerInterface: reason === REASON.none ? interfaces.handle(entry) : 0,
+          reason,
+        });
+    }
+    const before = this.#egress;
+    this.#egress = egress;
+    for (const [ifindex, now] of egress) {
+      const then = before.get(ifindex);
+      if (then?.reason !== now.reason || then.routerInterface !== now.routerInterface)
+        this.nexthops.egressChanged(ifindex);
+    }
+    for (const ifindex of before.keys()) if (!egress.has(ifindex)) this.nexthops.egressChanged(ifindex);
+  }
+
+  #planRules(plan: PortsPlan, aclFields: number): void {
+    const { acl, ports } = this.tables;
+    const wanted = new Set<string>();
+    this.rulesPlans = [AF_INET, AF_INET6].map((family) =>
+      planRules(this.#options.view, family, {
+        aclFields,
+        refused: this.#refusedRules,
+        interfaces: plan.interfaces,
+      }),
+    );
+    for (const [index, rules] of this.rulesPlans.entries()) {
+      this.routes.setDomains(index === 0 ? AF_INET : AF_INET6, rules.domains);
+      for (const { rule, want, iif } of rules.acl) {
+        const key = `rule ${rule.id}`;
+        const port = iif === 0 ? 0 : ports.handle(ports.get(`${iif}`));
+        wanted.add(key);
+        // All of them trap: their order among themselves does not matter.
+        this.#wantAcl(key, { ...want, port, priority: rule.priority }, REASON['rule-traps']);
+      }
+    }
+    for (const [key, entry] of acl.entries) {
+      if (!key.startsWith('rule ')) continue;
+      const id = Number(key.slice(5));
+      if (!wanted.has(key)) acl.drop(key);
+      if (entry.want !== undefined && !acl.isUsable(entry) && !this.#refusedRules.has(id)) {
+        // The device does not hold it after all: the rule ends the list of tables.
+        this.#refusedRules.add(id);
+        this.structureIsDirty = true;
+      }
+    }
+    for (const id of this.#refusedRules) if (!this.#options.view.rules.has(id)) this.#refusedRules.delete(id);
+  }
+
+  #planFilters(plan: PortsPlan, aclFields: number): void {
+    const { acl, ports } = this.tables;
+    const wanted = new Set<string>();
+    const trapped = new Set<number>();
+    this.aclPlans = new Map();
+    if (this.#options.view.filters.size > 0) {
+      for (const { link } of plan.ports.values()) {
+        const port = ports.get(`${link.ifindex}`);
+        const plans = planFilters(this.#options.view, link.ifindex, 1, {
+          aclFields,
+          egress: (ifindex) => ({
+            isPort: plan.ports.has(ifindex) && ports.get(`${ifindex}`) !== undefined,
+            reason: plan.egressReasons.get(ifindex) ?? REASON.none,
+          }),
+        });
+        for (const filterPlan of plans) {
+          const { filter, want, redirect } = filterPlan;
+          const list = this.aclPlans.get(filter.id);
+          if (list === undefined) this.aclPlans.set(filter.id, [filterPlan]);
+          else list.push(filterPlan);
+          if (want === undefined) continue;
+          const key = aclKey(filter.id, link.ifindex);
+          wanted.add(key);
+          const redirectPort = redirect === 0 ? 0 : ports.handle(ports.get(`${redirect}`));
+          const entry = this.#wantAcl(
+            key,
+            { ...want, port: ports.handle(port), redirectPort },
+            filterPlan.reason,
+          );
+          // What the device does not hold would let packets pass: hand the whole port to the kernel.
+          if (!acl.isUsable(entry)) trapped.add(link.ifindex);
+        }
+      }
+    }
+    for (const key of acl.entries.keys()) if (key.startsWith('filter ') && !wanted.has(key)) acl.drop(key);
+    if (
+      trapped.size !== this.#trappedByAcl.size ||
+      [...trapped].some((ifindex) => !this.#trappedByAcl.has(ifindex))
+    ) {
+      this.#trappedByAcl = trapped;
+      this.#planPorts(plan);
+    }
+    // Claimed by nobody: what an earlier host left.
+    for (const [key, entry] of acl.entries)
+      if (key.startsWith('held ') && entry.want === undefined) acl.requeue(entry);
+  }
+
+  #wantAcl(key: string, want: AclWant, reason: number): Entry<AclWant> {
+    const { acl } = this.tables;
+    if (acl.get(key) === undefined) acl.claim(heldAclKey(want), key);
+    return acl.want(key, want, reason);
+  }
+
+  #planVlans(plan: PortsPlan): void {
+    const { vlans, ports } = this.tables;
+    const { view } = this.#options;
+    const wanted = new Set<string>();
+    for (const vlan of view.vlans.values()) {
+      const port = plan.ports.get(vlan.ifindex);
+      const bridge = port === undefined ? undefined : view.link(port.want.bridge);
+      if (port === undefined || bridge === undefined || number32(bridge.data.vlan_filtering) === 0) continue;
+      const key = vlanKey(vlan);
+      wanted.add(key);
+      vlans.want(key, {
+        flags:
+          ((vlan.flags & BRIDGE_VLAN_INFO_PVID) !== 0 ? VLAN_FLAGS.pvid : 0) |
+          ((vlan.flags & BRIDGE_VLAN_INFO_UNTAGGED) !== 0 ? VLAN_FLAGS.untagged : 0),
+        vlan: vlan.vid,
+        port: ports.handle(ports.get(`${vlan.ifindex}`)),
+        bridge: port.want.bridge,
+      });
+    }
+    for (const key of vlans.entries.keys()) if (!wanted.has(key)) vlans.drop(key);
+  }
+}
+
+/** linux/if_bridge.h */
+const BRIDGE_VLAN_INFO_PVID = 2;
+const BRIDGE_VLAN_INFO_UNTAGGED = 4;
+
+export function fdbKey({ bridge, vlan, mac }: FdbWant): string {
+  return `${bridge}/${vlan}/${mac.toString(16)}`;
+}
+
+export function vlanKey({ ifindex, vid }: VlanView): string {
+  return `${ifindex}/${vid}`;
+}
+
+export function aclKey(filter: number, port: number): string {
+  return `filter ${filter} on ${port}`;
+}
+
+/** Key of an ACL rule read back: it does not tell which filter it stands for, planning claims it by content. */
+export function heldAclKey(want: AclWant): string {
+  return `held ${JSON.stringify(Object.entries(want).sort(([a], [b]) => (a < b ? -1 : 1)))}`;
+}

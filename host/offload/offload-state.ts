@@ -1,0 +1,316 @@
+/** What is known of each object's offload in one plugin: its state, the reason, and which object a handle stands for. */
+
+import { KIND, type KindNumber } from '../mirror/types.ts';
+import { ACTION, ENTRY_KIND } from '../plugin/records.ts';
+import { formatAddress } from './addresses.ts';
+import { aclKey, type Desired, type PlanOptions, vlanKey } from './desired.ts';
+import {
+  type Entry,
+  type EntryTable,
+  indexOfHandle,
+  kindOfHandle,
+  STATUS_FAILED,
+  STATUS_REFUSED,
+} from './entry-table.ts';
+import type { Hop } from './nexthops.ts';
+import { type ObjectOffload, type OffloadState, REASON, REASON_NAMES } from './reasons.ts';
+import { AF_INET } from './route-reader.ts';
+import type { RouteState } from './routes.ts';
+
+export interface TableSummary {
+  readonly kind: string;
+  readonly capacity: number;
+  readonly planned: number;
+  readonly offloaded: number;
+  readonly trapped: number;
+  readonly refused: number;
+  readonly failed: number;
+}
+
+export class OffloadStates {
+  readonly #desired: Desired;
+  readonly #options: PlanOptions;
+  readonly #isReady: () => boolean;
+
+  /** `isReady`: the plugin runs and what its device holds is known. */
+  constructor(desired: Desired, options: PlanOptions, isReady: () => boolean) {
+    this.#desired = desired;
+    this.#options = options;
+    this.#isReady = isReady;
+  }
+
+  /** The entry a handle names, for people. */
+  describe(handle: number): string {
+    const kind = kindOfHandle(handle);
+    const index = indexOfHandle(handle);
+    if (kind === ENTRY_KIND.route) return this.#desired.routes.describe(index);
+    const key = this.#desired.tableOf(kind)?.byIndex(index)?.key;
+    return key ?? `handle 0x${handle.toString(16)}`;
+  }
+
+  /** The mirror object a handle stands for, if it stands for one. */
+  objectOf(handle: number): { readonly kind: KindNumber; readonly id: number } | undefined {
+    const kind = kindOfHandle(handle);
+    const index = indexOfHandle(handle);
+    switch (kind) {
+      case ENTRY_KIND.route: {
+        const object = this.#desired.routes.objectOf(index);
+        return object && { kind: object.isNeighbour ? KIND.neighbour : KIND.route, id: object.id };
+      }
+      case ENTRY_KIND.port:
+      case ENTRY_KIND.routerInterface: {
+        const key = this.#desired.tableOf(kind)?.byIndex(index)?.key;
+        const link = key === undefined ? undefined : this.#options.view.link(Number(key));
+        return link && { kind: KIND.link, id: link.id };
+      }
+      case ENTRY_KIND.nexthop: {
+        const hop = this.#desired.nexthops.hop(this.#desired.tables.nexthops.byIndex(index)?.key ?? '');
+        const neighbour = hop && this.#options.neighbours.get(hop.key);
+        return neighbour && { kind: KIND.neighbour, id: neighbour.id };
+      }
+      case ENTRY_KIND.group: {
+        const id = this.#desired.tables.groups.byIndex(index)?.want?.id;
+        if (id === undefined || id === 0) return undefined;
+        for (const [mirrorId, nexthopId] of this.#desired.nexthopIds)
+          if (nexthopId === id) return { kind: KIND.nexthop, id: mirrorId };
+        return undefined;
+      }
+      case ENTRY_KIND.aclRule: {
+        const key = this.#desired.tables.acl.byIndex(index)?.key ?? '';
+        const match = /^(rule|filter) (\d+)/.exec(key);
+        return match === null
+          ? undefined
+          : { kind: match[1] === 'rule' ? KIND.rule : KIND.filter, id: Number(match[2]) };
+      }
+      case ENTRY_KIND.fdbEntry: {
+        const key = this.#desired.tables.fdb.byIndex(index)?.key;
+        for (const [id, fdbKeyOfId] of this.#desired.fdbKeys)
+          if (fdbKeyOfId === key) return { kind: KIND.fdb, id };
+        return undefined;
+      }
+    }
+    return undefined;
+  }
+
+  /** Gateway and outgoing link of a nexthop handle. */
+  hopOf(handle: number): Hop | undefined {
+    return this.#desired.nexthops.hop(
+      this.#desired.tables.nexthops.byIndex(indexOfHandle(handle))?.key ?? '',
+    );
+  }
+
+  /** ifindex of a port handle. */
+  portOf(handle: number): number | undefined {
+    return this.#desired.tables.ports.byIndex(indexOfHandle(handle))?.want?.ifindex;
+  }
+
+  /** The object's offload state, undefined when this kind of object has none here (an address, a link that is no port). */
+  offloadOf(kind: KindNumber, id: number): ObjectOffload | undefined {
+    switch (kind) {
+      case KIND.route:
+        return this.#offloadOfRoute(id);
+      case KIND.link:
+        return this.#offloadOfLink(id);
+      case KIND.neighbour:
+        return this.#offloadOfNeighbour(id);
+      case KIND.nexthop: {
+        const group = this.#desired.nexthops.groupById(this.#desired.nexthopIds.get(id) ?? 0);
+        if (group === undefined) return undefined;
+        if (group.entry === undefined) return this.#state('refused', group.reason);
+        return this.#offloadOfEntry(
+          this.#desired.tables.groups,
+          group.entry,
+          this.#trapsOf(group.hops.map(({ hop }) => hop)),
+        );
+      }
+      case KIND.fdb: {
+        const key = this.#desired.fdbKeys.get(id);
+        const entry = key === undefined ? undefined : this.#desired.tables.fdb.get(key);
+        return (
+          entry &&
+          this.#offloadOfEntry(this.#desired.tables.fdb, entry, {
+            reason: this.#desired.fdbReasons.get(id) ?? 0,
+          })
+        );
+      }
+      case KIND.vlan: {
+        const vlan = this.#options.view.vlans.get(id);
+        const entry = vlan && this.#desired.tables.vlans.get(vlanKey(vlan));
+        return entry && this.#offloadOfEntry(this.#desired.tables.vlans, entry, { reason: REASON.none });
+      }
+      case KIND.rule:
+        return this.#offloadOfRule(id);
+      case KIND.filter: {
+        const plans = this.#desired.aclPlans.get(id);
+        if (plans === undefined || plans.length === 0) return undefined;
+        const { port, reason, want } = plans[0]!;
+        const entry = this.#desired.tables.acl.get(aclKey(id, port));
+        if (want === undefined || entry === undefined) return this.#state('refused', reason);
+        return this.#offloadOfEntry(this.#desired.tables.acl, entry, { reason });
+      }
+    }
+    return undefined;
+  }
+
+  #state(state: OffloadState, reason: number, detail?: string): ObjectOffload {
+    const name = REASON_NAMES[reason];
+    return {
+      plugin: this.#options.name,
+      state,
+      ...(reason !== REASON.none && name !== undefined && { reason: name }),
+      ...(detail !== undefined && { detail }),
+    };
+  }
+
+  #offloadOfEntry<Want>(
+    table: EntryTable<Want>,
+    entry: Entry<Want>,
+    traps: { reason: number; detail?: string },
+  ): ObjectOffload {
+    if (entry.status === STATUS_REFUSED) return this.#state('refused', entry.statusReason);
+    if (entry.status === STATUS_FAILED) return this.#state('failed', entry.statusReason);
+    const isHeld =
+      entry.inFlight === 0 &&
+      entry.want !== undefined &&
+      entry.sent !== undefined &&
+      table.codec.equal(entry.want, entry.sent);
+    if (!isHeld || !this.#isReady())
+      return this.#state('pending', this.#isReady() ? REASON.none : REASON['not-started']);
+    if (entry.trapped) return this.#state('trapped', REASON['unsupported-action']);
+    if (traps.reason !== REASON.none) return this.#state('trapped', traps.reason, traps.detail);
+    return this.#state('offloaded', REASON.none);
+  }
+
+  /** Why a set of hops traps, if any of them does. */
+  #trapsOf(hops: readonly Hop[]): { reason: number; detail?: string } {
+    const trapping = hops.filter((hop) => hop.reason !== REASON.none && !hop.drops);
+    if (trapping.length === 0) return { reason: REASON.none };
+    const names = trapping.slice(0, 3).map((hop) => this.#hopName(hop));
+    return {
+      reason: trapping[0]!.reason,
+      detail: `${trapping.length} of ${hops.length} nexthops: ${names.join(', ')}`,
+    };
+  }
+
+  #hopName(hop: Hop): string {
+    const link = this.#options.view.link(hop.ifindex)?.name ?? `if${hop.ifindex}`;
+    return hop.family === 0 ? `dev ${link}` : `${formatAddress(hop.family, hop.gateway)} dev ${link}`;
+  }
+
+  #offloadOfRoute(id: number): ObjectOffload | undefined {
+    for (const state of this.#desired.routes.statesOf(id)) return this.#offloadOfState(state);
+    const table = this.#desired.routes.tableOf(id);
+    if (table === undefined) return undefined;
+    const barrier = [
+      ...(this.#desired.rulesPlans[table.family === AF_INET ? 0 : 1]?.barriers.values() ?? []),
+    ][0];
+    return this.#state('refused', barrier ?? REASON['table-not-consulted']);
+  }
+
+  #offloadOfState(state: RouteState): ObjectOffload {
+    switch (state.held) {
+      case 'none':
+        return this.#state('refused', state.reason);
+      case 'refused':
+      case 'failed':
+        return this.#state(state.held, state.reason);
+      case 'pending':
+        return this.#state('pending', this.#isReady() ? REASON.none : REASON['not-started']);
+    }
+    if (!this.#isReady()) return this.#state('pending', REASON['not-started']);
+    if (state.action === ACTION.trap) return this.#state('trapped', state.reason);
+    if (state.action === ACTION.forward && state.group !== undefined) {
+      const traps = this.#trapsOf(state.group.hops.map(({ hop }) => hop));
+      if (traps.reason !== REASON.none) return this.#state('trapped', traps.reason, traps.detail);
+    }
+    return this.#state('offloaded', REASON.none);
+  }
+
+  #offloadOfLink(id: number): ObjectOffload | undefined {
+    const link = this.#options.view.linkById(id);
+    if (link === undefined) return undefined;
+    const port = this.#desired.tables.ports.get(`${link.ifindex}`);
+    const { interfaces } = this.#desired.tables;
+    const planned = this.#desired.portsPlan.interfaces.get(link.ifindex);
+    const routed = interfaces.get(`${link.ifindex}`);
+    if (port === undefined && routed === undefined) return undefined;
+    if (port !== undefined) {
+      const state = this.#offloadOfEntry(this.#desired.tables.ports, port, { reason: port.reason });
+      if (state.state !== 'offloaded' || routed === undefined || planned === undefined) return state;
+    }
+    const reason = planned!.reason4 !== REASON.none ? planned!.reason4 : planned!.reason6;
+    const families = [
+      ...(planned!.reason4 === REASON.none ? [] : ['IPv4']),
+      ...(planned!.reason6 === REASON.none ? [] : ['IPv6']),
+    ];
+    return this.#offloadOfEntry(interfaces, routed!, {
+      reason,
+      ...(families.length > 0 && { detail: `routing of ${families.join(' and ')} packets that arrive here` }),
+    });
+  }
+
+  #offloadOfNeighbour(id: number): ObjectOffload | undefined {
+    const state = this.#desired.routes.hostState(id);
+    if (state !== undefined && state.held !== 'none') return this.#offloadOfState(state);
+    const key = this.#options.neighbourKeys.get(id);
+    const neighbour = key === undefined ? undefined : this.#options.neighbours.get(key);
+    if (key === undefined || neighbour === undefined) return undefined;
+    const hop = this.#desired.nexthops.hop(key);
+    if (hop?.entry !== undefined)
+      return this.#offloadOfEntry(this.#desired.tables.nexthops, hop.entry, { reason: hop.reason });
+    if (!this.#desired.portsPlan.interfaces.has(neighbour.ifindex) || !neighbour.isHost) return undefined;
+    return this.#state(
+      'refused',
+      neighbour.mac === undefined ? REASON['nexthop-unresolved'] : (state?.reason ?? REASON.shadowed),
+    );
+  }
+
+  #offloadOfRule(id: number): ObjectOffload | undefined {
+    const entry = this.#desired.tables.acl.get(`rule ${id}`);
+    if (entry !== undefined)
+      return this.#offloadOfEntry(this.#desired.tables.acl, entry, { reason: REASON['rule-traps'] });
+    for (const plan of this.#desired.rulesPlans) {
+      const barrier = plan.barriers.get(id);
+      if (barrier !== undefined) return this.#state('refused', barrier);
+    }
+    return this.#options.view.rules.has(id)
+      ? this.#state(this.#isReady() ? 'offloaded' : 'pending', REASON.none)
+      : undefined;
+  }
+
+  summary(): TableSummary[] {
+    const rows: TableSummary[] = [];
+    const names = ['port', 'router-interface', 'nexthop', 'group', 'vlan-member', 'fdb-entry', 'acl-rule'];
+    for (const [index, table] of this.#desired.allTables.entries()) {
+      const row = {
+        kind: names[index]!,
+        capacity: table.capacity,
+        planned: 0,
+        offloaded: 0,
+        trapped: 0,
+        refused: 0,
+        failed: 0,
+      };
+      for (const entry of table.entries.values()) {
+        if (entry.want === undefined) continue;
+        row.planned++;
+        if (entry.status === STATUS_REFUSED) row.refused++;
+        else if (entry.status === STATUS_FAILED) row.failed++;
+        else if (entry.reason !== REASON.none || entry.trapped) row.trapped++;
+        else if (entry.sent !== undefined && entry.inFlight === 0) row.offloaded++;
+      }
+      rows.push(row);
+    }
+    const tally = this.#desired.routes.tally();
+    rows.splice(4, 0, {
+      kind: 'route',
+      capacity: this.#desired.routes.capacity,
+      planned: tally.held + tally.trapped + tally.refused + tally.failed + tally.waiting,
+      offloaded: tally.held,
+      trapped: tally.trapped,
+      refused: tally.refused + tally.waiting,
+      failed: tally.failed,
+    });
+    return rows;
+  }
+}

@@ -1,0 +1,165 @@
+/** What a device says it holds, read in the shape it is planned in: to start over from it, and to verify. */
+
+import type { BatchReader } from '../plugin/batch.ts';
+import { ACTION, ENTRY_KIND, ENTRY_KIND_NAMES } from '../plugin/records.ts';
+import {
+  type AclWant,
+  aclWantOf,
+  type FdbWant,
+  type PortWant,
+  type RouterInterfaceWant,
+  type VlanWant,
+} from './codecs.ts';
+import { type Desired, fdbKey, heldAclKey } from './desired.ts';
+import { type EntryTable, handleOf, indexOfHandle, kindOfHandle } from './entry-table.ts';
+import { addressKey, type GroupWant, type NexthopWant } from './nexthops.ts';
+import { AF_INET, AF_INET6 } from './route-reader.ts';
+
+/** Differences listed by `compare`. */
+const DIFFERENCES_MAX = 1000;
+
+/** Plan and hardware disagree about an entry. */
+export interface Difference {
+  readonly kind: string;
+  readonly object: string;
+  readonly detail: string;
+}
+
+interface Visitor {
+  held<Want>(table: EntryTable<Want>, key: string, handle: number, held: Want): void;
+  route(routes: BatchReader['routes']): void;
+}
+
+/** Calls the visitor for every entry of a page. Kinds come in dependency order, so nexthops are known before groups. */
+function visit({ tables }: Desired, page: BatchReader, visitor: Visitor): void {
+  const { ports, interfaces, nexthops, groups, vlans, fdb, acl } = tables;
+  const {
+    ports: p,
+    routerInterfaces: r,
+    nexthops: n,
+    members: m,
+    groups: g,
+    vlanMembers: v,
+    fdbEntries: f,
+    aclRules: a,
+  } = page;
+  for (p.rewind(); p.next(); ) {
+    const { ifindex, mtu, mac, bridge, flags } = p;
+    visitor.held<PortWant>(ports, `${ifindex}`, p.handle, { ifindex, mtu, mac, bridge, flags });
+  }
+  for (r.rewind(); r.next(); ) {
+    const { port, ifindex, vrf, mac, mtu, vlan, flags } = r;
+    visitor.held<RouterInterfaceWant>(interfaces, `${ifindex}`, r.handle, {
+      port,
+      ifindex,
+      vrf,
+      mac,
+      mtu,
+      vlan,
+      flags,
+    });
+  }
+  for (n.rewind(); n.next(); ) {
+    const { action, family, routerInterface, ifindex } = n;
+    const gateway = [n.gateway0, n.gateway1, n.gateway2, n.gateway3] as const;
+    const held: NexthopWant = { action, family, routerInterface, ifindex, gateway, mac: n.destinationMac };
+    visitor.held(nexthops, nexthopKey(held), n.handle, held);
+  }
+  for (g.rewind(); g.next(); ) {
+    const members: number[] = [];
+    let key = '';
+    for (let member = g.first; member < g.first + g.count && m.seek(member); member++) {
+      members.push(m.nexthop, m.weight);
+      key += `${nexthops.byIndex(indexOfHandle(m.nexthop))?.key}*${m.weight},`;
+    }
+    visitor.held<GroupWant>(groups, g.id !== 0 ? `id ${g.id}` : key, g.handle, { id: g.id, members });
+  }
+  for (page.routes.rewind(); page.routes.next(); ) visitor.route(page.routes);
+  for (v.rewind(); v.next(); ) {
+    const { flags, vlan, port, bridge } = v;
+    const ifindex = ports.byIndex(indexOfHandle(port))?.key;
+    visitor.held<VlanWant>(vlans, `${ifindex}/${vlan}`, v.handle, { flags, vlan, port, bridge });
+  }
+  for (f.rewind(); f.next(); ) {
+    const { action, vlan, bridge, port, mac } = f;
+    const held: FdbWant = { action, vlan, bridge, port, mac };
+    visitor.held(fdb, fdbKey(held), f.handle, held);
+  }
+  for (a.rewind(); a.next(); ) {
+    const held = aclWantOf(a);
+    visitor.held<AclWant>(acl, acl.byIndex(indexOfHandle(a.handle))?.key ?? heldAclKey(held), a.handle, held);
+  }
+}
+
+function nexthopKey({ action, family, ifindex, gateway }: NexthopWant): string {
+  if (action === ACTION.drop) return 'blackhole';
+  if (gateway.every((word) => word === 0)) return `${ifindex}`;
+  return addressKey(ifindex, family === 0 ? AF_INET : AF_INET6, gateway);
+}
+
+/** Takes what the page says as what the device holds; returns how many entries that were. */
+export function adopt(desired: Desired, page: BatchReader): number {
+  let count = 0;
+  visit(desired, page, {
+    held(table, key, handle, held) {
+      table.adopt(key, handle, held);
+      count++;
+    },
+    route(routes) {
+      desired.routes.adopt(routes, indexOfHandle(routes.handle));
+      count++;
+    },
+  });
+  return count;
+}
+
+/** Compares what a device holds, page by page, with what it should hold. */
+export class Comparison {
+  readonly differences: Difference[] = [];
+  readonly #desired: Desired;
+  readonly #seen = new Set<number>();
+  readonly #seenRoutes: Uint8Array;
+  readonly #describe: (handle: number) => string;
+
+  constructor(desired: Desired, describe: (handle: number) => string) {
+    this.#desired = desired;
+    this.#describe = describe;
+    this.#seenRoutes = new Uint8Array(desired.routes.entryLimit + 1);
+  }
+
+  take(page: BatchReader): void {
+    visit(this.#desired, page, {
+      held: (table, _key, handle, held) => {
+        this.#seen.add(handle);
+        this.#note(handle, table.verify(handle, held));
+      },
+      route: (routes) => {
+        this.#note(
+          routes.handle,
+          this.#desired.routes.verify(routes, indexOfHandle(routes.handle), this.#seenRoutes),
+        );
+      },
+    });
+  }
+
+  /** After the last page: what no page had. */
+  finish(): Difference[] {
+    for (const table of this.#desired.allTables) {
+      for (const entry of table.unseen(this.#seen))
+        this.#note(table.handle(entry), 'the device does not hold it');
+    }
+    for (const entry of this.#desired.routes.unseen(this.#seenRoutes)) {
+      this.#note(handleOf(ENTRY_KIND.route, entry), 'the device does not hold it');
+    }
+    return this.differences;
+  }
+
+  #note(handle: number, detail: string | undefined): void {
+    if (detail === undefined || this.differences.length === DIFFERENCES_MAX) return;
+    this.differences.push({
+      kind: ENTRY_KIND_NAMES[kindOfHandle(handle)] ?? 'entry',
+      object: this.#describe(handle),
+      detail,
+    });
+  }
+}
