@@ -204,9 +204,7 @@ class Encoder {
         }
         return;
       case 'array':
-        for (const [index, element] of this.list(value, path).entries()) {
-          this.field(type.of, element, `${path}/${index}`);
-        }
+        this.elements(type.of, this.list(value, path), path);
         return;
       case 'headed': {
         const record = this.record(value, path);
@@ -233,10 +231,10 @@ class Encoder {
       case 'counted': {
         const record = this.record(value, path);
         const { [type.items]: items, ...header } = record;
+        const start = this.length;
         this.struct(type.header, header, path);
-        for (const [index, element] of this.list(items ?? [], path).entries()) {
-          this.field(type.of, element, `${path}/${index}`);
-        }
+        if (items !== undefined) this.reserve(start + type.header.size - this.length);
+        this.elements(type.of, this.list(items ?? [], path), path);
         return;
       }
       case 'via': {
@@ -250,6 +248,15 @@ class Encoder {
       case 'family':
         this.fail(path, 'stands where the tables do not allow it');
         return;
+    }
+  }
+
+  /** Elements of an array are of full size, whatever fields are given. */
+  elements(type: Scalar | StructType, list: readonly Value[], path: string): void {
+    for (const [index, element] of list.entries()) {
+      const start = this.length;
+      this.field(type, element, `${path}/${index}`);
+      this.reserve(start + fieldBytes(type) - this.length);
     }
   }
 
