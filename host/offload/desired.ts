@@ -153,7 +153,7 @@ export class Desired {
       membersMax: description.groupMembers,
       egress: (ifindex) =>
         this.#egress.get(ifindex) ?? { routerInterface: 0, reason: REASON['egress-not-a-port'] },
-      onGroup: (group) => this.routes.groupChanged(group),
+      onGroup: (group) => this.routes.entries.groupChanged(group),
     });
     this.routes = new Routes({
       mirror,
@@ -177,12 +177,12 @@ export class Desired {
 
   /** Entries the device refused or failed. */
   get troubled(): number {
-    return this.allTables.reduce((sum, table) => sum + table.troubled.size, this.routes.troubled);
+    return this.allTables.reduce((sum, table) => sum + table.troubled.size, this.routes.entries.troubled);
   }
 
   /** Some route that should be held is not: own addresses may be among them. */
   get #lacksRoutes(): boolean {
-    return this.routes.waiting > 0 || this.routes.troubled > 0;
+    return this.routes.entries.waiting > 0 || this.routes.entries.troubled > 0;
   }
 
   /** Plans the structure again if anything it depends on changed. */

@@ -43,7 +43,7 @@ export class OffloadStates {
   describe(handle: number): string {
     const kind = kindOfHandle(handle);
     const index = indexOfHandle(handle);
-    if (kind === ENTRY_KIND.route) return this.#desired.routes.describe(index);
+    if (kind === ENTRY_KIND.route) return this.#desired.routes.entries.describe(index);
     const key = this.#desired.tableOf(kind)?.byIndex(index)?.key;
     return key ?? `handle 0x${handle.toString(16)}`;
   }
@@ -54,7 +54,7 @@ export class OffloadStates {
     const index = indexOfHandle(handle);
     switch (kind) {
       case ENTRY_KIND.route: {
-        const object = this.#desired.routes.objectOf(index);
+        const object = this.#desired.routes.entries.objectOf(index);
         return object && { kind: object.isNeighbour ? KIND.neighbour : KIND.route, id: object.id };
       }
       case ENTRY_KIND.port:
@@ -301,10 +301,10 @@ export class OffloadStates {
       }
       rows.push(row);
     }
-    const tally = this.#desired.routes.tally();
+    const tally = this.#desired.routes.entries.tally();
     rows.splice(4, 0, {
       kind: 'route',
-      capacity: this.#desired.routes.capacity,
+      capacity: this.#desired.routes.entries.capacity,
       planned: tally.held + tally.trapped + tally.refused + tally.failed + tally.waiting,
       offloaded: tally.held,
       trapped: tally.trapped,

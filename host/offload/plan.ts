@@ -20,7 +20,7 @@ import { OffloadStates } from './offload-state.ts';
 import { adopt, Comparison, type Difference } from './readback.ts';
 import { REASON, type Reason } from './reasons.ts';
 import { Retries } from './retries.ts';
-import { Routes } from './routes.ts';
+import { RouteEntries } from './route-entries.ts';
 
 /** Answers that lead to further changes a `settled` waits for; under a storm there is always more. */
 const SETTLE_ROUNDS = 16;
@@ -53,7 +53,7 @@ export class Plan {
       troubled: () => this.#desired.troubled,
       retry: (limit, andRefused) => {
         for (const table of this.#desired.allTables) table.retry(limit, andRefused);
-        this.#desired.routes.retry(limit, andRefused);
+        this.#desired.routes.entries.retry(limit, andRefused);
         this.schedule();
       },
     });
@@ -94,7 +94,7 @@ export class Plan {
     const desired = this.#desired;
     let held = 0;
     for (const table of desired.allTables) table.forget();
-    desired.routes.forget();
+    desired.routes.entries.forget();
     await runner.readback((page) => {
       held += adopt(desired, page);
     });
@@ -102,7 +102,7 @@ export class Plan {
     // Places follow what the device already holds, so the mirror is read after it.
     if (!desired.isLoaded) desired.load();
     for (const table of desired.allTables) table.requeueAll();
-    desired.routes.requeueAll();
+    desired.routes.entries.requeueAll();
     desired.structureIsDirty = true;
     this.#isReady = true;
     this.#options.log('info', `${cause}: the device holds ${held} entries`);
@@ -152,12 +152,12 @@ export class Plan {
       this.#straysInFlight = false;
     }
     const { ports, interfaces, nexthops, groups, vlans, fdb, acl } = this.#desired.tables;
-    const inOrder = [ports, interfaces, nexthops, groups, this.#desired.routes, vlans, fdb, acl];
+    const inOrder = [ports, interfaces, nexthops, groups, this.#desired.routes.entries, vlans, fdb, acl];
     const retiring = [groups, nexthops, interfaces, ports];
     for (;;) {
       const encoder = runner.begin();
       if (encoder === undefined) return;
-      const stray = [acl, fdb, vlans, this.#desired.routes, groups, nexthops, interfaces, ports].find(
+      const stray = [acl, fdb, vlans, this.#desired.routes.entries, groups, nexthops, interfaces, ports].find(
         (table) => table.hasStrays,
       );
       if (stray !== undefined) {
@@ -221,11 +221,11 @@ export class Plan {
   ): void {
     const kind = kindOfHandle(handle);
     const index = indexOfHandle(handle);
-    const table = kind === ENTRY_KIND.route ? this.#desired.routes : this.#desired.tableOf(kind);
+    const table = kind === ENTRY_KIND.route ? this.#desired.routes.entries : this.#desired.tableOf(kind);
     if (table === undefined) return;
     if (outcome === undefined) table.succeeded(index, operation);
     else if (outcome.status === OUTCOME_STATUS.trapped) {
-      if (table instanceof Routes) table.succeeded(index, operation);
+      if (table instanceof RouteEntries) table.succeeded(index, operation);
       else table.trapped(index);
     } else {
       // What a change referred to was not carried out: it will be, then this can be.
@@ -272,7 +272,7 @@ export class Plan {
     if (this.#waiters.length === 0) return;
     const isDrained =
       !this.#desired.structureIsDirty &&
-      !this.#desired.routes.hasWork &&
+      !this.#desired.routes.entries.hasWork &&
       this.#desired.allTables.every((table) => !table.hasWork && !table.hasRetired);
     for (let index = this.#waiters.length - 1; index >= 0; index--) {
       const waiter = this.#waiters[index]!;

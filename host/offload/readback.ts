@@ -106,7 +106,7 @@ export function adopt(desired: Desired, page: BatchReader): number {
       count++;
     },
     route(routes) {
-      desired.routes.adopt(routes, indexOfHandle(routes.handle));
+      desired.routes.entries.adopt(routes, indexOfHandle(routes.handle));
       count++;
     },
   });
@@ -124,7 +124,7 @@ export class Comparison {
   constructor(desired: Desired, describe: (handle: number) => string) {
     this.#desired = desired;
     this.#describe = describe;
-    this.#seenRoutes = new Uint8Array(desired.routes.entryLimit + 1);
+    this.#seenRoutes = new Uint8Array(desired.routes.entries.entryLimit + 1);
   }
 
   take(page: BatchReader): void {
@@ -136,7 +136,7 @@ export class Comparison {
       route: (routes) => {
         this.#note(
           routes.handle,
-          this.#desired.routes.verify(routes, indexOfHandle(routes.handle), this.#seenRoutes),
+          this.#desired.routes.entries.verify(routes, indexOfHandle(routes.handle), this.#seenRoutes),
         );
       },
     });
@@ -148,7 +148,7 @@ export class Comparison {
       for (const entry of table.unseen(this.#seen))
         this.#note(table.handle(entry), 'the device does not hold it');
     }
-    for (const entry of this.#desired.routes.unseen(this.#seenRoutes)) {
+    for (const entry of this.#desired.routes.entries.unseen(this.#seenRoutes)) {
       this.#note(handleOf(ENTRY_KIND.route, entry), 'the device does not hold it');
     }
     return this.differences;

@@ -1,13 +1,10 @@
 /**
- * The routes of a plan: which kernel routes are the ones the kernel uses (see fib.ts), which of them have a place in the
- * device's table, and what is on its way there. Everything per route is a column of a typed array.
+ * The kernel's side of a plan's routes: which domains consult each route's table, and what the kernel would do with it as far as
+ * hardware can. Which routes win is fib.ts's, what the device holds of them route-entries.ts's business.
  */
 
 import { type KindNumber, type MirrorReader, type ObjectCursor, objectCursor } from '../mirror/types.ts';
-import type { BatchEncoder } from '../plugin/batch.ts';
-import { ACTION, ENTRY_KIND, FAMILY, OPERATION, type RouteRecord } from '../plugin/records.ts';
-import { formatAddress } from './addresses.ts';
-import { handleOf, STATUS_FAILED, STATUS_OK, STATUS_REFUSED } from './entry-table.ts';
+import { ACTION } from '../plugin/records.ts';
 import {
   actionOf,
   CANDIDATE_CONNECTED,
@@ -26,6 +23,7 @@ import {
 import type { Group, Nexthops } from './nexthops.ts';
 import { grown } from './prefix-trie.ts';
 import { REASON } from './reasons.ts';
+import { RouteEntries } from './route-entries.ts';
 import {
   AF_INET,
   RouteReader,
@@ -52,15 +50,7 @@ export interface RouteState {
   readonly action: number;
   readonly reason: number;
   readonly group: Group | undefined;
-  readonly entry: number;
 }
-
-/** Entry flags. */
-const QUEUED = 1;
-/** The device said yes to it and has not been told to remove it. */
-const CONFIRMED = 2;
-const SENT_NONE = 3;
-const SENT_UNKNOWN = 4;
 
 const INITIAL = 1024;
 
@@ -79,7 +69,6 @@ export class Routes implements FibHost {
   readonly #kind: KindNumber;
   readonly #nexthops: Nexthops;
   readonly #options: RoutesOptions;
-  readonly capacity: number;
   readonly #cursor: ObjectCursor = objectCursor();
   readonly #reader = new RouteReader();
   readonly #otherReader = new RouteReader();
@@ -105,60 +94,26 @@ export class Routes implements FibHost {
   #ofRoute = new Uint32Array(INITIAL);
   readonly #ofNeighbour = new Map<number, number>();
 
-  // Entries, numbered from 1 to capacity.
-  #entryFib = new Uint16Array(INITIAL);
-  #entryNode = new Uint32Array(INITIAL);
-  #entryWinner = new Uint32Array(INITIAL);
-  #entryAction = new Uint8Array(INITIAL);
-  #entryReason = new Uint8Array(INITIAL);
-  #sentAction = new Uint8Array(INITIAL);
-  #sentGroup = new Uint32Array(INITIAL);
-  #inFlight = new Uint8Array(INITIAL);
-  #status = new Uint8Array(INITIAL);
-  #statusReason = new Uint8Array(INITIAL);
-  #entryFlags = new Uint8Array(INITIAL);
-  #entriesUsed = 1;
-  #freeEntries: Uint32Array = new Uint32Array(INITIAL);
-  #freeEntryCount = 0;
-
-  // FIFO of entries to compare and send: each is in it at most once, so capacity + 1 places do.
-  #queue = new Uint32Array(INITIAL);
-  #queueHead = 0;
-  #queueLength = 0;
-
-  /** The device said its table for a family is full before the declared capacity was: no new entries until one goes. */
-  readonly #deviceFull = [false, false];
-  readonly #scan = { fib: 0, node: 1 };
-  /** Entries the device failed or refused. */
-  troubled = 0;
-  /** What the device holds under indexes of other entries (see Routes.adopt). */
-  readonly #strays: { handle: number; family: number; length: number; vrf: number; words: number[] }[] = [];
+  readonly entries: RouteEntries;
 
   constructor(options: RoutesOptions) {
     this.#options = options;
     this.#mirror = options.mirror;
     this.#kind = options.routeKind;
     this.#nexthops = options.nexthops;
-    this.capacity = options.capacity;
+    this.entries = new RouteEntries({
+      fibs: this.fibs,
+      fibOf: (family, vrf) => this.#fibOf(family, vrf),
+      candidates: this.candidates,
+      nexthops: options.nexthops,
+      capacity: options.capacity,
+      onQueued: options.onQueued,
+    });
   }
 
   /** Prefixes for which there is no room. */
   get waiting(): number {
-    let sum = 0;
-    for (const fib of this.fibs) sum += fib.waiting;
-    return sum;
-  }
-
-  get entryCount(): number {
-    return this.#entriesUsed - 1 - this.#freeEntryCount;
-  }
-
-  get hasWork(): boolean {
-    return this.#queueLength > 0;
-  }
-
-  get hasStrays(): boolean {
-    return this.#strays.length > 0;
+    return this.entries.waiting;
   }
 
   // ---- routes and domains ----
@@ -259,16 +214,6 @@ export class Routes implements FibHost {
   deleteHost(neighbour: number): void {
     const candidate = this.#ofNeighbour.get(neighbour);
     if (candidate !== undefined) this.#dropCandidate(candidate);
-  }
-
-  /** A group's action, handle or usability changed: every entry that uses it is compared again. */
-  groupChanged(group: Group): void {
-    const { group: groups, info } = this.candidates;
-    for (let entry = 1; entry < this.#entriesUsed; entry++) {
-      const winner = this.#entryWinner[entry]!;
-      if (winner !== 0 && groups[winner] === group.number && (info[winner]! & CANDIDATE_CONNECTED) === 0)
-        this.#enqueue(entry);
-    }
   }
 
   #fibOf(family: number, vrf: number): Fib {
@@ -424,378 +369,19 @@ export class Routes implements FibHost {
   }
 
   allocate(fib: Fib, node: number): number {
-    if (this.#deviceFull[fib.family === AF_INET ? 0 : 1]) return 0;
-    let entry = 0;
-    // Entries adopted since the list was made are still in it.
-    while (entry === 0 && this.#freeEntryCount > 0) {
-      const free = this.#freeEntries[--this.#freeEntryCount]!;
-      if (this.#entryNode[free] === 0) entry = free;
-    }
-    if (entry === 0 && this.#entriesUsed <= this.capacity) {
-      entry = this.#entriesUsed++;
-      if (entry === this.#entryNode.length) this.#growEntries(entry + 1);
-    }
-    if (entry !== 0) this.#bind(entry, fib.number, node);
-    return entry;
-  }
-
-  #bind(entry: number, fib: number, node: number): void {
-    this.#entryFib[entry] = fib;
-    this.#entryNode[entry] = node;
-    this.#entryWinner[entry] = 0;
-    this.#sentAction[entry] = SENT_NONE;
-    this.#sentGroup[entry] = 0;
-    this.#inFlight[entry] = 0;
-    this.#status[entry] = STATUS_OK;
-    this.#entryFlags[entry]! &= QUEUED;
-  }
-
-  #growEntries(atLeast: number): void {
-    const length = Math.max(atLeast, Math.min(this.capacity + 1, Math.ceil(this.#entryNode.length * 1.5)));
-    this.#entryFib = grown(this.#entryFib, length);
-    this.#entryNode = grown(this.#entryNode, length);
-    this.#entryWinner = grown(this.#entryWinner, length);
-    this.#entryAction = grown(this.#entryAction, length);
-    this.#entryReason = grown(this.#entryReason, length);
-    this.#sentAction = grown(this.#sentAction, length);
-    this.#sentGroup = grown(this.#sentGroup, length);
-    this.#inFlight = grown(this.#inFlight, length);
-    this.#status = grown(this.#status, length);
-    this.#statusReason = grown(this.#statusReason, length);
-    this.#entryFlags = grown(this.#entryFlags, length);
-    this.#freeEntries = grown(this.#freeEntries, length);
-    const queue = new Uint32Array(length);
-    for (let place = 0; place < this.#queueLength; place++) {
-      queue[place] = this.#queue[(this.#queueHead + place) % this.#queue.length]!;
-    }
-    this.#queue = queue;
-    this.#queueHead = 0;
+    return this.entries.allocate(fib, node);
   }
 
   setEntry(entry: number, winner: number, action: number, reason: number): void {
-    if (
-      this.#entryWinner[entry] === winner &&
-      this.#entryAction[entry] === action &&
-      this.#entryReason[entry] === reason &&
-      winner !== 0
-    ) {
-      this.#enqueueIfDifferent(entry);
-      return;
-    }
-    this.#entryWinner[entry] = winner;
-    this.#entryAction[entry] = action;
-    this.#entryReason[entry] = reason;
-    // A different wish may be granted where the last one was refused.
-    if (this.#status[entry] === STATUS_REFUSED) this.#setStatus(entry, STATUS_OK, REASON.none);
-    this.#enqueue(entry);
+    this.entries.setEntry(entry, winner, action, reason);
   }
 
   leakChanged(entry: number): void {
-    this.#enqueueIfDifferent(entry);
+    this.entries.leakChanged(entry);
   }
 
   isPresent(entry: number): boolean {
-    return this.#status[entry] === STATUS_OK;
-  }
-
-  #enqueueIfDifferent(entry: number): void {
-    if ((this.#entryFlags[entry]! & QUEUED) !== 0) return;
-    if (this.#entryWinner[entry] === 0) {
-      this.#enqueue(entry);
-      return;
-    }
-    this.#decide(entry);
-    if (this.#decidedAction !== this.#sentAction[entry] || this.#decidedGroup !== this.#sentGroup[entry])
-      this.#enqueue(entry);
-  }
-
-  #enqueue(entry: number): void {
-    if ((this.#entryFlags[entry]! & QUEUED) !== 0) return;
-    this.#entryFlags[entry]! |= QUEUED;
-    this.#queue[(this.#queueHead + this.#queueLength) % this.#queue.length] = entry;
-    this.#queueLength++;
-    this.#options.onQueued();
-  }
-
-  // ---- to the device ----
-
-  #decidedAction = 0;
-  #decidedGroup = 0;
-  #decidedReason = 0;
-
-  /** What the device should do for an entry with a winner. */
-  #decide(entry: number): void {
-    const winner = this.#entryWinner[entry]!;
-    let action = this.#entryAction[entry]!;
-    let reason = this.#entryReason[entry]!;
-    let handle = 0;
-    if (action === ACTION.forward) {
-      const group = this.#nexthops.group(this.candidates.group[winner]!);
-      action = group.action;
-      reason = group.reason;
-      handle = this.#nexthops.handleOf(group);
-    }
-    if (action !== ACTION.trap && this.fibs[this.#entryFib[entry]!]!.leaksBelow(this.#entryNode[entry]!)) {
-      action = ACTION.trap;
-      reason = REASON['covers-refused-prefix'];
-    }
-    this.#decidedAction = action;
-    this.#decidedReason = reason;
-    this.#decidedGroup = action === ACTION.forward ? handle : 0;
-  }
-
-  /** Writes changes into the batch until it is full or there are none left. */
-  fill(encoder: BatchEncoder): void {
-    while (this.#queueLength > 0 && encoder.room > 0) {
-      const entry = this.#queue[this.#queueHead]!;
-      this.#queueHead = (this.#queueHead + 1) % this.#queue.length;
-      this.#queueLength--;
-      this.#entryFlags[entry]! &= ~QUEUED;
-      if (this.#entryNode[entry] === 0) continue;
-      if (this.#entryWinner[entry] === 0) {
-        if (this.#inFlight[entry] === 0 && (this.#entryFlags[entry]! & CONFIRMED) === 0) this.#free(entry);
-        else if (this.#sentAction[entry] !== SENT_NONE) this.#send(encoder, OPERATION.remove, entry);
-        continue;
-      }
-      if (this.#status[entry] === STATUS_REFUSED) {
-        // The device keeps the old value of what it refused to change: out with it, the kernel does the work.
-        if ((this.#entryFlags[entry]! & CONFIRMED) !== 0) this.#send(encoder, OPERATION.remove, entry);
-        continue;
-      }
-      this.#decide(entry);
-      if (this.#decidedAction === this.#sentAction[entry] && this.#decidedGroup === this.#sentGroup[entry])
-        continue;
-      this.#sentAction[entry] = this.#decidedAction;
-      this.#sentGroup[entry] = this.#decidedGroup;
-      this.#send(encoder, OPERATION.put, entry);
-    }
-  }
-
-  #send(encoder: BatchEncoder, operation: number, entry: number): void {
-    const fib = this.fibs[this.#entryFib[entry]!]!;
-    const record = encoder.route(operation, handleOf(ENTRY_KIND.route, entry));
-    const { keys, lengths } = fib.trie;
-    const node = this.#entryNode[entry]!;
-    record.family = fib.family === AF_INET ? FAMILY.ipv4 : FAMILY.ipv6;
-    record.prefixLength = lengths[node]!;
-    record.vrf = fib.vrf;
-    record.action = operation === OPERATION.put ? this.#sentAction[entry]! : ACTION.trap;
-    record.group = operation === OPERATION.put ? this.#sentGroup[entry]! : 0;
-    if (fib.family === AF_INET) record.setPrefix(0, 0, 0, keys[node]!);
-    else record.setPrefix(keys[4 * node]!, keys[4 * node + 1]!, keys[4 * node + 2]!, keys[4 * node + 3]!);
-    if (operation === OPERATION.remove) {
-      this.#sentAction[entry] = SENT_NONE;
-      this.#sentGroup[entry] = 0;
-    }
-    this.#inFlight[entry]!++;
-  }
-
-  succeeded(entry: number, operation: number): void {
-    if (this.#inFlight[entry]! > 0) this.#inFlight[entry]!--;
-    if (operation === OPERATION.put) {
-      this.#entryFlags[entry]! |= CONFIRMED;
-      if (this.#inFlight[entry] === 0 && this.#status[entry] !== STATUS_OK)
-        this.#setStatus(entry, STATUS_OK, REASON.none);
-      return;
-    }
-    if (this.#inFlight[entry]! > 0) return;
-    this.#entryFlags[entry]! &= ~CONFIRMED;
-    if (this.#entryWinner[entry] === 0) this.#enqueue(entry);
-    else if (this.#status[entry] === STATUS_REFUSED) this.#giveUp(entry);
-  }
-
-  /** The device did not carry a change out: what it held before, it still holds. */
-  troubledBy(
-    entry: number,
-    operation: number,
-    status: typeof STATUS_REFUSED | typeof STATUS_FAILED,
-    reason: number,
-  ): void {
-    if (this.#inFlight[entry]! > 0) this.#inFlight[entry]!--;
-    if (this.#inFlight[entry]! > 0) return;
-    if (operation === OPERATION.remove) {
-      if (reason === REASON['missing-reference']) this.#entryFlags[entry]! &= ~CONFIRMED;
-      else this.#sentAction[entry] = SENT_UNKNOWN;
-    } else {
-      this.#sentAction[entry] = (this.#entryFlags[entry]! & CONFIRMED) !== 0 ? SENT_UNKNOWN : SENT_NONE;
-      this.#sentGroup[entry] = 0;
-    }
-    if (operation === OPERATION.remove && reason === REASON['missing-reference']) {
-      if (this.#entryWinner[entry] === 0) this.#enqueue(entry);
-      return;
-    }
-    if (this.#entryWinner[entry] === 0 && (this.#entryFlags[entry]! & CONFIRMED) === 0) {
-      this.#enqueue(entry);
-      return;
-    }
-    if (status === STATUS_REFUSED && reason === REASON['table-full']) {
-      this.#deviceFull[this.fibs[this.#entryFib[entry]!]!.family === AF_INET ? 0 : 1] = true;
-    }
-    this.#setStatus(entry, status, reason);
-    if (status === STATUS_REFUSED) {
-      if ((this.#entryFlags[entry]! & CONFIRMED) !== 0) this.#enqueue(entry);
-      else this.#giveUp(entry);
-    }
-  }
-
-  /** A refused entry that the device does not hold: with a full table its place is given back, the prefix waits. */
-  #giveUp(entry: number): void {
-    if (this.#statusReason[entry] !== REASON['table-full']) return;
-    this.#freePlace(entry);
-  }
-
-  #setStatus(entry: number, status: number, reason: number): void {
-    const wasOk = this.#status[entry] === STATUS_OK;
-    this.#status[entry] = status;
-    this.#statusReason[entry] = reason;
-    if (wasOk !== (status === STATUS_OK)) {
-      this.troubled += wasOk ? 1 : -1;
-      this.fibs[this.#entryFib[entry]!]!.presenceChanged(this.#entryNode[entry]!);
-    }
-  }
-
-  /** The device no longer holds the entry and nobody wants it. */
-  #free(entry: number): void {
-    // Room was made: the family may have entries again.
-    this.#deviceFull[this.fibs[this.#entryFib[entry]!]!.family === AF_INET ? 0 : 1] = false;
-    this.#freePlace(entry);
-    this.#placeWaiting();
-  }
-
-  #freePlace(entry: number): void {
-    const fib = this.fibs[this.#entryFib[entry]!]!;
-    if (this.#status[entry] !== STATUS_OK) {
-      this.#status[entry] = STATUS_OK;
-      this.troubled--;
-    }
-    const node = this.#entryNode[entry]!;
-    this.#entryWinner[entry] = 0;
-    this.#entryNode[entry] = 0;
-    this.#freeEntries[this.#freeEntryCount++] = entry;
-    fib.entryFreed(node);
-  }
-
-  /** Gives free places to waiting prefixes. The search goes on where the last one ended. */
-  #placeWaiting(): void {
-    if (this.fibs.length === 0) return;
-    let looked = 0;
-    for (let round = 0; round <= this.fibs.length; round++) {
-      const fib = this.fibs[this.#scan.fib % this.fibs.length]!;
-      if (fib.waiting > 0 && !this.#deviceFull[fib.family === AF_INET ? 0 : 1]) {
-        const { flags } = fib.trie;
-        while (this.#scan.node < fib.trie.nodeLimit) {
-          const node = this.#scan.node++;
-          if ((flags[node]! & WAITING) !== 0) {
-            if (!fib.place(node)) {
-              this.#scan.node = node;
-              return;
-            }
-            if (this.#freeEntryCount === 0) return;
-          }
-          if (++looked > 4_000_000) return;
-        }
-      }
-      this.#scan.fib = (this.#scan.fib + 1) % this.fibs.length;
-      this.#scan.node = 1;
-    }
-  }
-
-  /** Asks the device again for what it failed, or refused for a reason that may have passed. */
-  retry(limit: number, andRefused: boolean): number {
-    let count = 0;
-    for (let entry = 1; entry < this.#entriesUsed && count < limit; entry++) {
-      if (this.#status[entry] === STATUS_OK || this.#inFlight[entry] !== 0) continue;
-      if (this.#status[entry] === STATUS_REFUSED) {
-        if (!andRefused) continue;
-        this.#setStatus(entry, STATUS_OK, REASON.none);
-      }
-      this.#enqueue(entry);
-      count++;
-    }
-    return count;
-  }
-
-  // ---- starting over ----
-
-  /** Nothing is known of what the device holds; `adopt` says what it does. */
-  forget(): void {
-    this.#strays.length = 0;
-    this.#deviceFull.fill(false);
-    for (let entry = 1; entry < this.#entriesUsed; entry++) {
-      this.#sentAction[entry] = SENT_NONE;
-      this.#sentGroup[entry] = 0;
-      this.#inFlight[entry] = 0;
-      this.#entryFlags[entry]! &= QUEUED;
-      if (this.#status[entry] !== STATUS_OK) this.#setStatus(entry, STATUS_OK, REASON.none);
-    }
-  }
-
-  /** The device holds this route under this entry number. */
-  adopt(record: RouteRecord, entry: number): void {
-    const family = record.family === FAMILY.ipv4 ? AF_INET : 10;
-    const fib = this.#fibOf(family, record.vrf);
-    const key = this.#hostKey;
-    if (family === AF_INET) key[0] = record.prefix3;
-    else {
-      key[0] = record.prefix0;
-      key[1] = record.prefix1;
-      key[2] = record.prefix2;
-      key[3] = record.prefix3;
-    }
-    if (entry >= 1 && entry <= this.capacity) {
-      if (entry >= this.#entryNode.length) this.#growEntries(entry + 1);
-      while (this.#entriesUsed <= entry) this.#entryNode[this.#entriesUsed++] = 0;
-      if (this.#entryNode[entry] === 0) {
-        const node = fib.trie.find(key, record.prefixLength);
-        if (node === 0 || fib.trie.entry[node] === 0) {
-          this.#bind(entry, fib.number, 0);
-          this.#entryNode[entry] = fib.adopt(key, record.prefixLength, entry);
-          this.#hold(entry, record);
-          return;
-        }
-      } else if (
-        this.#entryFib[entry] === fib.number &&
-        fib.trie.find(key, record.prefixLength) === this.#entryNode[entry]
-      ) {
-        this.#hold(entry, record);
-        return;
-      }
-    }
-    this.#strays.push({
-      handle: record.handle,
-      family: record.family,
-      length: record.prefixLength,
-      vrf: record.vrf,
-      words: [record.prefix0, record.prefix1, record.prefix2, record.prefix3],
-    });
-  }
-
-  #hold(entry: number, record: RouteRecord): void {
-    this.#sentAction[entry] = record.action;
-    this.#sentGroup[entry] = record.action === ACTION.forward ? record.group : 0;
-    this.#entryFlags[entry]! |= CONFIRMED;
-  }
-
-  /** After `forget` and `adopt`: free places are listed anew and everything is compared again. */
-  requeueAll(): void {
-    this.#freeEntryCount = 0;
-    for (let entry = this.#entriesUsed - 1; entry > 0; entry--) {
-      if (this.#entryNode[entry] === 0) this.#freeEntries[this.#freeEntryCount++] = entry;
-      else this.#enqueue(entry);
-    }
-    this.#placeWaiting();
-  }
-
-  fillStrays(encoder: BatchEncoder): void {
-    while (this.#strays.length > 0 && encoder.room > 0) {
-      const stray = this.#strays.pop()!;
-      const record = encoder.route(OPERATION.remove, stray.handle);
-      record.family = stray.family;
-      record.prefixLength = stray.length;
-      record.vrf = stray.vrf;
-      record.action = ACTION.trap;
-      record.setPrefix(stray.words[0]!, stray.words[1]!, stray.words[2]!, stray.words[3]!);
-    }
+    return this.entries.isPresent(entry);
   }
 
   // ---- what is known ----
@@ -821,109 +407,23 @@ export class Routes implements FibHost {
     const fib = this.fibs[this.#candidateFib[candidate]!]!;
     const node = this.#candidateNode[candidate]!;
     const entry = fib.trie.entry[node]!;
-    const none = { action: ACTION.trap, group: undefined, entry: 0 };
-    if ((info & CANDIDATE_SKIP) !== 0) return { ...none, held: 'none', reason: REASON['nexthops-dead'] };
-    if (entry === 0 || this.#entryWinner[entry] === 0) {
-      const waits = (fib.trie.flags[node]! & WAITING) !== 0;
-      const reason = waits ? REASON['table-full'] : REASON.shadowed;
-      return { ...none, held: waits ? 'refused' : 'none', reason };
+    const none = { held: 'none', action: ACTION.trap, group: undefined } as const;
+    if ((info & CANDIDATE_SKIP) !== 0) return { ...none, reason: REASON['nexthops-dead'] };
+    const winner = entry === 0 ? 0 : this.entries.winnerOf(entry);
+    if (winner === 0) {
+      if ((fib.trie.flags[node]! & WAITING) === 0) return { ...none, reason: REASON.shadowed };
+      return { ...none, held: 'refused', reason: REASON['table-full'] };
     }
-    if (this.#entryWinner[entry] !== candidate) return { ...none, held: 'none', reason: REASON['not-best'] };
-    this.#decide(entry);
-    const group =
-      actionOf(info) === ACTION.forward ? this.#nexthops.group(this.candidates.group[candidate]!) : undefined;
-    const base = { action: this.#decidedAction, reason: this.#decidedReason, group, entry };
-    if (this.#status[entry] === STATUS_REFUSED)
-      return { ...base, held: 'refused', reason: this.#statusReason[entry]! };
-    if (this.#status[entry] === STATUS_FAILED)
-      return { ...base, held: 'failed', reason: this.#statusReason[entry]! };
-    const isSent =
-      this.#inFlight[entry] === 0 &&
-      (this.#entryFlags[entry]! & QUEUED) === 0 &&
-      this.#sentAction[entry] === this.#decidedAction;
-    return {
-      ...base,
-      held: isSent ? 'held' : 'pending',
-      reason: base.reason === REASON.none ? reasonOf(info) : base.reason,
-    };
-  }
-
-  /** Entries by state, without walking the mirror: forwarding or dropping, trapping, refused, failed. */
-  tally(): { held: number; trapped: number; refused: number; failed: number; waiting: number } {
-    const tally = { held: 0, trapped: 0, refused: 0, failed: 0, waiting: this.waiting };
-    for (let entry = 1; entry < this.#entriesUsed; entry++) {
-      if (this.#entryNode[entry] === 0 || this.#entryWinner[entry] === 0) continue;
-      if (this.#status[entry] === STATUS_REFUSED) tally.refused++;
-      else if (this.#status[entry] === STATUS_FAILED) tally.failed++;
-      else if (this.#sentAction[entry] === ACTION.trap) tally.trapped++;
-      else tally.held++;
-    }
-    return tally;
+    if (winner !== candidate) return { ...none, reason: REASON['not-best'] };
+    const isForward = actionOf(info) === ACTION.forward;
+    const group = isForward ? this.#nexthops.group(this.candidates.group[candidate]!) : undefined;
+    const state = this.entries.stateOf(entry);
+    return { ...state, group, reason: state.reason === REASON.none ? reasonOf(info) : state.reason };
   }
 
   /** Family and table of a route. */
   tableOf(id: number): { readonly family: number; readonly table: number } | undefined {
     return this.#read(id) ? { family: this.#reader.family, table: this.#reader.table } : undefined;
-  }
-
-  /** Prefix of an entry, for people. */
-  describe(entry: number): string {
-    if (entry < 1 || entry >= this.#entriesUsed || this.#entryNode[entry] === 0) return `route ${entry}`;
-    const fib = this.fibs[this.#entryFib[entry]!]!;
-    const { keys, lengths } = fib.trie;
-    const node = this.#entryNode[entry]!;
-    const words = fib.family === AF_INET ? [0, 0, 0, keys[node]!] : keys.subarray(4 * node, 4 * node + 4);
-    return `${formatAddress(fib.family, words)}/${lengths[node]}${fib.vrf === 0 ? '' : ` in vrf table ${fib.vrf}`}`;
-  }
-
-  /** What the entry stands for: `route` with the mirror's id, or `neighbour`. */
-  objectOf(entry: number): { readonly isNeighbour: boolean; readonly id: number } | undefined {
-    if (entry < 1 || entry >= this.#entriesUsed || this.#entryNode[entry] === 0) return undefined;
-    const winner = this.#entryWinner[entry]!;
-    if (winner === 0) return undefined;
-    const isNeighbour = rankOf(this.candidates.info[winner]!) === NEIGHBOUR_RANK;
-    return { isNeighbour, id: this.candidates.object[winner]! };
-  }
-
-  /** Compares a route read back with what it should be; the text of the difference, if any. `seen` counts matches. */
-  verify(record: RouteRecord, entry: number, seen: Uint8Array): string | undefined {
-    if (entry < 1 || entry >= this.#entriesUsed || this.#entryNode[entry] === 0)
-      return 'no such entry is planned';
-    const fib = this.fibs[this.#entryFib[entry]!]!;
-    const node = this.#entryNode[entry]!;
-    const { keys, lengths } = fib.trie;
-    const sameKey =
-      fib.vrf === record.vrf &&
-      lengths[node] === record.prefixLength &&
-      (fib.family === AF_INET
-        ? record.family === FAMILY.ipv4 && keys[node] === record.prefix3
-        : record.family === FAMILY.ipv6 &&
-          keys[4 * node] === record.prefix0 &&
-          keys[4 * node + 1] === record.prefix1 &&
-          keys[4 * node + 2] === record.prefix2 &&
-          keys[4 * node + 3] === record.prefix3);
-    if (!sameKey) return 'its handle is planned for another prefix';
-    seen[entry] = 1;
-    if (this.#entryWinner[entry] === 0) return 'it should not be held any more';
-    if (this.#status[entry] !== STATUS_OK) return undefined;
-    this.#decide(entry);
-    const group = record.action === ACTION.forward ? record.group : 0;
-    if (record.action !== this.#decidedAction || group !== this.#decidedGroup) {
-      return `it should have action ${this.#decidedAction} and group ${this.#decidedGroup}, not ${record.action} and ${group}`;
-    }
-    return undefined;
-  }
-
-  /** Entries that should be held and that `verify` did not see. */
-  *unseen(seen: Uint8Array): Generator<number> {
-    for (let entry = 1; entry < this.#entriesUsed; entry++) {
-      if (this.#entryNode[entry] === 0 || this.#entryWinner[entry] === 0) continue;
-      if (this.#status[entry] === STATUS_OK && seen[entry] === 0) yield entry;
-    }
-  }
-
-  get entryLimit(): number {
-    return this.#entriesUsed;
   }
 }
 
