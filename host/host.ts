@@ -18,6 +18,9 @@ import { matchPorts } from './config/ports.ts';
 import { openDevice } from './device/registry.ts';
 import type { Device, PacketQuery } from './device/types.ts';
 import { EkhoError } from './errors.ts';
+import { describe } from './iproute2/describe.ts';
+import type { Json } from './iproute2/json.ts';
+import { parseSelector } from './iproute2/selector.ts';
 import { KernelSync } from './kernel/sync.ts';
 import { Mirror } from './mirror/mirror.ts';
 import { KIND, KINDS, type Kind, type KindNumber } from './mirror/types.ts';
@@ -49,6 +52,7 @@ export class Host {
   readonly #supervisor: Supervisor;
   readonly #devices = new Map<string, Device>();
   #started: Promise<void> | undefined;
+  #supervising: Promise<void> | undefined;
   #stopping = false;
 
   /** `say` is told what a person at the terminal wants to know. Throws E_DEVICE when a device cannot be opened. */
@@ -74,14 +78,15 @@ export class Host {
     }
     this.#supervisor = new Supervisor({
       folder: config.plugins.folder,
-      cache: config.plugins.cache,
+      ...(config.plugins.cache !== undefined && { cache: config.plugins.cache }),
       setup: (name) => this.#setup(name),
       listener: {
         up: (plugin, runner) => {
           this.#planner.pluginUp(plugin.name, runner, { fault() {}, down() {} }).then(
             () => {
               plugin.synced();
-              if (plugin.state.state === 'active') this.#say(`plugin ${plugin.name}: active`);
+              if (plugin.state.state === 'active')
+                this.#say(`plugin ${plugin.name}: active${this.#whatItIs(plugin)}`);
             },
             (error: Error) => {
               // It went down meanwhile, which `down` tells, or the planner cannot go on with it: then afresh.
@@ -101,7 +106,9 @@ export class Host {
 
   /** Resolves once the mirror is in sync and the plugins are up, refused or waiting for another attempt. */
   start(): Promise<void> {
-    this.#started ??= Promise.all([this.#startSync(), this.#startPlugins()]).then(() => {});
+    this.#started ??= Promise.all([this.#startSync(), this.#startPlugins()]).then(() => {
+      void this.#tellOutcome();
+    });
     return this.#started;
   }
 
@@ -127,11 +134,31 @@ export class Host {
   }
 
   async #startPlugins(): Promise<void> {
-    await this.#supervisor.start();
-    for (const { name, state, reason, remedy, vendor, version, device } of this.plugins()) {
-      const what = version === undefined ? '' : ` (${vendor} ${version}${device ? ` on ${device}` : ''})`;
+    this.#supervising = this.#supervisor.start();
+    await this.#supervising;
+    for (const { name, state, reason, remedy } of this.plugins()) {
+      if (reason !== undefined)
+        this.#say(`plugin ${name}: ${state}: ${reason}${remedy ? `. ${remedy}` : ''}`);
+    }
+  }
+
+  #whatItIs({ name, description }: SupervisedPlugin): string {
+    if (description === undefined) return '';
+    const device = this.#config.plugin.find((plugin) => plugin.name === name)?.device;
+    return ` (${description.vendor} ${description.name} ${description.version}${device ? ` on ${device}` : ''})`;
+  }
+
+  /** The line that ends the start: what went into hardware. */
+  async #tellOutcome(): Promise<void> {
+    await this.wait(AbortSignal.timeout(60_000)).catch(() => {});
+    if (this.#stopping) return;
+    for (const { plugin, tables } of this.#planner.summary()) {
+      const held = tables
+        .filter(({ offloaded }) => offloaded > 0)
+        .map(({ kind, offloaded }) => `${offloaded} ${kind}`);
+      const trapped = tables.reduce((sum, table) => sum + table.trapped, 0);
       this.#say(
-        `plugin ${name}: ${state}${what}${reason ? `: ${reason}` : ''}${remedy ? `. ${remedy}` : ''}`,
+        `${plugin} holds ${held.join(', ') || 'nothing'}; ${trapped} left to the kernel (\`ekho status\`)`,
       );
     }
   }
@@ -139,6 +166,8 @@ export class Host {
   /** What hardware holds stays. */
   async stop(): Promise<void> {
     this.#stopping = true;
+    // A plugin that is just starting can only be stopped once it has.
+    await this.#supervising?.catch(() => {});
     await this.#supervisor.stop();
     this.#planner.close();
     this.#sync.close();
@@ -195,15 +224,20 @@ export class Host {
     });
   }
 
-  /** JSON text of the rows that match. Throws E_USAGE, E_BAD_ADDRESS. */
-  rows(kind: Kind, words: readonly string[]): Generator<string> {
+  /** Rows of the objects that fit `words`. Throws E_USAGE, E_BAD_ADDRESS. */
+  rows(kind: Kind, words: readonly string[]): Generator<Json> {
     const number = KIND[kind];
-    return this.objects.rows(number, this.objects.ids(number), this.#selector(kind, words));
+    const wanted = words.length === 0 ? undefined : parseSelector(kind, words, this.objects.context);
+    return this.objects.rows(number, this.objects.ids(number), wanted);
   }
 
-  changeRow(kind: KindNumber, id: number): string | undefined {
-    for (const row of this.objects.rows(kind, [id], () => true)) return row;
-    return undefined;
+  /** One object, as it is told with a change: in words and as iproute2's JSON. */
+  object(kind: KindNumber, id: number): { text: string; json: Json } | undefined {
+    const object = this.objects.decode(kind, id);
+    if (object === undefined) return undefined;
+    const text = describe(KINDS[kind]!, object, this.objects.context);
+    for (const json of this.objects.rows(kind, [id], () => true)) return { text, json };
+    return { text, json: {} };
   }
 
   lookup({ destination, source, in: ingress, vrf }: LookupQuery): LookupAnswer[] {
@@ -274,20 +308,22 @@ export class Host {
   /** At most `limit` objects. */
   explain(kind: Kind, words: readonly string[], limit: number): Explanation[] {
     const number = KIND[kind];
-    const wanted = this.#selector(kind, words);
-    const answers: Explanation[] = [];
+    const wanted = parseSelector(kind, words, this.objects.context);
+    const found: { id: number; object: DecodedObject }[] = [];
     for (const id of this.objects.ids(number)) {
       const object = this.objects.decode(number, id);
-      if (object === undefined || !wanted(object)) continue;
-      if (answers.length === limit) break;
-      answers.push({
-        kind,
-        object: describe(kind, object, this.objects.context),
-        offload: this.#planner.offloadOf(number, id).map((state) => ({ ...state })),
-        lines: this.#planner.explain(number, id),
-      });
+      if (object !== undefined && wanted(object)) found.push({ id, object });
+      if (found.length === limit) break;
     }
-    return answers;
+    // Of the routes that match an address, the one that decides comes first.
+    if (kind === 'route')
+      found.sort((a, b) => Number(b.object.header.dst_len) - Number(a.object.header.dst_len));
+    return found.map(({ id, object }) => ({
+      kind,
+      object: describe(kind, object, this.objects.context),
+      offload: this.#planner.offloadOf(number, id).map((state) => ({ ...state })),
+      lines: this.#planner.explain(number, id),
+    }));
   }
 
   async stats(): Promise<Stats> {
@@ -381,11 +417,6 @@ export class Host {
   }
 
   // ---- names and words ----
-
-  #selector(_kind: Kind, words: readonly string[]): (object: DecodedObject) => boolean {
-    if (words.length > 0) throw new EkhoError('E_USAGE', `"${words[0]}" is not understood`);
-    return () => true;
-  }
 
   #plugin(name: string): SupervisedPlugin {
     const plugin = this.#config.plugin.some((plugin) => plugin.name === name)
@@ -485,8 +516,4 @@ function macText(mac: number): string {
     .toString(16)
     .padStart(12, '0')
     .replace(/(?=(..)+$)(?!^)/g, ':');
-}
-
-function describe(_kind: Kind, object: DecodedObject, _context: unknown): string {
-  return JSON.stringify(object).slice(0, 100);
 }

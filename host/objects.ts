@@ -1,5 +1,5 @@
 /** The mirror's objects as people and scripts see them: iproute2's JSON with the offload states added. */
-import { type FormatContext, formatRows, type KeyedObject, stringify } from './iproute2/json.ts';
+import { type FormatContext, formatRows, type Json, type KeyedObject } from './iproute2/json.ts';
 import {
   KIND,
   KINDS,
@@ -95,28 +95,31 @@ export class Objects {
   }
 
   /**
-   * JSON text of each row `ids` make, read when it is asked for; objects that are gone by then, or that `wanted` refuses, are
-   * left out. Each element that stands for an object has its `offload` array.
+   * Rows as iproute2 prints them, each object read when its row is asked for; objects that are gone by then, or that `wanted`
+   * refuses, are left out. Each element that stands for an object has its `offload` array.
    */
   *rows(
     kind: KindNumber,
     ids: Iterable<ObjectId>,
-    wanted: (object: DecodedObject) => boolean,
-  ): Generator<string> {
-    for (const { json, members } of formatRows(KINDS[kind]!, this.#keyed(kind, ids, wanted), this.context)) {
+    wanted?: (object: DecodedObject) => boolean,
+  ): Generator<Json> {
+    const { links: _links, ...chosen } = this.context;
+    // Links without addresses are rows of `address` only when nothing was chosen.
+    const context = wanted === undefined ? this.context : chosen;
+    for (const { json, members } of formatRows(KINDS[kind]!, this.#keyed(kind, ids, wanted), context)) {
       for (const { element, id } of members) element.offload = this.#offloadOf(kind, id);
-      yield stringify(json);
+      yield json;
     }
   }
 
   *#keyed(
     kind: KindNumber,
     ids: Iterable<ObjectId>,
-    wanted: (object: DecodedObject) => boolean,
+    wanted: ((object: DecodedObject) => boolean) | undefined,
   ): Generator<KeyedObject> {
     for (const id of ids) {
       const object = this.decode(kind, id);
-      if (object !== undefined && wanted(object)) yield { id, object };
+      if (object !== undefined && (wanted?.(object) ?? true)) yield { id, object };
     }
   }
 }

@@ -1,6 +1,7 @@
 /** A stream of changes, one JSON object a line, that drops changes rather than hold up the mirror. */
 import { Readable } from 'node:stream';
 import type { Host } from '../host.ts';
+import { stringify } from '../iproute2/json.ts';
 import { type ChangeSet, KIND, KINDS, type Kind, OPERATION_DELETE } from '../mirror/types.ts';
 
 /** Characters that wait for a slow reader. Beyond, changes are dropped and their number is told. */
@@ -33,9 +34,16 @@ export class ChangeFeed extends Readable {
         continue;
       }
       const operation = changes.operations[index] === OPERATION_DELETE ? 'delete' : 'upsert';
-      const object = host.changeRow(kind, changes.ids[index]!);
+      const object = host.object(kind, changes.ids[index]!);
       if (object === undefined) continue;
-      text += `{"revision":${first + index},"operation":"${operation}","kind":"${KINDS[kind]}","object":${object}}\n`;
+      const line = {
+        revision: first + index,
+        operation,
+        kind: KINDS[kind],
+        text: object.text,
+        object: object.json,
+      };
+      text += `${stringify(line)}\n`;
     }
     if (text !== '') this.#queue(text);
   }

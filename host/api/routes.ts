@@ -3,6 +3,8 @@ import { Type, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
 import { EkhoError } from '../errors.ts';
 import type { Host } from '../host.ts';
+import { type ExtraColumn, formatTable } from '../iproute2/table.ts';
+import type { ObjectOffload } from '../offload/reasons.ts';
 import { ChangeFeed } from './changes.ts';
 import { kindOf } from './kinds.ts';
 import {
@@ -18,7 +20,7 @@ import {
   VerifyAnswer,
   WaitAnswer,
 } from './schemas.ts';
-import { NDJSON_TYPE, sendRows } from './stream.ts';
+import { accepted, NDJSON_TYPE, sendJson, sendText } from './stream.ts';
 
 /** Explanations in one answer. */
 const EXPLANATIONS_MAX = 100;
@@ -32,6 +34,20 @@ const Words = Type.Union([
 const Filter = Type.Object({ filter: Type.Optional(Words) }, { additionalProperties: false });
 const Name = Type.Object({ name: Type.String() });
 const KindName = Type.Object({ kind: Type.String() });
+
+/** How it stands with an object in each plugin that has a part in it. */
+const OFFLOAD: ExtraColumn = {
+  title: 'OFFLOAD',
+  cell: ({ offload = [] }) => {
+    const states = offload as readonly ObjectOffload[];
+    return states
+      .map(({ plugin, state, reason }) => {
+        const text = reason === undefined ? state : `${state} (${reason})`;
+        return states.length > 1 ? `${plugin} ${text}` : text;
+      })
+      .join(', ');
+  },
+};
 
 function list(words: string | string[] | undefined): string[] {
   return words === undefined ? [] : typeof words === 'string' ? [words] : words;
@@ -47,8 +63,10 @@ export async function routes(
   app.get('/status', { schema: { response: { 200: Status } } }, async () => host.status());
 
   app.get('/objects/:kind', { schema: { params: KindName, querystring: Filter } }, (request, reply) => {
-    const rows = host.rows(kindOf(request.params.kind), list(request.query.filter));
-    return sendRows(request, reply, rows);
+    const kind = kindOf(request.params.kind);
+    const rows = host.rows(kind, list(request.query.filter));
+    const isText = accepted(request, 'text/plain', 'application/json') === 'text/plain';
+    return isText ? sendText(reply, formatTable(kind, rows, [OFFLOAD])) : sendJson(request, reply, rows);
   });
 
   app.get(

@@ -161,6 +161,9 @@ export type ChangeLine =
       readonly revision: number;
       readonly operation: 'upsert' | 'delete';
       readonly kind: string;
+      /** The object as one would type it to `ip`, `bridge` or `tc`. */
+      readonly text: string;
+      /** iproute2's JSON of the object, as it was last with `delete`. */
       readonly object: object;
     }
   | { readonly lost: number };

@@ -1,6 +1,7 @@
-/** Long answers in bounded memory: NDJSON, or the same values as one JSON array. */
+/** Long answers in bounded memory: NDJSON, the same values as one JSON array, or lines of text. */
 import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { type Json, stringify } from '../iproute2/json.ts';
 
 /** Characters gathered before they are written. */
 const CHUNK_CHARS = 64 * 1024;
@@ -8,25 +9,52 @@ const CHUNK_CHARS = 64 * 1024;
 const SLICE_MS = 5;
 
 export const NDJSON_TYPE = 'application/x-ndjson';
+export const TEXT_TYPE = 'text/plain; charset=utf-8';
 
-export function wantsLines(request: FastifyRequest): boolean {
-  return (request.headers.accept ?? '').includes(NDJSON_TYPE);
+interface Framing {
+  readonly before: string;
+  readonly between: string;
+  readonly after: string;
 }
 
-/** Sends JSON texts as they are asked for: in slices of a few milliseconds, when the reader has taken what there was. */
-export function sendRows(request: FastifyRequest, reply: FastifyReply, rows: Iterable<string>): FastifyReply {
-  const lines = wantsLines(request);
-  reply.type(lines ? NDJSON_TYPE : 'application/json');
-  return reply.send(Readable.from(chunks(rows, lines), { objectMode: false, highWaterMark: CHUNK_CHARS }));
+const ARRAY: Framing = { before: '[', between: ',\n', after: ']\n' };
+const LINES: Framing = { before: '', between: '\n', after: '\n' };
+
+/** The first of the types that the request accepts, or the last of them. */
+export function accepted<Type extends string>(
+  request: FastifyRequest,
+  ...types: readonly [...Type[], Type]
+): Type {
+  const wanted = request.headers.accept ?? '';
+  return types.find((type) => wanted.includes(type)) ?? types.at(-1)!;
 }
 
-async function* chunks(rows: Iterable<string>, lines: boolean): AsyncGenerator<string> {
-  let text = lines ? '' : '[';
-  let separator = '';
+/** Sends JSON values as they are asked for, as an array or, where the request accepts it, one a line. */
+export function sendJson(request: FastifyRequest, reply: FastifyReply, rows: Iterable<Json>): FastifyReply {
+  const type = accepted(request, NDJSON_TYPE, 'application/json');
+  return send(reply.type(type), texts(rows), type === NDJSON_TYPE ? LINES : ARRAY);
+}
+
+export function sendText(reply: FastifyReply, lines: Iterable<string>): FastifyReply {
+  return send(reply.type(TEXT_TYPE), lines, LINES);
+}
+
+function* texts(rows: Iterable<Json>): Generator<string> {
+  for (const row of rows) yield stringify(row);
+}
+
+/** Goes on in slices of a few milliseconds, when the reader has taken what there was. */
+function send(reply: FastifyReply, parts: Iterable<string>, framing: Framing): FastifyReply {
+  return reply.send(Readable.from(chunks(parts, framing), { objectMode: false, highWaterMark: CHUNK_CHARS }));
+}
+
+async function* chunks(parts: Iterable<string>, { before, between, after }: Framing): AsyncGenerator<string> {
+  let text = before;
+  let isFirst = true;
   let sliceEnd = performance.now() + SLICE_MS;
-  for (const row of rows) {
-    text += separator + row;
-    separator = lines ? '\n' : ',\n';
+  for (const part of parts) {
+    text += isFirst ? part : between + part;
+    isFirst = false;
     if (text.length >= CHUNK_CHARS) {
       yield text;
       text = '';
@@ -36,5 +64,6 @@ async function* chunks(rows: Iterable<string>, lines: boolean): AsyncGenerator<s
       sliceEnd = performance.now() + SLICE_MS;
     }
   }
-  yield text + (lines ? (separator === '' ? '' : '\n') : ']\n');
+  text += isFirst && before === '' ? '' : after;
+  if (text !== '') yield text;
 }

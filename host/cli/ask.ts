@@ -118,10 +118,11 @@ export async function explain(client: Client, words: readonly string[], { json }
   }
 }
 
-/** `route 10.0.0.0/8` as it stands; a prefix, a MAC address or a link's name alone tells its kind. */
+/** `route 10.0.0.0/8` as it stands; an address (the routes that match it), a prefix, a MAC or a link alone tells its kind. */
 function objectOf(words: readonly string[]): [kind: string, filter: string[]] {
   const [first = '', ...rest] = words;
   if (isKindWord(first)) return [kindOf(first), rest];
+  if (isIP(first) !== 0) return ['route', ['match', ...words]];
   if (first === 'default' || isIP(first.split('/')[0]!) !== 0) return ['route', [...words]];
   if (/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(first)) return ['fdb', [...words]];
   return ['link', [...words]];

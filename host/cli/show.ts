@@ -3,7 +3,7 @@ import { kindOf } from '../api/kinds.ts';
 import type { ChangeLine } from '../api/schemas.ts';
 import { filterQuery, type JsonOption } from './ask.ts';
 import type { Client } from './client.ts';
-import { count, plain, print } from './output.ts';
+import { count, paint, plain, print } from './output.ts';
 
 export async function show(
   client: Client,
@@ -12,17 +12,20 @@ export async function show(
   { json }: JsonOption,
 ): Promise<void> {
   const path = `/api/v1/objects/${kindOf(kind)}${filterQuery(words)}`;
-  if (json) {
-    const response = await client.open(path, 'application/json');
-    response.setEncoding('utf8');
-    for await (const text of response) {
-      if (!(await print(text as string))) break;
-    }
-    return;
+  const response = await client.open(path, json ? 'application/json' : 'text/plain');
+  response.setEncoding('utf8');
+  let isFirst = true;
+  for await (const chunk of response) {
+    let text = chunk as string;
+    if (!json) text = plainLines(text);
+    if (!json && isFirst) text = text.replace(/^.*/, (head) => paint('bold', head));
+    isFirst = false;
+    if (!(await print(text))) break;
   }
-  for await (const line of client.lines<object>(path)) {
-    if (!(await print(`${plain(JSON.stringify(line))}\n`))) break;
-  }
+}
+
+function plainLines(text: string): string {
+  return text.split('\n').map(plain).join('\n');
 }
 
 export interface MonitorOptions extends JsonOption {
@@ -36,7 +39,7 @@ export async function monitor(client: Client, { json, kind = [] }: MonitorOption
       ? JSON.stringify(line)
       : 'lost' in line
         ? `(${count(line.lost)} changes lost: this reader is too slow)`
-        : `${line.operation === 'delete' ? 'Deleted ' : ''}${line.kind} ${plain(JSON.stringify(line.object))}`;
+        : `${line.operation === 'delete' ? 'Deleted ' : ''}${line.kind} ${plain(line.text)}`;
     if (!(await print(`${text}\n`))) return;
   }
 }

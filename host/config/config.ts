@@ -40,7 +40,11 @@ export interface Config {
     readonly socket: string;
     readonly listen: { readonly address: string; readonly port: number } | undefined;
   };
-  readonly plugins: { readonly folder: string; readonly cache: string };
+  readonly plugins: {
+    readonly folder: string;
+    /** Undefined: the user's cache folder. */
+    readonly cache: string | undefined;
+  };
   readonly plugin: readonly PluginConfig[];
   readonly device: readonly DeviceConfig[];
   readonly planner: { readonly netfilter: 'trap' | 'ignore' };
@@ -265,8 +269,6 @@ const DEFAULT_PLUGIN = 'softnic';
 
 function complete(file: ConfigFile, path: string | undefined): Config {
   const base = path === undefined ? ROOT : dirname(resolve(path));
-  const within = (name: string | undefined, fallback: string) =>
-    name === undefined ? fallback : resolve(base, name);
   const plugins = file.plugin ?? { [DEFAULT_PLUGIN]: { device: DEFAULT_DEVICE } };
   const devices = { ...file.device };
   for (const { device } of Object.values(plugins)) {
@@ -285,8 +287,8 @@ function complete(file: ConfigFile, path: string | undefined): Config {
       listen: parseListen(file.api?.listen ?? '127.0.0.1:8642'),
     },
     plugins: {
-      folder: within(file.plugins?.folder, join(ROOT, 'build/plugins')),
-      cache: within(file.plugins?.cache, join(ROOT, 'build/cache')),
+      folder: resolve(base, file.plugins?.folder ?? join(ROOT, 'build/plugins')),
+      cache: file.plugins?.cache === undefined ? undefined : resolve(base, file.plugins.cache),
     },
     plugin: Object.entries(plugins)
       .filter(([, { enabled }]) => enabled !== false)

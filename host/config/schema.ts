@@ -92,7 +92,7 @@ const Plugins = Type.Object(
       Type.String({
         minLength: 1,
         description:
-          'Folder of transpiled plugins, safe to delete. Relative to the configuration file. Default: `build/cache` of the checkout.',
+          'Folder of transpiled plugins, safe to delete. Relative to the configuration file. Default: `$XDG_CACHE_HOME/ekho`, else `~/.cache/ekho`.',
       }),
     ),
   },

@@ -115,13 +115,13 @@ async function checkOwner(path: string): Promise<void> {
   const ours = found.uid === process.getuid!() || found.uid === 0;
   if (found.isDirectory() && ours && (found.mode & 0o022) === 0) return;
   throw new EkhoError('E_CACHE', `${path} is not a folder that only this user can write`, {
-    remedy: 'Remove it, or name another folder with --cache.',
+    remedy: 'Remove it, or name another folder: `cache` under [plugins].',
   });
 }
 
 function unusable(folder: string, error: unknown): EkhoError {
   return new EkhoError('E_CACHE', `${folder} cannot be written: ${(error as Error).message}`, {
-    remedy: 'Name a folder this user can write with --cache.',
+    remedy: 'Name a folder this user can write: `cache` under [plugins].',
     cause: error,
   });
 }

@@ -1,6 +1,6 @@
 /** A network namespace and a host that runs in it, for tests of the command from outside. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ROOT } from '../../host/config/config.ts';
@@ -57,23 +57,30 @@ export class Bench {
     });
   }
 
-  /** Two routed ports with a neighbour each: p0 192.0.2.0/24 and p1 198.51.100.0/24. */
+  /** Two routed ports with a neighbour each: p0 192.0.2.0/24 and p1 198.51.100.0/24. Their other ends are p0x and p1x. */
   router(): void {
     this.run('sysctl', ['-qw', 'net.ipv4.ip_forward=1', 'net.ipv4.conf.all.rp_filter=0']);
     for (const [port, network] of [
       ['p0', '192.0.2'],
       ['p1', '198.51.100'],
     ]) {
-      this.ip(`link add ${port} type dummy`);
-      this.run('sysctl', ['-qw', `net.ipv4.conf.${port}.rp_filter=0`]);
+      this.ip(`link add ${port} type veth peer name ${port}x`);
+      this.run('sysctl', [
+        '-qw',
+        `net.ipv4.conf.${port}.rp_filter=0`,
+        `net.ipv6.conf.${port}.disable_ipv6=1`,
+      ]);
       this.ip(`link set ${port} up`);
+      this.ip(`link set ${port}x up`);
       this.ip(`addr add ${network}.1/24 dev ${port}`);
       this.ip(`neigh add ${network}.2 lladdr 02:00:00:00:00:0${port!.at(-1)} dev ${port} nud permanent`);
     }
   }
 
-  /** Starts a host on this namespace and waits until everything is in hardware. */
+  /** Starts a host on this namespace with p0 and p1 as ports and waits until everything is in hardware. */
   async start(...options: string[]): Promise<void> {
+    if (!options.includes('--config')) options = ['--config', this.config('ports = ["p?"]'), ...options];
+    this.output = '';
     const host = spawn(
       process.execPath,
       [
@@ -104,6 +111,16 @@ export class Bench {
     if (code !== 0) throw new Error(`the host did not settle: ${err}\n${this.output}`);
   }
 
+  /** A configuration of softnic with its section's lines, and of asic0 with those of its tables. */
+  config(plugin: string, tables = ''): string {
+    const file = join(this.folder, 'ekho.toml');
+    writeFileSync(
+      file,
+      `[plugin.softnic]\ndevice = "asic0"\n${plugin}\n[device.asic0]\nkind = "asic"\n[device.asic0.tables]\n${tables}\n`,
+    );
+    return file;
+  }
+
   get pid(): number {
     return this.#host!.pid!;
   }
@@ -116,6 +133,18 @@ export class Bench {
   spawn(...words: string[]): ChildProcess {
     return spawn(process.execPath, [join(ROOT, 'host/cli/ekho.mjs'), ...words], {
       env: { ...process.env, EKHO_SOCKET: this.socket },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+  }
+
+  /** The command as a shell would run it, with what follows it in a pipe; `user`: as somebody else. */
+  shell(words: string, user?: string): ChildProcess {
+    const line = `${process.execPath} ${join(ROOT, 'host/cli/ekho.mjs')} ${words}`;
+    const options = { env: { ...process.env, EKHO_SOCKET: this.socket } };
+    if (user === undefined)
+      return spawn('sh', ['-c', line], { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
+    return spawn('setpriv', ['--reuid', user, '--clear-groups', 'sh', '-c', line], {
+      ...options,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
   }
