@@ -65,7 +65,7 @@ export function netlinkDocs() {
   };
   const table = (attributes) => {
     lines.push(
-      `Follows ${attributes.source}.`,
+      `Follows \`${attributes.source}\`.`,
       '',
       '| Number | Name | Type | |',
       '| --: | --- | --- | --- |',

@@ -20,6 +20,7 @@ import { ethertypeName, linkTypeName } from './names.ts';
 const IFF_UP = 0x1;
 const IFF_POINTOPOINT = 0x10;
 const IFF_RUNNING = 0x40;
+const ETH_P_8021Q = 0x8100;
 
 /** linux/if.h IFF_*, in the order they are printed. */
 const LINK_FLAGS: readonly (readonly [number, string])[] = [
@@ -138,8 +139,67 @@ export function formatLink(object: DecodedObject, context: FormatContext, detail
     parentdev: 'parent_dev_name',
     ifalias: 'ifalias',
   });
+  const functions = recordOf(object.vfinfo_list);
+  if (functions !== undefined && object.num_vf !== undefined) {
+    json.vfinfo_list = listOf(functions.info).map((vf) => formatVf(recordOf(vf) ?? {}, object));
+  }
   const properties = recordOf(object.prop_list);
   if (properties !== undefined) json.altnames = listOf(properties.alt_ifname);
+  return json;
+}
+
+const VF_LINK_STATES = ['auto', 'enable'];
+const ARPHRD_ETHER = 1;
+
+/** A virtual function (SR-IOV). */
+function formatVf(vf: Decoded, object: DecodedObject): Json {
+  const type = headerNumber(object, 'type');
+  const octets = type === ARPHRD_ETHER ? 6 : 20;
+  const address = (value: unknown): string =>
+    (textOf(value) ?? '').slice(0, 2 * octets).replace(/(..)(?=.)/g, '$1:');
+  const mac = recordOf(vf.mac);
+  const json: Json = { vf: mac?.vf ?? 0, link_type: linkTypeName(type), address: address(mac?.mac) };
+  const broadcast = recordOf(vf.broadcast);
+  if (broadcast !== undefined) {
+    if ((headerNumber(object, 'flags') & IFF_POINTOPOINT) !== 0) json.link_pointtopoint = true;
+    json.broadcast = address(broadcast.broadcast);
+  }
+  const vlans = recordOf(vf.vlan_list);
+  const tag = (from: Decoded): Json => {
+    const printed: Json = {};
+    if (from.vlan) printed.vlan = from.vlan;
+    if (from.qos) printed.qos = from.qos;
+    const protocol = numberOf(from.vlan_proto);
+    if (protocol && protocol !== ETH_P_8021Q) printed.protocol = ethertypeName(protocol);
+    return printed;
+  };
+  if (vlans !== undefined) json.vlan_list = listOf(vlans.info).map((info) => tag(recordOf(info) ?? {}));
+  else Object.assign(json, tag(recordOf(vf.vlan) ?? {}));
+  const rate = recordOf(vf.tx_rate)?.rate;
+  if (rate) json.tx_rate = rate;
+  const rates = recordOf(vf.rate);
+  if (rates !== undefined) json.rate = { max_tx: rates.max_tx_rate, min_tx: rates.min_tx_rate };
+  const setting = (printed: string, value: unknown): void => {
+    const set = numberOf(recordOf(value)?.setting);
+    if (set !== undefined && set !== -1) json[printed] = set !== 0;
+  };
+  setting('spoofchk', vf.spoofchk);
+  for (const [printed, value] of [
+    ['node guid', vf.ib_node_guid],
+    ['port guid', vf.ib_port_guid],
+  ] as const) {
+    const guid = recordOf(value)?.guid;
+    if (typeof guid === 'number' || typeof guid === 'bigint') {
+      json[printed] = guid
+        .toString(16)
+        .padStart(16, '0')
+        .replace(/(..)(?=.)/g, '$1:');
+    }
+  }
+  const state = numberOf(recordOf(vf.link_state)?.link_state);
+  if (state !== undefined) json.link_state = VF_LINK_STATES[state] ?? 'disable';
+  setting('trust', vf.trust);
+  setting('query_rss_en', vf.rss_query_en);
   return json;
 }
 

@@ -459,6 +459,60 @@ export const linkPropertiesAttributes = attributes('link properties', 'enum IFLA
   alt_ifname: [53, many('string'), 'Alternative name'],
 });
 
+/** linux/if_link.h struct ifla_vf_*: each names the virtual function it is about; -1 settings are unknown. */
+export const vfMac = struct('ifla_vf_mac', { vf: 'u32', mac: { bytes: 32 } });
+export const vfBroadcast = struct('ifla_vf_broadcast', { broadcast: { bytes: 32 } });
+export const vfVlan = struct('ifla_vf_vlan', { vf: 'u32', vlan: 'u32', qos: 'u32' });
+export const vfVlanInfo = struct('ifla_vf_vlan_info', {
+  vf: 'u32',
+  vlan: 'u32',
+  qos: 'u32',
+  vlan_proto: 'be16',
+});
+export const vfTxRate = struct('ifla_vf_tx_rate', { vf: 'u32', rate: 'u32' });
+export const vfRate = struct('ifla_vf_rate', { vf: 'u32', min_tx_rate: 'u32', max_tx_rate: 'u32' });
+export const vfSpoofCheck = struct('ifla_vf_spoofchk', { vf: 'u32', setting: 's32' });
+export const vfTrust = struct('ifla_vf_trust', { vf: 'u32', setting: 's32' });
+export const vfRssQuery = struct('ifla_vf_rss_query_en', { vf: 'u32', setting: 's32' });
+export const vfLinkState = struct('ifla_vf_link_state', { vf: 'u32', link_state: 'u32' });
+export const vfGuid = struct('ifla_vf_guid', { vf: 'u32', guid: 'be64' });
+
+export const vfStatisticsAttributes = attributes('vf statistics', 'enum IFLA_VF_STATS_* in linux/if_link.h', {
+  rx_packets: [0, 'u64', 'Packets received'],
+  tx_packets: [1, 'u64', 'Packets sent'],
+  rx_bytes: [2, 'u64', 'Bytes received'],
+  tx_bytes: [3, 'u64', 'Bytes sent'],
+  broadcast: [4, 'u64', 'Broadcasts received'],
+  multicast: [5, 'u64', 'Multicasts received'],
+  pad: [6, 'binary', 'Padding'],
+  rx_dropped: [7, 'u64', 'Received and dropped'],
+  tx_dropped: [8, 'u64', 'Not sent'],
+});
+
+export const vfVlanListAttributes = attributes('vf vlans', 'enum IFLA_VF_VLAN_* in linux/if_link.h', {
+  info: [1, many(vfVlanInfo), 'A VLAN'],
+});
+
+export const vfAttributes = attributes('vf', 'enum IFLA_VF_* in linux/if_link.h', {
+  mac: [1, vfMac, 'Link-layer address'],
+  vlan: [2, vfVlan, 'VLAN'],
+  tx_rate: [3, vfTxRate, 'Largest rate, megabits a second'],
+  spoofchk: [4, vfSpoofCheck, 'Source addresses are checked'],
+  link_state: [5, vfLinkState, '0 auto, 1 enable, 2 disable'],
+  rate: [6, vfRate, 'Smallest and largest rate, megabits a second'],
+  rss_query_en: [7, vfRssQuery, 'May query the RSS configuration'],
+  stats: [8, nest(() => vfStatisticsAttributes), 'Counters'],
+  trust: [9, vfTrust, 'Trusted'],
+  ib_node_guid: [10, vfGuid, 'InfiniBand node'],
+  ib_port_guid: [11, vfGuid, 'InfiniBand port'],
+  vlan_list: [12, nest(() => vfVlanListAttributes), 'VLANs'],
+  broadcast: [13, vfBroadcast, 'Link-layer broadcast address'],
+});
+
+export const vfListAttributes = attributes('vf list', 'enum IFLA_VF_* in linux/if_link.h', {
+  info: [1, many(nest(() => vfAttributes)), 'A virtual function'],
+});
+
 export const linkProtoDownAttributes = attributes(
   'link proto down reason',
   'enum IFLA_PROTO_DOWN_REASON_* in linux/if_link.h',
@@ -494,7 +548,7 @@ export const linkAttributes = attributes('link', 'enum IFLA_* in linux/if_link.h
   net_ns_pid: [19, 'u32', 'Namespace, by process'],
   ifalias: [20, 'string', 'Alias'],
   num_vf: [21, 'u32', 'Virtual functions'],
-  vfinfo_list: [22, 'binary', 'Virtual functions'],
+  vfinfo_list: [22, nest(() => vfListAttributes), 'Virtual functions'],
   stats64: [23, linkStatistics64, 'Counters, 64 bits'],
   vf_ports: [24, 'binary', 'Port profiles'],
   port_self: [25, 'binary', 'Port profile'],

@@ -200,6 +200,47 @@ describe('links', () => {
   });
 });
 
+describe('virtual functions', () => {
+  test('as ip prints them', () => {
+    const mac = `020000000009${'00'.repeat(26)}`;
+    const [link] = printed('link', {
+      header: linkHeader,
+      ifname: 'eth0',
+      num_vf: 1,
+      vfinfo_list: {
+        info: [
+          {
+            mac: { vf: 3, mac },
+            broadcast: { broadcast: `${'ff'.repeat(6)}${'00'.repeat(26)}` },
+            vlan: { vf: 3, vlan: 7, qos: 2 },
+            vlan_list: { info: [{ vf: 3, vlan: 7, qos: 2, vlan_proto: 0x88a8 }] },
+            tx_rate: { vf: 3, rate: 100 },
+            rate: { vf: 3, min_tx_rate: 10, max_tx_rate: 100 },
+            spoofchk: { vf: 3, setting: 1 },
+            link_state: { vf: 3, link_state: 2 },
+            trust: { vf: 3, setting: -1 },
+            rss_query_en: { vf: 3, setting: 0 },
+          },
+        ],
+      },
+    });
+    expect(link!.vfinfo_list).toEqual([
+      {
+        vf: 3,
+        link_type: 'ether',
+        address: '02:00:00:00:00:09',
+        broadcast: 'ff:ff:ff:ff:ff:ff',
+        vlan_list: [{ vlan: 7, qos: 2, protocol: '802.1ad' }],
+        tx_rate: 100,
+        rate: { max_tx: 100, min_tx: 10 },
+        spoofchk: true,
+        link_state: 'disable',
+        query_rss_en: false,
+      },
+    ]);
+  });
+});
+
 describe('bridge vlan', () => {
   test('entries are grouped by port, ranges taken apart', () => {
     const rows = printed(
