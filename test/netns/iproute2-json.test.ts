@@ -2,7 +2,11 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { formatJson } from '../../host/iproute2/json.ts';
-import type { DecodedObject } from '../../host/netlink/decode.ts';
+import type { Kind } from '../../host/mirror/types.ts';
+import { type DecodedObject, decodeObject } from '../../host/netlink/decode.ts';
+import { encodeObject } from '../../host/netlink/encode.ts';
+import { NETLINK_NETFILTER } from '../../host/netlink/message.ts';
+import { NetlinkClient } from '../../host/netlink/request.ts';
 import { contextOf, differences, random, TestNamespace } from './iproute2-support.ts';
 
 const AF_BRIDGE = 7;
@@ -134,6 +138,85 @@ describe(`iproute2 JSON, EKHO_SEED=${seed}`, () => {
     const theirs = space.json('tc -j qdisc');
     expect(theirs.map((qdisc) => qdisc.kind)).toEqual(expect.arrayContaining(['htb', 'tbf', 'clsact']));
     compare(theirs, formatJson('qdisc', await dump('qdisc'), contextOf(links)));
+  });
+
+  test('what the kernel sent is encoded again byte for byte', async () => {
+    let compared = 0;
+    const check = (kind: Kind, bytes: Uint8Array): void => {
+      const decoded = decodeObject(kind, bytes, 0, bytes.length);
+      expect(
+        decoded.unknown?.filter(({ path }) => path === ''),
+        JSON.stringify(decoded.unknown),
+      ).toBeUndefined();
+      const again = encodeObject(kind, decoded);
+      // Old parts of the kernel nest without NLA_F_NESTED: that bit alone may differ.
+      const differing = Array.from(again, (byte, at) => byte ^ (bytes[at] ?? -1)).filter(
+        (bits) => (bits & 0x7f) !== 0,
+      );
+      expect({ kind, length: again.length, differing }).toEqual({
+        kind,
+        length: bytes.length,
+        differing: [],
+      });
+      compared++;
+    };
+    for (const [kind, [type, payload]] of Object.entries(DUMPS)) {
+      for (const bytes of await space.raw(kind as Kind, type, payload)) check(kind as Kind, bytes);
+    }
+    for (const link of links) {
+      const ifindex = Number(link.header.index);
+      for (const bytes of await space.raw('class', 42, tcHeader(ifindex, 0))) check('class', bytes);
+      for (const parent of [0xfffffff2, 0xfffffff3, 0xffffffff]) {
+        for (const bytes of await space.raw('filter', 46, tcHeader(ifindex, parent))) check('filter', bytes);
+      }
+    }
+    expect(compared).toBeGreaterThan(700);
+  });
+
+  test('nftables', async () => {
+    space.run('nft add table inet t1');
+    space.run('nft add chain inet t1 c1 { type filter hook input priority 0 ; policy accept ; }');
+    space.run('nft add rule inet t1 c1 ip saddr 10.0.0.0/8 tcp dport 22 counter accept');
+    const client = new NetlinkClient({ protocol: NETLINK_NETFILTER, netns: space.name });
+    try {
+      const nft = async (kind: Kind, message: number): Promise<DecodedObject[]> => {
+        const raw = await space.raw(kind, (10 << 8) | message, [0, 0, 0, 0], client);
+        return raw.map((bytes) => {
+          const decoded = decodeObject(kind, bytes, 0, bytes.length);
+          expect(encodeObject(kind, decoded).length).toBe(bytes.length);
+          return decoded;
+        });
+      };
+      const context = contextOf(links);
+      expect(formatJson('nft-table', await nft('nft-table', 1), context)).toMatchObject([
+        { family: 'inet', name: 't1' },
+      ]);
+      expect(formatJson('nft-chain', await nft('nft-chain', 4), context)).toMatchObject([
+        {
+          family: 'inet',
+          table: 't1',
+          name: 'c1',
+          hook: { hooknum: 1, priority: 0 },
+          policy: 1,
+          type: 'filter',
+        },
+      ]);
+      const [rule] = await nft('nft-rule', 7);
+      const expressions = (rule!.expressions as { elem: { name: string; data: unknown }[] }).elem;
+      expect(expressions.map(({ name }) => name)).toEqual(
+        expect.arrayContaining(['meta', 'cmp', 'payload', 'counter', 'immediate']),
+      );
+      expect(expressions.find(({ name }) => name === 'counter')).toEqual({
+        name: 'counter',
+        data: { bytes: 0, packets: 0 },
+      });
+      expect(expressions.at(-1)).toEqual({
+        name: 'immediate',
+        data: { dreg: 0, data: { verdict: { code: 1 } } },
+      });
+    } finally {
+      client.close();
+    }
   });
 
   test('filters with their actions, and chains', async () => {

@@ -69,16 +69,27 @@ export class TestNamespace {
     return text.trim() === '' ? [] : parseJson(text);
   }
 
-  /** All objects a dump gives, decoded. `payload` is the family's header and any attributes. */
-  async dump(kind: Kind, type: number, payload: readonly number[]): Promise<DecodedObject[]> {
-    const objects: DecodedObject[] = [];
-    await this.client.dump(
+  /** All objects a dump gives, as bytes. `payload` is the family's header and any attributes. */
+  async raw(
+    kind: Kind,
+    type: number,
+    payload: readonly number[],
+    client = this.client,
+  ): Promise<Uint8Array[]> {
+    const objects: Uint8Array[] = [];
+    await client.dump(
       { type, payload: Uint8Array.from(payload), operation: `dump ${kind}` },
       (_type, _flags, _sequence, data, start, end) => {
-        objects.push(decodeObject(kind, data.bytes, start, end));
+        objects.push(data.bytes.slice(start, end));
       },
     );
     return objects;
+  }
+
+  /** As `raw`, decoded. */
+  async dump(kind: Kind, type: number, payload: readonly number[]): Promise<DecodedObject[]> {
+    const objects = await this.raw(kind, type, payload);
+    return objects.map((bytes) => decodeObject(kind, bytes, 0, bytes.length));
   }
 }
 
