@@ -361,39 +361,70 @@ export interface ExtraColumn {
 }
 
 /**
- * Lines without line ends, the head first, two blanks between columns. Holds at most 1,000 rows at a time. Columns that are
- * empty in all measured rows are left out.
+ * Makes lines (without line ends, the head first, two blanks between columns) of rows as they come. Holds back the first
+ * 1,000 to find out how wide the columns are; columns that are empty in all of these are left out.
  */
+export class TableWriter {
+  readonly #kind: Kind;
+  readonly #extra: readonly ExtraColumn[];
+  readonly #head: readonly string[];
+  #measured: string[][] | undefined = [];
+  #widths: readonly number[] = [];
+  #shown: readonly number[] = [];
+
+  constructor(kind: Kind, extra: readonly ExtraColumn[] = []) {
+    this.#kind = kind;
+    this.#extra = extra;
+    this.#head = [...tableHead(kind), ...extra.map(({ title }) => title)];
+  }
+
+  /** Takes one row of iproute2's JSON; returns the lines that are ready. */
+  add(row: Json): string[] {
+    const lines: string[] = [];
+    for (const { element, cells } of tableRows(this.#kind, [row])) {
+      const all = [...cells, ...this.#extra.map(({ cell }) => cell(element))];
+      if (this.#measured === undefined) lines.push(this.#line(all));
+      else {
+        this.#measured.push(all);
+        if (this.#measured.length === MEASURED_ROWS) lines.push(...this.#release(this.#measured));
+      }
+    }
+    return lines;
+  }
+
+  /** The lines held back, if there were fewer rows than are measured. */
+  end(): string[] {
+    return this.#measured === undefined ? [] : this.#release(this.#measured);
+  }
+
+  #release(measured: readonly string[][]): string[] {
+    this.#measured = undefined;
+    this.#widths = this.#head.map((title, column) => {
+      const longest = measured.reduce(
+        (width, cells) => Math.max(width, Math.min(cells[column]!.length, WIDTH_MAX)),
+        0,
+      );
+      return measured.length > 0 && longest === 0 ? -1 : Math.max(longest, title.length);
+    });
+    this.#shown = this.#widths.flatMap((width, column) => (width < 0 ? [] : [column]));
+    return [this.#line(this.#head), ...measured.map((cells) => this.#line(cells))];
+  }
+
+  #line(cells: readonly string[]): string {
+    return this.#shown
+      .map((column) => cells[column]!.padEnd(this.#widths[column]!))
+      .join('  ')
+      .trimEnd();
+  }
+}
+
+/** All lines of a table; see TableWriter. */
 export function* formatTable(
   kind: Kind,
   rows: Iterable<Json>,
   extra: readonly ExtraColumn[] = [],
 ): Generator<string> {
-  const head = [...tableHead(kind), ...extra.map(({ title }) => title)];
-  const full = ({ element, cells }: TableRow): string[] => [
-    ...cells,
-    ...extra.map(({ cell }) => cell(element)),
-  ];
-  const source = tableRows(kind, rows);
-  const measured: string[][] = [];
-  for (let next = source.next(); !next.done; next = source.next()) {
-    measured.push(full(next.value));
-    if (measured.length === MEASURED_ROWS) break;
-  }
-  const widths = head.map((title, column) => {
-    const longest = measured.reduce(
-      (width, cells) => Math.max(width, Math.min(cells[column]!.length, WIDTH_MAX)),
-      0,
-    );
-    return measured.length > 0 && longest === 0 ? -1 : Math.max(longest, title.length);
-  });
-  const shown = widths.flatMap((width, column) => (width < 0 ? [] : [column]));
-  const line = (cells: readonly string[]): string =>
-    shown
-      .map((column) => cells[column]!.padEnd(widths[column]!))
-      .join('  ')
-      .trimEnd();
-  yield line(head);
-  for (const cells of measured) yield line(cells);
-  for (let next = source.next(); !next.done; next = source.next()) yield line(full(next.value));
+  const writer = new TableWriter(kind, extra);
+  for (const row of rows) yield* writer.add(row);
+  yield* writer.end();
 }
