@@ -1,6 +1,6 @@
 /** What `npm start` and `npm test` share: installing what is missing. Runs on any Node from 18 on. */
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, statSync, utimesSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -24,8 +24,13 @@ export function ensureModules() {
       ? 'package-lock.json is newer'
       : undefined;
   if (why !== undefined) {
-    say(`Installing npm packages (${why}): npm ci`);
-    runNow('npm', ['ci', '--no-progress', '--loglevel=error'], 'npm ci failed; its message is above.');
+    // Not `npm ci`: it wants the lock file to list the optional packages of every platform, and a registry may not
+    // carry them all. `--no-save` takes the locked versions and leaves the lock file alone.
+    const args = ['install', '--no-save', '--no-progress', '--loglevel=error'];
+    say(`Installing npm packages (${why}): npm ${args.slice(0, 2).join(' ')}`);
+    runNow('npm', args, 'npm install failed; its message is above.');
+    // The stamp is what tells the next run that all is in place.
+    utimesSync(stamp, new Date(), new Date());
   }
   if (!runs(NODE)) {
     // Its binary comes in by an install script, which some npm configurations turn off.
