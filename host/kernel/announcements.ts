@@ -43,6 +43,9 @@ for (const kind of KINDS) {
   BY_TYPE[type] = KIND[kind];
   BY_TYPE[type + (kind.startsWith('nft-') ? 2 : 1)] = KIND[kind] | DELETING;
 }
+/** These dumps answer with the type of the request (net/bridge/br_mdb.c br_mdb_dump, net/sched/act_api.c tc_dump_action). */
+BY_TYPE[rt.RTM_NEWMDB + 2] = KIND.mdb;
+BY_TYPE[rt.RTM_NEWACTION + 2] = KIND.action;
 /** NFT_MSG_DESTROY*: deletions that do not mind absence are announced so. */
 BY_TYPE[rt.NFT_MSG | 26] = KIND['nft-table'] | DELETING;
 BY_TYPE[rt.NFT_MSG | 27] = KIND['nft-chain'] | DELETING;

@@ -221,11 +221,11 @@ export function linkMaster(data: Datagram, start: number, end: number): number {
 
 /**
  * The kernel announces neighbours once they are resolved or failed, not while it makes them (NUD_NONE, NUD_INCOMPLETE) and
- * not those it derives itself for multicast, broadcast and links without ARP (NUD_NOARP).
+ * not those it derives itself for multicast, broadcast and links without ARP (NUD_NOARP), nor proxy entries.
  */
 function isMirroredNeighbour(data: Datagram, start: number): boolean {
   const { bytes } = data;
-  if ((bytes[start + 10]! & NTF_PROXY) !== 0) return true;
+  if ((bytes[start + 10]! & NTF_PROXY) !== 0) return false;
   // Every state is in the low byte, on either byte order one of these two is zero.
   const state = bytes[start + 8]! | bytes[start + 9]!;
   return state !== 0 && (state & (NUD_INCOMPLETE | NUD_NOARP)) === 0;

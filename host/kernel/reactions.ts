@@ -7,7 +7,7 @@
  *   RTNH_F_DEAD or RTNH_F_LINKDOWN, its default qdisc comes or goes, bridge and filter objects of a deleted link leave.
  * - An address leaves: IPv4 routes with it as source vanish (fib_sync_down_addr), all of a link's with its last one.
  * - A nexthop object leaves: the routes that use it do too, and groups shrink under the routes that use them.
- * - A qdisc or class is changed: its children, chains and filters change with it; u32 makes hash tables by itself.
+ * - A qdisc or class is changed: its parents, children, chains and filters change with it; u32 makes hash tables itself.
  * - Filters bring and take actions; an nf_tables rule changes the position of the next one.
  */
 
@@ -16,10 +16,11 @@ import type { Mirror } from '../mirror/mirror.ts';
 import { KIND, type KindNumber, type ObjectId } from '../mirror/types.ts';
 import { attributeLength, type Datagram, findAttribute, NLA_HDRLEN } from '../netlink/message.ts';
 import { addressAttributes } from '../netlink/schema/address.ts';
+import { linkAttributes } from '../netlink/schema/link.ts';
 import { nexthopAttributes } from '../netlink/schema/nexthop.ts';
 import { routeAttributes } from '../netlink/schema/route.ts';
 import { filterAttributes } from '../netlink/schema/tc.ts';
-import { DUMPED, linkFlags, linkMaster, type Mode, type Reactions } from './apply.ts';
+import { DUMPED, DUMPED_IN_PART, linkFlags, linkMaster, type Mode, type Reactions } from './apply.ts';
 import type { Scope } from './requests.ts';
 import { routeNexthopId, routeTable } from './routes.ts';
 import {
@@ -82,13 +83,19 @@ export class SilentChanges implements Reactions {
     const ifindex = data.words[(start + 4) >>> 2]!;
     switch (kind) {
       case KIND.link:
-        if (mode !== DUMPED) this.#linkGone(ifindex);
+        if (mode === DUMPED) break;
+        this.#rereadOtherEnd(data, start, end);
+        this.#linkGone(ifindex);
         break;
       case KIND.address:
         if (mode !== DUMPED) this.#addressGone(data, start, end, ifindex);
         break;
       case KIND.nexthop:
         this.#suspectNexthop(wordOf(data, start + 8, end, nexthopAttributes.number.id, 0));
+        break;
+      case KIND.filter:
+        if (mode === DUMPED_IN_PART) this.#handler.reread({ kind: KIND.action });
+        else if (mode < DUMPED) this.#controlChanged(kind, data, start, end);
         break;
       default:
         if (mode < DUMPED) this.#controlChanged(kind, data, start, end);
@@ -109,6 +116,8 @@ export class SilentChanges implements Reactions {
       case KIND.link: {
         const flags = linkFlags(data, start);
         const master = linkMaster(data, start, end);
+        // A veth's peer learns its other end only after it was announced.
+        if (fresh) this.#rereadOtherEnd(data, start, end);
         if (((flags ^ flagsBefore) & WATCHED_FLAGS) !== 0 || master !== masterBefore) {
           this.#linkChanged(data.words[(start + 4) >>> 2]!, master !== masterBefore);
         }
@@ -121,6 +130,11 @@ export class SilentChanges implements Reactions {
       default:
         if (mode < DUMPED) this.#controlChanged(kind, data, start, end);
     }
+  }
+
+  #rereadOtherEnd(data: Datagram, start: number, end: number): void {
+    const other = wordOf(data, start + 16, end, linkAttributes.number.link, 0);
+    if (other !== 0) this.#handler.reread({ kind: KIND.link, ifindex: other });
   }
 
   #linkChanged(ifindex: number, masterChanged: boolean): void {
@@ -180,18 +194,20 @@ export class SilentChanges implements Reactions {
         reread({ kind: KIND.filter, ifindex });
         break;
       case KIND.class:
+        reread({ kind, ifindex });
         reread({ kind: KIND.qdisc });
         reread({ kind: KIND.filter, ifindex });
         break;
-      case KIND.filter: {
-        const type = findAttribute(data.words, start + 20, end, filterAttributes.number.kind);
-        // "u32" and its NUL
-        const isU32 =
-          type >= 0 && attributeLength(data.words, type) === 8 && data.bytes[type + NLA_HDRLEN] === 0x75;
-        if (isU32) this.bulkDeletion(kind, ifindex);
+      case KIND.chain:
+        // clsact has two chains of a number, the message does not say which (net/sched/cls_api.c tc_chain_fill_node).
+        reread({ kind, ifindex });
+        break;
+      case KIND.filter:
+        if (isU32(data, start, end)) this.bulkDeletion(kind, ifindex);
+        // The first filter of a chain makes it, the last takes it along.
+        this.bulkDeletion(KIND.chain, ifindex);
         reread({ kind: KIND.action });
         break;
-      }
       case KIND['nft-table']:
         reread({ kind: KIND['nft-chain'] });
         reread({ kind: KIND['nft-rule'] });
@@ -261,6 +277,11 @@ export class SilentChanges implements Reactions {
     this.#walk = undefined;
     if (this.#nexthops.size + this.#addresses.size > 0) this.#walkSoon();
   }
+}
+
+function isU32(data: Datagram, start: number, end: number): boolean {
+  const at = findAttribute(data.words, start + 20, end, filterAttributes.number.kind);
+  return at >= 0 && payloadText(data, at) === 'u32\0';
 }
 
 function payloadText(data: Datagram, at: number): string {

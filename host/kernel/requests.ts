@@ -4,6 +4,7 @@ import { KINDS, type Kind, type KindNumber } from '../mirror/types.ts';
 import { MessageWriter, NETLINK_NETFILTER, NETLINK_ROUTE } from '../netlink/message.ts';
 import type { NetlinkRequest } from '../netlink/request.ts';
 import { linkAttributes } from '../netlink/schema/link.ts';
+import { neighbourAttributes } from '../netlink/schema/neighbour.ts';
 import { routeAttributes } from '../netlink/schema/route.ts';
 import { actionAttributes, actionDumpAttributes } from '../netlink/schema/tc.ts';
 import {
@@ -17,7 +18,6 @@ import {
   NFT_MSG_NEWFLOWTABLE,
   NFT_MSG_NEWRULE,
   NFT_MSG_NEWTABLE,
-  NTF_PROXY,
   RTEXT_FILTER_SKIP_STATS,
   RTEXT_FILTER_VF,
   RTM_NEWACTION,
@@ -187,15 +187,13 @@ export function dumpRequests(
         tolerant: family === AF_INET6,
       }));
     case 'address':
-      return [{ type: RTM_NEWADDR + GET, payload: header(0, link), operation }];
-    case 'neighbour':
-      return [0, NTF_PROXY].map((flags) => {
-        const payload = familyHeader(AF_UNSPEC, 12);
-        payload[10] = flags;
-        // NDA_IFINDEX
-        const filter = link === 0 ? payload : new MessageWriter().raw(payload).u32(8, link).bytes();
-        return { type: RTM_NEWNEIGH + GET, payload: filter, operation, tolerant: link !== 0 };
-      });
+      return [{ type: RTM_NEWADDR + GET, payload: header(0, link), operation, tolerant: link !== 0 }];
+    case 'neighbour': {
+      // Not the proxy entries: the kernel never announces them.
+      const writer = new MessageWriter().raw(familyHeader(AF_UNSPEC, 12));
+      if (link !== 0) writer.u32(neighbourAttributes.number.ifindex, link);
+      return [{ type: RTM_NEWNEIGH + GET, payload: writer.bytes(), operation, tolerant: link !== 0 }];
+    }
     case 'fdb': {
       const payload = new Uint8Array(header(0, link, 0));
       payload[0] = AF_BRIDGE;

@@ -1,13 +1,9 @@
 /** Whether an object lies in a scope: what a restricted dump would have shown had it still been there. */
 
-import { wordOf } from '../mirror/key.ts';
 import { KIND } from '../mirror/types.ts';
 import type { Datagram } from '../netlink/message.ts';
-import { neighbourAttributes } from '../netlink/schema/neighbour.ts';
 import type { Scope } from './requests.ts';
 import { routeGoesOut, routeNexthopId, routeTable } from './routes.ts';
-
-const { master: MASTER } = neighbourAttributes.number;
 
 export function isInScope(scope: Scope, data: Datagram, start: number, end: number): boolean {
   const { kind, ifindex, family, table } = scope;
@@ -19,9 +15,6 @@ export function isInScope(scope: Scope, data: Datagram, start: number, end: numb
     case KIND.route:
       // The kernel's filter by link does not look into nexthop objects.
       return routeNexthopId(data, start, end) === 0 && routeGoesOut(data, start, end, ifindex);
-    case KIND.fdb:
-      // A dump of a bridge shows the entries of its ports.
-      return data.words[word] === ifindex || wordOf(data, start + 12, end, MASTER, 0) === ifindex;
     default:
       return data.words[word] === ifindex;
   }

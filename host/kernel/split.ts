@@ -30,6 +30,7 @@ import {
   vlanHeader,
 } from '../netlink/schema/vlan.ts';
 
+const AF_BRIDGE = 7;
 /** Longest object that is made, in bytes: one attribute and its wrapping. */
 const LIMIT = 0x10000 + 64;
 
@@ -147,6 +148,8 @@ export function splitMdb(data: Datagram, start: number, end: number, handler: Ob
   const { mdb: MDB, router: ROUTER } = mdbAttributes.number;
   const emit = (outer: number, middle: number | undefined, at: number, attributeEnd: number): void => {
     builder.begin(data, start, mdbHeader.size);
+    // Dumps leave the family at 0.
+    builder.bytes[0] = AF_BRIDGE;
     const first = builder.open(outer);
     const second = middle === undefined ? -1 : builder.open(middle);
     builder.copy(data, at, attributeEnd);

@@ -4,7 +4,7 @@ import { KEYS } from '../mirror/keys.ts';
 import type { Mirror } from '../mirror/mirror.ts';
 import { ObjectTable } from '../mirror/table.ts';
 import { Transaction } from '../mirror/transaction.ts';
-import { KINDS, type Kind, type KindNumber } from '../mirror/types.ts';
+import { KIND, KINDS, type Kind, type KindNumber } from '../mirror/types.ts';
 import { decodeObject } from '../netlink/decode.ts';
 import type { Datagram } from '../netlink/message.ts';
 import { type NetlinkClient, NetlinkError } from '../netlink/request.ts';
@@ -20,13 +20,15 @@ const LISTED = 1000;
 /** Comparisons while the mirror keeps changing. */
 const ATTEMPTS = 20;
 const PAUSE_MS = 50;
+/** linux/if_addr.h, in ifaddrmsg.ifa_flags. */
+const IFA_F_TENTATIVE = 0x40;
 
 export interface Difference {
   readonly kind: Kind;
   /** The object as one line of JSON. */
   readonly key: string;
   readonly side: 'kernel-only' | 'mirror-only' | 'differs';
-  /** What differs: the bytes of both, or empty. */
+  /** What differs: header or attributes as number and bytes in hex, on either side; or empty. */
   readonly detail: string;
 }
 
@@ -131,7 +133,7 @@ async function compare(mine: ObjectTable, fresh: ObjectTable, differences: Diffe
         note('mirror-only', mine, id, '');
       } else {
         fresh.see(unlike);
-        note('differs', mine, id, `mirror ${textOf(mine, id)} kernel ${textOf(fresh, unlike)}`);
+        note('differs', mine, id, unlikeParts(textOf(mine, id), textOf(fresh, unlike)));
       }
     },
   );
@@ -139,9 +141,24 @@ async function compare(mine: ObjectTable, fresh: ObjectTable, differences: Diffe
     1,
     () => fresh.limit,
     (id) => {
-      if (fresh.isUnseen(id)) note('kernel-only', fresh, id, '');
+      if (fresh.isUnseen(id) && !isYetUnannounced(fresh, id)) note('kernel-only', fresh, id, '');
     },
   );
+}
+
+/** An IPv6 address the kernel gave itself is announced once it is known to be nobody else's (net/ipv6/addrconf.c). */
+function isYetUnannounced(table: ObjectTable, id: number): boolean {
+  if (table.kind !== KIND.address) return false;
+  const { data, start } = table.locate(id);
+  return (data.bytes[start + 2]! & IFA_F_TENTATIVE) !== 0;
+}
+
+/** The parts (header and attributes) that only one of two comparable texts has. */
+function unlikeParts(mine: string, fresh: string): string {
+  const [a, b] = [mine.split(' '), fresh.split(' ')];
+  const only = (parts: string[], others: string[]) =>
+    parts.filter((part) => !others.includes(part)).join(' ');
+  return `mirror ${only(a, b)} kernel ${only(b, a)}`;
 }
 
 /** Place among the objects with the same key. */

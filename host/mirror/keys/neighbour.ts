@@ -1,4 +1,4 @@
-/** A neighbour: family, link, network address; proxy entries are a table of their own (net/core/neighbour.c). */
+/** A neighbour: family, link, network address. Proxy entries (not mirrored) are a table of their own. */
 
 import { neighbourAttributes } from '../../netlink/schema/neighbour.ts';
 import { type KeyOf, putFound } from '../key.ts';
