@@ -89,6 +89,9 @@ export class Desired {
   readonly #cursor = objectCursor();
   readonly #neighbourReader = new NeighbourReader();
   readonly tables: EntryTables;
+  /** All but the routes, in the order of their kinds. */
+  readonly allTables: readonly EntryTable<unknown>[];
+  readonly #byKind: (EntryTable<unknown> | undefined)[] = [];
   readonly nexthops: Nexthops;
   readonly routes: Routes;
   readonly notices = new Notices();
@@ -146,6 +149,9 @@ export class Desired {
       fdb: table(fdbCodec),
       acl: table(aclCodec, structural),
     };
+    const { ports, interfaces, nexthops, groups, vlans, fdb, acl } = this.tables;
+    this.allTables = [ports, interfaces, nexthops, groups, vlans, fdb, acl] as EntryTable<unknown>[];
+    for (const each of this.allTables) this.#byKind[each.codec.kind] = each;
     this.nexthops = new Nexthops({
       neighbours: options.neighbours,
       nexthops: this.tables.nexthops,
@@ -165,14 +171,8 @@ export class Desired {
     });
   }
 
-  /** All but the routes, in the order of their kinds. */
-  get allTables(): EntryTable<unknown>[] {
-    const { ports, interfaces, nexthops, groups, vlans, fdb, acl } = this.tables;
-    return [ports, interfaces, nexthops, groups, vlans, fdb, acl] as EntryTable<unknown>[];
-  }
-
   tableOf(kind: number): EntryTable<unknown> | undefined {
-    return this.allTables.find((table) => table.codec.kind === kind);
+    return this.#byKind[kind];
   }
 
   /** Entries the device refused or failed. */

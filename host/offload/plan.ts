@@ -15,7 +15,13 @@ import {
 import type { BatchResult, Description, Runner } from '../plugin/runner.ts';
 import { Counters, type EntryCounter } from './counters.ts';
 import { Desired, type PlanOptions } from './desired.ts';
-import { indexOfHandle, kindOfHandle, STATUS_FAILED, STATUS_REFUSED } from './entry-table.ts';
+import {
+  type EntryTable,
+  indexOfHandle,
+  kindOfHandle,
+  STATUS_FAILED,
+  STATUS_REFUSED,
+} from './entry-table.ts';
 import { OffloadStates } from './offload-state.ts';
 import { adopt, Comparison, type Difference } from './readback.ts';
 import { REASON, type Reason } from './reasons.ts';
@@ -30,12 +36,17 @@ export class Plan {
   readonly description: Description;
   readonly #desired: Desired;
   readonly states: OffloadStates;
+  /** Tables in the order their puts go out. */
+  readonly #inOrder: readonly (EntryTable<unknown> | RouteEntries)[];
+  /** Those that others refer to, in the order their removals go out. */
+  readonly #retiring: readonly EntryTable<unknown>[];
   readonly #counters = new Counters();
   readonly #retries: Retries;
 
   #runner: Runner | undefined;
   /** Read back and compared: changes may go out. */
   #isReady = false;
+  #wasSynced = false;
   #straysInFlight = false;
   #pumpIsScheduled = false;
   #resyncs = 0;
@@ -48,6 +59,13 @@ export class Plan {
     this.#options = options;
     this.description = description;
     this.#desired = new Desired({ ...options, description, onQueued: () => this.schedule() });
+    const { ports, interfaces, nexthops, groups, vlans, fdb, acl } = this.#desired.tables;
+    const { entries } = this.#desired.routes;
+    this.#inOrder = [ports, interfaces, nexthops, groups, entries, vlans, fdb, acl] as (
+      | EntryTable<unknown>
+      | RouteEntries
+    )[];
+    this.#retiring = [groups, nexthops, interfaces, ports] as EntryTable<unknown>[];
     this.states = new OffloadStates(this.#desired, options, () => this.#isReady);
     this.#retries = new Retries({
       troubled: () => this.#desired.troubled,
@@ -144,38 +162,36 @@ export class Plan {
    */
   pump(): void {
     const runner = this.#runner;
-    if (runner === undefined || !this.#isReady || !this.#options.mirror.synced) return;
+    // Before the first sync what the device holds would look unwanted. Later ones leave the mirror whole all the time.
+    this.#wasSynced ||= this.#options.mirror.synced;
+    if (runner === undefined || !this.#isReady || !this.#wasSynced) return;
     this.#desired.settleStructure();
     this.#desired.notices.flush(runner);
     if (this.#straysInFlight) {
       if (runner.inFlight > 0) return;
       this.#straysInFlight = false;
     }
-    const { ports, interfaces, nexthops, groups, vlans, fdb, acl } = this.#desired.tables;
-    const inOrder = [ports, interfaces, nexthops, groups, this.#desired.routes.entries, vlans, fdb, acl];
-    const retiring = [groups, nexthops, interfaces, ports];
     for (;;) {
       const encoder = runner.begin();
       if (encoder === undefined) return;
-      const stray = [acl, fdb, vlans, this.#desired.routes.entries, groups, nexthops, interfaces, ports].find(
-        (table) => table.hasStrays,
-      );
+      const stray = this.#inOrder.findLast((table) => table.hasStrays);
       if (stray !== undefined) {
         stray.fillStrays(encoder);
         this.#straysInFlight = true;
         this.#lastCommitted = runner.commit();
         return;
       }
-      for (const table of inOrder) {
+      for (const table of this.#inOrder) {
         table.fill(encoder);
         if (table.hasWork) break;
       }
-      if (encoder.count === 0) retiring.find((table) => table.hasRetired)?.fillRetired(encoder);
+      if (encoder.count === 0) this.#retiring.find((table) => table.hasRetired)?.fillRetired(encoder);
       if (encoder.count > 0) {
         this.#lastCommitted = runner.commit();
         continue;
       }
-      if (retiring.some((table) => table.hasRetired) || inOrder.some((table) => table.hasWork)) continue;
+      if (this.#retiring.some((table) => table.hasRetired) || this.#inOrder.some((table) => table.hasWork))
+        continue;
       this.#settle();
       return;
     }
