@@ -37,6 +37,7 @@ import { inSlices } from './slices.ts';
 const WATCHED_FLAGS = IFF_UP | IFF_RUNNING | IFF_LOWER_UP;
 /** Nexthop ids and addresses looked for in one walk over the routes; beyond this all routes are read again. */
 const SUSPECTS = 65536;
+const LATER_MS = 200;
 
 export interface SilentChangesHandler {
   reread(scope: Scope): void;
@@ -48,6 +49,7 @@ export class SilentChanges implements Reactions {
   /** Nexthop objects that left or changed, and addresses (as hex) that left: routes that use them are suspect. */
   #nexthops = new Set<number>();
   #addresses = new Set<string>();
+  #later: NodeJS.Timeout | undefined;
   #walk: Promise<void> | undefined;
   /** Milliseconds. */
   #walkTook = 0;
@@ -94,7 +96,7 @@ export class SilentChanges implements Reactions {
         this.#suspectNexthop(wordOf(data, start + 8, end, nexthopAttributes.number.id, 0));
         break;
       case KIND.filter:
-        if (mode === DUMPED_IN_PART) this.#handler.reread({ kind: KIND.action });
+        if (mode === DUMPED_IN_PART) this.#actionsChanged();
         else if (mode < DUMPED) this.#controlChanged(kind, data, start, end);
         break;
       default:
@@ -161,7 +163,8 @@ export class SilentChanges implements Reactions {
     for (const kind of [KIND.class, KIND.chain, KIND.filter]) {
       if (this.#mirror.count(kind) > 0) reread({ kind });
     }
-    for (const kind of [KIND.action, KIND['nft-chain'], KIND['nft-rule'], KIND['nft-flowtable']]) {
+    this.#actionsChanged();
+    for (const kind of [KIND['nft-chain'], KIND['nft-rule'], KIND['nft-flowtable']]) {
       if (this.#mirror.count(kind) > 0) reread({ kind });
     }
   }
@@ -206,7 +209,7 @@ export class SilentChanges implements Reactions {
         if (isU32(data, start, end)) this.bulkDeletion(kind, ifindex);
         // The first filter of a chain makes it, the last takes it along.
         this.bulkDeletion(KIND.chain, ifindex);
-        reread({ kind: KIND.action });
+        this.#actionsChanged();
         break;
       case KIND['nft-table']:
         reread({ kind: KIND['nft-chain'] });
@@ -219,6 +222,20 @@ export class SilentChanges implements Reactions {
         break;
       default:
     }
+  }
+
+  /** Filters let their actions go some time after they left (net/sched/cls_api.c tcf_queue_work): look now and then. */
+  #actionsChanged(): void {
+    this.#handler.reread({ kind: KIND.action });
+    if (this.#later !== undefined) {
+      this.#later.refresh();
+      return;
+    }
+    this.#later = setTimeout(() => {
+      this.#later = undefined;
+      this.#handler.reread({ kind: KIND.action });
+    }, LATER_MS);
+    this.#later.unref();
   }
 
   #walkSoon(): void {

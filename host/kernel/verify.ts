@@ -19,7 +19,9 @@ import { inSlices } from './slices.ts';
 const LISTED = 1000;
 /** Comparisons while the mirror keeps changing. */
 const ATTEMPTS = 20;
-const PAUSE_MS = 50;
+/** Comparisons in a row that must fail on an unchanged mirror. */
+const CONFIRMATIONS = 3;
+const PAUSE_MS = 150;
 /** linux/if_addr.h, in ifaddrmsg.ifa_flags. */
 const IFA_F_TENTATIVE = 0x40;
 
@@ -45,13 +47,17 @@ const NO_REACTIONS: Reactions = {
   bulkDeletion: () => {},
 };
 
-/** Repeats until mirror and kernel agree, or the mirror stood still while they did not. */
+/**
+ * Repeats until mirror and kernel agree, or the mirror stood still while they did not: some of what the kernel does
+ * silently it does a little later (freeing actions), and so the mirror sees it later.
+ */
 export async function verifyMirror(
   mirror: Mirror,
   kinds: readonly KindNumber[],
   tables: readonly number[] | undefined,
   source: VerifySource,
 ): Promise<{ equal: boolean; differences: Difference[] }> {
+  let unchanged = 0;
   for (let attempt = 1; ; attempt++) {
     await source.barrier();
     const revision = mirror.revision;
@@ -62,7 +68,8 @@ export async function verifyMirror(
     }
     if (differences.length === 0) return { equal: true, differences };
     await source.barrier();
-    if (mirror.revision === revision || attempt === ATTEMPTS) return { equal: false, differences };
+    unchanged = mirror.revision === revision ? unchanged + 1 : 0;
+    if (unchanged === CONFIRMATIONS || attempt === ATTEMPTS) return { equal: false, differences };
     await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
   }
 }
