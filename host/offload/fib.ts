@@ -297,7 +297,7 @@ export class Fib {
             action = ACTION.trap;
             if ((bits & CANDIDATE_SELECTIVE) === 0)
               reason = this.family === 2 ? REASON['tos-route'] : REASON['source-specific-route'];
-          } else if (ambiguous) {
+          } else if (ambiguous && (action !== ACTION.trap || (bits & CANDIDATE_CONNECTED) !== 0)) {
             action = ACTION.trap;
             reason = REASON['ambiguous-route'];
           }

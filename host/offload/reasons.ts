@@ -65,6 +65,10 @@ const REASONS_BY_NAME = {
     remedy: 'None needed.',
   },
   local: { why: 'these packets are for this machine', remedy: 'None needed.' },
+  'link-scope': {
+    why: 'link-local and multicast packets do not leave their link by routing: the kernel handles them',
+    remedy: 'None needed.',
+  },
   'kernel-answers': {
     why: 'the kernel answers these packets with an ICMP error',
     remedy: 'Use `blackhole` if dropping without an answer is wanted: hardware can do that.',

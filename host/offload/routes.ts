@@ -26,6 +26,7 @@ import { REASON } from './reasons.ts';
 import { RouteEntries } from './route-entries.ts';
 import {
   AF_INET,
+  AF_INET6,
   RouteReader,
   RTN_ANYCAST,
   RTN_BLACKHOLE,
@@ -265,6 +266,7 @@ export class Routes implements FibHost {
         case RTN_UNICAST:
           if (route.hop.encapsulated) reason = REASON['unsupported-encap'];
           else if (route.hasMtu) reason = REASON['route-mtu'];
+          else if (isLinkScope(route)) reason = REASON['link-scope'];
           else if (route.nexthopId === 0 && !route.isMultipath && route.hop.gatewayFamily === 0) {
             reason = REASON.connected;
             flags = CANDIDATE_CONNECTED;
@@ -284,8 +286,10 @@ export class Routes implements FibHost {
         case RTN_LOCAL:
         case RTN_BROADCAST:
         case RTN_ANYCAST:
-        case RTN_MULTICAST:
           reason = REASON.local;
+          break;
+        case RTN_MULTICAST:
+          reason = REASON['link-scope'];
           break;
         case RTN_BLACKHOLE:
           action = ACTION.drop;
@@ -414,7 +418,15 @@ export class Routes implements FibHost {
       if ((fib.trie.flags[node]! & WAITING) === 0) return { ...none, reason: REASON.shadowed };
       return { ...none, held: 'refused', reason: REASON['table-full'] };
     }
-    if (winner !== candidate) return { ...none, reason: REASON['not-best'] };
+    if (winner !== candidate) {
+      const { object } = this.candidates;
+      const isTie =
+        rankOf(info) === rankOf(this.candidates.info[winner]!) &&
+        this.compare(fib.family, object[candidate]!, object[winner]!) === 0;
+      if (!isTie) return { ...none, reason: REASON['not-best'] };
+      // The kernel may use either, so the entry traps for both.
+      return { ...this.entries.stateOf(entry), group: undefined };
+    }
     const isForward = actionOf(info) === ACTION.forward;
     const group = isForward ? this.#nexthops.group(this.candidates.group[candidate]!) : undefined;
     const state = this.entries.stateOf(entry);
@@ -425,6 +437,11 @@ export class Routes implements FibHost {
   tableOf(id: number): { readonly family: number; readonly table: number } | undefined {
     return this.#read(id) ? { family: this.#reader.family, table: this.#reader.table } : undefined;
   }
+}
+
+/** fe80::/10 and ff00::/8: hardware never routes them. */
+function isLinkScope({ family, prefix }: RouteReader): boolean {
+  return family === AF_INET6 && (prefix[0]! >>> 24 === 0xff || prefix[0]! >>> 22 === 0x3fa);
 }
 
 function tableKey(family: number, table: number): number {
