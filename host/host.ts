@@ -262,7 +262,7 @@ export class Host {
           mac: macText(destinationMac),
           ...(vlan !== 0 && { vlan }),
         })),
-        entries: handles.map((handle) => this.#entryText(name, handle)),
+        entries: handles.map((handle) => this.#entryText(name, handle)).filter((text) => text !== undefined),
       };
     });
   }
@@ -344,7 +344,7 @@ export class Host {
     );
     all.sort((a, b) => b.packets - a.packets);
     const entries = all.slice(0, ENTRIES_MAX).map(({ plugin, handle, packets, bytes }) => {
-      const entry = this.#entryText(plugin, handle);
+      const entry = this.#entryText(plugin, handle) ?? ENTRY_KIND_NAMES[kindOfHandle(handle)] ?? 'entry';
       return { plugin, entry, packets, bytes };
     });
     return { counters, entries };
@@ -460,12 +460,18 @@ export class Host {
     return info.data.table;
   }
 
-  #entryText(plugin: string, handle: number): string {
+  /** An entry by the kernel object it stands for, and why it is not plainly offloaded; undefined if the host made it up. */
+  #entryText(plugin: string, handle: number): string | undefined {
     const { kind, id, text } = this.#planner.resolveHandle(plugin, handle);
-    const entry = `${ENTRY_KIND_NAMES[kindOfHandle(handle)] ?? 'entry'} ${text}`;
     const object = kind === undefined || id === undefined ? undefined : this.objects.decode(kind, id);
-    if (object === undefined) return entry;
-    return `${entry}: ${KINDS[kind!]} ${describe(KINDS[kind!]!, object, this.objects.context)}`;
+    const name = ENTRY_KIND_NAMES[kindOfHandle(handle)] ?? 'entry';
+    // The plan's own key of a route is its prefix; the keys of the others mean nothing to people.
+    if (object === undefined) return name === 'route' ? `route ${text}` : undefined;
+    const word = KINDS[kind!]!;
+    const entry = name === word ? '' : name === 'route' ? `route ${text}: ` : `${name}: `;
+    const state = this.#planner.offloadOf(kind!, id!).find((state) => state.plugin === plugin);
+    const why = state?.reason === undefined ? '' : `: ${state.state} (${state.reason})`;
+    return `${entry}${word} ${describe(word, object, this.objects.context)}${why}`;
   }
 
   /** Links that the plugin's device owns. */

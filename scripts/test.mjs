@@ -1,5 +1,5 @@
 /**
- * `npm test [unit|netns]`: installs what the tests need, runs every check that this machine can run and lists what was
+ * `npm test [unit|netns|lab]`: installs what the tests need, runs every check that this machine can run and lists what was
  * skipped and why. The last line is `N passed, N failed, N skipped`, summed over all parts.
  */
 import { spawn } from 'node:child_process';
@@ -17,7 +17,7 @@ const COMMANDS = {
   cc: 'gcc',
   ping: 'iputils-ping',
 };
-const LAYERS = ['unit', 'netns'];
+const LAYERS = ['unit', 'netns', 'lab'];
 /** Longest one part may take, in milliseconds. */
 const PART_LIMIT = 25 * 60_000;
 
@@ -38,6 +38,7 @@ try {
     (name, ...args) =>
     () =>
       part(name, args);
+  const run = (layer) => (layer === 'lab' ? node('lab', 'test/lab/suite.ts') : vitest(layer));
   const vitest = (layer) =>
     node(
       layer,
@@ -57,8 +58,8 @@ try {
         ];
   // Two lanes for two cores: the network namespaces take as long as everything else together.
   const lanes = [
-    [...checks, ...layers.filter((layer) => layer !== 'netns').map(vitest)],
-    layers.filter((layer) => layer === 'netns').map(vitest),
+    [...checks, ...layers.filter((layer) => layer !== 'netns').map(run)],
+    layers.filter((layer) => layer === 'netns').map(run),
   ];
   const results = (await Promise.all(lanes.map(inTurn))).flat();
   report(results);
@@ -83,7 +84,7 @@ function installSystemPackages() {
   say(`Installing Debian packages: ${names}`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   runNow('apt-get', ['-qq', 'update'], 'apt-get update failed; its message is above.', env);
-  const install = ['-qq', '-y', '--no-install-recommends', 'install', ...packages];
+  const install = ['-qq', '-y', '-o', 'Dpkg::Use-Pty=0', '--no-install-recommends', 'install', ...packages];
   runNow('apt-get', install, `apt-get could not install ${names}; its message is above.`, env);
 }
 

@@ -120,7 +120,7 @@ export const LookupAnswer = Type.Object({
       vlan: Type.Optional(Count),
     }),
   ),
-  /** The entries on the way, first to last. */
+  /** The kernel objects behind the entries on the way, first to last, with the reason where one is not plainly offloaded. */
   entries: Type.Array(Text),
 });
 export type LookupAnswer = Static<typeof LookupAnswer>;

@@ -1,6 +1,6 @@
 /** A network namespace and a host that runs in it, for tests of the command from outside. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ROOT } from '../../host/config/config.ts';
@@ -79,7 +79,9 @@ export class Bench {
 
   /** Starts a host on this namespace with p0 and p1 as ports and waits until everything is in hardware. */
   async start(...options: string[]): Promise<void> {
-    if (!options.includes('--config')) options = ['--config', this.config('ports = ["p?"]'), ...options];
+    const plain = options.includes('--no-config');
+    if (plain) options = options.filter((option) => option !== '--no-config');
+    else if (!options.includes('--config')) options = ['--config', this.config('ports = ["p?"]'), ...options];
     this.output = '';
     const host = spawn(
       process.execPath,
@@ -162,9 +164,15 @@ export class Bench {
     return code;
   }
 
+  /** Removes the namespace. */
+  remove(): void {
+    execFileSync('ip', ['netns', 'del', this.netns]);
+  }
+
   async close(): Promise<void> {
     await this.stop();
-    execFileSync('ip', ['netns', 'del', this.netns]);
+    // A test may have removed it itself.
+    if (existsSync(`/run/netns/${this.netns}`)) this.remove();
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

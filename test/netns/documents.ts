@@ -1,0 +1,90 @@
+/**
+ * Runs the ```console blocks of documents, so that what they show is what happens. Run this file to write the real output
+ * into them (as root): `node test/netns/documents.ts`.
+ */
+import { spawn } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ROOT } from '../../host/config/config.ts';
+import { Bench, finish } from './cli-support.ts';
+
+/** In the order in which they are run: the second goes on where the first ended. */
+export const DOCUMENTS = ['README.md', 'docs/cli.md'];
+/** The namespace's name in the documents. */
+const NAMESPACE = 'demo';
+
+/** The documents' texts with the output of each command as it is now. */
+export async function runDocuments(): Promise<Map<string, string>> {
+  const bench = new Bench();
+  try {
+    writeFileSync(
+      join(bench.folder, 'npx'),
+      `#!/bin/sh\nshift\nexec ${process.execPath} ${join(ROOT, 'host/cli/ekho.mjs')} "$@"\n`,
+      { mode: 0o755 },
+    );
+    // The documents make it themselves.
+    bench.remove();
+    const texts = new Map<string, string>();
+    for (const name of DOCUMENTS) {
+      const parts = readFileSync(join(ROOT, name), 'utf8').split(/(?<=^```console\n)([\s\S]*?)(?=^```$)/m);
+      for (let index = 1; index < parts.length; index += 2) {
+        const commands = parts[index]!.split('\n').filter((line) => line.startsWith('$ '));
+        let block = '';
+        for (const command of commands) block += `${command}\n${await output(bench, command.slice(2))}`;
+        parts[index] = block;
+      }
+      texts.set(name, parts.join(''));
+    }
+    return texts;
+  } finally {
+    await bench.close();
+  }
+}
+
+async function output(bench: Bench, command: string): Promise<string> {
+  const real = command.replaceAll(NAMESPACE, bench.netns);
+  if (real.startsWith('npx ekho run') && real.endsWith('&')) {
+    await bench.start('--listen', '127.0.0.1:0', '--no-config');
+    while (!bench.output.includes(' left to the kernel '))
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    return restore(bench, bench.output);
+  }
+  const child = spawn('bash', ['-c', `exec 2>&1\n${real}`], {
+    cwd: ROOT,
+    env: { ...process.env, EKHO_SOCKET: bench.socket, PATH: `${bench.folder}:${process.env.PATH}` },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  return restore(bench, (await finish(child)).out);
+}
+
+/** What depends on where it runs, as a reader would see it. */
+function restore(bench: Bench, text: string): string {
+  return text
+    .replaceAll(bench.netns, NAMESPACE)
+    .replaceAll(bench.socket, '/run/ekho.sock')
+    .replace(/http:\/\/127\.0\.0\.1:\d+/g, 'http://127.0.0.1:8642');
+}
+
+/** Without what differs from run to run: times, sizes, ids, and the blanks that align them. */
+export function comparable(text: string): string {
+  return (
+    text
+      .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME')
+      .replace(/process \d+, up [^,]+, [\d.]+ MiB/g, 'process N, up T, M')
+      .replace(/after [\d.]+ s:/g, 'after T:')
+      .replace(/revision [\d,]+/g, 'revision R')
+      .replace(/^(mirror|sync|plugin softnic|plan softnic|device asic0) +(\w+) +[\d,]+$/gm, '$1 $2 N')
+      .replace(/^(asic0 +asic +softnic) +[\d,]+ +[\d,]+ /gm, '$1 N N ')
+      .replace(/^not available: vlan: .*\n/gm, '')
+      // Mirror and plugin start side by side.
+      .replace(/(?<=^mirroring .*\n)[\s\S]*?(?=^softnic holds )/gm, (lines) =>
+        lines.split('\n').sort().join('\n'),
+      )
+      .replace(/^vlan +\d+ +.*$/gm, 'vlan')
+      .replace(/ +/g, ' ')
+  );
+}
+
+if (import.meta.main) {
+  for (const [name, text] of await runDocuments()) writeFileSync(join(ROOT, name), text);
+}
