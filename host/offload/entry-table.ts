@@ -129,15 +129,13 @@ export class EntryTable<Want> {
 
   /** Plans an entry, or plans it differently. */
   want(key: string, want: Want, reason = REASON.none): Entry<Want> {
-    let entry = this.entries.get(key);
-    if (entry === undefined) {
-      entry = this.#create(key);
-      this.#place(entry);
-    } else if (entry.index === 0) this.#place(entry);
+    const entry = this.entries.get(key) ?? this.#create(key);
     const wasUsable = this.isUsable(entry);
+    const wasPlaced = entry.index !== 0;
+    if (!wasPlaced) this.#place(entry);
     const changed = entry.want === undefined || !this.codec.equal(entry.want, want);
     entry.reason = reason;
-    if (changed) {
+    if (changed || !wasPlaced) {
       entry.want = want;
       // A different wish may be granted where the last one was refused.
       if (entry.status === STATUS_REFUSED && entry.index !== 0) this.#clearTrouble(entry);
@@ -231,6 +229,8 @@ export class EntryTable<Want> {
   }
 
   #sendRemoval(encoder: BatchEncoder, entry: Entry<Want>): void {
+    // Gone already: it was wanted and dropped again while its removal was on the way.
+    if (entry.index === 0) return;
     if (!entry.confirmed && entry.inFlight === 0) {
       if (entry.want === undefined) this.#delete(entry);
       return;
