@@ -119,7 +119,8 @@ export class Desired {
   #egress = new Map<number, Egress>();
   readonly #refusedRules = new Set<number>();
   #trappedByAcl = new Set<number>();
-  #distrustsSources = false;
+  #lackedRoutes = false;
+  #ownVersion = 0;
   #bridgeSignature = '';
   #hostSignature = '';
   readonly #hosts = new Map<number, string>();
@@ -187,7 +188,8 @@ export class Desired {
 
   /** Plans the structure again if anything it depends on changed. */
   settleStructure(): void {
-    if (this.#lacksRoutes !== this.#distrustsSources) this.structureIsDirty = true;
+    if (this.#lacksRoutes !== this.#lackedRoutes || this.routes.own.version !== this.#ownVersion)
+      this.structureIsDirty = true;
     // What became unusable meanwhile may ask for another round; a plan settles after very few.
     for (let round = 0; round < 8 && this.structureIsDirty; round++) this.replan();
   }
@@ -214,6 +216,7 @@ export class Desired {
       case KIND.route:
         if (isDelete) this.routes.routeDeleted(id);
         else this.routes.routeChanged(id);
+        if (this.routes.own.version !== this.#ownVersion) this.#options.onQueued();
         return;
       case KIND.nexthop:
         this.#nexthopChanged(id, isDelete);
@@ -366,10 +369,18 @@ export class Desired {
     const before = this.portsPlan.ports;
     this.portsPlan = plan;
     for (const [ifindex, { link }] of before) this.#notePort(link, view.link(ifindex));
+    this.rulesPlans = [AF_INET, AF_INET6].map((family) =>
+      planRules(view, family, {
+        aclFields: canAcl ? aclFields : 0,
+        refused: this.#refusedRules,
+        interfaces: plan.interfaces,
+      }),
+    );
+    this.#planSourceChecks(plan);
     this.#planPorts(plan);
     this.#planInterfaces(plan);
     this.#planEgress(plan);
-    this.#planRules(plan, canAcl ? aclFields : 0);
+    this.#planRules();
     this.#planFilters(plan, canAcl ? aclFields : 0);
     this.#planVlans(plan);
     const hosts = JSON.stringify([...plan.interfaces.values()].map(({ link, vrf }) => [link.ifindex, vrf]));
@@ -412,14 +423,43 @@ export class Desired {
     for (const key of ports.entries.keys()) if (!plan.ports.has(Number(key))) ports.drop(key);
   }
 
+  /** What the kernel asks of the source of an IPv4 packet, where the device's own checks are not enough or not exact. */
+  #planSourceChecks(plan: PortsPlan): void {
+    const { reversePath } = this.#options.description;
+    const { own } = this.routes;
+    this.#lackedRoutes = this.#lacksRoutes;
+    this.#ownVersion = own.version;
+    const checks = ROUTER_INTERFACE_FLAGS.reversePathLoose | ROUTER_INTERFACE_FLAGS.reversePathStrict;
+    const [{ domains, beyond }] = this.rulesPlans as [RulesPlan];
+    for (const { vrf, tables } of domains) {
+      const { tables: others, isSelective } = beyond.get(vrf)!;
+      // An own address that the device has no route for, or only in a network: take only sources it forwards to.
+      const distrusts = this.#lackedRoutes || own.hasShortIn(tables);
+      const isBlind = own.isIn(others) || (distrusts && !reversePath);
+      for (const planned of plan.interfaces.values()) {
+        if (planned.vrf !== vrf || planned.reason4 !== REASON.none) continue;
+        const { flags } = planned;
+        const reason4 = isBlind
+          ? REASON['source-check']
+          : isSelective && (flags & checks) !== 0
+            ? REASON['reverse-path']
+            : REASON.none;
+        plan.interfaces.set(planned.link.ifindex, {
+          ...planned,
+          reason4,
+          flags:
+            reason4 !== REASON.none
+              ? flags & ~ROUTER_INTERFACE_FLAGS.ipv4
+              : distrusts
+                ? flags | ROUTER_INTERFACE_FLAGS.reversePathLoose
+                : flags,
+        });
+      }
+    }
+  }
+
   #planInterfaces(plan: PortsPlan): void {
     const { ports, interfaces } = this.tables;
-    // An own address that the device has no room for would not be known as a source: take only sources it has routes to.
-    this.#distrustsSources = this.#lacksRoutes;
-    const checks =
-      this.#distrustsSources && this.#options.description.reversePath
-        ? ROUTER_INTERFACE_FLAGS.reversePathLoose
-        : 0;
     for (const { link, port, vlan, vrf, flags, reason4 } of plan.interfaces.values()) {
       const entry = ports.get(`${port.ifindex}`);
       if (entry === undefined || !ports.isUsable(entry)) {
@@ -433,7 +473,7 @@ export class Desired {
         mac: link.mac,
         mtu: link.mtu,
         vlan,
-        flags: flags | checks,
+        flags,
       };
       interfaces.want(`${link.ifindex}`, want, reason4);
     }
@@ -464,16 +504,9 @@ export class Desired {
     for (const ifindex of before.keys()) if (!egress.has(ifindex)) this.nexthops.egressChanged(ifindex);
   }
 
-  #planRules(plan: PortsPlan, aclFields: number): void {
+  #planRules(): void {
     const { acl, ports } = this.tables;
     const wanted = new Set<string>();
-    this.rulesPlans = [AF_INET, AF_INET6].map((family) =>
-      planRules(this.#options.view, family, {
-        aclFields,
-        refused: this.#refusedRules,
-        interfaces: plan.interfaces,
-      }),
-    );
     for (const [index, rules] of this.rulesPlans.entries()) {
       this.routes.setDomains(index === 0 ? AF_INET : AF_INET6, rules.domains);
       for (const { rule, want, iif } of rules.acl) {

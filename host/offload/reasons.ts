@@ -139,6 +139,11 @@ const REASONS_BY_NAME = {
     why: 'rp_filter is on and the plugin cannot check the reverse path',
     remedy: 'Set net.ipv4.conf.{all,LINK}.rp_filter to 0, or use a plugin with reverse path checks.',
   },
+  'source-check': {
+    why: 'the kernel drops packets that come from addresses of this machine, and the device cannot tell all of those',
+    remedy:
+      'Keep local routes in tables that no rule with a selector leads to: `ip rule`, `ip route show table all type local`.',
+  },
   'stacked-link': {
     why: 'another link takes the packets that arrive here (bond, team, ipvlan, passthru macvlan, Open vSwitch)',
     remedy: 'Use the port by itself, or as a bridge or VRF member.',

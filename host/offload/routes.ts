@@ -21,6 +21,7 @@ import {
   WAITING,
 } from './fib.ts';
 import type { Group, Nexthops } from './nexthops.ts';
+import { OwnRoutes } from './own-routes.ts';
 import { grown } from './prefix-trie.ts';
 import { REASON } from './reasons.ts';
 import { RouteEntries } from './route-entries.ts';
@@ -94,6 +95,8 @@ export class Routes implements FibHost {
   /** First candidate of each route, by mirror id. */
   #ofRoute = new Uint32Array(INITIAL);
   readonly #ofNeighbour = new Map<number, number>();
+  /** Of all tables, also those no domain consults. */
+  readonly own = new OwnRoutes();
 
   readonly entries: RouteEntries;
 
@@ -175,6 +178,7 @@ export class Routes implements FibHost {
 
   routeChanged(id: number): void {
     if (!this.#read(id)) return;
+    this.own.set(id, this.#reader);
     let candidate = id < this.#ofRoute.length ? this.#ofRoute[id]! : 0;
     if (candidate === 0) {
       const uses = this.#consulted.get(tableKey(this.#reader.family, this.#reader.table));
@@ -192,6 +196,7 @@ export class Routes implements FibHost {
   }
 
   routeDeleted(id: number): void {
+    this.own.delete(id);
     if (id >= this.#ofRoute.length) return;
     while (this.#ofRoute[id] !== 0) this.#dropCandidate(this.#ofRoute[id]!);
   }

@@ -23,8 +23,18 @@ const NOP = 3;
 const INVERT = 2;
 const NO_SUPPRESSION = 0xffffffff;
 
+/** What the tables of a domain do not show of the kernel's lookups. */
+export interface Beyond {
+  /** Tables in which packets may find a route, and that are not among the domain's. */
+  readonly tables: ReadonlySet<number>;
+  /** A rule sends some packets elsewhere although the domain's tables have a route for them. */
+  readonly isSelective: boolean;
+}
+
 export interface RulesPlan {
   readonly domains: readonly DomainTables[];
+  /** Per VRF table, 0 for the default domain. */
+  readonly beyond: ReadonlyMap<number, Beyond>;
   /** Without priority and handles of ports: `iif` stays an interface index. */
   readonly acl: readonly { readonly rule: RuleView; readonly want: AclWant; readonly iif: number }[];
   /** Rules that end a domain, by id, with the reason tables after them are not used. */
@@ -53,32 +63,47 @@ export function planRules(view: KernelView, family: number, options: RulesOption
   for (const [rule, scope] of scopes) if (typeof scope === 'object') acl.push({ rule, ...scope });
 
   const domains: DomainTables[] = [];
+  const beyond = new Map<number, Beyond>();
   for (const vrf of vrfs) {
     const tables: number[] = [];
+    const others = new Set<number>();
+    let isEnded = false;
+    let isSelective = false;
     for (const rule of rules) {
       const scope = scopes.get(rule)!;
-      if (scope === 'never' || typeof scope === 'object') continue;
+      if (scope === 'never') continue;
       const { decoded } = rule;
       const action = number32(decoded.header.action);
-      if (number32(decoded.l3mdev) !== 0) {
-        if (vrf === 0) continue;
-        tables.push(vrf);
-        break;
-      }
       if (action === NOP) continue;
-      const table = decoded.table === undefined ? number32(decoded.header.table) : number32(decoded.table);
+      const isVrf = number32(decoded.l3mdev) !== 0;
+      if (isVrf && vrf === 0) continue;
+      const table = isVrf
+        ? vrf
+        : decoded.table === undefined
+          ? number32(decoded.header.table)
+          : number32(decoded.table);
+      if (typeof scope === 'object' || isEnded) {
+        if (!isEnded) isSelective = true;
+        if (action === TO_TABLE) others.add(table);
+        continue;
+      }
       const suppresses =
         (decoded.suppress_prefixlen ?? NO_SUPPRESSION) !== NO_SUPPRESSION ||
         (decoded.suppress_ifgroup ?? NO_SUPPRESSION) !== NO_SUPPRESSION;
-      if (scope === 'unknown' || action !== TO_TABLE || suppresses || tables.length === RANKS_MAX) {
+      if (isVrf) {
+        tables.push(vrf);
+        isEnded = true;
+      } else if (scope === 'unknown' || action !== TO_TABLE || suppresses || tables.length === RANKS_MAX) {
         if (vrf === 0) barriers.set(rule.id, REASON['policy-rule']);
-        break;
-      }
-      if (!tables.includes(table)) tables.push(table);
+        if (action === TO_TABLE) others.add(table);
+        isEnded = true;
+      } else if (!tables.includes(table)) tables.push(table);
     }
+    for (const table of tables) others.delete(table);
     domains.push({ vrf, tables });
+    beyond.set(vrf, { tables: others, isSelective });
   }
-  return { domains, acl, barriers };
+  return { domains, beyond, acl, barriers };
 }
 
 /** Which packets that hardware would route can match a rule. */
@@ -131,7 +156,7 @@ function scopeOf(view: KernelView, rule: RuleView, options: RulesOptions): Scope
   }
   if (decoded.sport_mask !== undefined && number32(decoded.sport_mask) !== 0xffff) isExpressible = false;
   if (decoded.dport_mask !== undefined && number32(decoded.dport_mask) !== 0xffff) isExpressible = false;
-  // What hardware cannot see: marks, tunnel ids, users (packets that are forwarded have none), flow labels.
+  // What hardware cannot see: marks, tunnel ids, flow labels.
   const hasHidden =
     number32(decoded.fwmark) !== 0 ||
     number32(decoded.fwmask) !== 0 ||
@@ -139,7 +164,7 @@ function scopeOf(view: KernelView, rule: RuleView, options: RulesOptions): Scope
     typeof decoded.tun_id === 'bigint' ||
     decoded.flowlabel !== undefined;
   const isInverted = (number32(header.flags) & INVERT) !== 0;
-  const hasUsers = decoded.uid_range !== undefined && !coversAllUsers(nested(decoded.uid_range));
+  const hasUsers = decoded.uid_range !== undefined && !hasRoot(nested(decoded.uid_range));
 
   let iif = 0;
   const iifname = text(decoded.iifname);
@@ -197,8 +222,9 @@ function familyMatch(fields: number): {
   };
 }
 
-function coversAllUsers(range: { readonly [name: string]: unknown }): boolean {
-  return range.start === 0 && range.end === 0xffffffff;
+/** Packets that are forwarded count as those of the namespace's root (sock_net_uid). */
+function hasRoot(range: { readonly [name: string]: unknown }): boolean {
+  return range.start === 0;
 }
 
 function wordsOf(address: string): Words {

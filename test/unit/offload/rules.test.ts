@@ -103,6 +103,19 @@ describe('rules', () => {
     expect(acl).toEqual([]);
   });
 
+  test('packets that are forwarded are those of root', () => {
+    const rules = [rule(0, 255), rule(100, 77, { uid_range: { start: 0, end: 100 } }), rule(32766, 254)];
+    expect(plan(rules).domains[0]!.tables).toEqual([255, 77, 254]);
+  });
+
+  test('tables only some packets are led to, and those after the end of the list, are beyond the domain', () => {
+    const selective = plan([...DEFAULT, rule(100, 77, { src: '10.1.0.0' }, { src_len: 16 })]);
+    expect(selective.beyond.get(0)).toEqual({ tables: new Set([77]), isSelective: true });
+    const ended = plan([rule(0, 255), rule(100, 77, { fwmark: 1, fwmask: 1 }), rule(32766, 254)]);
+    expect(ended.beyond.get(0)).toEqual({ tables: new Set([77, 254]), isSelective: false });
+    expect(plan(DEFAULT).beyond.get(0)).toEqual({ tables: new Set(), isSelective: false });
+  });
+
   test('iif of a port becomes the port of the ACL rule', () => {
     expect(plan([...DEFAULT, rule(100, 77, { iifname: 'p1' })]).acl[0]).toMatchObject({ iif: PORT });
   });
