@@ -13,6 +13,7 @@ import { Applier, DUMPED, type Reactions } from './apply.ts';
 import { comparableText } from './comparison.ts';
 import { ControlView } from './control-view.ts';
 import { dumpRequests } from './requests.ts';
+import { NUD_FAILED } from './rtnetlink.ts';
 import { inSlices } from './slices.ts';
 
 /** Differences listed; there may be more. */
@@ -153,11 +154,15 @@ async function compare(mine: ObjectTable, fresh: ObjectTable, differences: Diffe
   );
 }
 
-/** An IPv6 address the kernel gave itself is announced once it is known to be nobody else's (net/ipv6/addrconf.c). */
+/**
+ * An IPv6 address the kernel gave itself is announced once it is known to be nobody else's (net/ipv6/addrconf.c). That a
+ * neighbour failed is announced of those that were resolved or asked for, not of those nobody used yet (neigh_update).
+ */
 function isYetUnannounced(table: ObjectTable, id: number): boolean {
-  if (table.kind !== KIND.address) return false;
   const { data, start } = table.locate(id);
-  return (data.bytes[start + 2]! & IFA_F_TENTATIVE) !== 0;
+  if (table.kind === KIND.address) return (data.bytes[start + 2]! & IFA_F_TENTATIVE) !== 0;
+  // Every state is in the low byte, on either byte order one of these two is zero.
+  return table.kind === KIND.neighbour && (data.bytes[start + 8]! | data.bytes[start + 9]!) === NUD_FAILED;
 }
 
 /** The parts (header and attributes) that only one of two comparable texts has. */
