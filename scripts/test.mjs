@@ -15,6 +15,7 @@ const COMMANDS = {
   tc: 'iproute2',
   nft: 'nftables',
   cc: 'gcc',
+  curl: 'curl',
   ping: 'iputils-ping',
 };
 const LAYERS = ['unit', 'netns', 'lab'];

@@ -9,7 +9,7 @@ import { ROOT } from '../../host/config/config.ts';
 import { Bench, finish } from './cli-support.ts';
 
 /** In the order in which they are run: the second goes on where the first ended. */
-export const DOCUMENTS = ['README.md', 'docs/cli.md'];
+export const DOCUMENTS = ['README.md', 'docs/cli.md', 'docs/api.md'];
 /** The namespace's name in the documents. */
 const NAMESPACE = 'demo';
 
@@ -30,7 +30,10 @@ export async function runDocuments(): Promise<Map<string, string>> {
       for (let index = 1; index < parts.length; index += 2) {
         const commands = parts[index]!.split('\n').filter((line) => line.startsWith('$ '));
         let block = '';
-        for (const command of commands) block += `${command}\n${await output(bench, command.slice(2))}`;
+        for (const command of commands) {
+          const text = await output(bench, command.slice(2));
+          block += `${command}\n${text}${text === '' || text.endsWith('\n') ? '' : '\n'}`;
+        }
         parts[index] = block;
       }
       texts.set(name, parts.join(''));
@@ -42,7 +45,11 @@ export async function runDocuments(): Promise<Map<string, string>> {
 }
 
 async function output(bench: Bench, command: string): Promise<string> {
-  const real = command.replaceAll(NAMESPACE, bench.netns);
+  const url = /http:\/\/127\.0\.0\.1:\d+/.exec(bench.output)?.[0] ?? '';
+  const real = command
+    .replaceAll(NAMESPACE, bench.netns)
+    .replaceAll('/run/ekho.sock', bench.socket)
+    .replaceAll('http://127.0.0.1:8642', url);
   if (real.startsWith('npx ekho run') && real.endsWith('&')) {
     await bench.start('--listen', '127.0.0.1:0', '--no-config');
     while (!bench.output.includes(' left to the kernel '))
