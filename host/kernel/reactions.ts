@@ -88,6 +88,7 @@ export class SilentChanges implements Reactions {
         if (mode === DUMPED) break;
         this.#rereadOtherEnd(data, start, end);
         this.#linkGone(ifindex);
+        this.#mastersChanged(linkMaster(data, start, end), 0);
         break;
       case KIND.address:
         if (mode !== DUMPED) this.#addressGone(data, start, end, ifindex);
@@ -122,6 +123,7 @@ export class SilentChanges implements Reactions {
         if (fresh) this.#rereadOtherEnd(data, start, end);
         if (((flags ^ flagsBefore) & WATCHED_FLAGS) !== 0 || master !== masterBefore) {
           this.#linkChanged(data.words[(start + 4) >>> 2]!, master !== masterBefore);
+          if (master !== masterBefore) this.#mastersChanged(master, masterBefore);
         }
         break;
       }
@@ -137,6 +139,11 @@ export class SilentChanges implements Reactions {
   #rereadOtherEnd(data: Datagram, start: number, end: number): void {
     const other = wordOf(data, start + 16, end, linkAttributes.number.link, 0);
     if (other !== 0) this.#handler.reread({ kind: KIND.link, ifindex: other });
+  }
+
+  /** What a bridge can do depends on its ports. */
+  #mastersChanged(...masters: readonly number[]): void {
+    for (const ifindex of masters) if (ifindex !== 0) this.#handler.reread({ kind: KIND.link, ifindex });
   }
 
   #linkChanged(ifindex: number, masterChanged: boolean): void {

@@ -244,9 +244,7 @@ export function dumpRequests(
     case 'nft-rule':
       return [{ type: NFT_MSG_NEWRULE + NFT_GET, payload: new Uint8Array(4), operation }];
     case 'nft-flowtable':
-      return [
-        { type: NFT_MSG_NEWFLOWTABLE + NFT_GET, payload: new Uint8Array(4), operation, tolerant: true },
-      ];
+      return [{ type: NFT_MSG_NEWFLOWTABLE + NFT_GET, payload: new Uint8Array(4), operation }];
   }
 }
 

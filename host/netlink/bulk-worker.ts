@@ -9,14 +9,33 @@ import { NetlinkSocket } from './socket.ts';
 const { options, memory, states, slots } = workerData as BulkSetup;
 const bytes = new Uint8Array(memory);
 const busy = new Int32Array(states);
+/** Behind the states of the slots, see bulk.ts. */
+const closing = slots;
+const ended = slots + 1;
 const size = bytes.length / slots;
 let next = 0;
+let socket: NetlinkSocket | undefined;
+
+/** Lets the thread end by itself. Ending it from outside, in the middle of a receive, would end the process. */
+function end(): void {
+  socket?.close();
+  // Not before the receive returned.
+  setImmediate(() => {
+    parentPort!.close();
+    Atomics.store(busy, ended, 1);
+    Atomics.notify(busy, ended);
+  });
+}
 
 function tell(message: FromWorker): void {
   parentPort!.postMessage(message);
 }
 
 function hand(data: Datagram, truncated: boolean): void {
+  if (Atomics.load(busy, closing) === 1) {
+    end();
+    return;
+  }
   const slot = next;
   next = (next + 1) % slots;
   // The reader sets it to 0 when it is done with the slot: a slow reader stops the receiving, and that the kernel's dump.
@@ -27,15 +46,17 @@ function hand(data: Datagram, truncated: boolean): void {
 }
 
 try {
-  const socket = new NetlinkSocket(options, {
+  socket = new NetlinkSocket(options, {
     datagram: (data) => hand(data, false),
     truncated: (data) => hand(data, true),
     failed: (error) => tell({ failure: error.message, code: 'E_NETLINK' }),
   });
   parentPort!.on('message', (message: ToWorker) => {
-    socket.send(message, (error) => {
-      if (error !== undefined) tell({ failure: error.message, code: 'E_NETLINK' });
-    });
+    if (message === 'end') end();
+    else
+      socket?.send(message, (error) => {
+        if (error !== undefined) tell({ failure: error.message, code: 'E_NETLINK' });
+      });
   });
 } catch (error) {
   tell({

@@ -16,45 +16,56 @@ const SLOTS = 32;
 /** Longest the handling may take before the event loop gets its turn, in milliseconds. */
 const SLICE_MS = 8;
 const IDLE_MS = 1000;
+/** How long an exiting process waits for the thread. */
+const EXIT_MS = 2000;
+/** Behind the states of the slots. */
+const CLOSING = SLOTS;
+const ENDED = SLOTS + 1;
 
 export interface BulkSetup {
   readonly options: NetlinkSocketOptions;
   readonly memory: SharedArrayBuffer;
-  /** An Int32 per slot: 1 while it holds a datagram that was not handled yet. */
+  /**
+   * An Int32 per slot: 1 while it holds a datagram that was not handled yet. Then one that tells the thread to end at its
+   * next receive, and one with which it says that it will.
+   */
   readonly states: SharedArrayBuffer;
   readonly slots: number;
 }
 
-export type ToWorker = Uint8Array;
+/** A message for the kernel. */
+export type ToWorker = Uint8Array | 'end';
 export type FromWorker =
   | { readonly slot: number; readonly length: number; readonly truncated: boolean }
   | { readonly failure: string; readonly code: ErrorCode };
 
 export class BulkSocket {
   readonly #handler: NetlinkSocketHandler;
-  readonly #setup: BulkSetup;
+  readonly #options: NetlinkSocketOptions;
   /** Only while there is something to do: a thread takes some 10 MiB. */
   #worker: Worker | undefined;
   #idle: NodeJS.Timeout | undefined;
-  readonly #memory: Uint8Array;
-  readonly #busy: Int32Array;
+  #memory: Uint8Array = new Uint8Array(0);
+  #busy: Int32Array = new Int32Array(0);
   readonly #size: number;
   /** Handlers get every datagram here: it is overwritten by the next. */
   readonly #copy: Uint8Array<ArrayBuffer>;
   readonly #queue: { slot: number; length: number; truncated: boolean }[] = [];
   #handling = false;
   #closed = false;
+  /** When the process exits, Node would end the thread wherever it is. */
+  readonly #onExit = (): void => {
+    const busy = this.#busy;
+    this.#end();
+    Atomics.wait(busy, ENDED, 0, EXIT_MS);
+  };
 
   /** Errors in opening reach `handler.failed`. Datagrams are only valid during the call that hands them over. */
   constructor(options: NetlinkSocketOptions, handler: NetlinkSocketHandler) {
     this.#handler = handler;
     this.#size = options.datagramSize;
     this.#copy = new Uint8Array(this.#size);
-    const memory = new SharedArrayBuffer(this.#size * SLOTS);
-    const states = new SharedArrayBuffer(SLOTS * 4);
-    this.#memory = new Uint8Array(memory);
-    this.#busy = new Int32Array(states);
-    this.#setup = { options, memory, states, slots: SLOTS };
+    this.#options = options;
   }
 
   get closed(): boolean {
@@ -71,10 +82,7 @@ export class BulkSocket {
   /** Nothing is being asked: ends the thread unless something is soon. */
   rest(): void {
     clearTimeout(this.#idle);
-    this.#idle = setTimeout(() => {
-      this.#worker?.terminate();
-      this.#worker = undefined;
-    }, IDLE_MS);
+    this.#idle = setTimeout(() => this.#end(), IDLE_MS);
     this.#idle.unref();
   }
 
@@ -83,14 +91,33 @@ export class BulkSocket {
     this.#closed = true;
     this.#queue.length = 0;
     clearTimeout(this.#idle);
-    this.#worker?.terminate();
+    this.#end();
+  }
+
+  /** The thread ends by itself once it is out of its receive; whatever it still has to say is not heard. */
+  #end(): void {
+    const worker = this.#worker;
+    if (worker === undefined) return;
+    this.#worker = undefined;
+    process.off('exit', this.#onExit);
+    worker.removeAllListeners('message');
+    worker.postMessage('end' satisfies ToWorker);
+    Atomics.store(this.#busy, CLOSING, 1);
+    for (let slot = 0; slot < SLOTS; slot++) {
+      Atomics.store(this.#busy, slot, 0);
+      Atomics.notify(this.#busy, slot);
+    }
+    this.#queue.length = 0;
   }
 
   #start(): Worker {
-    // The slots may still be marked by a thread that ended.
-    this.#busy.fill(0);
+    const memory = new SharedArrayBuffer(this.#size * SLOTS);
+    const states = new SharedArrayBuffer((SLOTS + 2) * 4);
+    this.#memory = new Uint8Array(memory);
+    this.#busy = new Int32Array(states);
+    const setup: BulkSetup = { options: this.#options, memory, states, slots: SLOTS };
     const worker = new Worker(new URL('./bulk-worker.ts', import.meta.url), {
-      workerData: this.#setup,
+      workerData: setup,
       name: 'netlink dumps',
       execArgv: [],
       // It holds no objects to speak of.
@@ -99,6 +126,7 @@ export class BulkSocket {
     worker.on('message', (message: FromWorker) => this.#receive(message));
     worker.on('error', (error) => this.#fail(error as Error));
     worker.on('exit', releaseFreeMemory);
+    process.on('exit', this.#onExit);
     return worker;
   }
 

@@ -38,6 +38,17 @@ export interface NetlinkSocketHandler {
   failed(error: Error): void;
 }
 
+/** An error thrown through the package's native code ends the process: throw it where it can be caught. */
+function guard(action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    setImmediate(() => {
+      throw error;
+    });
+  }
+}
+
 export class NetlinkSocket {
   readonly #socket: RawNetlinkSocket;
   readonly #fd: number;
@@ -72,12 +83,12 @@ export class NetlinkSocket {
     if (options.receiveBuffer !== undefined) setReceiveBuffer(this.#fd, options.receiveBuffer);
     this.#drops = socketDrops(this.#fd);
     this.#socket.on('message', (buffer, from) => {
-      if (from.port === 0) handler.datagram(datagram(buffer));
+      if (from.port === 0) guard(() => handler.datagram(datagram(buffer)));
     });
     this.#socket.on('truncatedMessage', (buffer, from) => {
-      if (from.port === 0) handler.truncated(datagram(buffer));
+      if (from.port === 0) guard(() => handler.truncated(datagram(buffer)));
     });
-    this.#socket.on('error', (error) => handler.failed(error));
+    this.#socket.on('error', (error) => guard(() => handler.failed(error)));
   }
 
   /** Joins a multicast group by number (RTNLGRP_*, NFNLGRP_*); false when the kernel does not let or does not know it. */
@@ -92,7 +103,7 @@ export class NetlinkSocket {
 
   /** `done` is told when the kernel did not take the message. */
   send(message: Uint8Array, done: (error: Error | undefined) => void): void {
-    this.#socket.send(message, {}, done);
+    this.#socket.send(message, {}, (error) => guard(() => done(error)));
   }
 
   /** Datagrams lost since the last call because the receive buffer was full. Ask after receiving, once a turn. */

@@ -1,0 +1,210 @@
+/** Lost notifications, storms, namespaces that go, missing rights: the mirror recovers, or says what it cannot have. */
+
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { KernelSync, type KernelSyncOptions } from '../../host/kernel/sync.ts';
+import { Mirror } from '../../host/mirror/mirror.ts';
+import { KIND, KINDS } from '../../host/mirror/types.ts';
+import { MirrorBench } from './mirror-support.ts';
+
+let bench: MirrorBench;
+
+afterEach(() => bench?.close());
+
+async function begin(options: KernelSyncOptions = {}): Promise<void> {
+  bench = new MirrorBench(options);
+  bench.veth('east', 'west');
+  bench.ip('address add 10.0.0.1/24 dev east');
+  await bench.sync.start();
+}
+
+const equal = async () => expect(await bench.differences()).toEqual([]);
+
+/** Lines for `ip -batch`: `count` routes from 16.0.0.0/32 on. */
+function routes(verb: string, count: number, via = '10.0.0.2'): string[] {
+  return Array.from({ length: count }, (_, at) => {
+    const address = `${16 + (at >> 24)}.${(at >> 16) & 255}.${(at >> 8) & 255}.${at & 255}`;
+    return `route ${verb} ${address}/32 via ${via}`;
+  });
+}
+
+describe('a receive buffer that is too small', () => {
+  it('100,000 routes come and go: what is lost is read again', async () => {
+    await begin({ receiveBuffer: 4096 });
+    bench.batch(routes('add', 100_000));
+    await equal();
+    expect(bench.count('route')).toBeGreaterThan(100_000);
+    const { overruns, lost, lastResync } = bench.sync.status();
+    expect(overruns).toBeGreaterThan(0);
+    expect(lost).toBeGreaterThan(0);
+    expect(lastResync).toMatchObject({ cause: 'overrun', duration_ms: expect.any(Number) });
+    expect(lastResync?.kinds).toContain('route');
+    bench.batch(routes('del', 100_000));
+    await equal();
+    expect(bench.count('route')).toBeLessThan(100);
+    expect(bench.mirror.synced).toBe(true);
+  });
+
+  it('a storm while the loop does not read', async () => {
+    await begin({ receiveBuffer: 4096 });
+    // Both run while this process waits: nothing is received meanwhile.
+    bench.batch(routes('add', 20_000));
+    bench.batch(routes('del', 10_000));
+    await equal();
+    expect(bench.count('route')).toBeGreaterThan(10_000);
+    expect(bench.sync.status().overruns).toBeGreaterThan(0);
+  });
+});
+
+describe('storms', () => {
+  it('changes while everything is being read', async () => {
+    bench = new MirrorBench();
+    bench.veth('east', 'west');
+    bench.ip('address add 10.0.0.1/24 dev east');
+    bench.batch(routes('add', 50_000));
+    const started = bench.sync.start();
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    // Synchronous, so that notifications pile up behind the dump.
+    bench.batch(routes('replace', 5000, '10.0.0.3'));
+    bench.batch(routes('del', 2500, '10.0.0.3'));
+    await started;
+    await equal();
+    expect(bench.count('route')).toBeGreaterThan(47_500);
+    expect(bench.sync.status().overruns).toBe(0);
+  });
+
+  it('links that flap under routes', async () => {
+    await begin();
+    bench.batch(routes('add', 5000));
+    const lines: string[] = [];
+    for (let round = 0; round < 20; round++) {
+      lines.push('link set east down', 'link set east up', ...routes('replace', 200));
+    }
+    bench.batch(lines);
+    await equal();
+  });
+
+  it('300 links come and go', async () => {
+    await begin();
+    const names = Array.from({ length: 150 }, (_, at) => at);
+    bench.batch(names.map((at) => `link add a${at} type veth peer name b${at}`));
+    bench.batch(
+      names.flatMap((at) => [
+        `link set a${at} up`,
+        `link set b${at} up`,
+        `address add 10.7.${at}.1/24 dev a${at}`,
+      ]),
+    );
+    await equal();
+    expect(bench.count('link')).toBe(303);
+    bench.batch(names.map((at) => `link del a${at}`));
+    await equal();
+    expect(bench.count('link')).toBe(3);
+  });
+});
+
+describe('reading again', () => {
+  it('changes nothing for the listeners when nothing changed', async () => {
+    await begin();
+    bench.batch(routes('add', 2000));
+    await bench.sync.barrier();
+    const { revision } = bench.mirror;
+    await bench.sync.resync();
+    await bench.sync.barrier();
+    expect(bench.mirror.revision).toBe(revision);
+    await equal();
+  });
+
+  it('says what differs', async () => {
+    await begin();
+    await bench.sync.barrier();
+    // An object the kernel does not have: as if its deletion had been missed.
+    const table = bench.mirror.table(KIND.rule);
+    const bytes = new Uint8Array(12);
+    bytes.set([2, 0, 0, 0, 254, 0, 0, 1]);
+    const data = { bytes, words: new Uint32Array(bytes.buffer) };
+    table.insert(table.match(data, 0, 12)!.hash, data, 0, 12);
+    bench.mirror.commit();
+    const { equal: same, differences } = await bench.sync.verify();
+    expect(same).toBe(false);
+    expect(differences).toMatchObject([{ kind: 'rule', side: 'mirror-only' }]);
+    await bench.sync.resync(['rule']);
+    await equal();
+  });
+});
+
+describe('filters', () => {
+  it('only some kinds and tables', async () => {
+    await begin({ kinds: ['link', 'route'], tables: [254, 77] });
+    bench.ip('route add 203.0.113.0/24 via 10.0.0.2');
+    bench.ip('route add 203.0.114.0/24 via 10.0.0.2 table 77');
+    bench.ip('route add 203.0.115.0/24 via 10.0.0.2 table 78');
+    await equal();
+    const tables = new Set(bench.objects('route').map((route) => route.table));
+    expect([...tables].sort()).toEqual([254, 77]);
+    expect(bench.count('address')).toBe(0);
+    expect(bench.mirror.kindState(KIND.address)).toEqual({ state: 'unavailable', reason: 'not mirrored' });
+    await bench.sync.resync();
+    await equal();
+  });
+});
+
+describe('namespaces', () => {
+  it('one that does not exist', async () => {
+    const sync = new KernelSync(new Mirror(), { netns: `ekho-${process.pid}-none` });
+    await expect(sync.start()).rejects.toMatchObject({ code: 'E_NETNS' });
+    sync.close();
+  });
+
+  it('a file that is none', async () => {
+    const sync = new KernelSync(new Mirror(), { netns: '/etc/hostname' });
+    await expect(sync.start()).rejects.toMatchObject({ code: 'E_NETNS' });
+    sync.close();
+  });
+
+  it('deleted while it is mirrored', async () => {
+    await begin();
+    execFileSync('ip', ['netns', 'del', bench.netns]);
+    await bench.sync.barrier();
+    await bench.sync.resync();
+    expect(bench.mirror.synced).toBe(true);
+  });
+
+  it('this process stays where it is', async () => {
+    const links = () => execFileSync('ip', ['-o', 'link'], { encoding: 'utf8' });
+    const before = links();
+    await begin();
+    expect(links()).toBe(before);
+  });
+});
+
+describe('rights', () => {
+  it('without any, all is mirrored that the kernel shows to everybody', () => {
+    const script = `
+      import { KernelSync } from '${join(import.meta.dirname, '../../host/kernel/sync.ts')}';
+      import { Mirror } from '${join(import.meta.dirname, '../../host/mirror/mirror.ts')}';
+      import { KINDS } from '${join(import.meta.dirname, '../../host/mirror/types.ts')}';
+      const mirror = new Mirror();
+      const sync = new KernelSync(mirror);
+      await sync.start();
+      const { equal } = await sync.verify();
+      console.log(JSON.stringify({ equal, states: KINDS.map((kind, number) => mirror.kindState(number)) }));
+      sync.close();`;
+    const output = execFileSync(process.execPath, ['--input-type=module-typescript', '-e', script], {
+      encoding: 'utf8',
+      uid: 65534,
+      gid: 65534,
+      cwd: '/',
+    });
+    const { equal: same, states } = JSON.parse(output);
+    expect(same).toBe(true);
+    expect(states[KIND.route]).toEqual({ state: 'synced' });
+    for (const kind of KINDS.filter((name) => name.startsWith('nft-'))) {
+      expect(states[KIND[kind]]).toMatchObject({
+        state: 'unavailable',
+        reason: expect.stringContaining('permitted'),
+      });
+    }
+  });
+});
