@@ -120,7 +120,7 @@ export class Desired {
   readonly #refusedRules = new Set<number>();
   #trappedByAcl = new Set<number>();
   #lackedRoutes = false;
-  #ownVersion = 0;
+  #notableVersion = 0;
   #bridgeSignature = '';
   #hostSignature = '';
   readonly #hosts = new Map<number, string>();
@@ -188,7 +188,7 @@ export class Desired {
 
   /** Plans the structure again if anything it depends on changed. */
   settleStructure(): void {
-    if (this.#lacksRoutes !== this.#lackedRoutes || this.routes.own.version !== this.#ownVersion)
+    if (this.#lacksRoutes !== this.#lackedRoutes || this.routes.notable.version !== this.#notableVersion)
       this.structureIsDirty = true;
     // What became unusable meanwhile may ask for another round; a plan settles after very few.
     for (let round = 0; round < 8 && this.structureIsDirty; round++) this.replan();
@@ -216,7 +216,7 @@ export class Desired {
       case KIND.route:
         if (isDelete) this.routes.routeDeleted(id);
         else this.routes.routeChanged(id);
-        if (this.routes.own.version !== this.#ownVersion) this.#options.onQueued();
+        if (this.routes.notable.version !== this.#notableVersion) this.#options.onQueued();
         return;
       case KIND.nexthop:
         this.#nexthopChanged(id, isDelete);
@@ -426,16 +426,16 @@ export class Desired {
   /** What the kernel asks of the source of an IPv4 packet, where the device's own checks are not enough or not exact. */
   #planSourceChecks(plan: PortsPlan): void {
     const { reversePath } = this.#options.description;
-    const { own } = this.routes;
+    const { notable } = this.routes;
     this.#lackedRoutes = this.#lacksRoutes;
-    this.#ownVersion = own.version;
+    this.#notableVersion = notable.version;
     const checks = ROUTER_INTERFACE_FLAGS.reversePathLoose | ROUTER_INTERFACE_FLAGS.reversePathStrict;
     const [{ domains, beyond }] = this.rulesPlans as [RulesPlan];
     for (const { vrf, tables } of domains) {
       const { tables: others, isSelective } = beyond.get(vrf)!;
       // An own address that the device has no route for, or only in a network: take only sources it forwards to.
-      const distrusts = this.#lackedRoutes || own.hasShortIn(tables);
-      const isBlind = own.isIn(others) || (distrusts && !reversePath);
+      const distrusts = this.#lackedRoutes || notable.hasShortOwnIn(tables);
+      const isBlind = notable.hasOwnIn(others) || (distrusts && !reversePath);
       for (const planned of plan.interfaces.values()) {
         if (planned.vrf !== vrf || planned.reason4 !== REASON.none) continue;
         const { flags } = planned;

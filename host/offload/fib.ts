@@ -6,6 +6,11 @@
  * no earlier table has a covering route ("shadowed"), unless that covering route is a throw route. A prefix holds the
  * routes that have it as candidates, ordered by the rank of their table; `winner` is the one the kernel uses.
  *
+ * IPv4 with the three rules it starts with looks local and main up as one table, the longest prefix of both, and asks
+ * table default after any failure; from the first change of a rule on, and for good, it follows the rules
+ * (net/ipv4/fib_trie.c fib_trie_unmerge, include/net/ip_fib.h fib_lookup). Nothing tells which it is, so where the two
+ * differ the kernel gets the packets.
+ *
  * Forwarding equivalence when hardware does not hold every winner: packets of an absent prefix fall to the nearest
  * covering entry, so that one must trap. A node's LEAK flag says that some absent prefix in its subtree falls through
  * to whatever covers the node; an entry with a leak below it traps. The flag of a node follows from its children, so a
@@ -45,6 +50,13 @@ export const HAS_NEIGHBOURS = 2;
 /** Has a winner that no entry holds. */
 export const WAITING = 4;
 const WINS = 8;
+
+export const SEPARATE = 0;
+export const MERGED = 1;
+export const MERGED_FALLING = 2;
+/** Where local and main stand in a domain that may be merged. */
+const RANK_LOCAL = 0;
+const RANK_MAIN = 1;
 
 /** Columns of all candidates of a plan, shared by its domains. */
 export interface Candidates {
@@ -86,6 +98,8 @@ export class Fib {
   readonly #ranks = new Uint32Array(32);
   /** Prefixes that have a winner but no entry. */
   waiting = 0;
+  /** The kernel may look the first two tables up as one; MERGED_FALLING: and then go on to the third after any failure. */
+  merged: typeof SEPARATE | typeof MERGED | typeof MERGED_FALLING = SEPARATE;
 
   constructor(number: number, family: number, vrf: number, words: 1 | 4, host: FibHost) {
     this.number = number;
@@ -288,8 +302,15 @@ export class Fib {
         continue;
       }
       const thrown = (bits & CANDIDATE_THROW) !== 0 && !selective && !ambiguous;
-      if (winner === 0 && (mask & ((1 << rank) - 1)) === 0) {
-        if (!thrown) {
+      const before = mask & ((1 << rank) - 1);
+      if (winner === 0 && before === 1 << RANK_LOCAL && rank === RANK_MAIN && this.merged !== SEPARATE) {
+        winner = best;
+        reason = REASON['merged-tables'];
+      } else if (winner === 0 && before === 0) {
+        if (this.merged !== SEPARATE && this.#isMergedOtherwise(rank, bits)) {
+          winner = best;
+          reason = REASON['merged-tables'];
+        } else if (!thrown) {
           winner = best;
           action = actionOf(bits);
           reason = reasonOf(bits);
@@ -320,6 +341,12 @@ export class Fib {
       : (info[winner]! & CANDIDATE_CONNECTED) !== 0 && reason === REASON.connected
         ? group[winner]!
         : 0;
+  }
+
+  /** What separate tables would do with the winner of its prefix, merged ones would not. */
+  #isMergedOtherwise(rank: number, bits: number): boolean {
+    if ((bits & CANDIDATE_THROW) !== 0) return rank === RANK_LOCAL;
+    return rank <= RANK_MAIN && this.merged === MERGED_FALLING && actionOf(bits) === ACTION.drop;
   }
 
   #evaluate(node: number, shadow: number, connected: number): void {

@@ -292,7 +292,8 @@ export class OffloadStates {
         failed: 0,
       };
       for (const entry of table.entries.values()) {
-        if (entry.want === undefined) continue;
+        // What should be gone and is not counts as failed.
+        if (entry.want === undefined && entry.status !== STATUS_FAILED) continue;
         row.planned++;
         if (entry.status === STATUS_REFUSED) row.refused++;
         else if (entry.status === STATUS_FAILED) row.failed++;

@@ -99,6 +99,10 @@ const REASONS_BY_NAME = {
     why: 'it has more nexthops than the device takes in a group',
     remedy: 'Use fewer nexthops.',
   },
+  'merged-tables': {
+    why: 'what the kernel does here depends on whether it ever had other rules than those it starts with, which it does not tell',
+    remedy: 'Keep routes to networks out of table local, and the table default empty.',
+  },
   shadowed: {
     why: 'the kernel never uses it: a route in a table consulted earlier covers it',
     remedy: 'None needed.',

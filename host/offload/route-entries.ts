@@ -509,9 +509,11 @@ export class RouteEntries {
   tally(): { held: number; trapped: number; refused: number; failed: number; waiting: number } {
     const tally = { held: 0, trapped: 0, refused: 0, failed: 0, waiting: this.waiting };
     for (let entry = 1; entry < this.#entriesUsed; entry++) {
-      if (this.#entryNode[entry] === 0 || this.#entryWinner[entry] === 0) continue;
-      if (this.#status[entry] === STATUS_REFUSED) tally.refused++;
-      else if (this.#status[entry] === STATUS_FAILED) tally.failed++;
+      if (this.#entryNode[entry] === 0) continue;
+      // What should be gone and is not counts, too.
+      if (this.#status[entry] === STATUS_FAILED) tally.failed++;
+      else if (this.#entryWinner[entry] === 0) continue;
+      else if (this.#status[entry] === STATUS_REFUSED) tally.refused++;
       else if (this.#sentAction[entry] === ACTION.trap) tally.trapped++;
       else tally.held++;
     }

@@ -15,13 +15,16 @@ import {
   candidateInfo,
   Fib,
   type FibHost,
+  MERGED,
+  MERGED_FALLING,
   NEIGHBOUR_RANK,
   rankOf,
   reasonOf,
+  SEPARATE,
   WAITING,
 } from './fib.ts';
 import type { Group, Nexthops } from './nexthops.ts';
-import { OwnRoutes } from './own-routes.ts';
+import { NotableRoutes } from './notable-routes.ts';
 import { grown } from './prefix-trie.ts';
 import { REASON } from './reasons.ts';
 import { RouteEntries } from './route-entries.ts';
@@ -43,6 +46,8 @@ export interface DomainTables {
   /** VRF table, 0 for the default domain. */
   readonly vrf: number;
   readonly tables: readonly number[];
+  /** These are the tables of the rules an IPv4 machine starts with. */
+  readonly mayBeMerged: boolean;
 }
 
 /** What of a route's offload can be told; `Plan` makes an ObjectOffload of it. */
@@ -96,7 +101,7 @@ export class Routes implements FibHost {
   #ofRoute = new Uint32Array(INITIAL);
   readonly #ofNeighbour = new Map<number, number>();
   /** Of all tables, also those no domain consults. */
-  readonly own = new OwnRoutes();
+  readonly notable = new NotableRoutes();
 
   readonly entries: RouteEntries;
 
@@ -136,7 +141,9 @@ export class Routes implements FibHost {
     const changed = new Set<Fib>();
     for (const domain of domains) {
       const fib = this.#fibOf(family, domain.vrf);
-      if (`${before.get(domain.vrf)}` !== `${domain.tables}`) changed.add(fib);
+      const merged = !domain.mayBeMerged ? SEPARATE : this.notable.hasDefault ? MERGED_FALLING : MERGED;
+      if (fib.merged !== merged || `${before.get(domain.vrf)}` !== `${domain.tables}`) changed.add(fib);
+      fib.merged = merged;
       before.delete(domain.vrf);
     }
     for (const vrf of before.keys()) changed.add(this.#fibOf(family, vrf));
@@ -178,7 +185,7 @@ export class Routes implements FibHost {
 
   routeChanged(id: number): void {
     if (!this.#read(id)) return;
-    this.own.set(id, this.#reader);
+    this.notable.set(id, this.#reader);
     let candidate = id < this.#ofRoute.length ? this.#ofRoute[id]! : 0;
     if (candidate === 0) {
       const uses = this.#consulted.get(tableKey(this.#reader.family, this.#reader.table));
@@ -196,7 +203,7 @@ export class Routes implements FibHost {
   }
 
   routeDeleted(id: number): void {
-    this.own.delete(id);
+    this.notable.delete(id);
     if (id >= this.#ofRoute.length) return;
     while (this.#ofRoute[id] !== 0) this.#dropCandidate(this.#ofRoute[id]!);
   }

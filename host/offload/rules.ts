@@ -23,6 +23,13 @@ const NOP = 3;
 const INVERT = 2;
 const NO_SUPPRESSION = 0xffffffff;
 
+/** Priority and table of the rules a machine starts with (net/ipv4/fib_rules.c fib_default_rules_init). */
+const START = [
+  [0, 255],
+  [32_766, 254],
+  [32_767, 253],
+] as const;
+
 /** What the tables of a domain do not show of the kernel's lookups. */
 export interface Beyond {
   /** Tables in which packets may find a route, and that are not among the domain's. */
@@ -62,6 +69,13 @@ export function planRules(view: KernelView, family: number, options: RulesOption
   const acl: RulesPlan['acl'][number][] = [];
   for (const [rule, scope] of scopes) if (typeof scope === 'object') acl.push({ rule, ...scope });
 
+  const isStart =
+    family === AF_INET &&
+    rules.length === START.length &&
+    START.every(([priority, table], index) => {
+      const rule = rules[index]!;
+      return rule.priority === priority && scopes.get(rule) === 'all' && tableOf(rule) === table;
+    });
   const domains: DomainTables[] = [];
   const beyond = new Map<number, Beyond>();
   for (const vrf of vrfs) {
@@ -77,11 +91,7 @@ export function planRules(view: KernelView, family: number, options: RulesOption
       if (action === NOP) continue;
       const isVrf = number32(decoded.l3mdev) !== 0;
       if (isVrf && vrf === 0) continue;
-      const table = isVrf
-        ? vrf
-        : decoded.table === undefined
-          ? number32(decoded.header.table)
-          : number32(decoded.table);
+      const table = isVrf ? vrf : tableOf(rule);
       if (typeof scope === 'object' || isEnded) {
         if (!isEnded) isSelective = true;
         if (action === TO_TABLE) others.add(table);
@@ -100,10 +110,14 @@ export function planRules(view: KernelView, family: number, options: RulesOption
       } else if (!tables.includes(table)) tables.push(table);
     }
     for (const table of tables) others.delete(table);
-    domains.push({ vrf, tables });
+    domains.push({ vrf, tables, mayBeMerged: isStart });
     beyond.set(vrf, { tables: others, isSelective });
   }
   return { domains, beyond, acl, barriers };
+}
+
+function tableOf({ decoded }: RuleView): number {
+  return decoded.table === undefined ? number32(decoded.header.table) : number32(decoded.table);
 }
 
 /** Which packets that hardware would route can match a rule. */

@@ -61,7 +61,12 @@ const DEFAULT = [rule(0, 255), rule(32766, 254), rule(32767, 253)];
 
 describe('rules', () => {
   test('the default ones', () => {
-    expect(plan(DEFAULT)).toMatchObject({ domains: [{ vrf: 0, tables: [255, 254, 253] }], acl: [] });
+    expect(plan(DEFAULT)).toMatchObject({
+      domains: [{ vrf: 0, tables: [255, 254, 253], mayBeMerged: true }],
+      acl: [],
+    });
+    const others = plan([...DEFAULT, rule(100, 77)]);
+    expect(others.domains).toEqual([{ vrf: 0, tables: [255, 77, 254, 253], mayBeMerged: false }]);
   });
 
   test('from a prefix: an ACL rule traps, the tables stay', () => {
@@ -142,8 +147,8 @@ describe('rules', () => {
       });
     });
     expect(domains).toEqual([
-      { vrf: 0, tables: [255, 254, 253] },
-      { vrf: 50, tables: [255, 50] },
+      { vrf: 0, tables: [255, 254, 253], mayBeMerged: false },
+      { vrf: 50, tables: [255, 50], mayBeMerged: false },
     ]);
   });
 });
