@@ -1,4 +1,5 @@
 /** What the command prints: aligned tables, colour only on a terminal, and a quiet end when the reader closes the pipe. */
+import { once } from 'node:events';
 import { stripVTControlCharacters } from 'node:util';
 
 const CODES = { bold: 1, red: 31, green: 32, yellow: 33, dim: 2 } as const;
@@ -62,11 +63,13 @@ export function plain(text: string): string {
 export async function print(text: string): Promise<boolean> {
   if (gone) return false;
   if (!process.stdout.write(text) && !gone) {
-    await new Promise<void>((resolve) => {
-      process.stdout.once('drain', resolve);
-      process.stdout.once('close', resolve);
-      process.stdout.once('error', () => resolve());
-    });
+    const done = new AbortController();
+    const { signal } = done;
+    // Whichever comes first; the listeners of the others must go, or each wait would leave some behind.
+    await Promise.race(
+      ['drain', 'close', 'error'].map((event) => once(process.stdout, event, { signal }).catch(() => {})),
+    );
+    done.abort();
   }
   return !gone;
 }
