@@ -1,12 +1,15 @@
 #!/usr/bin/env node
 /** The `ekho` command on whatever Node is installed: goes on under the Node 26 of the npm package `node`. */
 import { existsSync } from 'node:fs';
+import module from 'node:module';
 import { fileURLToPath } from 'node:url';
 
 const MAIN = new URL('./main.ts', import.meta.url);
 const bundled = fileURLToPath(new URL('../../node_modules/node/bin/node', import.meta.url));
 
 if (Number(process.versions.node.split('.')[0]) >= 26) {
+  // Most of a short command's time is loading it. Never in a folder others can write to: it is code.
+  module.enableCompileCache(fileURLToPath(new URL('../../build/compile-cache', import.meta.url)));
   const { main } = await import(MAIN.href);
   await main(process.argv.slice(2));
 } else if (existsSync(bundled)) {

@@ -1,6 +1,6 @@
 /** The `ekho` command: its words, options and exit codes. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { defaultSocket, readConfig } from '../config/config.ts';
+import { defaultSocket } from '../config/socket.ts';
 import { EkhoError, type ErrorCode } from '../errors.ts';
 import { VERSION } from '../version.ts';
 import { explain, lookup, stats, status, verify, wait } from './ask.ts';
@@ -153,7 +153,8 @@ function build(): Command {
   const config = command(program, 'config', 'the configuration');
   command(config, 'check', 'check a configuration file')
     .argument('<file>')
-    .action((file: string) => {
+    .action(async (file: string) => {
+      const { readConfig } = await import('../config/config.ts');
       readConfig(file);
       console.log(`${file}: ok`);
     });

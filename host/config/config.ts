@@ -1,6 +1,5 @@
 /** Reads and checks a configuration file and fills in the defaults, so that the host needs none. */
 import { readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse, TomlError } from 'smol-toml';
@@ -13,6 +12,7 @@ import type { Kind } from '../mirror/types.ts';
 import { nearest } from '../suggest.ts';
 import { lineOf, locateKeys } from './locate.ts';
 import { type ConfigFile, ConfigSchema } from './schema.ts';
+import { defaultSocket } from './socket.ts';
 
 /** Root of the checkout. */
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -320,12 +320,4 @@ export function parseListen(text: string): { address: string; port: number } | u
     });
   }
   return { address: match[1]!.replace(/^\[|\]$/g, ''), port };
-}
-
-/** Where host and command meet when nobody says. */
-export function defaultSocket(): string {
-  const runtime = process.env.XDG_RUNTIME_DIR;
-  if (runtime) return join(runtime, 'ekho.sock');
-  if (process.getuid?.() === 0) return '/run/ekho.sock';
-  return join(homedir(), '.ekho', 'ekho.sock');
 }

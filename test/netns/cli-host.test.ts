@@ -27,7 +27,7 @@ describe('a running host', () => {
     bench.ip('route add blackhole 10.66.0.0/16');
     await bench.start('--listen', '127.0.0.1:0');
   });
-  afterAll(() => bench.close());
+  afterAll(() => bench.end());
 
   it('says what it does while it starts', () => {
     expect(bench.output).toContain(`socket ${bench.socket}\n`);
@@ -42,7 +42,7 @@ describe('a running host', () => {
 
   it('tells its status', async () => {
     const status = await json<Status>(bench, 'status');
-    expect(status).toMatchObject({ netns: bench.netns, synced: true, socket: bench.socket });
+    expect(status).toMatchObject({ netns: bench.name, synced: true, socket: bench.socket });
     expect(status.plugins).toMatchObject([
       { name: 'softnic', state: 'active', device: 'asic0', ports: ['p0', 'p1'] },
     ]);
@@ -195,8 +195,13 @@ describe('a running host', () => {
   });
 
   it('gives up waiting in time', async () => {
-    await bench.ekho('device', 'inject', 'asic0', '--delay', '900000');
-    bench.ip('route add 198.18.2.0/24 via 192.0.2.2');
+    // Each of several batches takes half a second.
+    await bench.ekho('device', 'inject', 'asic0', '--delay', '500000');
+    const batch = Array.from(
+      { length: 40_000 },
+      (_, n) => `route add 11.${n >> 8}.${n & 255}.0/24 via 192.0.2.2`,
+    );
+    expect(bench.batch(batch).size).toBe(0);
     const result = await bench.ekho('wait', '--timeout', '0.1');
     await bench.ekho('device', 'inject', 'asic0', '--delay', '0');
     expect(result.err).toContain('not all changes are in hardware after 0.1 s');
@@ -205,7 +210,7 @@ describe('a running host', () => {
   });
 
   it('refuses a second host on its socket', async () => {
-    const second = await finish(bench.spawn('run', '--netns', bench.netns, '--listen', 'off'));
+    const second = await finish(bench.spawn('run', '--netns', bench.name, '--listen', 'off'));
     expect(second.err).toContain(`another host answers on ${bench.socket}`);
     expect(second.code).toBe(1);
     expect((await bench.ekho('status')).code).toBe(0);
@@ -239,7 +244,7 @@ describe('a running host', () => {
     }
 
     it('serves what changes nothing', async () => {
-      expect(JSON.parse((await ask('/api/v1/status')).body)).toMatchObject({ netns: bench.netns });
+      expect(JSON.parse((await ask('/api/v1/status')).body)).toMatchObject({ netns: bench.name });
       expect(JSON.parse((await ask('/api/v1/objects/link?filter=p0')).body)).toMatchObject([
         { ifname: 'p0' },
       ]);
@@ -286,7 +291,7 @@ describe('a running host', () => {
 
 describe('a host', () => {
   let bench: Bench;
-  afterEach(() => bench.close());
+  afterEach(() => bench.end());
 
   it('stops in order on Ctrl-C and leaves no socket behind', async () => {
     bench = new Bench();
@@ -309,7 +314,7 @@ describe('a host', () => {
   it('does not replace a file that is no socket', async () => {
     bench = new Bench();
     writeFileSync(bench.socket, 'precious');
-    const { code, err } = await finish(bench.spawn('run', '--netns', bench.netns, '--listen', 'off'));
+    const { code, err } = await finish(bench.spawn('run', '--netns', bench.name, '--listen', 'off'));
     expect(err).toContain(`${bench.socket} is there and is not a socket`);
     expect(code).toBe(3);
   });
@@ -329,7 +334,7 @@ describe('a host', () => {
       bench.spawn(
         'run',
         '--netns',
-        bench.netns,
+        bench.name,
         '--listen',
         listen,
         '--socket',

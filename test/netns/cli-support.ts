@@ -1,11 +1,10 @@
 /** A network namespace and a host that runs in it, for tests of the command from outside. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ROOT } from '../../host/config/config.ts';
-
-let made = 0;
+import { Netns } from '../support/netns.ts';
 
 export interface Output {
   readonly code: number | null;
@@ -31,45 +30,22 @@ export function finish(child: ChildProcess, limit = 60_000): Promise<Output> {
   });
 }
 
-export class Bench {
-  readonly netns = `ekho-${process.pid}-cli${++made}`;
+export class Bench extends Netns {
   readonly folder = mkdtempSync(join(tmpdir(), 'ekho-netns-'));
   readonly socket = join(this.folder, 'ekho.sock');
   #host: ChildProcess | undefined;
   /** What the host printed. */
   output = '';
 
-  constructor() {
-    execFileSync('ip', ['netns', 'add', this.netns]);
-    this.ip('link set lo up');
-  }
-
-  ip(words: string): string {
-    return this.run('ip', words.split(' '));
-  }
-
-  run(command: string, words: readonly string[], input?: string): string {
-    return execFileSync('ip', ['netns', 'exec', this.netns, command, ...words], {
-      encoding: 'utf8',
-      maxBuffer: 1 << 30,
-      stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
-      ...(input !== undefined && { input }),
-    });
-  }
-
   /** Two routed ports with a neighbour each: p0 192.0.2.0/24 and p1 198.51.100.0/24. Their other ends are p0x and p1x. */
   router(): void {
-    this.run('sysctl', ['-qw', 'net.ipv4.ip_forward=1', 'net.ipv4.conf.all.rp_filter=0']);
+    this.sysctl('net.ipv4.ip_forward=1', 'net.ipv4.conf.all.rp_filter=0');
     for (const [port, network] of [
       ['p0', '192.0.2'],
       ['p1', '198.51.100'],
     ]) {
       this.ip(`link add ${port} type veth peer name ${port}x`);
-      this.run('sysctl', [
-        '-qw',
-        `net.ipv4.conf.${port}.rp_filter=0`,
-        `net.ipv6.conf.${port}.disable_ipv6=1`,
-      ]);
+      this.sysctl(`net.ipv4.conf.${port}.rp_filter=0`, `net.ipv6.conf.${port}.disable_ipv6=1`);
       this.ip(`link set ${port} up`);
       this.ip(`link set ${port}x up`);
       this.ip(`addr add ${network}.1/24 dev ${port}`);
@@ -89,7 +65,7 @@ export class Bench {
         join(ROOT, 'host/cli/ekho.mjs'),
         'run',
         '--netns',
-        this.netns,
+        this.name,
         '--socket',
         this.socket,
         ...(options.includes('--listen') ? [] : ['--listen', 'off']),
@@ -164,15 +140,10 @@ export class Bench {
     return code;
   }
 
-  /** Removes the namespace. */
-  remove(): void {
-    execFileSync('ip', ['netns', 'del', this.netns]);
-  }
-
-  async close(): Promise<void> {
+  /** Stops the host and removes namespace and files. */
+  async end(): Promise<void> {
     await this.stop();
-    // A test may have removed it itself.
-    if (existsSync(`/run/netns/${this.netns}`)) this.remove();
+    this.close();
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

@@ -23,7 +23,7 @@ export async function runDocuments(): Promise<Map<string, string>> {
       { mode: 0o755 },
     );
     // The documents make it themselves.
-    bench.remove();
+    bench.close();
     const texts = new Map<string, string>();
     for (const name of DOCUMENTS) {
       const parts = readFileSync(join(ROOT, name), 'utf8').split(/(?<=^```console\n)([\s\S]*?)(?=^```$)/m);
@@ -40,14 +40,14 @@ export async function runDocuments(): Promise<Map<string, string>> {
     }
     return texts;
   } finally {
-    await bench.close();
+    await bench.end();
   }
 }
 
 async function output(bench: Bench, command: string): Promise<string> {
   const url = /http:\/\/127\.0\.0\.1:\d+/.exec(bench.output)?.[0] ?? '';
   const real = command
-    .replaceAll(NAMESPACE, bench.netns)
+    .replaceAll(NAMESPACE, bench.name)
     .replaceAll('/run/ekho.sock', bench.socket)
     .replaceAll('http://127.0.0.1:8642', url);
   if (real.startsWith('npx ekho run') && real.endsWith('&')) {
@@ -67,7 +67,7 @@ async function output(bench: Bench, command: string): Promise<string> {
 /** What depends on where it runs, as a reader would see it. */
 function restore(bench: Bench, text: string): string {
   return text
-    .replaceAll(bench.netns, NAMESPACE)
+    .replaceAll(bench.name, NAMESPACE)
     .replaceAll(bench.socket, '/run/ekho.sock')
     .replace(/http:\/\/127\.0\.0\.1:\d+/g, 'http://127.0.0.1:8642');
 }
