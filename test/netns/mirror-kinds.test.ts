@@ -20,6 +20,9 @@ interface Step {
   readonly run: () => void;
   /** Objects of the kind afterwards compared with before. */
   readonly more: number;
+  /** Text in one of the kind's decoded objects afterwards, or in none. */
+  readonly shows?: string;
+  readonly hides?: string;
 }
 
 const ip = (command: string) => () => {
@@ -150,6 +153,7 @@ const steps: Step[] = [
     title: 'fdb entries',
     kind: 'fdb',
     more: 0,
+    shows: '02:00:00:00:01:02',
     run: () => {
       bench.bridge('fdb add 02:00:00:00:01:01 dev p1 master static');
       bench.bridge('fdb add 02:00:00:00:01:02 dev p1 master');
@@ -164,7 +168,8 @@ const steps: Step[] = [
   {
     title: 'an fdb entry less',
     kind: 'fdb',
-    more: -1,
+    more: 0,
+    hides: '02:00:00:00:01:02',
     run: bridge('fdb del 02:00:00:00:01:02 dev p1 master'),
   },
   { title: 'bridge port options', kind: 'link', more: 0, run: bridge('link set dev p1 learning off cost 7') },
@@ -172,6 +177,7 @@ const steps: Step[] = [
     title: 'multicast groups',
     kind: 'mdb',
     more: 0,
+    shows: 'ff0e::1',
     run: () => {
       bench.bridge('mdb add dev br0 port p1 grp 239.1.1.1 permanent');
       bench.bridge('mdb add dev br0 port p2 grp 239.1.1.1 permanent');
@@ -188,6 +194,7 @@ const steps: Step[] = [
     title: 'remotes of a VXLAN link',
     kind: 'fdb',
     more: 0,
+    shows: '02:00:00:00:02:01',
     run: () => {
       bench.ip('link set vx up');
       bench.bridge('fdb append 00:00:00:00:00:00 dev vx dst 10.0.0.7');
@@ -204,7 +211,8 @@ const steps: Step[] = [
   {
     title: 'a remote less',
     kind: 'fdb',
-    more: -1,
+    more: 0,
+    shows: '10.0.0.8',
     run: bridge('fdb del 00:00:00:00:00:00 dev vx dst 10.0.0.7'),
   },
   {
@@ -389,13 +397,18 @@ const steps: Step[] = [
 ];
 
 describe('the mirror equals a fresh dump after', () => {
-  for (const { title, kind, run, more } of steps) {
+  for (const { title, kind, run, more, shows, hides } of steps) {
     it(`${title} (${kind})`, async () => {
       await bench.sync.barrier();
       const before = bench.count(kind);
       run();
       expect(await bench.differences()).toEqual([]);
       for (const each of KINDS) if (bench.count(each) > 0) seen.add(each);
+      const text = JSON.stringify(bench.objects(kind), (_, value) =>
+        typeof value === 'bigint' ? value.toString() : value,
+      );
+      if (shows !== undefined) expect(text).toContain(shows);
+      if (hides !== undefined) expect(text).not.toContain(hides);
       if (more !== 0) expect(bench.count(kind) - before).toBe(more);
     });
   }
