@@ -377,7 +377,9 @@ export class Routes implements FibHost {
     const priority = first.priority;
     if (!this.#mirror.open(this.#kind, b, this.#cursor) || !first.read(this.#cursor)) return -1;
     if (priority !== first.priority) return priority < first.priority ? -1 : 1;
-    return family === AF_INET ? this.#options.orderOf(a) - this.#options.orderOf(b) : 0;
+    // Between IPv4 default routes the kernel chooses by how their gateways answer (fib_select_default).
+    const isFirstTaken = family === AF_INET && first.length > 0;
+    return isFirstTaken ? this.#options.orderOf(a) - this.#options.orderOf(b) : 0;
   }
 
   linkOf(group: number): number {
