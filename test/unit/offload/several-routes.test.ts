@@ -33,7 +33,7 @@ async function play(prefix: string, length: number) {
     });
     const data = datagram(route);
     const table = kernel.mirror.table(KIND.route);
-    table.insert(table.match(data, 0, route.length)!.hash, data, 0, route.length);
+    table.insert(table.match(data, 0, route.length)!.hash, data, 0, route.length, gateway);
   }
   kernel.commit();
   const device = new FakeDevice({ routes: 100 });
