@@ -225,10 +225,11 @@ export class Host {
   }
 
   /** Rows of the objects that fit `words`. Throws E_USAGE, E_BAD_ADDRESS. */
-  rows(kind: Kind, words: readonly string[]): Generator<Json> {
+  async rows(kind: Kind, words: readonly string[]): Promise<Generator<Json>> {
     const number = KIND[kind];
-    const wanted = words.length === 0 ? undefined : parseSelector(kind, words, this.objects.context);
-    return this.objects.rows(number, this.objects.ids(number), wanted);
+    if (words.length === 0) return this.objects.rows(number, this.objects.ids(number), true);
+    const wanted = parseSelector(kind, words, this.objects.context);
+    return this.objects.rows(number, await this.objects.select(number, wanted), false);
   }
 
   /** One object, as it is told with a change: in words and as iproute2's JSON. */
@@ -236,7 +237,7 @@ export class Host {
     const object = this.objects.decode(kind, id);
     if (object === undefined) return undefined;
     const text = describe(KINDS[kind]!, object, this.objects.context);
-    for (const json of this.objects.rows(kind, [id], () => true)) return { text, json };
+    for (const json of this.objects.rows(kind, [id], false)) return { text, json };
     return { text, json: {} };
   }
 
@@ -306,14 +307,13 @@ export class Host {
   }
 
   /** At most `limit` objects. */
-  explain(kind: Kind, words: readonly string[], limit: number): Explanation[] {
+  async explain(kind: Kind, words: readonly string[], limit: number): Promise<Explanation[]> {
     const number = KIND[kind];
     const wanted = parseSelector(kind, words, this.objects.context);
     const found: { id: number; object: DecodedObject }[] = [];
-    for (const id of this.objects.ids(number)) {
+    for (const id of await this.objects.select(number, wanted, limit)) {
       const object = this.objects.decode(number, id);
-      if (object !== undefined && wanted(object)) found.push({ id, object });
-      if (found.length === limit) break;
+      if (object !== undefined) found.push({ id, object });
     }
     // Of the routes that match an address, the one that decides comes first.
     if (kind === 'route')

@@ -11,6 +11,9 @@ import {
 import { type DecodedObject, decodeObject } from './netlink/decode.ts';
 import type { ObjectOffload } from './offload/reasons.ts';
 
+/** Longest time one search holds the event loop, in milliseconds. */
+const SLICE_MS = 5;
+
 export type OffloadOf = (kind: KindNumber, id: ObjectId) => readonly ObjectOffload[];
 
 /** Decoded objects of a kind by a number of theirs, made again when one of the kind changed. */
@@ -88,6 +91,26 @@ export class Objects {
     return ids.subarray(0, length).sort();
   }
 
+  /** Ids of the objects that `wanted` takes, at most `limit`; looks for them in slices, so that others get their turn. */
+  async select(
+    kind: KindNumber,
+    wanted: (object: DecodedObject) => boolean,
+    limit = Number.POSITIVE_INFINITY,
+  ): Promise<ObjectId[]> {
+    const selected: ObjectId[] = [];
+    let sliceEnd = performance.now() + SLICE_MS;
+    for (const id of this.ids(kind)) {
+      const object = this.decode(kind, id);
+      if (object !== undefined && wanted(object)) selected.push(id);
+      if (selected.length >= limit) break;
+      if (performance.now() >= sliceEnd) {
+        await new Promise(setImmediate);
+        sliceEnd = performance.now() + SLICE_MS;
+      }
+    }
+    return selected;
+  }
+
   decode(kind: KindNumber, id: ObjectId): DecodedObject | undefined {
     if (!this.mirror.open(kind, id, this.#cursor)) return undefined;
     const { bytes, start, end } = this.#cursor;
@@ -95,31 +118,26 @@ export class Objects {
   }
 
   /**
-   * Rows as iproute2 prints them, each object read when its row is asked for; objects that are gone by then, or that `wanted`
-   * refuses, are left out. Each element that stands for an object has its `offload` array.
+   * Rows as iproute2 prints them, each object read when its row is asked for; objects that are gone by then are left out. Each
+   * element that stands for an object has its `offload` array. `isAll` says that nothing was chosen: then links without
+   * addresses are rows of `address` too.
    */
-  *rows(
-    kind: KindNumber,
-    ids: Iterable<ObjectId>,
-    wanted?: (object: DecodedObject) => boolean,
-  ): Generator<Json> {
+  *rows(kind: KindNumber, ids: Iterable<ObjectId>, isAll: boolean): Generator<Json> {
     const { links: _links, ...chosen } = this.context;
-    // Links without addresses are rows of `address` only when nothing was chosen.
-    const context = wanted === undefined ? this.context : chosen;
-    for (const { json, members } of formatRows(KINDS[kind]!, this.#keyed(kind, ids, wanted), context)) {
+    for (const { json, members } of formatRows(
+      KINDS[kind]!,
+      this.#keyed(kind, ids),
+      isAll ? this.context : chosen,
+    )) {
       for (const { element, id } of members) element.offload = this.#offloadOf(kind, id);
       yield json;
     }
   }
 
-  *#keyed(
-    kind: KindNumber,
-    ids: Iterable<ObjectId>,
-    wanted: ((object: DecodedObject) => boolean) | undefined,
-  ): Generator<KeyedObject> {
+  *#keyed(kind: KindNumber, ids: Iterable<ObjectId>): Generator<KeyedObject> {
     for (const id of ids) {
       const object = this.decode(kind, id);
-      if (object !== undefined && (wanted?.(object) ?? true)) yield { id, object };
+      if (object !== undefined) yield { id, object };
     }
   }
 }

@@ -62,9 +62,9 @@ export async function routes(
 
   app.get('/status', { schema: { response: { 200: Status } } }, async () => host.status());
 
-  app.get('/objects/:kind', { schema: { params: KindName, querystring: Filter } }, (request, reply) => {
+  app.get('/objects/:kind', { schema: { params: KindName, querystring: Filter } }, async (request, reply) => {
     const kind = kindOf(request.params.kind);
-    const rows = host.rows(kind, list(request.query.filter));
+    const rows = await host.rows(kind, list(request.query.filter));
     const isText = accepted(request, 'text/plain', 'application/json') === 'text/plain';
     return isText ? sendText(reply, formatTable(kind, rows, [OFFLOAD])) : sendJson(request, reply, rows);
   });
