@@ -1,4 +1,7 @@
-/** Two layers: `unit` needs no rights and is quick, `netns` makes network namespaces and needs root. */
+/**
+ * Three layers: `unit` needs no rights and is quick, `netns` makes network namespaces and needs root, `lab` runs inside a
+ * guest (test/lab/suite.ts), whose kernel has what a machine's own may lack.
+ */
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
@@ -21,6 +24,17 @@ export default defineConfig({
           hookTimeout: 120_000,
           pool: 'forks',
           maxWorkers: 2,
+        },
+      },
+      {
+        test: {
+          name: 'lab',
+          include: ['test/lab/**/*.test.ts'],
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+          pool: 'forks',
+          isolate: false,
+          fileParallelism: false,
         },
       },
     ],

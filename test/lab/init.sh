@@ -1,0 +1,59 @@
+#!/bin/sh
+# First process of a lab guest: makes root and checkout writable in memory, then runs the commands the machine sends.
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export HOME=/root TERM=dumb LANG=C.UTF-8
+
+if [ "$1" != inside ]; then
+  # checkout=PATH on the kernel's command line: the checkout is where it is on the machine, so paths mean the same.
+  checkout=$1
+  mount -t proc proc /proc
+  mount -t tmpfs -o size=70% tmpfs /run
+  mkdir -p /run/guest /run/root/upper /run/root/work /run/checkout/upper /run/checkout/work
+  modprobe overlay
+  mount -t overlay -o lowerdir=/,upperdir=/run/root/upper,workdir=/run/root/work overlay /run/guest
+  mkdir -p "/run/guest$checkout"
+  mount -t overlay -o "lowerdir=/checkout,upperdir=/run/checkout/upper,workdir=/run/checkout/work" \
+    overlay "/run/guest$checkout"
+  cd /run/guest || exit 1
+  mount -t proc proc proc
+  mount -t sysfs sysfs sys
+  mount -t devtmpfs devtmpfs dev
+  mkdir -p dev/pts dev/shm
+  mount -t devpts devpts dev/pts
+  mount -t tmpfs tmpfs dev/shm
+  mount -t tmpfs tmpfs run
+  mount -t tmpfs tmpfs tmp
+  mount -t bpf bpf sys/fs/bpf
+  mount -t tracefs tracefs sys/kernel/tracing
+  mkdir -p run/lab run/cache root
+  mount -t virtiofs exchange run/lab
+  mount -t virtiofs cache run/cache
+  exec chroot . /bin/sh "$checkout/test/lab/init.sh" inside "$checkout"
+fi
+
+checkout=$2
+cd "$checkout" || exit 1
+export PATH="$checkout/node_modules/.bin:$PATH" EKHO_LAB=1
+export XDG_CACHE_HOME=/run/cache
+hostname lab
+ip link set lo up
+
+port() {
+  for name in /sys/class/virtio-ports/*/name; do
+    [ "$(cat "$name")" = "$1" ] && basename "$(dirname "$name")" && return
+  done
+}
+out=/dev/$(port stdout)
+err=/dev/$(port stderr)
+exec 3<>"/dev/$(port control)"
+echo ready >&3
+# Each line names a script. The mark after its output tells the machine that all of it has arrived.
+while read -r id mark <&3; do
+  exec 4>"$out" 5>"$err"
+  setsid bash "/run/lab/$id.sh" </dev/null >&4 2>&5 3>&- 4>&- 5>&-
+  code=$?
+  printf '%s' "$mark" >&4
+  printf '%s' "$mark" >&5
+  exec 4>&- 5>&-
+  echo "done $id $code" >&3
+done

@@ -1,0 +1,126 @@
+/** A namespace of a guest and a host on it, in the tests' own process: starting another one takes long under emulation. */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import type { LookupAnswer, LookupQuery } from '../../host/api/schemas.ts';
+import { parseConfig } from '../../host/config/config.ts';
+import { Host } from '../../host/host.ts';
+import type { Json } from '../../host/iproute2/context.ts';
+import type { Kind } from '../../host/mirror/types.ts';
+import { differences, parseJson } from '../netns/iproute2-support.ts';
+import { Netns } from '../support/netns.ts';
+
+/** Longest a host may take to get everything into hardware, in milliseconds. */
+const SETTLE_LIMIT = 120_000;
+
+/** Timers and counters that move between the two readings. */
+const MOVING = new Set([
+  'ageing_timer',
+  'expires',
+  'expires_time',
+  'first_used',
+  'forward_delay_timer',
+  'gc_timer',
+  'hello_timer',
+  'hold_timer',
+  'idle_time',
+  'installed',
+  'last_used',
+  'message_age_timer',
+  'preferred_life_time',
+  'tcn_timer',
+  'timer',
+  'topology_change_timer',
+  'unbalanced_time',
+  'used',
+  'valid_life_time',
+]);
+
+export class LabSpace extends Netns {
+  readonly #folder = mkdtempSync(join(tmpdir(), 'ekho-lab-'));
+  #host: Host | undefined;
+  /** What the host said. */
+  readonly said: string[] = [];
+
+  get host(): Host {
+    return this.#host!;
+  }
+
+  /** Runs a shell script in one process. The first command that fails ends it: throws with the command and what it said. */
+  script(text: string): void {
+    const { status, stderr } = spawnSync('ip', ['netns', 'exec', this.name, 'bash', '-eux'], {
+      input: text,
+      encoding: 'utf8',
+    });
+    if (status !== 0) throw new Error(stderr.slice(stderr.lastIndexOf('\n+ ') + 1));
+  }
+
+  /** Starts a host whose device has the links that `ports` match, and waits until all is in hardware. */
+  async start(ports: readonly string[]): Promise<void> {
+    const text = [
+      `mirror.netns = "${this.name}"`,
+      `plugin.softnic = { device = "asic0", ports = ${JSON.stringify(ports)} }`,
+      'device.asic0.kind = "asic"',
+    ].join('\n');
+    const config = parseConfig(text, join(this.#folder, 'ekho.toml'));
+    this.#host = new Host(config, (line) => this.said.push(line));
+    await this.settled();
+    const { plugins } = this.host.status();
+    expect(plugins[0], this.said.join('\n')).toMatchObject({ state: 'active' });
+  }
+
+  /** Resolves once what was done so far is in hardware. */
+  async settled(): Promise<void> {
+    await this.host.wait(AbortSignal.timeout(SETTLE_LIMIT));
+  }
+
+  /** Fails unless mirror and kernel, plan and hardware are equal. */
+  async verified(): Promise<void> {
+    await this.settled();
+    const { differences } = await this.host.verify();
+    expect(differences).toEqual([]);
+  }
+
+  async rows(kind: Kind, ...words: string[]): Promise<Json[]> {
+    return [...(await this.host.rows(kind, words))];
+  }
+
+  /** What `ip -j …`, `bridge -j …` or `tc -j …` prints. */
+  json(command: string): Json[] {
+    const [program, ...words] = command.split(' ');
+    const text = this.run(program!, words).trim();
+    return text === '' ? [] : (parseJson(text) as Json[]);
+  }
+
+  /**
+   * Fails unless the host's rows of a kind and those iproute2 prints are equal in every field, but for fields that only
+   * one of them has. At least `least` rows are compared; `isOurs` chooses theirs.
+   */
+  async compare(
+    command: string,
+    kind: Kind,
+    least: number,
+    words: readonly string[] = [],
+    isOurs: (row: Json) => boolean = () => true,
+  ): Promise<void> {
+    const theirs = this.json(command).filter(isOurs);
+    expect(theirs.length, command).toBeGreaterThanOrEqual(least);
+    const ours: unknown = JSON.parse(JSON.stringify(await this.rows(kind, ...words)));
+    const found = differences(theirs, ours, MOVING).filter(
+      (line) => !line.endsWith(', ours has none') && !line.includes(': order '),
+    );
+    expect(found.slice(0, 20), command).toEqual([]);
+  }
+
+  lookup(query: LookupQuery): LookupAnswer {
+    return this.host.lookup(query)[0]!;
+  }
+
+  async end(): Promise<void> {
+    await this.#host?.stop();
+    this.close();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
