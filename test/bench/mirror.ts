@@ -52,6 +52,8 @@ try {
   const node: number[] = [];
   const bytes: number[] = [];
   const stalls: number[] = [];
+  const turns: number[] = [];
+  const peaks: number[] = [];
   let tables = 0;
   for (let round = 0; round < ROUNDS; round++) {
     const [ns, seen] = execFileSync(join(work, 'dump'), [`/run/netns/${netns}`])
@@ -67,6 +69,8 @@ try {
     node.push(result.ns / 1e6);
     bytes.push(result.bytes / result.routes);
     stalls.push(result.stall_ms);
+    turns.push(result.turn_ms);
+    peaks.push(result.peak / result.routes);
     tables = result.tables / result.routes;
   }
   console.log(`C loop       ${median(c).toFixed(0)} ms (${spread(c)})`);
@@ -74,6 +78,8 @@ try {
   console.log(`ratio        ${(median(node) / median(c)).toFixed(2)} (aim: 5 or less)`);
   console.log(`memory       ${median(bytes).toFixed(0)} bytes a route (${spread(bytes)}; aim: 120 or less)`);
   console.log(`  in tables  ${tables.toFixed(0)} bytes a route, reserved`);
+  console.log(`  at most    ${median(peaks).toFixed(0)} bytes a route while it syncs`);
+  console.log(`longest turn  ${median(turns).toFixed(1)} ms of CPU (${spread(turns)})`);
   console.log(`longest stall ${median(stalls).toFixed(1)} ms (${spread(stalls)}; aim: 20 or less)`);
 } finally {
   execFileSync('ip', ['netns', 'del', netns], { stdio: 'ignore' });
