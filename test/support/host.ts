@@ -142,6 +142,14 @@ export class TestHost {
     return performance.now() - began;
   }
 
+  /** As `ekho verify`; throws with the differences. */
+  async verified(): Promise<void> {
+    const { equal, differences } = await this.verify();
+    if (equal) return;
+    const texts = differences.slice(0, 20).map(({ side, text }) => `${side}: ${text}`);
+    throw new Error(`${differences.length} differences:\n${texts.join('\n')}\n${this.output}`);
+  }
+
   verify(): Promise<VerifyAnswer> {
     return this.client.post<VerifyAnswer>('/api/v1/verify');
   }
@@ -155,7 +163,7 @@ export class TestHost {
   }
 
   async lookup(query: LookupQuery): Promise<LookupAnswer> {
-    const words = new URLSearchParams(query as Record<string, string>);
+    const words = new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]));
     const answers = await this.client.get<LookupAnswer[]>(`/api/v1/lookup?${words}`);
     return answers[0]!;
   }
@@ -163,6 +171,11 @@ export class TestHost {
   async device(): Promise<DeviceStatus> {
     const devices = await this.client.get<DeviceStatus[]>('/api/v1/devices');
     return devices[0]!;
+  }
+
+  /** Rows a table of the ASIC holds. */
+  async used(table: string): Promise<number> {
+    return (await this.device()).tables.find(({ name }) => name === table)!.used;
   }
 
   async inject(faults: Faults): Promise<void> {
@@ -228,7 +241,9 @@ function toml(options: HostOptions, plugin: string, folder: string): string {
     `socket = ${text(join(folder, 'ekho.sock'))}`,
     'listen = "off"',
     ...(netfilter === undefined ? [] : ['[planner]', `netfilter = "${netfilter}"`]),
-    ...(options.folder === undefined ? [] : ['[plugins]', `folder = ${text(options.folder)}`]),
+    '[plugins]',
+    ...(options.folder === undefined ? [] : [`folder = ${text(options.folder)}`]),
+    `cache = ${text(join(ROOT, 'build/fixtures/cache'))}`,
     `[plugin.${plugin}]`,
     'device = "asic0"',
     `ports = ${JSON.stringify(ports)}`,

@@ -1,5 +1,5 @@
 /** A network namespace of a test's own, with `ip` and its friends run in it. */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 
 const OUTPUT_MAX = 1 << 30;
 let made = 0;
@@ -44,6 +44,26 @@ export class Netns {
   batch(lines: readonly string[], command = 'ip', options: readonly string[] = []): Set<number> {
     const { stderr } = this.#batch(command, [...options, '-force', '-batch', '-'], lines);
     return new Set(failures(stderr).keys());
+  }
+
+  /** As `batch` without waiting for it; rejects when a line fails. */
+  batchMeanwhile(lines: readonly string[]): Promise<void> {
+    const child = spawn('ip', ['netns', 'exec', this.name, 'ip', '-force', '-batch', '-'], {
+      stdio: ['pipe', 'ignore', 'pipe'],
+    });
+    let stderr = '';
+    child.stderr.setEncoding('utf8').on('data', (text) => {
+      stderr += text;
+    });
+    child.stdin.on('error', () => {});
+    child.stdin.end(`${lines.join('\n')}\n`);
+    return new Promise((resolve, reject) => {
+      child.on('error', reject);
+      child.on('close', (code) => {
+        if (code === 0) resolve();
+        else reject(new Error(`ip -batch: ${stderr.slice(0, 1000)}`));
+      });
+    });
   }
 
   /** Runs lines of `ip -j -batch`. */
