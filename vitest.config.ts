@@ -10,7 +10,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['test/unit/**/*.test.ts', 'plugins/*/test/**/*.test.ts'],
+          include: ['test/unit/**/*.test.ts', 'plugins/*/test/**/*.test.ts', 'bpf/*/test/unit/**/*.test.ts'],
           testTimeout: 30_000,
           hookTimeout: 60_000,
           pool: 'forks',
@@ -19,7 +19,7 @@ export default defineConfig({
       {
         test: {
           name: 'netns',
-          include: ['test/netns/**/*.test.ts'],
+          include: ['test/netns/**/*.test.ts', 'bpf/*/test/root/**/*.test.ts'],
           testTimeout: 300_000,
           hookTimeout: 120_000,
           pool: 'forks',

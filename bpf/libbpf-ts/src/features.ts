@@ -69,9 +69,33 @@ export function probeHelper(type: ProgramType, helper: string): Answer {
   if (btf === undefined) return inconclusive('the kernel has no BTF to look the helper up in');
   const number = btf.enumerator('bpf_func_id', `BPF_FUNC_${helper}`);
   if (number === undefined) return unsupported(`the kernel has no helper ${helper}`);
-  const result = native().libbpf_probe_bpf_helper(PROGRAM_TYPES.indexOf(type), Number(number), 0) as number;
-  return fromTristate(result, `helper ${helper} in programs of type ${type}`);
+  const target = type === 'tracing' ? btf.find(`btf_trace_${TEST_TRACEPOINT}`, 'typedef')?.id : 0;
+  const log = new Uint8Array(new ArrayBuffer(LOG_SIZE));
+  // `call helper; exit`: where the helper is known, the verifier gets to complain about its arguments.
+  const call = new BigUint64Array([(number << 32n) | 0x85n, 0x95n]);
+  const expected = type === 'tracing' ? ATTACH.raw_tp : (EXPECTED_ATTACH[type] ?? 0);
+  const fd = loadTiny(type, expected, target ?? 0, call, log);
+  if (fd >= 0) {
+    closeFd(fd);
+    return AVAILABLE;
+  }
+  const text = Buffer.from(log.buffer).toString('latin1', 0, log.indexOf(0));
+  if (/unknown func|invalid func|program of this type cannot use helper/.test(text)) {
+    return unsupported(`programs of type ${type} may not call ${helper}`);
+  }
+  // Without a log the program was refused before anyone looked at the call.
+  if (!text.includes('call bpf_')) return inconclusive(`load: ${errnoName(-fd)}: ${text.split('\n', 1)[0]}`);
+  return AVAILABLE;
 }
+
+const LOG_SIZE = 65536;
+/** Types that cannot be loaded without one: BPF_CGROUP_INET4_BIND, BPF_CGROUP_GETSOCKOPT, BPF_SK_LOOKUP, … */
+const EXPECTED_ATTACH: Partial<Record<ProgramType, number>> = {
+  cgroup_sock_addr: 8,
+  cgroup_sockopt: 21,
+  sk_lookup: 36,
+  netfilter: 45,
+};
 
 function vmlinux(): Btf | undefined {
   try {
@@ -85,14 +109,25 @@ function vmlinux(): Btf | undefined {
 const RETURN_ZERO = new BigUint64Array([0x00000000_000000b7n, 0x00000000_00000095n]);
 
 /** Loads the smallest program; returns its descriptor or -errno. */
-function loadTiny(type: ProgramType, expectedAttach: number, attachBtfId: number): number {
+function loadTiny(
+  type: ProgramType,
+  expectedAttach: number,
+  attachBtfId: number,
+  instructions: BigUint64Array = RETURN_ZERO,
+  log?: Uint8Array<ArrayBuffer>,
+): number {
   // struct bpf_prog_load_opts
   const opts = new DataView(new ArrayBuffer(104));
   opts.setBigUint64(0, 104n, true);
   opts.setInt32(12, expectedAttach, true);
   opts.setUint32(32, attachBtfId, true);
+  if (log !== undefined) {
+    opts.setUint32(88, 1, true);
+    opts.setUint32(92, log.length, true);
+    opts.setBigUint64(96, BigInt(addressOf(log.buffer)), true);
+  }
   const number = PROGRAM_TYPES.indexOf(type);
-  return native().bpf_prog_load(number, 'probe', 'GPL', RETURN_ZERO, RETURN_ZERO.length, opts) as number;
+  return native().bpf_prog_load(number, 'probe', 'GPL', instructions, instructions.length, opts) as number;
 }
 
 /** Loads, attaches, and takes both back; the first refusal is the answer. */

@@ -142,7 +142,6 @@ const REQUIRED = {
 
   libbpf_probe_bpf_prog_type: [INT, INT, PTR],
   libbpf_probe_bpf_map_type: [INT, INT, PTR],
-  libbpf_probe_bpf_helper: [INT, INT, INT, PTR],
   libbpf_num_possible_cpus: [INT],
 } as const satisfies Record<string, Signature>;
 

@@ -28,14 +28,14 @@ export interface OpenOptions {
   /** Kernel configuration that overrides the running kernel's for extern CONFIG_…, a NAME=value a line. */
   readonly kconfig?: string;
   /**
-   * What the verifier logs of programs that load well: nothing (`none`, the quickest), a summary (`stats`), every
-   * instruction (`full`) and every state (`states`). Programs that fail are always logged in full.
+   * What the verifier logs of programs that load well: nothing (`none`, the quickest), a summary (`stats`), or all
+   * instructions with their states (`full`). Programs that fail are always logged.
    */
-  readonly log?: 'none' | 'stats' | 'full' | 'states';
+  readonly log?: 'none' | 'stats' | 'full';
 }
 
-/** BPF_LOG_LEVEL1, BPF_LOG_LEVEL2, BPF_LOG_STATS */
-const LOG_LEVEL = { none: 0, stats: 4, full: 1, states: 2 } as const;
+/** BPF_LOG_STATS; BPF_LOG_LEVEL2 with it: level 1 keeps nothing of a program that loads. */
+const LOG_LEVEL = { none: 0, stats: 4, full: 2 | 4 } as const;
 
 /** libbpf 1.4 is the first that attaches struct_ops of modules, as links. */
 const STRUCT_OPS_SINCE = '1.4';

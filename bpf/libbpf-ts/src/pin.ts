@@ -2,7 +2,7 @@
 
 import { readFileSync, statfsSync, unlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { EINVAL, EPERM } from './errno.ts';
+import { EACCES, EINVAL, EPERM } from './errno.ts';
 import { BpfError } from './errors.ts';
 import { checked, failure } from './failure.ts';
 import { closeFd } from './memory.ts';
@@ -23,7 +23,7 @@ function inBpfFs(path: string): boolean {
 }
 
 function pinError(errno: number, operation: string, path: string): BpfError {
-  if ((errno === EPERM || errno === EINVAL) && !inBpfFs(path)) {
+  if ((errno === EPERM || errno === EINVAL || errno === EACCES) && !inBpfFs(path)) {
     return new BpfError('E_PIN', `${operation}: ${dirname(path)} is not in a BPF file system`, {
       operation,
       remedy: 'Mount one, e.g. mount -t bpf bpf /sys/fs/bpf.',

@@ -48,7 +48,7 @@ const KINDS: readonly (readonly [RegExp, VerifierKind])[] = [
 const SUMMARY = /^(?:processed \d+ insns|verification time|stack depth|max_states|peak_states|mark_read)/;
 const INSTRUCTION = /^(?:from \d+ to )?(\d+): (?:\([0-9a-f]{2}\)|R\d)/;
 const CONTEXT =
-  /^(?:;|func#|last_idx|regs=|parent |BPF_END|arg#|mark_precise|\s*$|R\d+(?:_[rw]+)?=|from \d+ to \d+)/;
+  /^(?:;|(?:cur|old) state:|func#|last_idx|regs=|parent |BPF_END|arg#|mark_precise|\s*$|R\d+(?:_[rw]+)?=|from \d+ to \d+)/;
 const LOG = /prog '([^']+)': -- BEGIN PROG LOAD LOG --\n([\s\S]*?)-- END PROG LOAD LOG --/g;
 
 /** Reads one program's verifier log (`verbose()` output of kernel/bpf/verifier.c). */

@@ -211,7 +211,7 @@ int count_frames(struct __sk_buff *skb)
 
 	if (count)
 		__sync_fetch_and_add(count, 1);
-	return 0;
+	return -1; /* TC_ACT_UNSPEC, TCX_NEXT: go on with the next program */
 }
 
 SEC("raw_tp/task_newtask")

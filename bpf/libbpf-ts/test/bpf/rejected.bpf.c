@@ -4,7 +4,7 @@
 #include <bpf/bpf_helpers.h>
 
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u64);
@@ -50,7 +50,11 @@ int leaks_a_record(void *context)
 SEC("?syscall")
 int never_ends(void *context)
 {
-	asm volatile("1: goto 1b;");
+	/* Of the verifier's making: the end could be reached, but never is. */
+	asm volatile("r1 = 0\n"
+		     "again%=: if r1 == 1 goto end%=\n"
+		     "goto again%=\n"
+		     "end%=:" ::: "r1");
 	return 0;
 }
 
