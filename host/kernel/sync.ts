@@ -15,6 +15,7 @@ import { Agenda, type Job } from './agenda.ts';
 import { groupsOf, isDeletion, kindOf } from './announcements.ts';
 import { Applier, DUMPED, DUMPED_IN_PART, LIVE, type Mode, REPLAYED } from './apply.ts';
 import { ControlView } from './control-view.ts';
+import { watchNetns } from './netns-watch.ts';
 import { SilentChanges } from './reactions.ts';
 import { dumpRequests, linkRequest, protocolOf, type Scope, scopeName } from './requests.ts';
 import { isInScope } from './scope.ts';
@@ -103,6 +104,7 @@ export class KernelSync {
   #heldBytes = 0;
   #heldOverflowed = false;
   #commitScheduled = false;
+  #endWatch: (() => void) | undefined;
   #closed = false;
   #started = false;
   #lastResync: ResyncReport | undefined;
@@ -139,6 +141,14 @@ export class KernelSync {
     if (this.#started) throw new EkhoError('E_INTERNAL', 'the sync was started before');
     this.#started = true;
     const { netns } = this.#options;
+    if (netns !== undefined) {
+      this.#endWatch = watchNetns(netns, () => {
+        this.#log(
+          'warn',
+          `network namespace ${netns} was deleted; what is left of it is mirrored until the host is started again`,
+        );
+      });
+    }
     for (const protocol of [NETLINK_ROUTE, NETLINK_NETFILTER]) {
       const kinds = this.#kinds.map((kind) => KINDS[kind]!).filter((kind) => protocolOf(kind) === protocol);
       if (kinds.length === 0) continue;
@@ -196,6 +206,7 @@ export class KernelSync {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#endWatch?.();
     this.#agenda.close();
     for (const subscription of this.#subscriptions.values()) subscription.close();
     for (const client of this.#clients.values()) client.close();
