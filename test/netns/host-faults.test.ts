@@ -1,0 +1,145 @@
+/** What goes wrong around a running host: notifications lost, links that flap, a namespace deleted, a device without power. */
+import { join } from 'node:path';
+import { afterEach, expect, test } from 'vitest';
+import { setRouteCount } from '../support/asic-file.ts';
+import { type HostOptions, TestHost } from '../support/host.ts';
+import { host4, Router, stormRoutes } from '../support/router.ts';
+
+const PORTS = 2;
+
+let router: Router | undefined;
+let host: TestHost | undefined;
+
+afterEach(async () => {
+  await host?.close();
+  router?.close();
+  host = router = undefined;
+});
+
+async function start(options: Partial<HostOptions> = {}): Promise<void> {
+  router = new Router(PORTS);
+  host = await TestHost.start({ netns: router.name, ...options });
+}
+
+test('100,000 route changes past a small receive buffer: what was lost is read again', async () => {
+  await start({ receiveBuffer: 4096 });
+  const before = await host!.used('lpm4');
+  expect(router!.batch([...stormRoutes(60_000, PORTS)]).size).toBe(0);
+  const doomed = [...stormRoutes(60_000, PORTS, 'del')].filter((_, number) => number % 3 > 0);
+  expect(router!.batch(doomed).size).toBe(0);
+  const followed = await host!.settled();
+  await host!.verified();
+  expect(await host!.used('lpm4')).toBe(before + 60_000 - doomed.length);
+  const { overruns, lost, resyncs } = (await host!.stats()).counters.sync!;
+  console.log(
+    `overruns ${overruns}, datagrams lost ${lost}, resyncs ${resyncs}; settled ${Math.round(followed)} ms after the last change`,
+  );
+  expect(overruns).toBeGreaterThan(0);
+  expect(lost).toBeGreaterThan(0);
+});
+
+test('links flap under their routes', async () => {
+  await start();
+  router!.batch([...stormRoutes(5000, PORTS)]);
+  await host!.settled();
+  expect((await host!.lookup({ destination: '16.0.0.1' })).action).toBe('forward');
+
+  // Down: the kernel takes the routes away without a word. No carrier: it keeps them, and nothing can leave there.
+  router!.ip('link set p0 down');
+  await host!.settled();
+  await host!.verified();
+  expect((await host!.lookup({ destination: '16.0.0.1' })).action).toBe('trap');
+  expect((await host!.lookup({ destination: '16.0.1.1' })).action).toBe('forward');
+  router!.ip('link set p0 up');
+  router!.batch([...stormRoutes(5000, PORTS, 'replace')]);
+  router!.ip('link set v1 down');
+  await host!.settled();
+  await host!.verified();
+  expect((await host!.lookup({ destination: '16.0.1.1' })).action).toBe('trap');
+
+  const flaps: string[] = [];
+  for (let round = 0; round < 30; round++) {
+    flaps.push(`link set p${round % 2} down`, `link set v${(round + 1) % 2} down`);
+    flaps.push(`link set p${round % 2} up`, `link set v${(round + 1) % 2} up`);
+    flaps.push(...[...stormRoutes(100, PORTS, 'replace')].slice(round, round + 50));
+  }
+  router!.batch(flaps);
+  router!.batch([...stormRoutes(5000, PORTS, 'replace')]);
+  for (let number = 2; number <= 5; number++) {
+    for (const port of [0, 1])
+      router!.ip(`neigh replace ${host4(port, number)} lladdr 02:00:00:00:00:01 dev p${port} nud permanent`);
+  }
+  await host!.settled();
+  await host!.verified();
+  for (const destination of ['16.0.0.1', '16.0.1.1', '16.0.19.1'])
+    expect(await host!.lookup({ destination })).toMatchObject({ action: 'forward' });
+});
+
+test('the namespace is deleted: the host stays up and says so', async () => {
+  await start();
+  router!.close();
+  await host!.until('the host says so', async () => /network namespace \S+ was deleted/.test(host!.output));
+  expect(host!.isRunning).toBe(true);
+  const { code, out } = await host!.ekho('status');
+  expect(code).toBe(0);
+  expect(out).toContain('in sync');
+  await host!.settled();
+  expect((await host!.ekho('show', 'route', '--json')).code).toBe(0);
+  expect(await host!.stop()).toBe(0);
+});
+
+test('the device loses power: everything is programmed again, and counters go on', async () => {
+  await start({ keepsState: true });
+  router!.batch([...stormRoutes(3000, PORTS)]);
+  await host!.settled();
+  const before = await host!.device();
+  const used = new Map(before.tables.map(({ name, used }) => [name, used]));
+  const state = join(host!.folder, 'asic0');
+  const packets = async (): Promise<number> => {
+    const { entries } = await host!.stats();
+    return entries.find(({ entry }) => entry.startsWith('route 16.0.7.0/24'))?.packets ?? 0;
+  };
+  setRouteCount(state, {}, 0x10000700, 24, 1000);
+  expect(await packets()).toBe(1000);
+
+  const { code, err } = await host!.ekho('device', 'power-cycle', 'asic0');
+  expect(err).toBe('');
+  expect(code).toBe(0);
+  await host!.until('all is programmed again', async () => (await host!.used('lpm4')) === used.get('lpm4'));
+  await host!.settled();
+  await host!.verified();
+  const after = await host!.device();
+  expect(after.epoch).toBe(before.epoch + 1);
+  expect(new Map(after.tables.map(({ name, used }) => [name, used]))).toEqual(used);
+  const held = [...used.values()].reduce((sum, rows) => sum + rows, 0);
+  expect(after.writes - before.writes).toBeGreaterThanOrEqual(held);
+  expect(after.writes - before.writes).toBeLessThanOrEqual(held + 8);
+  expect((await host!.lookup({ destination: '16.0.7.1' })).action).toBe('forward');
+
+  expect(await packets()).toBe(1000);
+  setRouteCount(state, {}, 0x10000700, 24, 50);
+  expect(await packets()).toBe(1050);
+});
+
+test('the device has no power for a while: what changes meanwhile is right when it comes back', async () => {
+  await start();
+  router!.batch([...stormRoutes(1000, PORTS)]);
+  await host!.settled();
+  await host!.inject({ poweredOff: true });
+  router!.batch([...stormRoutes(500, PORTS, 'del'), ...stormRoutes(2000, PORTS, 'replace')]);
+  await host!.settled();
+  const { offload } = await host!.status();
+  const reasons = offload.map(({ kind, offloaded, failed }) => `${kind} ${offloaded} ${failed > 0}`);
+  expect(reasons.filter((text) => text.startsWith('route 0 true'))).toHaveLength(1);
+  expect((await host!.lookup({ destination: '16.0.7.1' })).action).toBe('trap');
+  const explained = await host!.ekho('explain', '16.0.7.0/24');
+  expect(explained.out).toContain('device-off');
+
+  await host!.inject({ poweredOff: false });
+  await host!.until('nothing has failed', async () => {
+    const { offload } = await host!.status();
+    return offload.every(({ failed, pending }) => failed === 0 && pending === 0);
+  });
+  await host!.verified();
+  expect((await host!.lookup({ destination: '16.0.7.1' })).action).toBe('forward');
+});
