@@ -65,7 +65,7 @@ export const NOT_STORED: ReadonlySet<Attribute> = new Set([
   ...actionTimes(),
 ]);
 
-/** Stored, but no change: running timers, reference counts that change without a notification. */
+/** Stored, but no change: running timers, and counts and states that change without a notification. */
 export const NOT_COMPARED: ReadonlySet<Attribute> = new Set([
   ...named(
     linkAttributes,
@@ -83,8 +83,26 @@ export const NOT_COMPARED: ReadonlySet<Attribute> = new Set([
     'gc_timer',
     'fdb_n_learned',
     'mcast_querier_state',
+    // What spanning tree learns comes without a notification.
+    'root_id',
+    'root_port',
+    'root_path_cost',
+    'topology_change',
+    'topology_change_detected',
   ),
-  ...named(bridgePortAttributes, 'message_age_timer', 'forward_delay_timer', 'hold_timer', 'mcast_n_groups'),
+  ...named(
+    bridgePortAttributes,
+    'message_age_timer',
+    'forward_delay_timer',
+    'hold_timer',
+    'mcast_n_groups',
+    'root_id',
+    'bridge_id',
+    'designated_port',
+    'designated_cost',
+    'topology_change_ack',
+    'config_pending',
+  ),
   ...named(addressAttributes, 'cacheinfo'),
   ...named(routeAttributes, 'cacheinfo'),
   ...named(vlanEntryAttributes, 'mcast_n_groups'),
