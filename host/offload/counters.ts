@@ -19,12 +19,23 @@ interface State {
 }
 
 export class Counters {
-  /** Entries that ever counted. Bounded by the number of handles. */
+  /** Entries that ever counted: planned ones only, so no more than the tables have places. */
   readonly #states = new Map<number, State>();
+  readonly #isPlanned: (handle: number) => boolean;
+
+  constructor(isPlanned: (handle: number) => boolean) {
+    this.#isPlanned = isPlanned;
+  }
+
+  /** The handle stands for nothing any more: what comes under it later counts from zero. */
+  forget(handle: number): void {
+    this.#states.delete(handle);
+  }
 
   take(page: CounterRecord): void {
     for (page.rewind(); page.next(); ) {
       if (page.packets === 0 && !this.#states.has(page.handle)) continue;
+      if (!this.#isPlanned(page.handle)) continue;
       this.#count(page.handle, page.packets, page.bytes, page.lastUsed);
     }
   }

@@ -29,7 +29,7 @@ import {
   type VlanWant,
   vlanCodec,
 } from './codecs.ts';
-import { type Entry, type EntryCodec, EntryTable } from './entry-table.ts';
+import { type Entry, type EntryCodec, EntryTable, indexOfHandle, kindOfHandle } from './entry-table.ts';
 import { type KernelView, type LinkView, nested, number32, type VlanView } from './kernel-view.ts';
 import { NeighbourReader, NUD_PERMANENT } from './neighbour-reader.ts';
 import {
@@ -72,6 +72,8 @@ export interface DesiredOptions extends PlanOptions {
   readonly description: Description;
   /** There is something to send. */
   readonly onQueued: () => void;
+  /** A handle stands for nothing any more. */
+  readonly onFreed: (handle: number) => void;
 }
 
 export interface EntryTables {
@@ -130,11 +132,15 @@ export class Desired {
     const { mirror, description, onQueued } = options;
     const capacity = (kind: number) =>
       description.abilities.find((ability) => ability.kind === kind)?.capacity ?? 0;
+    const updatesInPlace = (kind: number) =>
+      description.abilities.find((ability) => ability.kind === kind)?.updateInPlace ?? true;
     const table = <Want>(codec: EntryCodec<Want>, onUsable?: (entry: Entry<Want>) => void) =>
       new EntryTable<Want>({
         codec,
         capacity: capacity(codec.kind),
+        updatesInPlace: updatesInPlace(codec.kind),
         onQueued,
+        onFreed: options.onFreed,
         ...(onUsable && { onUsable }),
       });
     const structural = () => {
@@ -168,7 +174,9 @@ export class Desired {
       orderOf: (id) => mirror.orderOf(KIND.route, id),
       nexthops: this.nexthops,
       capacity: capacity(ENTRY_KIND.route),
+      updatesInPlace: updatesInPlace(ENTRY_KIND.route),
       onQueued,
+      onFreed: options.onFreed,
     });
   }
 
@@ -176,14 +184,30 @@ export class Desired {
     return this.#byKind[kind];
   }
 
-  /** Entries the device refused or failed. */
-  get troubled(): number {
-    return this.allTables.reduce((sum, table) => sum + table.troubled.size, this.routes.entries.troubled);
+  /** The handle stands for something. */
+  isPlanned(handle: number): boolean {
+    const kind = kindOfHandle(handle);
+    const index = indexOfHandle(handle);
+    if (kind === ENTRY_KIND.route) return this.routes.entries.isPlanned(index);
+    return this.#byKind[kind]?.byIndex(index) !== undefined;
+  }
+
+  /** Entries the device failed. */
+  get failing(): number {
+    return this.allTables.reduce((sum, table) => sum + table.failing, this.routes.entries.failing);
+  }
+
+  /** Entries the device refused, or has said it has no room for. */
+  get refused(): number {
+    const { refused, isHeldBack } = this.routes.entries;
+    return this.allTables.reduce((sum, table) => sum + table.refused, refused + (isHeldBack ? 1 : 0));
   }
 
   /** Some route that should be held is not: own addresses may be among them. */
   get #lacksRoutes(): boolean {
-    return this.routes.entries.waiting > 0 || this.routes.entries.troubled > 0;
+    return (
+      this.routes.entries.waiting > 0 || this.routes.entries.failing > 0 || this.routes.entries.refused > 0
+    );
   }
 
   /** Plans the structure again if anything it depends on changed. */

@@ -1,6 +1,6 @@
 /**
  * Entries of one kind that a plugin should hold, and what it is known to hold. Used for every kind but routes, which
- * are too many for an object each (see route-entries in routes.ts).
+ * are too many for an object each (see route-entries.ts).
  *
  * An entry has a `want` (what the plan says) and a `sent` (what was last put on its way). Changing `want` queues the
  * entry; nothing is written until the queue is drained, and what then equals `sent` costs nothing: that is what makes
@@ -23,6 +23,8 @@ export interface EntryCodec<Want> {
   encode(encoder: BatchEncoder, operation: number, handle: number, want: Want): void;
 }
 
+/** Failed updates of an entry after which the old value is taken out of the device instead of asking again. */
+export const FAILURES_IN_PLACE = 2;
 /** Refused entries asked again when another one leaves. */
 const RELEASED_RETRIES = 64;
 
@@ -43,6 +45,8 @@ export interface Entry<Want> {
   /** The device said yes to a put of this handle and has not been told to remove it since. */
   confirmed: boolean;
   inFlight: number;
+  /** Puts that failed in a row. */
+  failures: number;
   status: typeof STATUS_OK | typeof STATUS_REFUSED | typeof STATUS_FAILED;
   /** Why the device does not hold it, with `status` other than ok. */
   statusReason: number;
@@ -67,15 +71,20 @@ export function kindOfHandle(handle: number): number {
 export interface EntryTableOptions<Want> {
   readonly codec: EntryCodec<Want>;
   readonly capacity: number;
+  /** A changed entry takes effect without a gap. */
+  readonly updatesInPlace: boolean;
   /** `isUsable(entry)` or its handle may have changed: what refers to it must be looked at again. */
   readonly onUsable?: (entry: Entry<Want>) => void;
   /** The table got work to do. */
   readonly onQueued: () => void;
+  /** The handle stands for nothing any more. */
+  readonly onFreed?: (handle: number) => void;
 }
 
 export class EntryTable<Want> {
   readonly codec: EntryCodec<Want>;
   readonly capacity: number;
+  readonly #updatesInPlace: boolean;
   readonly entries = new Map<string, Entry<Want>>();
   readonly #byIndex: (Entry<Want> | undefined)[] = [undefined];
   readonly #freeIndexes: number[] = [];
@@ -91,11 +100,14 @@ export class EntryTable<Want> {
   readonly #waiting = new Set<Entry<Want>>();
   /** Entries the device refused or failed, for retries. */
   readonly troubled = new Set<Entry<Want>>();
+  #failing = 0;
 
   constructor(options: EntryTableOptions<Want>) {
     this.#options = options;
     this.codec = options.codec;
     this.capacity = options.capacity;
+    // What others refer to cannot leave for an update: plugins must change it in place.
+    this.#updatesInPlace = options.updatesInPlace || !options.codec.isLeaf;
   }
 
   get(key: string): Entry<Want> | undefined {
@@ -110,9 +122,20 @@ export class EntryTable<Want> {
     return entry === undefined || entry.index === 0 ? 0 : handleOf(this.codec.kind, entry.index);
   }
 
-  /** Others may refer to it: it has a place and the device did not say no. */
+  /** Others may refer to it: it has a place and the device did not say no, or is asked to update it once more. */
   isUsable(entry: Entry<Want>): boolean {
-    return entry.index !== 0 && entry.want !== undefined && entry.status === STATUS_OK;
+    if (entry.index === 0 || entry.want === undefined) return false;
+    return (
+      entry.status === STATUS_OK ||
+      (entry.status === STATUS_FAILED && entry.confirmed && !this.#mustLeave(entry))
+    );
+  }
+
+  /** What the device holds of it, if anything, is not wanted. */
+  #mustLeave(entry: Entry<Want>): boolean {
+    if (entry.want === undefined) return true;
+    if (!entry.confirmed) return false;
+    return entry.status === STATUS_REFUSED || entry.failures > FAILURES_IN_PLACE;
   }
 
   get hasWork(): boolean {
@@ -157,20 +180,28 @@ export class EntryTable<Want> {
     else this.#enqueue(entry);
   }
 
-  /** Asks the device again for what it failed or refused. */
-  retry(limit: number, andRefused: boolean): number {
+  /** Entries the device failed: they are retried. */
+  get failing(): number {
+    return this.#failing;
+  }
+
+  get refused(): number {
+    return this.troubled.size - this.#failing;
+  }
+
+  /** Asks the device again for what it failed, or refused for a reason that may have passed. Each gets its turn. */
+  retry(limit: number, andRefused: boolean): void {
     let count = 0;
-    for (const entry of this.troubled) {
-      if (count === limit) break;
-      if (entry.status === STATUS_REFUSED) {
-        if (!andRefused) continue;
-        this.#clearTrouble(entry);
-      }
+    for (const entry of [...this.troubled]) {
+      if (count === limit) return;
+      if (entry.inFlight > 0 || (entry.status === STATUS_REFUSED && !andRefused)) continue;
+      count++;
+      this.troubled.delete(entry);
+      this.troubled.add(entry);
+      if (entry.status === STATUS_REFUSED) this.#clearTrouble(entry);
       entry.sent = undefined;
       this.#enqueue(entry);
-      count++;
     }
-    return count;
   }
 
   /** Writes puts (and, of leaves, removals) into the batch until it is full or there are no more. */
@@ -178,7 +209,8 @@ export class EntryTable<Want> {
     while (this.#queueHead < this.#queue.length) {
       const entry = this.#queue[this.#queueHead]!;
       const { want } = entry;
-      if (want === undefined) {
+      if (this.#mustLeave(entry)) {
+        // With a wish of its own: the device keeps the old value of what it did not change. The kernel does the work.
         if (this.codec.isLeaf) {
           if (encoder.room === 0) return;
           this.#advance(entry);
@@ -190,12 +222,13 @@ export class EntryTable<Want> {
         }
         continue;
       }
-      if (entry.index === 0 || (entry.sent !== undefined && this.codec.equal(entry.sent, want))) {
+      const isHeld = want === undefined || (entry.sent !== undefined && this.codec.equal(entry.sent, want));
+      if (entry.index === 0 || isHeld || entry.status === STATUS_REFUSED) {
         this.#advance(entry);
         continue;
       }
-      if (entry.status === STATUS_REFUSED && entry.confirmed) {
-        // The device said no to the new value and keeps the old one: take that out, the kernel does the work.
+      if (!this.#updatesInPlace && entry.confirmed) {
+        // Out with the old value first: what misses it goes to the kernel.
         if (encoder.room === 0) return;
         this.#advance(entry);
         this.#sendRemoval(encoder, entry);
@@ -223,8 +256,8 @@ export class EntryTable<Want> {
     while (this.#retired.length > 0 && encoder.room > 0) {
       const entry = this.#retired.pop()!;
       entry.queued = false;
-      if (entry.want !== undefined) this.#enqueue(entry);
-      else this.#sendRemoval(encoder, entry);
+      if (this.#mustLeave(entry)) this.#sendRemoval(encoder, entry);
+      else this.#enqueue(entry);
     }
   }
 
@@ -248,17 +281,20 @@ export class EntryTable<Want> {
     if (operation === OPERATION.put) {
       entry.confirmed = true;
       entry.trapped = false;
+      entry.failures = 0;
       if (entry.inFlight === 0) this.#clearTrouble(entry);
       return;
     }
     if (entry.inFlight > 0) return;
     entry.confirmed = false;
     if (entry.want === undefined) this.#delete(entry);
+    else if (entry.status === STATUS_OK) this.#enqueue(entry);
   }
 
   /** The device holds it but traps the packets. */
-  trapped(index: number): void {
-    this.succeeded(index, OPERATION.put);
+  trapped(index: number, operation: number): void {
+    this.succeeded(index, operation);
+    if (operation !== OPERATION.put) return;
     const entry = this.#byIndex[index];
     if (entry !== undefined) entry.trapped = true;
   }
@@ -281,6 +317,9 @@ export class EntryTable<Want> {
       return;
     }
     const wasUsable = this.isUsable(entry);
+    if (status === STATUS_FAILED && operation === OPERATION.put) entry.failures++;
+    if (entry.status === STATUS_FAILED) this.#failing--;
+    if (status === STATUS_FAILED) this.#failing++;
     entry.status = status;
     entry.statusReason = reason;
     if (operation === OPERATION.put) entry.sent = undefined;
@@ -295,6 +334,7 @@ export class EntryTable<Want> {
     for (const entry of this.entries.values()) {
       entry.sent = undefined;
       entry.inFlight = 0;
+      entry.failures = 0;
       entry.confirmed = false;
       entry.trapped = false;
       if (entry.status !== STATUS_OK && entry.index !== 0) this.#clearTrouble(entry);
@@ -316,12 +356,8 @@ export class EntryTable<Want> {
     }
     if (entry === undefined) entry = this.#create(key);
     if (entry.index === 0) {
-      while (this.#byIndex.length <= index) {
-        this.#freeIndexes.push(this.#byIndex.length);
-        this.#byIndex.push(undefined);
-      }
-      const free = this.#freeIndexes.lastIndexOf(index);
-      if (free >= 0) this.#freeIndexes.splice(free, 1);
+      // Indexes left free are listed by `requeueAll`.
+      while (this.#byIndex.length <= index) this.#byIndex.push(undefined);
       this.#byIndex[index] = entry;
       entry.index = index;
       this.#waiting.delete(entry);
@@ -342,6 +378,10 @@ export class EntryTable<Want> {
 
   /** After `forget` and `adopt`: everything is compared again. */
   requeueAll(): void {
+    this.#freeIndexes.length = 0;
+    for (let index = this.#byIndex.length - 1; index > 0; index--) {
+      if (this.#byIndex[index] === undefined) this.#freeIndexes.push(index);
+    }
     for (const entry of this.entries.values()) {
       if (entry.index === 0) this.#place(entry);
       this.#enqueue(entry);
@@ -381,6 +421,7 @@ export class EntryTable<Want> {
       reason: REASON.none,
       confirmed: false,
       inFlight: 0,
+      failures: 0,
       status: STATUS_OK,
       statusReason: REASON.none,
       queued: false,
@@ -392,6 +433,8 @@ export class EntryTable<Want> {
 
   #place(entry: Entry<Want>): void {
     let index = this.#freeIndexes.pop();
+    // Adopted since the list was made.
+    while (index !== undefined && this.#byIndex[index] !== undefined) index = this.#freeIndexes.pop();
     if (index === undefined && this.#byIndex.length <= this.capacity) {
       index = this.#byIndex.length;
       this.#byIndex.push(undefined);
@@ -410,8 +453,9 @@ export class EntryTable<Want> {
   }
 
   #delete(entry: Entry<Want>): void {
+    this.#clearTrouble(entry);
     this.entries.delete(entry.key);
-    this.troubled.delete(entry);
+    this.#options.onFreed?.(this.handle(entry));
     this.#byIndex[entry.index] = undefined;
     this.#freeIndexes.push(entry.index);
     entry.index = 0;
@@ -428,7 +472,7 @@ export class EntryTable<Want> {
 
   #clearTrouble(entry: Entry<Want>): void {
     if (entry.status === STATUS_OK) return;
-    this.troubled.delete(entry);
+    if (this.troubled.delete(entry) && entry.status === STATUS_FAILED) this.#failing--;
     entry.status = STATUS_OK;
     entry.statusReason = REASON.none;
     if (entry.want !== undefined) this.#options.onUsable?.(entry);

@@ -466,7 +466,8 @@ export class Nexthops {
     if (group.action === action && group.reason === reason) return;
     group.action = action;
     group.reason = reason;
-    this.#options.onGroup(group);
+    // Without references no route can be waiting for it.
+    if (group.references > 0) this.#options.onGroup(group);
   }
 
   #hop(

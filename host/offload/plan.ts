@@ -3,11 +3,11 @@
  * device answers, retries, and starting over from a readback.
  */
 
+import { EkhoError } from '../errors.ts';
 import {
   ENTRY_KIND,
   EVENT_TYPE,
   type EventRecord,
-  OPERATION,
   REASON as OUTCOME_REASON,
   REASON_NAMES as OUTCOME_REASON_NAMES,
   STATUS as OUTCOME_STATUS,
@@ -31,6 +31,16 @@ import { RouteEntries } from './route-entries.ts';
 /** Answers that lead to further changes a `settled` waits for; under a storm there is always more. */
 const SETTLE_ROUNDS = 16;
 
+/** The longest a plugin may take to complete what it answered with `pending`. */
+const PENDING_MS = 30_000;
+
+interface Waiter {
+  /** The batch whose answer it waits for, -1 while there still is something to send. */
+  sequence: number;
+  rounds: number;
+  readonly resolve: () => void;
+}
+
 export class Plan {
   readonly #options: PlanOptions;
   readonly description: Description;
@@ -40,7 +50,7 @@ export class Plan {
   readonly #inOrder: readonly (EntryTable<unknown> | RouteEntries)[];
   /** Those that others refer to, in the order their removals go out. */
   readonly #retiring: readonly EntryTable<unknown>[];
-  readonly #counters = new Counters();
+  readonly #counters = new Counters((handle) => this.#desired.isPlanned(handle));
   readonly #retries: Retries;
 
   #runner: Runner | undefined;
@@ -50,7 +60,12 @@ export class Plan {
   #straysInFlight = false;
   #pumpIsScheduled = false;
   #resyncs = 0;
-  readonly #waiters: { sequence: number; rounds: number; resolve: () => void }[] = [];
+  /** Something the device holds could not be taken out: only a readback tells what it is now. */
+  #needsReadback = false;
+  /** Changes the plugin answered with `pending`: what they were, until `completed` tells how they ended. */
+  readonly #pending = new Map<number, number>();
+  #pendingTimer: NodeJS.Timeout | undefined;
+  readonly #waiters = new Set<Waiter>();
   #lastCommitted = 0;
   #lastAnswered = 0;
   readonly #results = new Map<number, { status: number; reason: number }>();
@@ -58,7 +73,12 @@ export class Plan {
   constructor(options: PlanOptions, description: Description) {
     this.#options = options;
     this.description = description;
-    this.#desired = new Desired({ ...options, description, onQueued: () => this.schedule() });
+    this.#desired = new Desired({
+      ...options,
+      description,
+      onQueued: () => this.schedule(),
+      onFreed: (handle) => this.#counters.forget(handle),
+    });
     const { ports, interfaces, nexthops, groups, vlans, fdb, acl } = this.#desired.tables;
     const { entries } = this.#desired.routes;
     this.#inOrder = [ports, interfaces, nexthops, groups, entries, vlans, fdb, acl] as (
@@ -68,8 +88,13 @@ export class Plan {
     this.#retiring = [groups, nexthops, interfaces, ports] as EntryTable<unknown>[];
     this.states = new OffloadStates(this.#desired, options, () => this.#isReady);
     this.#retries = new Retries({
-      troubled: () => this.#desired.troubled,
+      failing: () => this.#desired.failing + (this.#needsReadback ? 1 : 0),
+      refused: () => this.#desired.refused,
       retry: (limit, andRefused) => {
+        if (this.#needsReadback) {
+          this.#resyncSoon('reading back again');
+          return;
+        }
         for (const table of this.#desired.allTables) table.retry(limit, andRefused);
         this.#desired.routes.entries.retry(limit, andRefused);
         this.schedule();
@@ -85,14 +110,25 @@ export class Plan {
     await this.#resync('started');
   }
 
-  /** The plugin went: what was in flight is lost. The plan goes on. */
-  stop(): void {
+  /** The plugin went: what was in flight is lost. The plan goes on, and those who wait for it wait for the next start. */
+  stop(runner = this.#runner): void {
+    // Another one runs already.
+    if (runner !== this.#runner) return;
     this.#runner = undefined;
     this.#isReady = false;
     this.#straysInFlight = false;
+    this.#forgetPending();
     this.#desired.notices.clear();
     this.#retries.stop();
     this.#lastAnswered = this.#lastCommitted = 0;
+    for (const waiter of this.#waiters) waiter.sequence = -1;
+  }
+
+  /** There will be no next start: another plan takes over, or none. */
+  close(): void {
+    this.stop();
+    for (const waiter of this.#waiters) waiter.resolve();
+    this.#waiters.clear();
   }
 
   get isReady(): boolean {
@@ -108,6 +144,9 @@ export class Plan {
     const runner = this.#runner;
     if (runner === undefined) return;
     this.#isReady = false;
+    this.#needsReadback = false;
+    this.#straysInFlight = false;
+    this.#forgetPending();
     this.#resyncs++;
     const desired = this.#desired;
     let held = 0;
@@ -131,17 +170,17 @@ export class Plan {
 
   /** A change of a route, nexthop or fdb entry. */
   change(kind: number, id: number, isDelete: boolean): void {
-    this.#desired.change(kind, id, isDelete);
+    this.#guard(() => this.#desired.change(kind, id, isDelete));
   }
 
   /** Links, rules, filters or the like changed. */
   structureChanged(): void {
-    this.#desired.structureChanged();
+    this.#guard(() => this.#desired.structureChanged());
   }
 
   /** `neighbour` undefined: it is gone. */
   neighbourChanged(...change: Parameters<Desired['neighbourChanged']>): void {
-    this.#desired.neighbourChanged(...change);
+    this.#guard(() => this.#desired.neighbourChanged(...change));
   }
 
   // ---- to the device and back ----
@@ -152,8 +191,27 @@ export class Plan {
     this.#pumpIsScheduled = true;
     setImmediate(() => {
       this.#pumpIsScheduled = false;
-      this.pump();
+      this.#guard(() => this.pump());
     });
+  }
+
+  /** A fault here must not end the host: the plugin is started over, which reads everything back. */
+  #guard(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    this.#options.log(
+      'error',
+      error instanceof EkhoError ? message : `${(error as Error)?.stack ?? message}`,
+    );
+    const fault = error instanceof EkhoError ? error : new EkhoError('E_INTERNAL', message, { cause: error });
+    this.#runner?.kill(fault);
   }
 
   /**
@@ -199,20 +257,27 @@ export class Plan {
 
   /** The plugin answered a batch. */
   result(result: BatchResult): void {
+    this.#guard(() => this.#takeResult(result));
+  }
+
+  #takeResult(result: BatchResult): void {
     this.#lastAnswered = result.sequence;
-    if (this.#straysInFlight) {
-      this.schedule();
-      return;
-    }
+    // Sent before a readback that is under way: that will tell.
+    if (!this.#isReady) return;
     if (result.invalid > 0) {
-      this.#options.log(
-        'warn',
-        'the plugin answered what it may not answer; reading back what the device holds',
-      );
-      this.#resyncSoon();
+      this.#options.log('warn', 'the plugin answered what it may not answer');
+      this.#resyncSoon('reading back');
       return;
     }
     const { batch, outcomes } = result;
+    if (this.#straysInFlight) {
+      for (outcomes.rewind(); outcomes.next(); ) {
+        if (outcomes.reason !== OUTCOME_REASON.missingReference) this.#needsReadback = true;
+      }
+      if (this.#needsReadback) this.#retries.schedule();
+      this.schedule();
+      return;
+    }
     this.#results.clear();
     for (outcomes.rewind(); outcomes.next(); ) {
       this.#results.set(outcomes.handle, { status: outcomes.status, reason: outcomes.reason });
@@ -222,12 +287,42 @@ export class Plan {
       const handle = batch.handles[place]!;
       const operation = batch.operations[place]!;
       const outcome = mayFail ? this.#results.get(handle) : undefined;
-      if (outcome?.status === OUTCOME_STATUS.pending) continue;
-      this.#answered(handle, operation, outcome);
+      if (outcome?.status === OUTCOME_STATUS.pending) this.#awaitCompletion(handle, operation);
+      else this.#answered(handle, operation, outcome);
     }
-    if (this.#desired.troubled > 0) this.#retries.schedule();
+    this.#answersTaken();
+  }
+
+  #answersTaken(): void {
+    if (this.#desired.failing + this.#desired.refused > 0) this.#retries.schedule();
     this.#settle();
     this.schedule();
+  }
+
+  #awaitCompletion(handle: number, operation: number): void {
+    this.#pending.set(handle, operation);
+    this.#pendingTimer ??= setTimeout(() => {
+      this.#options.log(
+        'warn',
+        `${this.#pending.size} changes were not completed within ${PENDING_MS / 1000} s`,
+      );
+      this.#resyncSoon('reading back');
+    }, PENDING_MS).unref();
+  }
+
+  #forgetPending(): void {
+    this.#pending.clear();
+    clearTimeout(this.#pendingTimer);
+    this.#pendingTimer = undefined;
+  }
+
+  #completed(handle: number, reason: number): void {
+    const operation = this.#pending.get(handle);
+    if (operation === undefined) return;
+    this.#pending.delete(handle);
+    if (this.#pending.size === 0) this.#forgetPending();
+    this.#answered(handle, operation, reason === 0 ? undefined : { status: OUTCOME_STATUS.failed, reason });
+    this.#answersTaken();
   }
 
   #answered(
@@ -242,7 +337,7 @@ export class Plan {
     if (outcome === undefined) table.succeeded(index, operation);
     else if (outcome.status === OUTCOME_STATUS.trapped) {
       if (table instanceof RouteEntries) table.succeeded(index, operation);
-      else table.trapped(index);
+      else table.trapped(index, operation);
     } else {
       // What a change referred to was not carried out: it will be, then this can be.
       const isFinal =
@@ -252,46 +347,45 @@ export class Plan {
     }
   }
 
+  /** What the hardware had to say. Only what changes the plan is looked at. */
   events(events: EventRecord): void {
-    for (events.rewind(); events.next(); ) {
-      if (events.eventType === EVENT_TYPE.deviceReset) {
-        this.#options.log('warn', 'the device lost what it held');
-        this.#resyncSoon();
-      } else if (events.eventType === EVENT_TYPE.completed) {
-        const outcome =
-          events.value === 0 ? undefined : { status: OUTCOME_STATUS.failed, reason: events.value };
-        this.#answered(events.handle, OPERATION.put, outcome);
+    this.#guard(() => {
+      for (events.rewind(); events.next(); ) {
+        if (events.eventType === EVENT_TYPE.completed) this.#completed(events.handle, events.value);
+        else if (events.eventType === EVENT_TYPE.deviceReset) {
+          this.#options.log('warn', 'the device lost what it held');
+          this.#resyncSoon('programming it again');
+        }
       }
-    }
-  }
-
-  #resyncSoon(): void {
-    if (!this.#isReady) return;
-    this.#isReady = false;
-    setImmediate(() => {
-      this.#resync('resynchronising').catch((error: unknown) => {
-        // The runner is going down; starting again reads back anyway.
-        this.#options.log('warn', `readback: ${error instanceof Error ? error.message : String(error)}`);
-      });
     });
   }
 
-  /** Resolves once every change up to now was answered by the device (or waits for a retry). */
-  settled(): Promise<void> {
+  #resyncSoon(cause: string): void {
+    if (!this.#isReady) return;
+    this.#isReady = false;
+    setImmediate(() => {
+      this.#resync(cause).catch((error: unknown) => this.#fail(error));
+    });
+  }
+
+  /** Resolves once every change up to now was answered by the device (or waits for a retry), or the plan is closed. */
+  settled(signal?: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
-      this.#waiters.push({ sequence: -1, rounds: 0, resolve });
+      const waiter = { sequence: -1, rounds: 0, resolve };
+      this.#waiters.add(waiter);
+      signal?.addEventListener('abort', () => this.#waiters.delete(waiter), { once: true });
       this.schedule();
     });
   }
 
   #settle(): void {
-    if (this.#waiters.length === 0) return;
+    if (this.#waiters.size === 0 || !this.#isReady) return;
     const isDrained =
       !this.#desired.structureIsDirty &&
-      !this.#desired.routes.entries.hasWork &&
-      this.#desired.allTables.every((table) => !table.hasWork && !table.hasRetired);
-    for (let index = this.#waiters.length - 1; index >= 0; index--) {
-      const waiter = this.#waiters[index]!;
+      this.#pending.size === 0 &&
+      this.#inOrder.every((table) => !table.hasWork) &&
+      this.#retiring.every((table) => !table.hasRetired);
+    for (const waiter of this.#waiters) {
       if (waiter.sequence < 0 && isDrained) waiter.sequence = this.#lastCommitted;
       if (waiter.sequence < 0 || waiter.sequence > this.#lastAnswered) continue;
       // An answer may ask for more, e.g. a cover that must trap for what was refused.
@@ -299,7 +393,7 @@ export class Plan {
         waiter.sequence = -1;
         waiter.rounds++;
       } else {
-        this.#waiters.splice(index, 1);
+        this.#waiters.delete(waiter);
         waiter.resolve();
       }
     }

@@ -68,7 +68,7 @@ export class Planner {
 
   close(): void {
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
-    for (const { plan } of this.#plugins.values()) plan?.stop();
+    for (const { plan } of this.#plugins.values()) plan?.close();
   }
 
   addPlugin(options: PluginOptions): void {
@@ -77,7 +77,7 @@ export class Planner {
 
   /** The plugin goes for good; what its device holds stays. */
   removePlugin(name: string): void {
-    this.#plugins.get(name)?.plan?.stop();
+    this.#plugins.get(name)?.plan?.close();
     this.#plugins.delete(name);
   }
 
@@ -89,7 +89,8 @@ export class Planner {
   ): Promise<void> {
     const plugin = this.#plugins.get(name);
     if (plugin === undefined) return;
-    let { plan } = plugin;
+    const before = plugin.plan;
+    let plan = before;
     plan?.stop();
     // A plugin that describes itself differently (another version) is planned for from scratch.
     if (plan === undefined || JSON.stringify(plan.description) !== JSON.stringify(runner.description)) {
@@ -107,6 +108,7 @@ export class Planner {
         runner.description,
       );
       plugin.plan = plan;
+      before?.close();
     }
     const current = plan;
     runner.listen({
@@ -115,7 +117,7 @@ export class Planner {
       events: (events) => current.events(events),
       fault: (error) => listener.fault(error),
       down: (error) => {
-        current.stop();
+        current.stop(runner);
         listener.down(error);
       },
     });
@@ -205,9 +207,16 @@ export class Planner {
 
   /** Resolves once every change the mirror has now is reconciled with the devices of all running plugins. */
   async settled(signal?: AbortSignal): Promise<void> {
-    const running = [...this.#plugins.values()].flatMap(({ plan }) =>
-      plan === undefined ? [] : [plan.settled()],
-    );
+    const running = [...this.#plugins.values()].map(async (plugin) => {
+      // A plan that is replaced meanwhile lets go of those who wait: the next one goes on.
+      for (
+        let plan = plugin.plan;
+        plan !== undefined;
+        plan = plan === plugin.plan ? undefined : plugin.plan
+      ) {
+        await plan.settled(signal);
+      }
+    });
     const aborted = new Promise<never>((_, reject) => {
       signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
     });

@@ -1,7 +1,16 @@
 /** What a device says it holds, read in the shape it is planned in: to start over from it, and to verify. */
 
+import { EkhoError } from '../errors.ts';
 import type { BatchReader } from '../plugin/batch.ts';
-import { ACTION, ENTRY_KIND, ENTRY_KIND_NAMES } from '../plugin/records.ts';
+import {
+  ACL_ACTION_NAMES,
+  ACL_STAGE_NAMES,
+  ACTION,
+  ACTION_NAMES,
+  ENTRY_KIND,
+  ENTRY_KIND_NAMES,
+  FAMILY_NAMES,
+} from '../plugin/records.ts';
 import {
   type AclWant,
   aclWantOf,
@@ -30,8 +39,14 @@ interface Visitor {
   route(routes: BatchReader['routes']): void;
 }
 
-/** Calls the visitor for every entry of a page. Kinds come in dependency order, so nexthops are known before groups. */
-function visit({ tables }: Desired, page: BatchReader, visitor: Visitor): void {
+/**
+ * Calls the visitor for every entry of a page. Kinds come in dependency order, so nexthops are known before groups. The page
+ * comes from the plugin: enums, lengths and handles are checked here.
+ * @throws EkhoError E_PLUGIN_PROTOCOL
+ */
+function visit(desired: Desired, page: BatchReader, visitor: Visitor): void {
+  const { tables } = desired;
+  checkPage(desired, page);
   const { ports, interfaces, nexthops, groups, vlans, fdb, acl } = tables;
   const {
     ports: p,
@@ -88,6 +103,64 @@ function visit({ tables }: Desired, page: BatchReader, visitor: Visitor): void {
   for (a.rewind(); a.next(); ) {
     const held = aclWantOf(a);
     visitor.held<AclWant>(acl, acl.byIndex(indexOfHandle(a.handle))?.key ?? heldAclKey(held), a.handle, held);
+  }
+}
+
+function checkPage({ tables, routes }: Desired, page: BatchReader): void {
+  const capacities = [
+    tables.ports,
+    tables.interfaces,
+    tables.nexthops,
+    tables.groups,
+    routes.entries,
+    tables.vlans,
+    tables.fdb,
+    tables.acl,
+  ];
+  const check = (isRight: boolean, what: string): void => {
+    if (isRight) return;
+    throw new EkhoError('E_PLUGIN_PROTOCOL', `the plugin read back ${what}`, { operation: 'readback' });
+  };
+  const {
+    ports: p,
+    routerInterfaces: r,
+    nexthops: n,
+    groups: g,
+    routes: t,
+    vlanMembers: v,
+    fdbEntries: f,
+    aclRules: a,
+  } = page;
+  for (const [kind, list] of [p, r, n, g, t, v, f, a].entries()) {
+    const { capacity } = capacities[kind]!;
+    for (list.rewind(); list.next(); ) {
+      const { handle } = list;
+      const isIts = kindOfHandle(handle) === kind && indexOfHandle(handle) <= capacity;
+      if (!isIts)
+        check(false, `handle 0x${handle.toString(16)} as a ${ENTRY_KIND_NAMES[kind]} of ${capacity}`);
+    }
+  }
+  for (n.rewind(); n.next(); )
+    check(
+      n.action < ACTION_NAMES.length && n.family < FAMILY_NAMES.length,
+      'a nexthop with an unknown action or family',
+    );
+  for (t.rewind(); t.next(); ) {
+    const isRight =
+      t.action < ACTION_NAMES.length &&
+      t.family < FAMILY_NAMES.length &&
+      t.prefixLength <= (t.family === 0 ? 32 : 128);
+    if (!isRight)
+      check(false, `a route with action ${t.action}, family ${t.family}, length ${t.prefixLength}`);
+  }
+  for (f.rewind(); f.next(); ) check(f.action < ACTION_NAMES.length, 'an fdb entry with an unknown action');
+  for (a.rewind(); a.next(); ) {
+    check(
+      a.stage < ACL_STAGE_NAMES.length &&
+        a.action < ACL_ACTION_NAMES.length &&
+        a.family < FAMILY_NAMES.length,
+      'an ACL rule with an unknown stage, action or family',
+    );
   }
 }
 

@@ -1,18 +1,18 @@
 /**
- * When the device is asked again for what it failed or refused: a few entries at first, after a delay that doubles while it goes
- * on failing and starts over when it agrees; then more at a time. A full or broken device sees no storm.
+ * When the device is asked again: for what it failed, a few entries at first, after a delay that doubles while it goes on
+ * failing and starts over when it agrees, then more at a time; for what it refused, seldom. A full or broken device sees no storm.
  */
 
 const DELAY_MIN_MS = 50;
 const DELAY_MAX_MS = 10_000;
-/** What was refused is asked again this seldom, unless the wish changed. */
-const REFUSED_MS = 60_000;
+/** What was refused is asked again this seldom, unless the wish changed or something left the table. */
+const REFUSED_MS = 10_000;
 const PROBE = 64;
 const LIMIT = 65_536;
 
 export interface RetriesOptions {
-  /** Entries the device failed or refused. */
-  readonly troubled: () => number;
+  readonly failing: () => number;
+  readonly refused: () => number;
   /** Queues at most `limit` of them per table. */
   readonly retry: (limit: number, andRefused: boolean) => void;
 }
@@ -20,48 +20,55 @@ export interface RetriesOptions {
 export class Retries {
   readonly #options: RetriesOptions;
   #timer: NodeJS.Timeout | undefined;
+  #due = Number.POSITIVE_INFINITY;
   #delay = DELAY_MIN_MS;
   #limit = PROBE;
-  #lastTroubled = 0;
+  #lastFailing = 0;
   #lastRefused = 0;
 
   constructor(options: RetriesOptions) {
     this.#options = options;
   }
 
-  /** Something is troubled: a round follows. */
+  /** Something failed or was refused: a round follows. */
   schedule(): void {
-    if (this.#timer !== undefined) return;
+    const isFailing = this.#options.failing() > 0;
+    if (!isFailing && this.#options.refused() === 0) return;
+    const due = performance.now() + (isFailing ? this.#delay : REFUSED_MS);
+    if (due >= this.#due) return;
+    clearTimeout(this.#timer);
+    this.#due = due;
     this.#timer = setTimeout(() => {
-      this.#timer = undefined;
+      this.#due = Number.POSITIVE_INFINITY;
       this.#round();
-    }, this.#delay);
+    }, due - performance.now());
     this.#timer.unref();
   }
 
   stop(): void {
     clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#reset();
+    this.#due = Number.POSITIVE_INFINITY;
+    this.#startOver();
   }
 
-  #reset(): void {
+  #startOver(): void {
     this.#delay = DELAY_MIN_MS;
     this.#limit = PROBE;
+    this.#lastFailing = 0;
   }
 
   #round(): void {
-    const troubled = this.#options.troubled();
-    if (troubled === 0) {
-      this.#reset();
-      return;
+    const failing = this.#options.failing();
+    const improves = failing < this.#lastFailing;
+    this.#lastFailing = failing;
+    if (failing === 0) this.#startOver();
+    else {
+      this.#delay = improves ? DELAY_MIN_MS : Math.min(DELAY_MAX_MS, this.#delay * 2);
+      this.#limit = improves ? Math.min(LIMIT, this.#limit * 4) : PROBE;
     }
-    const improves = troubled < this.#lastTroubled;
-    this.#lastTroubled = troubled;
-    this.#delay = improves ? DELAY_MIN_MS : Math.min(DELAY_MAX_MS, this.#delay * 2);
-    this.#limit = improves ? Math.min(LIMIT, this.#limit * 4) : PROBE;
-    const andRefused = performance.now() - this.#lastRefused > REFUSED_MS;
-    if (andRefused) this.#lastRefused = performance.now();
+    const now = performance.now();
+    const andRefused = now - this.#lastRefused >= REFUSED_MS - 1;
+    if (andRefused) this.#lastRefused = now;
     this.#options.retry(this.#limit, andRefused);
     this.schedule();
   }

@@ -6,7 +6,7 @@
 import type { BatchEncoder } from '../plugin/batch.ts';
 import { ACTION, ENTRY_KIND, FAMILY, OPERATION, type RouteRecord } from '../plugin/records.ts';
 import { formatAddress } from './addresses.ts';
-import { handleOf, STATUS_FAILED, STATUS_OK, STATUS_REFUSED } from './entry-table.ts';
+import { FAILURES_IN_PLACE, handleOf, STATUS_FAILED, STATUS_OK, STATUS_REFUSED } from './entry-table.ts';
 import { CANDIDATE_CONNECTED, type Candidates, type Fib, NEIGHBOUR_RANK, rankOf, WAITING } from './fib.ts';
 import type { Group, Nexthops } from './nexthops.ts';
 import { grown } from './prefix-trie.ts';
@@ -22,6 +22,10 @@ const SENT_NONE = 3;
 const SENT_UNKNOWN = 4;
 
 const INITIAL = 1024;
+/** Domains a readback may name; more are not taken over but removed. */
+const FIBS_MAX = 1024;
+/** Waiting prefixes that get a place when the device takes or loses an entry. */
+const PLACE_STEP = 64;
 
 export interface RouteEntriesOptions {
   /** By number. */
@@ -30,7 +34,11 @@ export interface RouteEntriesOptions {
   readonly candidates: Candidates;
   readonly nexthops: Nexthops;
   readonly capacity: number;
+  /** A changed entry takes effect without a gap. */
+  readonly updatesInPlace: boolean;
   readonly onQueued: () => void;
+  /** The handle stands for nothing any more. */
+  readonly onFreed: (handle: number) => void;
 }
 
 /** How an entry stands. */
@@ -55,6 +63,8 @@ export class RouteEntries {
   #inFlight = new Uint8Array(INITIAL);
   #status = new Uint8Array(INITIAL);
   #statusReason = new Uint8Array(INITIAL);
+  /** Puts that failed in a row. */
+  #failures = new Uint8Array(INITIAL);
   #entryFlags = new Uint8Array(INITIAL);
   #entriesUsed = 1;
   #freeEntries: Uint32Array = new Uint32Array(INITIAL);
@@ -69,8 +79,12 @@ export class RouteEntries {
   /** The device said its table for a family is full before the declared capacity was: no new entries until one goes. */
   readonly #deviceFull = [false, false];
   readonly #scan = { fib: 0, node: 1 };
-  /** Entries the device failed or refused. */
-  troubled = 0;
+  /** Entries the device failed: they are retried. */
+  failing = 0;
+  /** Entries the device refused. */
+  refused = 0;
+  /** Where the last round of retries ended. */
+  #retryFrom = 1;
   /** What the device holds under indexes of other entries (see Routes.adopt). */
   readonly #strays: { handle: number; family: number; length: number; vrf: number; words: number[] }[] = [];
   constructor(options: RouteEntriesOptions) {
@@ -85,8 +99,8 @@ export class RouteEntries {
     return sum;
   }
 
-  get entryCount(): number {
-    return this.#entriesUsed - 1 - this.#freeEntryCount;
+  isPlanned(entry: number): boolean {
+    return entry >= 1 && entry < this.#entriesUsed && this.#entryNode[entry] !== 0;
   }
 
   get hasWork(): boolean {
@@ -130,6 +144,7 @@ export class RouteEntries {
     this.#sentAction[entry] = SENT_NONE;
     this.#sentGroup[entry] = 0;
     this.#inFlight[entry] = 0;
+    this.#failures[entry] = 0;
     this.#status[entry] = STATUS_OK;
     this.#entryFlags[entry]! &= QUEUED;
   }
@@ -146,6 +161,7 @@ export class RouteEntries {
     this.#inFlight = grown(this.#inFlight, length);
     this.#status = grown(this.#status, length);
     this.#statusReason = grown(this.#statusReason, length);
+    this.#failures = grown(this.#failures, length);
     this.#entryFlags = grown(this.#entryFlags, length);
     this.#freeEntries = grown(this.#freeEntries, length);
     const queue = new Uint32Array(length);
@@ -244,14 +260,23 @@ export class RouteEntries {
         else if (this.#sentAction[entry] !== SENT_NONE) this.#send(encoder, OPERATION.remove, entry);
         continue;
       }
-      if (this.#status[entry] === STATUS_REFUSED) {
-        // The device keeps the old value of what it refused to change: out with it, the kernel does the work.
-        if ((this.#entryFlags[entry]! & CONFIRMED) !== 0) this.#send(encoder, OPERATION.remove, entry);
-        continue;
+      if (this.#status[entry] === STATUS_REFUSED || this.#failures[entry]! > FAILURES_IN_PLACE) {
+        // The device keeps the old value of what it did not change: out with it, the kernel does the work.
+        if ((this.#entryFlags[entry]! & CONFIRMED) !== 0) {
+          this.#send(encoder, OPERATION.remove, entry);
+          continue;
+        }
+        if (this.#status[entry] === STATUS_REFUSED) continue;
       }
       this.#decide(entry);
       if (this.#decidedAction === this.#sentAction[entry] && this.#decidedGroup === this.#sentGroup[entry])
         continue;
+      if (!this.#options.updatesInPlace && (this.#entryFlags[entry]! & CONFIRMED) !== 0) {
+        // There will be a gap, so what covers the prefix has to trap first: refuse it for the time being.
+        this.#setStatus(entry, STATUS_REFUSED, REASON.busy);
+        this.#enqueue(entry);
+        continue;
+      }
       this.#sentAction[entry] = this.#decidedAction;
       this.#sentGroup[entry] = this.#decidedGroup;
       this.#send(encoder, OPERATION.put, entry);
@@ -281,8 +306,10 @@ export class RouteEntries {
     if (this.#inFlight[entry]! > 0) this.#inFlight[entry]!--;
     if (operation === OPERATION.put) {
       this.#entryFlags[entry]! |= CONFIRMED;
+      this.#failures[entry] = 0;
       if (this.#inFlight[entry] === 0 && this.#status[entry] !== STATUS_OK)
         this.#setStatus(entry, STATUS_OK, REASON.none);
+      this.#placeMore();
       return;
     }
     if (this.#inFlight[entry]! > 0) return;
@@ -318,6 +345,8 @@ export class RouteEntries {
     if (status === STATUS_REFUSED && reason === REASON['table-full']) {
       this.#deviceFull[this.#options.fibs[this.#entryFib[entry]!]!.family === AF_INET ? 0 : 1] = true;
     }
+    if (status === STATUS_FAILED && operation === OPERATION.put && this.#failures[entry]! < 255)
+      this.#failures[entry]!++;
     this.#setStatus(entry, status, reason);
     if (status === STATUS_REFUSED) {
       if ((this.#entryFlags[entry]! & CONFIRMED) !== 0) this.#enqueue(entry);
@@ -327,16 +356,21 @@ export class RouteEntries {
 
   /** A refused entry that the device does not hold: with a full table its place is given back, the prefix waits. */
   #giveUp(entry: number): void {
-    if (this.#statusReason[entry] !== REASON['table-full']) return;
-    this.#freePlace(entry);
+    if (this.#statusReason[entry] === REASON['table-full']) this.#freePlace(entry);
+    else if (this.#statusReason[entry] === REASON.busy && !this.#options.updatesInPlace) {
+      // The old value is gone: now the new one can come.
+      this.#setStatus(entry, STATUS_OK, REASON.none);
+      this.#enqueue(entry);
+    }
   }
 
   #setStatus(entry: number, status: number, reason: number): void {
     const wasOk = this.#status[entry] === STATUS_OK;
+    this.#count(this.#status[entry]!, -1);
+    this.#count(status, 1);
     this.#status[entry] = status;
     this.#statusReason[entry] = reason;
     if (wasOk !== (status === STATUS_OK)) {
-      this.troubled += wasOk ? 1 : -1;
       this.#options.fibs[this.#entryFib[entry]!]!.presenceChanged(this.#entryNode[entry]!);
     }
   }
@@ -346,15 +380,14 @@ export class RouteEntries {
     // Room was made: the family may have entries again.
     this.#deviceFull[this.#options.fibs[this.#entryFib[entry]!]!.family === AF_INET ? 0 : 1] = false;
     this.#freePlace(entry);
-    this.#placeWaiting();
+    this.#placeWaiting(PLACE_STEP);
   }
 
   #freePlace(entry: number): void {
     const fib = this.#options.fibs[this.#entryFib[entry]!]!;
-    if (this.#status[entry] !== STATUS_OK) {
-      this.#status[entry] = STATUS_OK;
-      this.troubled--;
-    }
+    this.#count(this.#status[entry]!, -1);
+    this.#status[entry] = STATUS_OK;
+    this.#options.onFreed(handleOf(ENTRY_KIND.route, entry));
     const node = this.#entryNode[entry]!;
     this.#entryWinner[entry] = 0;
     this.#entryNode[entry] = 0;
@@ -362,35 +395,49 @@ export class RouteEntries {
     fib.entryFreed(node);
   }
 
-  /** Gives free places to waiting prefixes. The search goes on where the last one ended. */
-  #placeWaiting(): void {
-    if (this.#options.fibs.length === 0) return;
-    let looked = 0;
-    for (let round = 0; round <= this.#options.fibs.length; round++) {
-      const fib = this.#options.fibs[this.#scan.fib % this.#options.fibs.length]!;
+  #count(status: number, by: number): void {
+    if (status === STATUS_FAILED) this.failing += by;
+    else if (status === STATUS_REFUSED) this.refused += by;
+  }
+
+  get #hasRoom(): boolean {
+    return this.#freeEntryCount > 0 || this.#entriesUsed <= this.capacity;
+  }
+
+  /** The device took an entry: prefixes that wait because it had said it was full may try, a few at a time. */
+  #placeMore(): void {
+    if (this.waiting > 0 && this.#hasRoom) this.#placeWaiting(PLACE_STEP);
+  }
+
+  /** Gives up to `limit` free places to waiting prefixes. The search goes on where the last one ended. */
+  #placeWaiting(limit: number): void {
+    const { fibs } = this.#options;
+    let left = limit;
+    for (let round = 0; round <= fibs.length && fibs.length > 0; round++) {
+      const fib = fibs[this.#scan.fib % fibs.length]!;
       if (fib.waiting > 0 && !this.#deviceFull[fib.family === AF_INET ? 0 : 1]) {
         const { flags } = fib.trie;
-        while (this.#scan.node < fib.trie.nodeLimit) {
+        while (this.#scan.node < fib.trie.nodeLimit && fib.waiting > 0) {
           const node = this.#scan.node++;
-          if ((flags[node]! & WAITING) !== 0) {
-            if (!fib.place(node)) {
-              this.#scan.node = node;
-              return;
-            }
-            if (this.#freeEntryCount === 0) return;
+          if ((flags[node]! & WAITING) === 0) continue;
+          if (left-- === 0 || !fib.place(node)) {
+            this.#scan.node = node;
+            return;
           }
-          if (++looked > 4_000_000) return;
         }
       }
-      this.#scan.fib = (this.#scan.fib + 1) % this.#options.fibs.length;
+      this.#scan.fib = (this.#scan.fib + 1) % fibs.length;
       this.#scan.node = 1;
     }
   }
 
-  /** Asks the device again for what it failed, or refused for a reason that may have passed. */
-  retry(limit: number, andRefused: boolean): number {
+  /** Asks the device again for what it failed, or refused for a reason that may have passed. Each gets its turn. */
+  retry(limit: number, andRefused: boolean): void {
     let count = 0;
-    for (let entry = 1; entry < this.#entriesUsed && count < limit; entry++) {
+    const end = this.#entriesUsed;
+    for (let step = 1; step < end && count < limit; step++) {
+      if (this.#retryFrom >= end) this.#retryFrom = 1;
+      const entry = this.#retryFrom++;
       if (this.#status[entry] === STATUS_OK || this.#inFlight[entry] !== 0) continue;
       if (this.#status[entry] === STATUS_REFUSED) {
         if (!andRefused) continue;
@@ -399,7 +446,15 @@ export class RouteEntries {
       this.#enqueue(entry);
       count++;
     }
-    return count;
+    if (!andRefused) return;
+    // One prefix tries whether the device has room again; if it has, more follow.
+    this.#deviceFull.fill(false);
+    this.#placeWaiting(1);
+  }
+
+  /** Prefixes wait although there are places: the device said it was full. */
+  get isHeldBack(): boolean {
+    return this.#hasRoom && this.waiting > 0;
   }
 
   // ---- starting over ----
@@ -412,6 +467,7 @@ export class RouteEntries {
       this.#sentAction[entry] = SENT_NONE;
       this.#sentGroup[entry] = 0;
       this.#inFlight[entry] = 0;
+      this.#failures[entry] = 0;
       this.#entryFlags[entry]! &= QUEUED;
       if (this.#status[entry] !== STATUS_OK) this.#setStatus(entry, STATUS_OK, REASON.none);
     }
@@ -420,7 +476,13 @@ export class RouteEntries {
   /** The device holds this route under this entry number. */
   adopt(record: RouteRecord, entry: number): void {
     const family = record.family === FAMILY.ipv4 ? AF_INET : AF_INET6;
-    const fib = this.#options.fibOf(family, record.vrf);
+    const { fibs } = this.#options;
+    const known = fibs.find((candidate) => candidate.family === family && candidate.vrf === record.vrf);
+    const fib = known ?? (fibs.length < FIBS_MAX ? this.#options.fibOf(family, record.vrf) : undefined);
+    if (fib === undefined) {
+      this.#addStray(record);
+      return;
+    }
     const key = this.#key;
     if (family === AF_INET) key[0] = record.prefix3;
     else {
@@ -448,6 +510,10 @@ export class RouteEntries {
         return;
       }
     }
+    this.#addStray(record);
+  }
+
+  #addStray(record: RouteRecord): void {
     this.#strays.push({
       handle: record.handle,
       family: record.family,
@@ -470,7 +536,7 @@ export class RouteEntries {
       if (this.#entryNode[entry] === 0) this.#freeEntries[this.#freeEntryCount++] = entry;
       else this.#enqueue(entry);
     }
-    this.#placeWaiting();
+    this.#placeWaiting(this.capacity);
   }
 
   fillStrays(encoder: BatchEncoder): void {

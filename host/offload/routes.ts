@@ -68,7 +68,9 @@ export interface RoutesOptions {
   readonly orderOf: (id: number) => number;
   readonly nexthops: Nexthops;
   readonly capacity: number;
+  readonly updatesInPlace: boolean;
   readonly onQueued: () => void;
+  readonly onFreed: (handle: number) => void;
 }
 
 export class Routes implements FibHost {
@@ -116,7 +118,9 @@ export class Routes implements FibHost {
       candidates: this.candidates,
       nexthops: options.nexthops,
       capacity: options.capacity,
+      updatesInPlace: options.updatesInPlace,
       onQueued: options.onQueued,
+      onFreed: options.onFreed,
     });
   }
 

@@ -17,6 +17,7 @@ function make(capacity: number, onUsable?: (key: string) => void) {
   const encoder = { room: 1000 } as BatchEncoder;
   const table: EntryTable<string> = new EntryTable<string>({
     capacity,
+    updatesInPlace: true,
     codec: {
       kind: ENTRY_KIND.group,
       isLeaf: false,
