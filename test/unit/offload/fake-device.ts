@@ -7,6 +7,8 @@ import {
   ACL_FIELDS,
   ACTION,
   ENTRY_KIND,
+  EVENT_TYPE,
+  EventRecord,
   FAMILY,
   OPERATION,
   OutcomeRecord,
@@ -34,6 +36,13 @@ export interface FakeDeviceOptions {
   readonly refuses?: (route: HeldRoute) => boolean;
   /** Every n-th change fails. */
   failEvery?: number;
+  /** Answer instead of carrying the change out; `pending` changes are carried out and completed by `complete`. */
+  answer?: (
+    kind: number,
+    operation: number,
+    handle: number,
+  ) => { status: number; reason?: number } | undefined;
+  readonly updatesInPlace?: boolean;
 }
 
 export class FakeDevice {
@@ -73,7 +82,7 @@ export class FakeDevice {
       abilities: capacities.map((capacity, kind) => ({
         kind,
         capacity,
-        updateInPlace: true,
+        updateInPlace: this.options.updatesInPlace ?? true,
         counts: false,
         readsBack: true,
       })),
@@ -131,9 +140,15 @@ export class FakeDevice {
       outcomes.status = status;
       outcomes.reason = reason;
     };
-    const fails = (handle: number) => {
+    const fails = (handle: number, operation: number) => {
       this.#changes++;
       this.writes++;
+      const answer = this.options.answer?.(kindOfHandle(handle), operation, handle);
+      if (answer !== undefined) {
+        this.hasFailed = true;
+        no(handle, answer.status, answer.reason ?? 0);
+        return answer.status !== STATUS.pending;
+      }
       const { failEvery } = this.options;
       if (failEvery === undefined || this.#changes % failEvery !== 0) return false;
       no(handle, STATUS.failed, REASON.deviceError);
@@ -148,7 +163,7 @@ export class FakeDevice {
     };
     for (const list of [ports, interfaces]) {
       for (list.rewind(); list.next(); ) {
-        if (fails(list.handle)) continue;
+        if (fails(list.handle, list.operation)) continue;
         if (list.operation === OPERATION.remove) this.others.delete(list.handle);
         else
           this.others.set(list.handle, {
@@ -158,7 +173,7 @@ export class FakeDevice {
       }
     }
     for (nexthops.rewind(); nexthops.next(); ) {
-      if (fails(nexthops.handle)) continue;
+      if (fails(nexthops.handle, nexthops.operation)) continue;
       if (nexthops.operation === OPERATION.remove) {
         for (const group of this.groups.values()) {
           if (group.members.some((member, index) => index % 2 === 0 && member === nexthops.handle))
@@ -183,7 +198,7 @@ export class FakeDevice {
       });
     }
     for (groups.rewind(); groups.next(); ) {
-      if (fails(groups.handle)) continue;
+      if (fails(groups.handle, groups.operation)) continue;
       if (groups.operation === OPERATION.remove) {
         for (const route of this.routes.values())
           if (route.group === groups.handle) this.faults.push('group removed while a route has it');
@@ -200,7 +215,7 @@ export class FakeDevice {
       this.groups.set(groups.handle, { id: groups.id, members: list });
     }
     for (routes.rewind(); routes.next(); ) {
-      if (fails(routes.handle)) continue;
+      if (fails(routes.handle, routes.operation)) continue;
       if (routes.operation === OPERATION.remove) {
         this.routes.delete(routes.handle);
         continue;
@@ -245,7 +260,7 @@ export class FakeDevice {
     }
     for (const list of [vlans, fdb, acl]) {
       for (list.rewind(); list.next(); ) {
-        if (fails(list.handle)) continue;
+        if (fails(list.handle, list.operation)) continue;
         if (list.operation === OPERATION.remove) this.others.delete(list.handle);
         else
           this.others.set(list.handle, {
@@ -365,6 +380,16 @@ export class FakeRunner implements Runner {
   async collect(): Promise<void> {}
   async tables(): Promise<void> {}
   async poll(): Promise<void> {}
+
+  /** The hardware says that a change answered with `pending` is done; `reason` 0 is success. */
+  complete(handle: number, reason = 0): void {
+    const events = new EventRecord(memoryViews(new ArrayBuffer(64)), 0);
+    events.append();
+    events.eventType = EVENT_TYPE.completed;
+    events.handle = handle;
+    events.value = reason;
+    this.#listener!.events(events);
+  }
   async stop(): Promise<void> {}
 
   kill(): void {

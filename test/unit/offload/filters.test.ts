@@ -195,9 +195,12 @@ describe('order', () => {
     ]);
   });
 
-  test('egress filters and u32 hash tables are no rules', () => {
+  test('egress filters, u32 hash tables and what stands for a whole priority are no rules', () => {
     expect(
       plan([
+        filter(1, 'matchall', {}, { handle: 0 }),
+        filter(2, 'flower', {}, { handle: 0 }),
+        filter(3, 'bpf', {}, { handle: 0 }),
         filter(1, 'matchall', { act: [gact(2)] }, { parent: 0xfffffff3 }),
         filter(1, 'u32', { divisor: 1 }),
       ]),
