@@ -8,7 +8,7 @@
  */
 
 import type { BatchEncoder } from '../plugin/batch.ts';
-import { OPERATION } from '../plugin/records.ts';
+import { ENTRY_KIND, OPERATION } from '../plugin/records.ts';
 import { REASON } from './reasons.ts';
 
 /** How entries of one kind are compared and written. */
@@ -106,8 +106,9 @@ export class EntryTable<Want> {
     this.#options = options;
     this.codec = options.codec;
     this.capacity = options.capacity;
-    // What others refer to cannot leave for an update: plugins must change it in place.
-    this.#updatesInPlace = options.updatesInPlace || !options.codec.isLeaf;
+    // What others refer to cannot leave for an update, and without an ACL rule packets would pass: always in place.
+    this.#updatesInPlace =
+      options.updatesInPlace || !options.codec.isLeaf || options.codec.kind === ENTRY_KIND.aclRule;
   }
 
   get(key: string): Entry<Want> | undefined {

@@ -8,6 +8,7 @@ import {
   ENTRY_KIND,
   EVENT_TYPE,
   type EventRecord,
+  NOTICE_TYPE,
   REASON as OUTCOME_REASON,
   REASON_NAMES as OUTCOME_REASON_NAMES,
   STATUS as OUTCOME_STATUS,
@@ -57,6 +58,7 @@ export class Plan {
   /** Read back and compared: changes may go out. */
   #isReady = false;
   #wasSynced = false;
+  #isSynced = false;
   #straysInFlight = false;
   #pumpIsScheduled = false;
   #resyncs = 0;
@@ -171,6 +173,16 @@ export class Plan {
   /** A change of a route, nexthop or fdb entry. */
   change(kind: number, id: number, isDelete: boolean): void {
     this.#guard(() => this.#desired.change(kind, id, isDelete));
+  }
+
+  /** The mirror lost or regained step with the kernel, or a kind came or went. */
+  mirrorStateChanged(): void {
+    const { synced } = this.#options.mirror;
+    if (synced !== this.#isSynced) {
+      this.#isSynced = synced;
+      this.#desired.notices.add(synced ? NOTICE_TYPE.resyncFinished : NOTICE_TYPE.resyncStarted, 0, 0);
+    }
+    this.structureChanged();
   }
 
   /** Links, rules, filters or the like changed. */

@@ -61,7 +61,7 @@ export class Planner {
     this.#unsubscribe = [
       mirror.subscribe((changes) => this.#changed(changes)),
       mirror.onState(() => {
-        for (const { plan } of this.#plugins.values()) plan?.structureChanged();
+        for (const { plan } of this.#plugins.values()) plan?.mirrorStateChanged();
       }),
     ];
   }

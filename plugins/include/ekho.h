@@ -515,11 +515,12 @@ typedef struct {
   ekho_kind kind;
   /* Entries the device can hold; the host never plans more. */
   uint32_t capacity;
-  /* A `put` of a held handle takes effect without a gap. */
+  /* A `put` of a held handle takes effect without a gap. Without it the host removes an entry before it puts the new one, with
+   * packets going to the kernel in between. Only for routes, VLAN members and fdb entries: all others must be updated in place. */
   bool update_in_place;
   /* `stats.collect` reports packets and bytes for it. */
   bool counts;
-  /* `offload.readback` lists it. */
+  /* `offload.readback` lists it. Otherwise the plugin clears the kind at `start`, so that nothing stale stays. */
   bool reads_back;
 } ekho_plugin_ability;
 _Static_assert(sizeof(ekho_plugin_ability) == 12, "ekho_plugin_ability");

@@ -35,7 +35,6 @@ async function start(options: Partial<FakeDeviceOptions> = {}) {
 
 const way = (device: FakeDevice, address: number) => device.lookup(0, FAMILY.ipv4, BigInt(address));
 const via = (gateway: number) => ({ action: 'forward', ways: [`${PORT}/${GATEWAY_BASE + gateway}`] });
-const TRAP = { action: 'trap', ways: [] };
 
 async function until(condition: () => boolean | Promise<boolean>, ms = 5000): Promise<void> {
   for (const end = Date.now() + ms; Date.now() < end; ) {
