@@ -3,7 +3,7 @@
  * skipped and why. The last line is `N passed, N failed, N skipped`, summed over all parts.
  */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build, ensureModules, fail, has, NODE, ROOT, runNow, SetupError, say } from './setup.mjs';
@@ -15,6 +15,9 @@ const COMMANDS = {
   tc: 'iproute2',
   nft: 'nftables',
   cc: 'gcc',
+  clang: 'clang',
+  bpftool: 'bpftool',
+  setpriv: 'util-linux',
   curl: 'curl',
   ping: 'iputils-ping',
 };
@@ -74,6 +77,8 @@ function installSystemPackages() {
   const missing = Object.entries(COMMANDS).filter(([command]) => !has(command));
   const packages = new Set(missing.map(([, name]) => name));
   if (packages.has('gcc')) packages.add('libc6-dev');
+  // For BPF programs; brings libbpf itself.
+  if (!existsSync('/usr/include/bpf/bpf_helpers.h')) packages.add('libbpf-dev');
   if (packages.size === 0) return;
   const names = [...packages].join(' ');
   if (!isRoot || !has('apt-get')) {

@@ -34,21 +34,12 @@ const KPROBE_MULTI_OPTS = koffi.struct({
   retprobe: 'bool',
 });
 const COOKIE_OPTS = koffi.struct({ sz: size, cookie: 'uint64_t' });
-const TCX_OPTS = koffi.struct({
-  sz: size,
-  flags: 'uint32_t',
-  relative_fd: 'uint32_t',
-  relative_id: 'uint32_t',
-  expected_revision: 'uint64_t',
-});
-
 /** sizeof() of the option structs above, for their `sz`. */
 export const SIZE = {
   open: koffi.sizeof(OPEN_OPTS),
   kprobe: koffi.sizeof(KPROBE_OPTS),
   kprobeMulti: koffi.sizeof(KPROBE_MULTI_OPTS),
   cookie: koffi.sizeof(COOKIE_OPTS),
-  tcx: koffi.sizeof(TCX_OPTS),
 } as const;
 
 const PTR = 'uintptr_t';
@@ -67,7 +58,6 @@ const REQUIRED = {
   bpf_object__open_mem: [PTR, BUF, size, opts(OPEN_OPTS)],
   bpf_object__load: [INT, PTR],
   bpf_object__close: ['void', PTR],
-  bpf_object__name: [STR, PTR],
   bpf_object__btf: [PTR, PTR],
   bpf_object__next_map: [PTR, PTR, PTR],
   bpf_object__next_program: [PTR, PTR, PTR],
@@ -82,7 +72,6 @@ const REQUIRED = {
   bpf_map__value_size: [U32, PTR],
   bpf_map__max_entries: [U32, PTR],
   bpf_map__set_max_entries: [INT, PTR, U32],
-  bpf_map__map_flags: [U32, PTR],
   bpf_map__btf_key_type_id: [U32, PTR],
   bpf_map__btf_value_type_id: [U32, PTR],
   bpf_map__is_internal: ['bool', PTR],
@@ -97,12 +86,9 @@ const REQUIRED = {
   bpf_program__name: [STR, PTR],
   bpf_program__section_name: [STR, PTR],
   bpf_program__type: [INT, PTR],
-  bpf_program__expected_attach_type: [INT, PTR],
   bpf_program__autoload: ['bool', PTR],
   bpf_program__set_autoload: [INT, PTR, 'bool'],
   bpf_program__set_attach_target: [INT, PTR, INT, STR],
-  bpf_program__set_type: [INT, PTR, INT],
-  bpf_program__set_expected_attach_type: [INT, PTR, INT],
   bpf_program__attach: [PTR, PTR],
   bpf_program__attach_kprobe_opts: [PTR, PTR, STR, opts(KPROBE_OPTS)],
   bpf_program__attach_kprobe_multi_opts: [PTR, PTR, STR, opts(KPROBE_MULTI_OPTS)],
@@ -111,9 +97,7 @@ const REQUIRED = {
   bpf_program__attach_trace_opts: [PTR, PTR, opts(COOKIE_OPTS)],
 
   bpf_link__fd: [INT, PTR],
-  bpf_link__open: [PTR, STR],
   bpf_link__destroy: [INT, PTR],
-  bpf_link__disconnect: ['void', PTR],
   bpf_link_create: [INT, INT, INT, INT, BUF],
   bpf_link_update: [INT, INT, INT, BUF],
 
@@ -145,11 +129,6 @@ const REQUIRED = {
   libbpf_num_possible_cpus: [INT],
 } as const satisfies Record<string, Signature>;
 
-/** Functions that came later, with the version that brought them. */
-const LATER = {
-  bpf_program__attach_tcx: { since: '1.3', signature: [PTR, PTR, INT, opts(TCX_OPTS)] },
-} as const satisfies Record<string, { since: string; signature: Signature }>;
-
 const LIBC = {
   mmap: [PTR, PTR, size, INT, INT, INT, 'int64_t'],
   munmap: [INT, PTR, size],
@@ -170,8 +149,6 @@ type Functions<Table> = { readonly [name in keyof Table]: ReturnType<LibraryHand
 export type Libbpf = Functions<typeof REQUIRED> & {
   readonly major: number;
   readonly minor: number;
-  /** A function of a later libbpf. @throws E_LIBBPF_OLD */
-  later(name: keyof typeof LATER): ReturnType<LibraryHandle['func']>;
   /** @throws E_LIBBPF_OLD, unless the library is as new as `since`, e.g. `1.4`. */
   need(since: string, what: string): void;
 };
@@ -222,24 +199,10 @@ function open(): Libbpf {
     throw tooOld(major > 0 || minor > 0 ? `${major}.${minor}` : 'older than 0.6', '1.0', 'libbpf-ts', cause);
   }
   const version = `${major}.${minor}`;
-  const bound = new Map<string, ReturnType<LibraryHandle['func']>>();
   return {
     ...functions,
     major,
     minor,
-    later(name) {
-      const have = bound.get(name);
-      if (have !== undefined) return have;
-      const { since, signature } = LATER[name];
-      const [result, ...parameters] = signature;
-      try {
-        const found = library.func(name, result, parameters);
-        bound.set(name, found);
-        return found;
-      } catch (cause) {
-        throw tooOld(version, since, name, cause);
-      }
-    },
     need(since, what) {
       const [wantMajor = 0, wantMinor = 0] = since.split('.').map(Number);
       if (major < wantMajor || (major === wantMajor && minor < wantMinor)) {

@@ -42,7 +42,9 @@ class Poller {
     system(libc.epoll_ctl(this.#epoll, EPOLL_CTL_ADD, this.#stop, makeEvent(EPOLLIN, STOP)), 'epoll_ctl');
     // Beside this file, in the sources or compiled.
     const file = import.meta.url.endsWith('.ts') ? './poll-thread.ts' : './poll-thread.js';
-    this.#worker = new Worker(new URL(file, import.meta.url), { workerData: { epoll: this.#epoll } });
+    // Without the process's own options: those for its main script (--input-type, say) do not fit the thread's.
+    const options = { workerData: { epoll: this.#epoll }, execArgv: [] };
+    this.#worker = new Worker(new URL(file, import.meta.url), options);
     this.#worker.on('message', (slots: number[]) => {
       for (const slot of slots) this.#ready.get(slot)?.();
     });

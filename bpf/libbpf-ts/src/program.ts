@@ -270,24 +270,19 @@ export class Program extends Handle {
     );
   }
 
-  /** Attaches by tcx (Linux 6.6). @throws E_LIBBPF_OLD before libbpf 1.3, E_NOT_SUPPORTED, E_NO_TARGET */
+  /**
+   * Attaches by tcx (Linux 6.6), after the programs that are there; it goes on to the next by returning -1 (TCX_NEXT). Works with
+   * programs of SEC("tc") and SEC("tcx/…"). @throws E_NO_TARGET (no such device), E_NOT_SUPPORTED
+   */
   attachTcx(ifindex: number, point: TcPoint): Link {
-    const attach = native().later('bpf_program__attach_tcx');
-    const pointer = this.#pointer();
+    const fd = this.fd;
     const title = `${this.title} to tcx ${point} of device ${ifindex}`;
     needDevice(ifindex, title);
+    // Not bpf_program__attach_tcx(): libbpf has that since 1.3 only, and it does the same.
     const type = point === 'ingress' ? ATTACH.tcx_ingress : ATTACH.tcx_egress;
-    const lib = native();
-    if ((lib.bpf_program__expected_attach_type(pointer) as number) !== type) {
-      checked(
-        lib.bpf_program__set_expected_attach_type(pointer, type) as number,
-        `set ${point} of ${this.title}`,
-        {
-          remedy: `Put the program into SEC("tcx/${point}").`,
-        },
-      );
-    }
-    return attachPointer(title, ['CAP_BPF', 'CAP_NET_ADMIN'], () => attach(pointer, ifindex, null));
+    return attachFd(title, ['CAP_BPF', 'CAP_NET_ADMIN'], () =>
+      native().bpf_link_create(fd, ifindex, type, null),
+    );
   }
 
   /** Attaches as a direct-action filter of the clsact qdisc, which is made if it is not there. */

@@ -13,23 +13,26 @@ function newest(...folders: string[]): number {
   return Math.max(...files.map((file) => statSync(file).mtimeMs));
 }
 
+export function compileFile(source: string, output: string): void {
+  const architecture = process.arch === 'arm64' ? 'aarch64' : 'x86_64';
+  const include = [`-I${INCLUDE}`, `-I/usr/include/${architecture}-linux-gnu`];
+  const flags = ['-O2', '-g', '-target', 'bpf', '-Wall', '-Werror', ...include];
+  execFileSync('clang', [...flags, '-c', source, '-o', output], { stdio: ['ignore', 'inherit', 'pipe'] });
+}
+
 /** Path of the object made from NAME.bpf.c. */
 export function compile(name: string): string {
   mkdirSync(OUTPUT, { recursive: true });
   const output = join(OUTPUT, `${name}.bpf.o`);
   if (existsSync(output) && statSync(output).mtimeMs > newest(SOURCES, INCLUDE)) return output;
-  const architecture = process.arch === 'arm64' ? 'aarch64' : 'x86_64';
   // Test processes may compile the same file at once: each into its own, then into place.
   const own = `${output}.${process.pid}`;
-  const include = [`-I${INCLUDE}`, `-I/usr/include/${architecture}-linux-gnu`];
-  const source = join(SOURCES, `${name}.bpf.c`);
-  execFileSync(
-    'clang',
-    ['-O2', '-g', '-target', 'bpf', '-Wall', '-Werror', ...include, '-c', source, '-o', own],
-    {
-      stdio: ['ignore', 'inherit', 'pipe'],
-    },
-  );
+  compileFile(join(SOURCES, `${name}.bpf.c`), own);
   renameSync(own, output);
   return output;
+}
+
+/** Compiles all of them, for a guest that has no compiler. */
+export function compileAll(): void {
+  for (const file of readdirSync(SOURCES)) compile(file.replace(/\.bpf\.c$/, ''));
 }

@@ -286,18 +286,32 @@ describe('attaching', () => {
     expect(errorOf(() => wire.inside(() => program.attachTc(99999, 'ingress'))).code).toBe('E_NO_TARGET');
   });
 
-  test('what this libbpf or kernel has not is an error that says so', () => {
+  test('tcx, in both directions', () => {
     using wire = new Wire();
     using object = loaded();
-    const { minor } = libbpfVersion();
-    const tcx = () => wire.inside(() => object.program('count_frames').attachTcx(wire.ifindex, 'ingress'));
-    if (minor < 3) {
-      expect(errorOf(tcx)).toMatchObject({ code: 'E_LIBBPF_OLD', remedy: expect.stringContaining('1.3') });
-    } else if (probe('tcx').status === 'available') {
-      using _link = tcx();
-      expect(wire.ping(2)).toBe(true);
-      expect(object.map<number, bigint>('slots').get(1)).toBeGreaterThanOrEqual(2n);
+    const program = object.program('count_frames');
+    const attach = (point: 'ingress' | 'egress') => wire.inside(() => program.attachTcx(wire.ifindex, point));
+    if (probe('tcx').status !== 'available') {
+      expect(errorOf(() => attach('ingress')).code).toBe('E_NOT_SUPPORTED');
+      return;
     }
+    const slots = object.map<number, bigint>('slots');
+    for (const point of ['ingress', 'egress'] as const) {
+      slots.set(1, 0n);
+      using link = attach(point);
+      expect(link.info().programId).toBe(program.info().id);
+      expect(wire.ping(2)).toBe(true);
+      expect(slots.get(1)).toBeGreaterThanOrEqual(2n);
+    }
+    const after = slots.get(1);
+    expect(wire.ping(1)).toBe(true);
+    expect(slots.get(1)).toBe(after);
+    expect(errorOf(() => wire.inside(() => program.attachTcx(99999, 'ingress'))).code).toBe('E_NO_TARGET');
+  });
+
+  test('what this libbpf or kernel has not is an error that says so', () => {
+    using object = loaded();
+    const { minor } = libbpfVersion();
     expect(errorOf(() => object.attachStructOps('slots')).code).toBe(minor < 4 ? 'E_LIBBPF_OLD' : 'E_VALUE');
 
     using functions = BpfObject.open(REJECTED);

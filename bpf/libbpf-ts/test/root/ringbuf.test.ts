@@ -88,7 +88,7 @@ test('a thread waits and wakes the loop; stop() ends that', async () => {
   expect(errorOf(() => ring.start(() => {})).code).toBe('E_STATE');
   for (let round = 0; round < 20; round++) {
     emit(100);
-    const until = Date.now() + 5000;
+    const until = Date.now() + 60_000;
     while (seen < (round + 1) * 90 && Date.now() < until) await sleep(1);
   }
   expect(seen).toBe(1800);
@@ -147,7 +147,6 @@ test('a process that waits for records ends when it has nothing else to do, if t
     const object = BpfObject.open(${JSON.stringify(compile('basics'))}).load();
     object.ringBuffer('events').start(() => {}, { keepAlive: false });
     setTimeout(() => console.log('end'), 100);`;
-  const started = Date.now();
-  expect(execFileSync(process.execPath, ['--input-type=module', '-e', script]).toString()).toBe('end\n');
-  expect(Date.now() - started).toBeLessThan(10_000);
+  const args = ['--input-type=module', '-e', script];
+  expect(execFileSync(process.execPath, args, { timeout: 60_000 }).toString()).toBe('end\n');
 });
