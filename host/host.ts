@@ -241,7 +241,7 @@ export class Host {
     return { text, json: {} };
   }
 
-  lookup({ destination, source, in: ingress, vrf }: LookupQuery): LookupAnswer[] {
+  lookup({ destination, source, in: ingress, vrf, ipproto, sport, dport }: LookupQuery): LookupAnswer[] {
     const packet: PacketQuery = {
       destination,
       ...(source !== undefined && { source }),
@@ -262,6 +262,9 @@ export class Host {
           ...(gateway !== undefined && { gateway }),
           mac: macText(destinationMac),
           ...(vlan !== 0 && { vlan }),
+      ...(ipproto !== undefined && { protocol: ipproto }),
+      ...(sport !== undefined && { sourcePort: sport }),
+      ...(dport !== undefined && { destinationPort: dport }),
         })),
         entries: handles.map((handle) => this.#entryText(name, handle)).filter((text) => text !== undefined),
       };

@@ -103,6 +103,10 @@ export const LookupQuery = Type.Object(
   { additionalProperties: false },
 );
 export type LookupQuery = Static<typeof LookupQuery>;
+    /** IP protocol number, and for those that have them the ports. Absent: 0. */
+    ipproto: Type.Optional(Type.Integer({ minimum: 0, maximum: 255 })),
+    sport: Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535 })),
+    dport: Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535 })),
 
 export const LookupAnswer = Type.Object({
   plugin: Text,

@@ -29,6 +29,9 @@ const EXIT_OF: Partial<Record<ErrorCode, number>> = {
   E_TIMEOUT: EXIT.timeout,
 };
 
+/** IANA's numbers of the protocols one looks up by name. */
+const IP_PROTOCOLS: Readonly<Record<string, number>> = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58, sctp: 132 };
+
 /** Runs the command and sets the exit code; never throws. */
 export async function main(words: readonly string[]): Promise<void> {
   const program = build();
@@ -110,6 +113,9 @@ function build(): Command {
     .option('--from <address>', 'source address')
     .option('--in <link>', 'link it arrives on')
     .option('--vrf <vrf>', 'VRF link it is routed in, without --in')
+    .addOption(new Option('--ipproto <protocol>', 'tcp, udp, … or a number').argParser(ipProtocol))
+    .addOption(new Option('--sport <port>', 'source port').argParser(port))
+    .addOption(new Option('--dport <port>', 'destination port').argParser(port))
     .action((address: string, options) => lookup(client(options), address, options));
 
   json(asking(program, 'stats', 'counters of the host, the plugins and the hardware')).action((options) =>
@@ -163,6 +169,19 @@ function build(): Command {
 
 function natural(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('Use a number from 0.');
+  return Number(text);
+}
+
+function ipProtocol(text: string): number {
+  const number = IP_PROTOCOLS[text] ?? (/^\d{1,3}$/.test(text) ? Number(text) : 256);
+  if (number > 255)
+    throw new InvalidArgumentError(`Use ${Object.keys(IP_PROTOCOLS).join(', ')} or a number to 255.`);
+  return number;
+}
+
+function port(text: string): number {
+  if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535)
+    throw new InvalidArgumentError('Use a number to 65535.');
   return Number(text);
 }
 

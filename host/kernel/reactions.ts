@@ -19,7 +19,7 @@ import { addressAttributes } from '../netlink/schema/address.ts';
 import { linkAttributes } from '../netlink/schema/link.ts';
 import { nexthopAttributes } from '../netlink/schema/nexthop.ts';
 import { routeAttributes } from '../netlink/schema/route.ts';
-import { filterAttributes } from '../netlink/schema/tc.ts';
+import { qdiscAttributes, tcHeader } from '../netlink/schema/tc.ts';
 import { DUMPED, DUMPED_IN_PART, linkFlags, linkMaster, type Mode, type Reactions } from './apply.ts';
 import type { Scope } from './requests.ts';
 import { routeNexthopId, routeTable } from './routes.ts';
@@ -200,8 +200,9 @@ export class SilentChanges implements Reactions {
         if (data.words[(start + 12) >>> 2] === TC_H_ROOT) reread({ kind: KIND.link, ifindex });
         reread({ kind });
         reread({ kind: KIND.class, ifindex });
-        reread({ kind: KIND.chain, ifindex });
-        reread({ kind: KIND.filter, ifindex });
+        // The last qdisc of a shared block takes its filters along, which stand under no link.
+        for (const inside of [KIND.chain, KIND.filter])
+          reread(hasBlock(data, start, end) ? { kind: inside } : { kind: inside, ifindex });
         break;
       case KIND.class:
         reread({ kind, ifindex });
@@ -213,8 +214,9 @@ export class SilentChanges implements Reactions {
         reread({ kind, ifindex });
         break;
       case KIND.filter:
-        if (isU32(data, start, end)) this.bulkDeletion(kind, ifindex);
-        // The first filter of a chain makes it, the last takes it along.
+        // The first filter of a priority makes an object of handle 0, the last takes it along; u32 has tables besides.
+        this.bulkDeletion(kind, ifindex);
+        // Likewise with chains.
         this.bulkDeletion(KIND.chain, ifindex);
         this.#actionsChanged();
         break;
@@ -303,9 +305,10 @@ export class SilentChanges implements Reactions {
   }
 }
 
-function isU32(data: Datagram, start: number, end: number): boolean {
-  const at = findAttribute(data.words, start + 20, end, filterAttributes.number.kind);
-  return at >= 0 && payloadText(data, at) === 'u32\0';
+/** Whether a qdisc shares its filters with others. */
+function hasBlock(data: Datagram, start: number, end: number): boolean {
+  const { ingress_block: INGRESS, egress_block: EGRESS } = qdiscAttributes.number;
+  return [INGRESS, EGRESS].some((type) => findAttribute(data.words, start + tcHeader.size, end, type) >= 0);
 }
 
 function payloadText(data: Datagram, at: number): string {
