@@ -82,7 +82,12 @@ export class Host {
       setup: (name) => this.#setup(name),
       listener: {
         up: (plugin, runner) => {
-          this.#planner.pluginUp(plugin.name, runner, { fault() {}, down() {} }).then(
+          const listener = {
+            fault: (error: Error) => this.#say(`plugin ${plugin.name}: ${error.message}`),
+            // The supervisor says so, and why.
+            down: () => {},
+          };
+          this.#planner.pluginUp(plugin.name, runner, listener).then(
             () => {
               plugin.synced();
               if (plugin.state.state === 'active')
@@ -330,10 +335,10 @@ export class Host {
   }
 
   async stats(): Promise<Stats> {
-    const { lastResync: _last, pending: _pending, ...sync } = this.#sync.status();
+    const { lastResync: _last, pending: _pending, failing, ...sync } = this.#sync.status();
     const counters: Record<string, Record<string, number>> = {
       mirror: { revision: this.mirror.revision, bytes: this.mirror.memory },
-      sync,
+      sync: { ...sync, failing: failing.length },
     };
     for (const [name, plugin] of this.#supervisor.plugins) {
       if (plugin.counters) counters[`plugin ${name}`] = { ...plugin.counters, restarts: plugin.restarts };

@@ -21,6 +21,8 @@ export interface Job {
 
 interface Entry extends Job {
   notBefore: number;
+  /** The last attempt failed: nobody hurries it. */
+  readonly isPatient: boolean;
   readonly resolve: () => void;
 }
 
@@ -38,8 +40,11 @@ export class Agenda {
     this.#perform = perform;
   }
 
-  /** Puts a scope on the agenda; resolves once it was read from now on. Not before `delay` milliseconds. */
-  add(scope: Scope, delay = 0): Promise<void> {
+  /**
+   * Puts a scope on the agenda; resolves once it was read from now on. Not before `delay` milliseconds, and where
+   * `isPatient` not before that either when others are hurried.
+   */
+  add(scope: Scope, delay = 0, isPatient = false): Promise<void> {
     if (this.#closed) return Promise.resolve();
     const { kind } = scope;
     const whole = this.#waiting.get(scopeName({ kind }));
@@ -49,13 +54,13 @@ export class Agenda {
     if (known !== undefined) return known.done;
     const isWhole = name === scopeName({ kind });
     const parts = [...this.#waiting.values()].filter((entry) => entry.scope.kind === kind);
-    if (!isWhole && parts.length >= PARTS) return this.add({ kind }, delay);
+    if (!isWhole && parts.length >= PARTS) return this.add({ kind }, delay, isPatient);
     let resolve: () => void = () => {};
     const done = new Promise<void>((fulfil) => {
       resolve = fulfil;
     });
     const notBefore = Math.max(this.#rested[kind]!, performance.now() + delay);
-    const entry: Entry = { name, scope, whole: isWhole, done, resolve, notBefore };
+    const entry: Entry = { name, scope, whole: isWhole, done, resolve, notBefore, isPatient };
     if (isWhole) {
       // The whole covers its parts: those who wait for a part wait for it.
       for (const part of parts) {
@@ -78,11 +83,12 @@ export class Agenda {
     return this.#running === undefined ? names : [this.#running.name, ...names];
   }
 
-  /** Lifts all rests; returns what to wait for until everything now on the agenda is done. */
+  /** Lifts all rests but those after failures; returns what to wait for until everything else on the agenda is done. */
   hurry(): Promise<void>[] {
-    for (const entry of this.#waiting.values()) entry.notBefore = 0;
+    const hurried = [...this.#waiting.values()].filter(({ isPatient }) => !isPatient);
+    for (const entry of hurried) entry.notBefore = 0;
     this.#schedule();
-    const waits = [...this.#waiting.values()].map((entry) => entry.done);
+    const waits = hurried.map((entry) => entry.done);
     if (this.#running !== undefined) waits.push(this.#running.done);
     return waits;
   }

@@ -1,5 +1,6 @@
 /** Which dumps show all objects of a kind, or those of a part of it. */
 
+import { constants } from 'node:os';
 import { KINDS, type Kind, type KindNumber } from '../mirror/types.ts';
 import { MessageWriter, NETLINK_NETFILTER, NETLINK_ROUTE } from '../netlink/message.ts';
 import type { NetlinkRequest } from '../netlink/request.ts';
@@ -55,9 +56,33 @@ export function scopeName(scope: Scope): string {
   return name;
 }
 
+const { EACCES, EAFNOSUPPORT, EINVAL, ENODEV, ENOENT, EOPNOTSUPP, EPERM, EPROTONOSUPPORT } = constants.errno;
+
+/** The link or routing table asked for is not there. */
+const GONE: ReadonlySet<number> = new Set([ENODEV, ENOENT]);
+/** The kernel was built without IPv6, or it is off (net/core/fib_rules.c, rtnetlink.c). */
+const NO_FAMILY: ReadonlySet<number> = new Set([EAFNOSUPPORT, EOPNOTSUPP]);
+const NO_FAMILY_OR_GONE: ReadonlySet<number> = new Set([...NO_FAMILY, ...GONE]);
+/** The link is gone, or the kernel was built without that part of traffic control. */
+const NO_CONTROL: ReadonlySet<number> = new Set([...GONE, EOPNOTSUPP]);
+/** Kernels before 5.15 do not know the flag. */
+const NO_FLAG: ReadonlySet<number> = new Set([EINVAL, EOPNOTSUPP]);
+
 export interface DumpRequest extends NetlinkRequest {
-  /** The kernel may answer with an error that only says there is nothing (of a link without classes, say). */
-  readonly tolerant?: boolean;
+  /** Errnos by which the kernel only says that there is nothing. Any other leaves open what there is. */
+  readonly none?: ReadonlySet<number> | undefined;
+}
+
+/**
+ * What a refusal says about a whole kind: the kernel has none (`absent`), this process may not see it (`denied`), or
+ * undefined: nothing, the kernel could not answer just now (ENOMEM, ENOBUFS, EBUSY, EINTR, …).
+ */
+export function unavailability(kind: Kind, errno: number): 'absent' | 'denied' | undefined {
+  if (errno === EPERM || errno === EACCES) return 'denied';
+  if (errno === EOPNOTSUPP || errno === EAFNOSUPPORT || errno === EPROTONOSUPPORT) return 'absent';
+  // net/netfilter/nfnetlink.c nfnetlink_rcv_msg: no such subsystem, and its module does not load.
+  if (errno === EINVAL && protocolOf(kind) === NETLINK_NETFILTER) return 'absent';
+  return undefined;
 }
 
 /** Where traffic control hangs: what dumps of classes, chains and filters need to know. */
@@ -96,12 +121,12 @@ function routes(scope: Scope, tables: readonly number[] | undefined): DumpReques
       const writer = new MessageWriter().raw(familyHeader(family, 12));
       if (table !== undefined) writer.u32(routeAttributes.number.table, table);
       if (scope.ifindex !== undefined) writer.u32(routeAttributes.number.oif, scope.ifindex);
-      // A table that does not exist is an error for IPv4 and IPv6 (ENOENT), and empty.
+      // A table that does not exist is an error for IPv4 and IPv6, and empty.
       return {
         type: RTM_NEWROUTE + GET,
         payload: writer.bytes(),
         operation: `dump ${scopeName(scope)}`,
-        tolerant: table !== undefined || scope.ifindex !== undefined,
+        none: family === AF_INET6 ? NO_FAMILY_OR_GONE : GONE,
       };
     }),
   );
@@ -143,7 +168,7 @@ function actions(): DumpRequest[] {
       // TCA_ACT_FLAG_LARGE_DUMP_ON: as many as fit, not 32.
       .attribute(actionDumpAttributes.number.flags, header(1, 1))
       .bytes();
-    return { type: RTM_NEWACTION + GET, payload, operation: `dump action ${kind}`, tolerant: true };
+    return { type: RTM_NEWACTION + GET, payload, operation: `dump action ${kind}`, none: NO_CONTROL };
   });
 }
 
@@ -155,7 +180,7 @@ function perParent(type: number, name: string, scope: Scope, control: TrafficCon
         type: type + GET,
         payload: header(0, ifindex, 0, parent, 0),
         operation: `dump ${name} of link ${ifindex}`,
-        tolerant: true,
+        none: NO_CONTROL,
       });
     }
   }
@@ -184,20 +209,24 @@ export function dumpRequests(
         type: RTM_NEWNETCONF + GET,
         payload: familyHeader(family, 4),
         operation,
-        tolerant: family === AF_INET6,
+        none: family === AF_INET6 ? NO_FAMILY : undefined,
       }));
     case 'address':
-      return [{ type: RTM_NEWADDR + GET, payload: header(0, link), operation, tolerant: link !== 0 }];
+      return [
+        { type: RTM_NEWADDR + GET, payload: header(0, link), operation, none: link === 0 ? undefined : GONE },
+      ];
     case 'neighbour': {
       // Not the proxy entries: the kernel never announces them.
       const writer = new MessageWriter().raw(familyHeader(AF_UNSPEC, 12));
       if (link !== 0) writer.u32(neighbourAttributes.number.ifindex, link);
-      return [{ type: RTM_NEWNEIGH + GET, payload: writer.bytes(), operation, tolerant: link !== 0 }];
+      return [
+        { type: RTM_NEWNEIGH + GET, payload: writer.bytes(), operation, none: link === 0 ? undefined : GONE },
+      ];
     }
     case 'fdb': {
       const payload = new Uint8Array(header(0, link, 0));
       payload[0] = AF_BRIDGE;
-      return [{ type: RTM_NEWNEIGH + GET, payload, operation, tolerant: link !== 0 }];
+      return [{ type: RTM_NEWNEIGH + GET, payload, operation, none: link === 0 ? undefined : GONE }];
     }
     case 'mdb':
       return [{ type: RTM_NEWMDB + GET, payload: familyHeader(AF_BRIDGE, 8), operation }];
@@ -209,7 +238,7 @@ export function dumpRequests(
           .u32(BRIDGE_VLANDB_DUMP_FLAGS, flags)
           .bytes(),
         operation,
-        tolerant: flags !== 0,
+        none: flags === 0 ? undefined : NO_FLAG,
       }));
     case 'nexthop':
       return [{ type: RTM_NEWNEXTHOP + GET, payload: new Uint8Array(8), operation }];
@@ -218,7 +247,7 @@ export function dumpRequests(
         type: RTM_NEWRULE + GET,
         payload: familyHeader(family, 12),
         operation,
-        tolerant: family === AF_INET6,
+        none: family === AF_INET6 ? NO_FAMILY : undefined,
       }));
     case 'route':
       return routes(scope, tables);
@@ -229,7 +258,7 @@ export function dumpRequests(
         type: RTM_NEWTCLASS + GET,
         payload: header(0, ifindex, 0, 0, 0),
         operation: `dump class of link ${ifindex}`,
-        tolerant: true,
+        none: NO_CONTROL,
       }));
     case 'chain':
       return perParent(RTM_NEWCHAIN, kind, scope, control);
@@ -249,10 +278,10 @@ export function dumpRequests(
 }
 
 /** Asks for one link: RTM_GETLINK with its index. */
-export function linkRequest(ifindex: number): NetlinkRequest {
+export function linkRequest(ifindex: number): DumpRequest {
   const payload = new MessageWriter()
     .raw(header(0, ifindex, 0, 0))
     .u32(linkAttributes.number.ext_mask, RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS)
     .bytes();
-  return { type: RTM_NEWLINK + GET, payload, operation: `read link ${ifindex}` };
+  return { type: RTM_NEWLINK + GET, payload, operation: `read link ${ifindex}`, none: GONE };
 }

@@ -8,30 +8,47 @@
 import { EkhoError } from '../errors.ts';
 import type { Mirror } from '../mirror/mirror.ts';
 import { TRANSACTION_ENTRIES } from '../mirror/transaction.ts';
-import { KIND, KINDS, type Kind, type KindNumber, type ObjectId } from '../mirror/types.ts';
+import { KIND, KINDS, type Kind, type KindNumber, type KindState, type ObjectId } from '../mirror/types.ts';
 import { type Datagram, NETLINK_NETFILTER, NETLINK_ROUTE } from '../netlink/message.ts';
-import { NetlinkClient, NetlinkError, TruncatedError } from '../netlink/request.ts';
+import {
+  NetlinkClient,
+  type NetlinkClientOptions,
+  NetlinkError,
+  TruncatedError,
+} from '../netlink/request.ts';
 import { Agenda, type Job } from './agenda.ts';
 import { groupsOf, isDeletion, kindOf } from './announcements.ts';
 import { Applier, DUMPED, DUMPED_IN_PART, LIVE, type Mode, REPLAYED } from './apply.ts';
 import { ControlView } from './control-view.ts';
 import { watchNetns } from './netns-watch.ts';
 import { SilentChanges } from './reactions.ts';
-import { dumpRequests, linkRequest, protocolOf, type Scope, scopeName } from './requests.ts';
+import {
+  type DumpRequest,
+  dumpRequests,
+  linkRequest,
+  protocolOf,
+  type Scope,
+  scopeName,
+  unavailability,
+} from './requests.ts';
 import { isInScope } from './scope.ts';
 import { inSlices } from './slices.ts';
 import { Subscription } from './subscription.ts';
 import { type Difference, verifyMirror } from './verify.ts';
 
-const DEFAULT_RECEIVE_BUFFER = 64 * 1024 * 1024;
+/** Bytes of socket buffer for notifications, unless told otherwise. */
+export const DEFAULT_RECEIVE_BUFFER = 8 * 1024 * 1024;
 /** Dumps marked NLM_F_DUMP_INTR are repeated so often before the kind waits for its next turn. */
 const DUMP_ATTEMPTS = 8;
 const FIRST_BACKOFF_MS = 5;
 /** Notifications held back during a dump; beyond this they are dropped and the kind is dumped again. */
 const HELD_BYTES = 64 * 1024 * 1024;
 const HELD_MESSAGES = 1_000_000;
-/** A kind whose dump failed is tried again after this. */
-const RETRY_MS = 5000;
+/** A scope that kept changing during its dumps is tried again after this. */
+const INTERRUPTED_MS = 5000;
+/** One whose dump failed is tried again after the first, then twice as long each time, up to the second. */
+const FIRST_RETRY_MS = 250;
+const LAST_RETRY_MS = 10_000;
 /** Rounds of re-reads that one barrier waits for: a re-read can cause another. */
 const BARRIER_ROUNDS = 64;
 
@@ -42,9 +59,22 @@ export interface KernelSyncOptions {
   readonly kinds?: readonly Kind[] | undefined;
   /** Routing tables to mirror; absent: all. */
   readonly tables?: readonly number[] | undefined;
-  /** Receive buffer for notifications in bytes, 64 MiB by default. */
+  /** Receive buffer for notifications in bytes, 8 MiB by default. */
   readonly receiveBuffer?: number | undefined;
   readonly onLog?: ((level: 'warn' | 'info', message: string) => void) | undefined;
+  /** Opens what dumps are asked through; absent: a NetlinkClient. */
+  readonly openClient?: ((options: NetlinkClientOptions) => RequestClient) | undefined;
+}
+
+export type RequestClient = Pick<NetlinkClient, 'dump' | 'request' | 'close'>;
+
+/** What could not be read though the kernel has it. What the mirror held of it stays, and is tried again. */
+export interface ReadFailure {
+  readonly name: string;
+  readonly kind: Kind;
+  /** Failures in a row. */
+  readonly attempts: number;
+  readonly error: string;
 }
 
 export interface ResyncReport {
@@ -74,6 +104,8 @@ export interface SyncStatus {
   readonly lastResync: ResyncReport | undefined;
   /** What is being read or waits to be, by name. */
   readonly pending: readonly string[];
+  /** What is tried again after failures. */
+  readonly failing: readonly ReadFailure[];
 }
 
 interface Held {
@@ -95,7 +127,8 @@ export class KernelSync {
   readonly #kinds: readonly KindNumber[];
   readonly #phases = new Uint8Array(KINDS.length);
   readonly #subscriptions = new Map<number, Subscription>();
-  readonly #clients = new Map<number, NetlinkClient>();
+  readonly #clients = new Map<number, RequestClient>();
+  readonly #failing = new Map<string, ReadFailure>();
   readonly #applier: Applier;
   readonly #agenda: Agenda;
   readonly #control: ControlView;
@@ -153,10 +186,8 @@ export class KernelSync {
       const kinds = this.#kinds.map((kind) => KINDS[kind]!).filter((kind) => protocolOf(kind) === protocol);
       if (kinds.length === 0) continue;
       this.#subscriptions.set(protocol, this.#subscribe(protocol, kinds));
-      this.#clients.set(
-        protocol,
-        new NetlinkClient({ protocol, netns, threaded: protocol === NETLINK_ROUTE }),
-      );
+      const open = this.#options.openClient ?? ((options) => new NetlinkClient(options));
+      this.#clients.set(protocol, open({ protocol, netns, threaded: protocol === NETLINK_ROUTE }));
     }
     await this.#readAll(this.#kinds, 'start', false);
   }
@@ -173,7 +204,7 @@ export class KernelSync {
 
   /**
    * Resolves once everything the kernel announced before the call, and every re-read that followed from it, is in the
-   * mirror and its listeners were told.
+   * mirror and its listeners were told. Does not wait for what failed and is tried again (`status().failing`).
    */
   async barrier(): Promise<void> {
     await Promise.all([...this.#subscriptions.values()].map((subscription) => subscription.drain()));
@@ -200,7 +231,12 @@ export class KernelSync {
   }
 
   status(): SyncStatus {
-    return { ...this.#counters, lastResync: this.#lastResync, pending: this.#agenda.names() };
+    return {
+      ...this.#counters,
+      lastResync: this.#lastResync,
+      pending: this.#agenda.names(),
+      failing: [...this.#failing.values()],
+    };
   }
 
   close(): void {
@@ -369,22 +405,26 @@ export class KernelSync {
     this.#held = [];
     this.#heldBytes = 0;
     this.#heldOverflowed = false;
-    let unavailable: string | undefined;
+    let unavailable: KindState | undefined;
+    let failure: Error | undefined;
     let complete = false;
     try {
       complete = await this.#dump(scope, whole);
     } catch (error) {
-      if (this.#closed) return;
-      if (error instanceof NetlinkError && whole) unavailable = error.message;
-      else this.#log('warn', `${scopeName(scope)}: ${(error as Error).message}`);
+      const why = error instanceof NetlinkError ? unavailability(KINDS[kind]!, error.errno) : undefined;
+      failure = error as Error;
+      if (why !== undefined && whole) {
+        unavailable = { state: 'unavailable', reason: failure.message, isAbsent: why === 'absent' };
+      }
     }
     if (this.#closed) return;
     if (unavailable !== undefined) {
+      this.#recovered(scope, whole);
       this.#phases[kind] = UNREAD;
       this.#held = [];
       await this.#empty(kind);
       this.#commit();
-      this.#mirror.setKindState(kind, { state: 'unavailable', reason: unavailable });
+      this.#mirror.setKindState(kind, unavailable);
       this.#updateSynced();
       return;
     }
@@ -393,11 +433,39 @@ export class KernelSync {
     if (this.#closed) return;
     this.#phases[kind] = FOLLOWING;
     this.#commit();
+    if (failure !== undefined) {
+      this.#agenda.add(scope, this.#failed(scope, whole, failure), true);
+      return;
+    }
+    this.#recovered(scope, whole);
     if (this.#heldOverflowed) this.#agenda.add({ kind });
-    else if (!complete) this.#agenda.add(scope, RETRY_MS);
+    else if (!complete) this.#agenda.add(scope, INTERRUPTED_MS);
     else if (this.#mirror.kindState(kind).state === 'syncing' && whole && !this.#agenda.has(kind)) {
       this.#mirror.setKindState(kind, { state: 'synced', reason: undefined });
       this.#updateSynced();
+    }
+  }
+
+  /** Keeps account of a failed dump; returns after how many milliseconds to try again. */
+  #failed(scope: Scope, whole: boolean, { message }: Error): number {
+    const name = scopeName(scope);
+    const before = this.#failing.get(name);
+    const attempts = (before?.attempts ?? 0) + 1;
+    this.#failing.set(name, { name, kind: KINDS[scope.kind]!, attempts, error: message });
+    if (before?.error !== message) this.#log('warn', `${name}: ${message}; tried again`);
+    if (whole) {
+      this.#mirror.setKindState(scope.kind, { state: 'syncing', reason: message });
+      this.#updateSynced();
+    }
+    return Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** (attempts - 1));
+  }
+
+  #recovered(scope: Scope, whole: boolean): void {
+    if (this.#failing.size === 0) return;
+    for (const { name, kind } of [...this.#failing.values()]) {
+      if (whole ? kind !== KINDS[scope.kind] : name !== scopeName(scope)) continue;
+      this.#failing.delete(name);
+      this.#log('info', `${name}: read again`);
     }
   }
 
@@ -424,11 +492,11 @@ export class KernelSync {
       let interrupted = false;
       try {
         if (kind === KIND.link && scope.ifindex !== undefined) {
-          await tolerate(true, client.request(linkRequest(scope.ifindex), onMessage));
+          const request = linkRequest(scope.ifindex);
+          await orNone(request, client.request(request, onMessage));
         } else {
           for (const request of dumpRequests(scope, this.#control, this.#options.tables)) {
-            if (await tolerate(request.tolerant === true, client.dump(request, onMessage)))
-              interrupted = true;
+            if (await orNone(request, client.dump(request, onMessage))) interrupted = true;
           }
         }
         if (!interrupted) return true;
@@ -502,11 +570,11 @@ export class KernelSync {
 }
 
 /** The answer, or false where an error only says that there is nothing. */
-async function tolerate(tolerant: boolean, answer: Promise<unknown>): Promise<boolean> {
+async function orNone({ none }: DumpRequest, answer: Promise<unknown>): Promise<boolean> {
   try {
     return (await answer) === true;
   } catch (error) {
-    if (tolerant && error instanceof NetlinkError) return false;
+    if (error instanceof NetlinkError && none?.has(error.errno)) return false;
     throw error;
   }
 }

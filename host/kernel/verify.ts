@@ -1,5 +1,6 @@
 /** The mirror against a fresh dump: the proof of guarantee 1. */
 
+import { EkhoError } from '../errors.ts';
 import { KEYS } from '../mirror/keys.ts';
 import type { Mirror } from '../mirror/mirror.ts';
 import { ObjectTable } from '../mirror/table.ts';
@@ -28,7 +29,7 @@ const IFA_F_TENTATIVE = 0x40;
 
 export interface Difference {
   readonly kind: Kind;
-  /** The object as one line of JSON. */
+  /** The object as one line of JSON; empty: the kind as a whole. */
   readonly key: string;
   readonly side: 'kernel-only' | 'mirror-only' | 'differs';
   /** What differs: header or attributes as number and bytes in hex, on either side; or empty. */
@@ -37,7 +38,7 @@ export interface Difference {
 
 export interface VerifySource {
   barrier(): Promise<void>;
-  client(kind: KindNumber): NetlinkClient;
+  client(kind: KindNumber): Pick<NetlinkClient, 'dump'>;
 }
 
 const NO_REACTIONS: Reactions = {
@@ -64,8 +65,17 @@ export async function verifyMirror(
     const revision = mirror.revision;
     const differences: Difference[] = [];
     for (const kind of kinds) {
-      const fresh = await freshDump(mirror, kind, tables, source.client(kind));
-      if (fresh !== undefined) await compare(mirror.table(kind), fresh, differences);
+      try {
+        await compare(
+          mirror.table(kind),
+          await freshDump(mirror, kind, tables, source.client(kind)),
+          differences,
+        );
+      } catch (error) {
+        if (!(error instanceof EkhoError)) throw error;
+        const detail = `cannot be compared: ${error.message}`;
+        differences.push({ kind: KINDS[kind]!, key: '', side: 'differs', detail });
+      }
     }
     if (differences.length === 0) return { equal: true, differences };
     await source.barrier();
@@ -75,13 +85,13 @@ export async function verifyMirror(
   }
 }
 
-/** A table of its own with what the kernel has now; undefined when the kernel does not have the kind. */
+/** A table of its own with what the kernel has now. Rejects when the kernel does not say. */
 async function freshDump(
   mirror: Mirror,
   kind: KindNumber,
   tables: readonly number[] | undefined,
-  client: NetlinkClient,
-): Promise<ObjectTable | undefined> {
+  client: Pick<NetlinkClient, 'dump'>,
+): Promise<ObjectTable> {
   const control = new ControlView((other) => mirror.table(other));
   for (let attempt = 1; ; attempt++) {
     const table = new ObjectTable(kind, KEYS[KINDS[kind]!], new Transaction());
@@ -101,8 +111,7 @@ async function freshDump(
         });
         if (again) interrupted = true;
       } catch (error) {
-        if (!(error instanceof NetlinkError)) throw error;
-        if (request.tolerant !== true) return undefined;
+        if (!(error instanceof NetlinkError) || !request.none?.has(error.errno)) throw error;
       }
     }
     if (!interrupted || attempt === ATTEMPTS) return table;

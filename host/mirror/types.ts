@@ -63,10 +63,15 @@ export interface ChangeSet {
 /** Called after each transaction. A deleted object's bytes can still be read until the last listener returned. */
 export type ChangeListener = (changes: ChangeSet) => void;
 
-/** Per kind: `unavailable` says why the kernel does not give it (no permission, not built in), and is then empty. */
+/**
+ * Per kind: `unavailable` says why the kernel does not give it (no permission, not built in), and is then empty. While
+ * `syncing`, a reason says what the last attempt failed with; what was read before stays.
+ */
 export interface KindState {
   readonly state: 'syncing' | 'synced' | 'unavailable';
   readonly reason: string | undefined;
+  /** Unavailable because the kernel has no such objects at all, so that none can matter. */
+  readonly isAbsent?: boolean;
 }
 
 export interface MirrorReader {

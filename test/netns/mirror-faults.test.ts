@@ -1,11 +1,13 @@
 /** Lost notifications, storms, namespaces that go, missing rights: the mirror recovers, or says what it cannot have. */
 
 import { execFileSync } from 'node:child_process';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { KernelSync, type KernelSyncOptions } from '../../host/kernel/sync.ts';
 import { Mirror } from '../../host/mirror/mirror.ts';
 import { KIND, KINDS } from '../../host/mirror/types.ts';
+import { NetlinkClient, NetlinkError } from '../../host/netlink/request.ts';
 import { MirrorBench } from './mirror-support.ts';
 
 let bench: MirrorBench;
@@ -131,6 +133,49 @@ describe('reading again', () => {
     expect(differences).toMatchObject([{ kind: 'rule', side: 'mirror-only' }]);
     await bench.sync.resync(['rule']);
     await equal();
+  });
+});
+
+describe('refused dumps', () => {
+  it('leave the filters, qdiscs and routes that are there', async () => {
+    const refused = new Set<number>();
+    class Refusing extends NetlinkClient {
+      override async dump(...[request, handler]: Parameters<NetlinkClient['dump']>): Promise<boolean> {
+        if (!refused.has(request.type)) return super.dump(request, handler);
+        throw new NetlinkError(request.operation, constants.errno.ENOMEM, undefined);
+      }
+    }
+    await begin({ openClient: (options) => new Refusing(options) });
+    bench.tc('qdisc add dev east clsact');
+    bench.tc('filter add dev east ingress pref 5 protocol ip u32 match ip dst 198.51.100.1/32 flowid 1:1');
+    bench.ip('route add 203.0.113.0/24 via 10.0.0.2 table 77');
+    await equal();
+    const kinds = ['filter', 'chain', 'qdisc', 'route'] as const;
+    const counts = () => kinds.map((kind) => bench.count(kind));
+    const before = counts();
+    expect(Math.min(before[0]!, before[2]!)).toBeGreaterThan(0);
+    // RTM_GETROUTE, RTM_GETQDISC, RTM_GETTFILTER, RTM_GETCHAIN
+    for (const type of [26, 38, 46, 102]) refused.add(type);
+    const again = bench.sync.resync();
+    const deadline = Date.now() + 10_000;
+    while (bench.sync.status().failing.length < kinds.length && Date.now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(
+      bench.sync
+        .status()
+        .failing.map(({ kind }) => kind)
+        .sort(),
+    ).toEqual([...kinds].sort());
+    expect(counts()).toEqual(before);
+    // What is announced meanwhile is followed.
+    bench.tc('filter add dev east ingress pref 6 protocol ip u32 match ip dst 198.51.100.2/32 flowid 1:1');
+    await bench.sync.barrier();
+    expect(bench.count('filter')).toBeGreaterThan(before[0]!);
+    expect((await bench.sync.verify()).equal).toBe(false);
+    refused.clear();
+    await again;
+    await equal();
+    expect(bench.sync.status().failing).toEqual([]);
   });
 });
 
