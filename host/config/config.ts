@@ -8,7 +8,8 @@ import { Settings } from 'typebox/system';
 import { Value } from 'typebox/value';
 import type { DeviceConfig } from '../device/types.ts';
 import { EkhoError } from '../errors.ts';
-import type { Kind } from '../mirror/types.ts';
+import { DEFAULT_RECEIVE_BUFFER } from '../kernel/receive-buffer.ts';
+import { KINDS, type Kind } from '../mirror/types.ts';
 import { nearest } from '../suggest.ts';
 import { lineOf, locateKeys } from './locate.ts';
 import { type ConfigFile, ConfigSchema } from './schema.ts';
@@ -128,7 +129,22 @@ function checkConfig(value: unknown, text: string): ConfigProblem[] {
     }
   }
   if (problems.size === 0) {
-    const { plugin = {}, device = {} } = value as ConfigFile;
+    const { plugin = DEFAULT_PLUGINS, device = {}, mirror = {} } = value as ConfigFile;
+    const enabled = Object.keys(plugin).filter((name) => plugin[name]!.enabled !== false);
+    if (enabled.length > 0) {
+      const remedy = `for a host that only mirrors, ${enabled.map((name) => `set [plugin.${name}] enabled = false`).join(' and ')}`;
+      const missing = KINDS.filter(
+        (kind) => !OPTIONAL_KINDS.has(kind) && mirror.kinds?.includes(kind) === false,
+      );
+      if (missing.length > 0) {
+        const why = `leaves out ${missing.join(', ')}, without which plugins would forward what the kernel does not`;
+        report(['mirror', 'kinds'], `${why}; add them or, ${remedy}`);
+      }
+      if (mirror.tables !== undefined) {
+        const why = 'leaves out tables that the kernel may route by, and plugins would not';
+        report(['mirror', 'tables'], `${why}; leave it out or, ${remedy}`);
+      }
+    }
     const owners = new Map<string, string>();
     for (const [name, { device: wanted, enabled }] of Object.entries(plugin)) {
       if (wanted === undefined || enabled === false) continue;
@@ -266,10 +282,21 @@ function showPath(path: readonly string[]): string {
 
 const DEFAULT_DEVICE = 'asic0';
 const DEFAULT_PLUGIN = 'softnic';
+const DEFAULT_PLUGINS: NonNullable<ConfigFile['plugin']> = { [DEFAULT_PLUGIN]: { device: DEFAULT_DEVICE } };
+
+/** Kinds without which plugins forward less, but nothing that the kernel would treat otherwise. */
+const OPTIONAL_KINDS: ReadonlySet<Kind> = new Set<Kind>([
+  'fdb',
+  'mdb',
+  'vlan',
+  'class',
+  'action',
+  'nft-flowtable',
+]);
 
 function complete(file: ConfigFile, path: string | undefined): Config {
   const base = path === undefined ? ROOT : dirname(resolve(path));
-  const plugins = file.plugin ?? { [DEFAULT_PLUGIN]: { device: DEFAULT_DEVICE } };
+  const plugins = file.plugin ?? DEFAULT_PLUGINS;
   const devices = { ...file.device };
   for (const { device } of Object.values(plugins)) {
     if (device === DEFAULT_DEVICE) devices[DEFAULT_DEVICE] ??= { kind: 'asic' };
@@ -280,7 +307,7 @@ function complete(file: ConfigFile, path: string | undefined): Config {
       netns: file.mirror?.netns,
       kinds: file.mirror?.kinds as Kind[] | undefined,
       tables: file.mirror?.tables,
-      receiveBuffer: file.mirror?.['receive-buffer'] ?? 8_388_608,
+      receiveBuffer: file.mirror?.['receive-buffer'] ?? DEFAULT_RECEIVE_BUFFER,
     },
     api: {
       socket: file.api?.socket === undefined ? defaultSocket() : resolve(base, file.api.socket),

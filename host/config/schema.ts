@@ -1,6 +1,7 @@
 /** What a configuration file may say: one schema, from which the checks, the error texts and docs/config.md come. */
 import { type Static, type TSchema, Type } from 'typebox';
 import { TABLES } from '../device/asic/layout.ts';
+import { DEFAULT_RECEIVE_BUFFER } from '../kernel/receive-buffer.ts';
 import { KINDS } from '../mirror/types.ts';
 
 const closed = { additionalProperties: false } as const;
@@ -33,7 +34,8 @@ const Mirror = Type.Object(
     kinds: Type.Optional(
       Type.Array(Type.Enum([...KINDS]), {
         uniqueItems: true,
-        description: 'Kinds to mirror. Default: all. Plugins hold only what is mirrored.',
+        description:
+          'Kinds to mirror. Default: all. Where a plugin is enabled, only fdb, mdb, vlan, class, action and nft-flowtable may be left out: with the others the kernel decides what is forwarded.',
       }),
     ),
     tables: Type.Optional(
@@ -41,14 +43,14 @@ const Mirror = Type.Object(
         uniqueItems: true,
         minItems: 1,
         description:
-          'Numbers of the routing tables to mirror (main is 254, local 255). Default: all. Leaving out a table that rules refer to makes lookups in it trap.',
+          'Numbers of the routing tables to mirror (main is 254, local 255). Default: all. Only for hosts without an enabled plugin: hardware must know every table the kernel routes by.',
       }),
     ),
     'receive-buffer': Type.Optional(
       Type.Integer({
         minimum: 4096,
         maximum: 1_073_741_824,
-        default: 8_388_608,
+        default: DEFAULT_RECEIVE_BUFFER,
         description:
           'Bytes of socket buffer for notifications. Larger overruns later; without CAP_NET_ADMIN the kernel caps it at net.core.rmem_max.',
       }),

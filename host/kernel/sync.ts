@@ -22,6 +22,7 @@ import { Applier, DUMPED, DUMPED_IN_PART, LIVE, type Mode, REPLAYED } from './ap
 import { ControlView } from './control-view.ts';
 import { watchNetns } from './netns-watch.ts';
 import { SilentChanges } from './reactions.ts';
+import { DEFAULT_RECEIVE_BUFFER } from './receive-buffer.ts';
 import {
   type DumpRequest,
   dumpRequests,
@@ -36,8 +37,6 @@ import { inSlices } from './slices.ts';
 import { Subscription } from './subscription.ts';
 import { type Difference, verifyMirror } from './verify.ts';
 
-/** Bytes of socket buffer for notifications, unless told otherwise. */
-export const DEFAULT_RECEIVE_BUFFER = 8 * 1024 * 1024;
 /** Dumps marked NLM_F_DUMP_INTR are repeated so often before the kind waits for its next turn. */
 const DUMP_ATTEMPTS = 8;
 const FIRST_BACKOFF_MS = 5;

@@ -6,6 +6,7 @@ import { defaultConfig, parseConfig, ROOT } from '../../../host/config/config.ts
 import { document } from '../../../host/config/document.ts';
 import { matchPorts } from '../../../host/config/ports.ts';
 import { EkhoError } from '../../../host/errors.ts';
+import { KINDS } from '../../../host/mirror/types.ts';
 
 function problems(text: string): string[] {
   try {
@@ -29,7 +30,7 @@ describe('a configuration file', () => {
 
   it('fills in the rest and makes paths absolute', () => {
     const config = parseConfig(
-      '[plugin.a]\ndevice="d"\nports=["swp*"]\nsettings={ mode="fast", n=3, on=true }\n[plugin.b]\nenabled=false\n[device.d]\nkind="asic"\nstate="d.state"\ntables={ lpm4=1000 }\n[plugins]\nfolder="p"\n[mirror]\nkinds=["link","route"]\n[api]\nlisten="off"',
+      '[plugin.a]\ndevice="d"\nports=["swp*"]\nsettings={ mode="fast", n=3, on=true }\n[plugin.b]\nenabled=false\n[device.d]\nkind="asic"\nstate="d.state"\ntables={ lpm4=1000 }\n[plugins]\nfolder="p"\n[mirror]\nreceive-buffer=65536\n[api]\nlisten="off"',
       '/etc/ekho/ekho.toml',
     );
     expect(config.plugin).toEqual([
@@ -49,7 +50,7 @@ describe('a configuration file', () => {
       { name: 'd', kind: 'asic', state: '/etc/ekho/d.state', tables: { lpm4: 1000 } },
     ]);
     expect(config.plugins.folder).toBe('/etc/ekho/p');
-    expect(config.mirror.kinds).toEqual(['link', 'route']);
+    expect(config.mirror.receiveBuffer).toBe(65_536);
     expect(config.api.listen).toBeUndefined();
   });
 
@@ -84,6 +85,14 @@ describe('a configuration file', () => {
       '[api]\nlisten = "0.0.0.0:80"',
       'ekho.toml:2: api.listen: expected 127.0.0.1:PORT, [::1]:PORT or off, got "0.0.0.0:80"',
     ],
+    [
+      '[mirror]\nnetns = "edge"\nkinds = ["link", "address", "route", "neighbour", "nexthop", "rule", "netconf"]',
+      'ekho.toml:3: mirror.kinds: leaves out qdisc, chain, filter, nft-table, nft-chain, nft-rule, without which plugins would forward what the kernel does not; add them or, for a host that only mirrors, set [plugin.softnic] enabled = false',
+    ],
+    [
+      '[plugin.a]\n[plugin.b]\nenabled = false\n[plugin.c]\n[mirror]\ntables = [254, 255]',
+      'ekho.toml:6: mirror.tables: leaves out tables that the kernel may route by, and plugins would not; leave it out or, for a host that only mirrors, set [plugin.a] enabled = false and set [plugin.c] enabled = false',
+    ],
     ['[mirror]\nnetns = ', /^ekho\.toml:2:\d+: /],
   ])('%j is refused with file, line and key', (text, message) => {
     const [first] = problems(text);
@@ -101,6 +110,18 @@ describe('a configuration file', () => {
   it('is documented as it is checked', () => {
     expect(readFileSync(join(ROOT, 'docs/config.md'), 'utf8')).toBe(document());
   });
+});
+
+it('mirrors some kinds and tables where no plugin could go by them', () => {
+  const some = '[mirror]\nkinds = ["link", "route"]\ntables = [254]\n[plugin.softnic]\nenabled = false';
+  const { mirror, plugin } = parseConfig(some, 'ekho.toml');
+  expect(plugin).toEqual([]);
+  expect(mirror.kinds).toEqual(['link', 'route']);
+  expect(mirror.tables).toEqual([254]);
+  // Nothing that hardware would forward against the kernel for want of it.
+  const optional = ['fdb', 'mdb', 'vlan', 'class', 'action', 'nft-flowtable'];
+  const kinds = KINDS.filter((kind) => !optional.includes(kind));
+  expect(parseConfig(`mirror.kinds = ${JSON.stringify(kinds)}`, 'ekho.toml').plugin).toHaveLength(1);
 });
 
 describe('port patterns', () => {
