@@ -158,10 +158,11 @@ function scopeOf(view: KernelView, rule: RuleView, options: RulesOptions): Scope
     want = { ...want, ...(name === 'sport_range' ? { sourcePort: ends } : { destinationPort: ends }) };
   }
   const tos = number32(header.tos);
-  if (tos !== 0) {
+  // IPv4 compares only some bits of the packet's TOS with that of a rule (IPTOS_RT_MASK), so that several code points match:
+  // trap every one. IPv6 compares all of them, and so does the attribute `dscp`.
+  if (tos !== 0 && !isV4) {
     fields |= ACL_FIELDS.dscp;
     want = { ...want, dscp: tos >>> 2 };
-    if ((tos & 3) !== 0) isExpressible = false;
   }
   if (decoded.dscp !== undefined) {
     fields |= ACL_FIELDS.dscp;
@@ -201,8 +202,10 @@ function scopeOf(view: KernelView, rule: RuleView, options: RulesOptions): Scope
     }
   }
   const isUnselective =
-    fields === 0 && !hasHidden && iifname === '' && oifname === '' && !hasUsers && isExpressible;
+    fields === 0 && tos === 0 && !hasHidden && iifname === '' && oifname === '' && !hasUsers && isExpressible;
   if (isUnselective) return isInverted ? 'never' : 'all';
+  const { fields: familyFields, ...familyWant } = familyMatch(fields);
+  fields |= familyFields;
   const canMatch = options.aclFields !== 0 && (fields & ~options.aclFields) === 0;
   if (hasHidden || isInverted || !isExpressible || !canMatch || options.refused.has(rule.id))
     return 'unknown';
@@ -216,8 +219,8 @@ function scopeOf(view: KernelView, rule: RuleView, options: RulesOptions): Scope
       priority: 0,
       redirectPort: 0,
       ...want,
-      ...familyMatch(fields),
-      fields: fields | familyMatch(fields).fields,
+      ...familyWant,
+      fields,
     },
   };
 }

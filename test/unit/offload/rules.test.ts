@@ -40,6 +40,7 @@ function plan(
   rules: readonly DecodedObject[],
   setup: (kernel: KernelModel) => void = () => {},
   refused: ReadonlySet<number> = new Set(),
+  aclFields = ALL_FIELDS,
 ) {
   const kernel = new KernelModel();
   setup(kernel);
@@ -54,7 +55,7 @@ function plan(
     reversePath: true,
     vlanInterfaces: true,
   });
-  return planRules(view, 2, { aclFields: ALL_FIELDS, refused, interfaces });
+  return planRules(view, 2, { aclFields, refused, interfaces });
 }
 
 const DEFAULT = [rule(0, 255), rule(32766, 254), rule(32767, 253)];
@@ -123,6 +124,34 @@ describe('rules', () => {
 
   test('iif of a port becomes the port of the ACL rule', () => {
     expect(plan([...DEFAULT, rule(100, 77, { iifname: 'p1' })]).acl[0]).toMatchObject({ iif: PORT });
+  });
+
+  test('tos of IPv4 stands for several code points: all of them trap, and the tables stay', () => {
+    const alone = plan([...DEFAULT, rule(100, 77, {}, { tos: 0x18 })]);
+    expect(alone.domains[0]!.tables).toEqual([255, 254, 253]);
+    expect(alone.acl[0]!.want).toMatchObject({
+      action: ACL_ACTION.trap,
+      family: 0,
+      fields: ACL_FIELDS.destinationAddress,
+      destinationMask: [0, 0, 0, 0],
+    });
+    const from = plan([...DEFAULT, rule(100, 77, { src: '10.1.0.0' }, { src_len: 16, tos: 0x18 })]);
+    expect(from.acl[0]!.want.fields).toBe(ACL_FIELDS.sourceAddress);
+  });
+
+  test('dscp is compared in full', () => {
+    const { acl } = plan([...DEFAULT, rule(100, 77, { dscp: 46 })]);
+    expect(acl[0]!.want).toMatchObject({
+      fields: ACL_FIELDS.dscp | ACL_FIELDS.destinationAddress,
+      dscp: 46,
+    });
+  });
+
+  test('a rule without addresses needs an address match to keep to its family', () => {
+    const rules = [rule(0, 255), rule(100, 77, { ip_proto: 6 }), rule(32766, 254)];
+    expect(plan(rules).domains[0]!.tables).toEqual([255, 254]);
+    const { domains } = plan(rules, () => {}, new Set(), ACL_FIELDS.protocol);
+    expect(domains[0]!.tables).toEqual([255]);
   });
 
   test('blackhole for everything ends the list', () => {
