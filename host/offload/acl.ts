@@ -10,16 +10,7 @@ import type { Decoded, Value } from '../netlink/decode.ts';
 import { ACL_ACTION, ACL_FIELDS, ACL_STAGE, FAMILY } from '../plugin/records.ts';
 import { parseAddress } from './addresses.ts';
 import type { AclWant } from './codecs.ts';
-import {
-  BLOCK_IFINDEX,
-  type FilterView,
-  type KernelView,
-  macNumber,
-  nested,
-  number32,
-  text,
-} from './kernel-view.ts';
-import { CLSACT_INGRESS, TC_H_INGRESS } from './ports.ts';
+import { type FilterView, type KernelView, macNumber, nested, number32, text } from './kernel-view.ts';
 import { REASON } from './reasons.ts';
 
 const ETH_P_ALL = 3;
@@ -53,22 +44,33 @@ export interface AclOptions {
   readonly egress: (ifindex: number) => { readonly isPort: boolean; readonly reason: number };
 }
 
-/** Rules for the filters of one port, in order. Priorities count from `first`. */
-export function planFilters(view: KernelView, port: number, first: number, options: AclOptions): AclPlan[] {
-  const filters = ingressFilters(view, port);
+/**
+ * Rules for the ingress `filters` of one port, given in the order the kernel tries them (see link-filters.ts).
+ *
+ * A rule's priority follows from its filter alone, so that a filter that comes or goes leaves the other rules as they
+ * are. Among filters of one priority it need not tell them apart: they match disjoint packets, or all trap.
+ */
+export function planFilters(
+  view: KernelView,
+  port: number,
+  filters: readonly FilterView[],
+  options: AclOptions,
+): AclPlan[] {
   const plans: AclPlan[] = [];
   let isCovered = false;
-  let priority = first;
-  const mixed = prioritiesWithMixedMasks(filters, options);
+  const unordered = prioritiesWithoutOrder(filters);
   for (const filter of filters) {
+    if (!isRealFilter(filter)) continue;
+    const indev = indevOf(view, filter, port);
+    if (indev === 'other') continue;
     if (isCovered || filter.chain !== 0) {
       plans.push({ filter, port, want: undefined, reason: REASON['after-refused-filter'], redirect: 0 });
       continue;
     }
     const match = matchOf(filter, options.aclFields);
     let { action, reason, redirect } = actionOf(filter, options);
-    if (!match.isExact) reason = REASON['unsupported-match'];
-    else if (mixed.has(filter.priority)) reason = REASON['unsupported-match'];
+    if (!match.isExact || indev === 'unknown' || unordered.has(filter.priority))
+      reason = REASON['unsupported-match'];
     if (action === undefined && reason === REASON.none) continue;
     if (reason !== REASON.none) {
       action = ACL_ACTION.trap;
@@ -83,7 +85,7 @@ export function planFilters(view: KernelView, port: number, first: number, optio
         stage: ACL_STAGE.ingress,
         action: action!,
         port: 0,
-        priority: priority++,
+        priority: filter.priority * 0x10000 + Math.min(filter.handle, 0xffff),
         redirectPort: 0,
         ...match.want,
       },
@@ -93,48 +95,97 @@ export function planFilters(view: KernelView, port: number, first: number, optio
   return plans;
 }
 
-function ingressFilters(view: KernelView, port: number): FilterView[] {
-  const blocks = new Set<number>();
-  for (const qdisc of view.qdiscs.values()) {
-    if (qdisc.ifindex === port && qdisc.ingressBlock !== 0) blocks.add(qdisc.ingressBlock);
-  }
-  const isIngress = (filter: FilterView) =>
-    filter.ifindex === BLOCK_IFINDEX
-      ? blocks.has(filter.parent)
-      : filter.ifindex === port && (filter.parent === CLSACT_INGRESS || filter.parent === TC_H_INGRESS);
-  return [...view.filters.values()]
-    .filter((filter) => isIngress(filter) && isRealFilter(filter))
-    .sort((a, b) => a.chain - b.chain || a.priority - b.priority || a.handle - b.handle);
-}
-
-/** u32 also lists its hash tables. */
-function isRealFilter(filter: FilterView): boolean {
-  if (filter.kind === 'u32') return filter.options.sel !== undefined;
-  return filter.handle !== 0 || filter.kind !== 'flower';
+/**
+ * Whether flower's `indev` lets packets of the port match. The kernel keeps the interface index and gives the name of the
+ * time it was asked: a name that no link has may be a renamed link's old one.
+ */
+function indevOf(view: KernelView, filter: FilterView, port: number): 'any' | 'other' | 'unknown' {
+  if (filter.kind !== 'flower' || filter.options.indev === undefined) return 'any';
+  const name = text(filter.options.indev);
+  if (view.link(port)?.name === name) return 'any';
+  for (const link of view.links.values()) if (link.name === name) return 'other';
+  return 'unknown';
 }
 
 /**
- * Flower filters of one priority are tried mask by mask in the order the masks came, which netlink does not tell: with
- * different masks it is not known which of two filters goes first.
+ * The kernel also lists each priority by itself, with handle 0, and u32 its hash tables. `fw` alone filters without a
+ * handle (net/sched/cls_fw.c, the "old method").
  */
-function prioritiesWithMixedMasks(filters: readonly FilterView[], options: AclOptions): Set<number> {
-  const signatures = new Map<number, string>();
-  const mixed = new Set<number>();
+function isRealFilter(filter: FilterView): boolean {
+  if (filter.kind === 'u32') return filter.options.sel !== undefined;
+  return filter.handle !== 0 || filter.kind === 'fw';
+}
+
+/**
+ * Flower filters of one priority are tried mask by mask in the order the masks came, and those with port ranges in the
+ * order they came, which netlink does not tell: it is not known which of two such filters goes first.
+ */
+function prioritiesWithoutOrder(filters: readonly FilterView[]): Set<number> {
+  const masks = new Map<number, string>();
+  const unordered = new Set<number>();
   for (const filter of filters) {
-    if (filter.kind !== 'flower') continue;
-    const { want } = matchOf(filter, options.aclFields);
-    const signature = `${want.fields} ${want.sourceMask} ${want.destinationMask} ${want.sourceMacMask} ${want.destinationMacMask} ${want.tcpFlagsMask}`;
-    const known = signatures.get(filter.priority);
-    if (known === undefined) signatures.set(filter.priority, signature);
-    else if (known !== signature) mixed.add(filter.priority);
+    if (filter.kind !== 'flower' || filter.chain !== 0 || !isRealFilter(filter)) continue;
+    const mask = rawMask(filter);
+    const known = masks.get(filter.priority);
+    if (known === undefined) masks.set(filter.priority, mask);
+    else if (known !== mask) unordered.add(filter.priority);
   }
-  return mixed;
+  return unordered;
+}
+
+/** Options of flower that are no part of its mask. */
+const UNMASKED = new Set(['classid', 'act', 'flags', 'in_hw_count']);
+const rawMasks = new WeakMap<FilterView, string>();
+
+/** The mask as the kernel compares it (fl_mask): which keys the filter has, and their bits. */
+function rawMask(filter: FilterView): string {
+  let mask = rawMasks.get(filter);
+  if (mask === undefined) {
+    const { options } = filter;
+    const parts: string[] = [];
+    for (const [name, value] of Object.entries(options)) {
+      if (UNMASKED.has(name)) continue;
+      // Ports of every protocol are the same two fields.
+      const key = name.replace(/^key_(tcp|udp|sctp)_(src|dst)/, 'key_port_$2');
+      if (/^key_port_(src|dst)_min$/.test(name)) parts.push(`range of ${filter.id}`);
+      else if (!name.endsWith('_mask')) parts.push(key);
+      else
+        parts.push(
+          `${key} ${JSON.stringify(value, (_, part) => (typeof part === 'bigint' ? `${part}` : part))}`,
+        );
+    }
+    mask = parts.sort().join();
+    rawMasks.set(filter, mask);
+  }
+  return mask;
 }
 
 type Match = Omit<AclWant, 'stage' | 'action' | 'port' | 'priority' | 'redirectPort'>;
 
+interface MatchOfFilter {
+  readonly want: Match;
+  readonly isExact: boolean;
+}
+
+/** Per filter and the fields supported: the ports of a block share its filters, and plans are made over and over. */
+const matches = new WeakMap<FilterView, Map<number, MatchOfFilter>>();
+
 /** What the filter matches, or (not exact) something that matches at least the same packets. */
-function matchOf(filter: FilterView, supported: number): { readonly want: Match; readonly isExact: boolean } {
+function matchOf(filter: FilterView, supported: number): MatchOfFilter {
+  let known = matches.get(filter);
+  if (known === undefined) {
+    known = new Map();
+    matches.set(filter, known);
+  }
+  let match = known.get(supported);
+  if (match === undefined) {
+    match = readMatch(filter, supported);
+    known.set(supported, match);
+  }
+  return match;
+}
+
+function readMatch(filter: FilterView, supported: number): MatchOfFilter {
   const { kind, options } = filter;
   const builder = new MatchBuilder(supported);
   if (kind === 'flower') flowerMatch(builder, options);
@@ -314,13 +365,14 @@ function actionOf(
     }
     switch (number32(parms.action)) {
       case TC_ACT_OK:
+      // The end of the actions, and thereby of the filters: only TC_ACT_UNSPEC goes on to the next (tcf_classify).
+      case TC_ACT_PIPE:
         return plain(ACL_ACTION.accept);
       case TC_ACT_SHOT:
         return plain(ACL_ACTION.drop);
       case TC_ACT_TRAP:
         return plain(ACL_ACTION.trap);
       case TC_ACT_UNSPEC:
-      case TC_ACT_PIPE:
         return plain(undefined);
     }
     return no(REASON['unsupported-action']);

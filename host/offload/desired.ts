@@ -43,7 +43,7 @@ import {
   nexthopCodec,
 } from './nexthops.ts';
 import { Notices } from './notices.ts';
-import { type PortsPlan, planPorts } from './ports.ts';
+import { type PortChoice, type PortsPlan, planPorts } from './ports.ts';
 import { REASON } from './reasons.ts';
 import { AF_INET, AF_INET6 } from './route-reader.ts';
 import { Routes } from './routes.ts';
@@ -63,7 +63,7 @@ export interface PlanOptions {
   readonly neighbours: ReadonlyMap<string, Neighbour>;
   /** Key of each neighbour object, by mirror id. */
   readonly neighbourKeys: ReadonlyMap<number, string>;
-  readonly isPort: ((name: string) => boolean) | undefined;
+  readonly isPort: PortChoice | undefined;
   readonly netfilter: 'trap' | 'ignore';
   readonly log: (level: 'info' | 'warn' | 'error', message: string) => void;
 }
@@ -109,7 +109,8 @@ export class Desired {
     ports: new Map(),
     interfaces: new Map(),
     egressReasons: new Map(),
-    bridgeReason: 0,
+    bridgeReasons: new Map(),
+    filters: { ingress: new Map(), egress: new Set() },
   };
   rulesPlans: RulesPlan[] = [];
   /** By mirror id of the filter: its rule on each port. */
@@ -347,7 +348,7 @@ export class Desired {
         const isLocal = (reader.state & NUD_PERMANENT) !== 0;
         const port = this.tables.ports.get(`${reader.ifindex}`);
         const isPort = this.portsPlan.ports.get(reader.ifindex)?.want.bridge === reader.master;
-        reason = this.portsPlan.bridgeReason;
+        reason = this.portsPlan.bridgeReasons.get(reader.master) ?? REASON.none;
         if (reason === REASON.none && isLocal) reason = REASON.local;
         else if (reason === REASON.none && !isPort) reason = REASON['egress-not-a-port'];
         else if (reason === REASON.none)
@@ -413,7 +414,7 @@ export class Desired {
       for (const neighbour of this.#options.neighbours.values()) this.#planHost(neighbour.id, neighbour);
     }
     const bridges = JSON.stringify([
-      plan.bridgeReason,
+      [...plan.bridgeReasons],
       [...plan.ports.values()].map(({ link, want }) => [
         link.ifindex,
         want.bridge,
@@ -559,33 +560,32 @@ export class Desired {
     const wanted = new Set<string>();
     const trapped = new Set<number>();
     this.aclPlans = new Map();
-    if (this.#options.view.filters.size > 0) {
-      for (const { link } of plan.ports.values()) {
-        const port = ports.get(`${link.ifindex}`);
-        const plans = planFilters(this.#options.view, link.ifindex, 1, {
-          aclFields,
-          egress: (ifindex) => ({
-            isPort: plan.ports.has(ifindex) && ports.get(`${ifindex}`) !== undefined,
-            reason: plan.egressReasons.get(ifindex) ?? REASON.none,
-          }),
-        });
-        for (const filterPlan of plans) {
-          const { filter, want, redirect } = filterPlan;
-          const list = this.aclPlans.get(filter.id);
-          if (list === undefined) this.aclPlans.set(filter.id, [filterPlan]);
-          else list.push(filterPlan);
-          if (want === undefined) continue;
-          const key = aclKey(filter.id, link.ifindex);
-          wanted.add(key);
-          const redirectPort = redirect === 0 ? 0 : ports.handle(ports.get(`${redirect}`));
-          const entry = this.#wantAcl(
-            key,
-            { ...want, port: ports.handle(port), redirectPort },
-            filterPlan.reason,
-          );
-          // What the device does not hold would let packets pass: hand the whole port to the kernel.
-          if (!acl.isUsable(entry)) trapped.add(link.ifindex);
-        }
+    for (const [ifindex, filters] of plan.filters.ingress) {
+      if (!plan.ports.has(ifindex)) continue;
+      const port = ports.get(`${ifindex}`);
+      const plans = planFilters(this.#options.view, ifindex, filters, {
+        aclFields,
+        egress: (to) => ({
+          isPort: plan.ports.has(to) && ports.get(`${to}`) !== undefined,
+          reason: plan.egressReasons.get(to) ?? REASON.none,
+        }),
+      });
+      for (const filterPlan of plans) {
+        const { filter, want, redirect } = filterPlan;
+        const list = this.aclPlans.get(filter.id);
+        if (list === undefined) this.aclPlans.set(filter.id, [filterPlan]);
+        else list.push(filterPlan);
+        if (want === undefined) continue;
+        const key = aclKey(filter.id, ifindex);
+        wanted.add(key);
+        const redirectPort = redirect === 0 ? 0 : ports.handle(ports.get(`${redirect}`));
+        const entry = this.#wantAcl(
+          key,
+          { ...want, port: ports.handle(port), redirectPort },
+          filterPlan.reason,
+        );
+        // What the device does not hold would let packets pass: hand the whole port to the kernel.
+        if (!acl.isUsable(entry)) trapped.add(ifindex);
       }
     }
     for (const key of acl.entries.keys()) if (key.startsWith('filter ') && !wanted.has(key)) acl.drop(key);

@@ -19,6 +19,7 @@ import { NeighbourReader, NTF_PROXY, NUD_NOARP } from './neighbour-reader.ts';
 import { addressKey, type Neighbour } from './nexthops.ts';
 import type { TableSummary } from './offload-state.ts';
 import { Plan } from './plan.ts';
+import type { PortChoice } from './ports.ts';
 import type { Difference } from './readback.ts';
 import { type ObjectOffload, REASONS } from './reasons.ts';
 import { AF_INET, AF_INET6 } from './route-reader.ts';
@@ -32,8 +33,8 @@ export interface PlannerOptions {
 
 export interface PluginOptions {
   readonly name: string;
-  /** Whether a link is a port of the plugin's device, by name; undefined: every link that does not stand on another. */
-  readonly isPort: ((name: string) => boolean) | undefined;
+  /** Whether a link is a port of the plugin's device; undefined: every link that is hardware's own or stands in for it. */
+  readonly isPort: PortChoice | undefined;
 }
 
 interface PlannedPlugin extends PluginOptions {

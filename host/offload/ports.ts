@@ -9,15 +9,13 @@ import { PORT_FLAGS, ROUTER_INTERFACE_FLAGS } from '../plugin/records.ts';
 import type { PortWant } from './codecs.ts';
 import type { KernelView, LinkView } from './kernel-view.ts';
 import { number32 } from './kernel-view.ts';
+import { filtersOfLinks, type LinkFilters } from './link-filters.ts';
 import { REASON } from './reasons.ts';
 import { AF_INET, AF_INET6 } from './route-reader.ts';
 
 const ARPHRD_ETHER = 1;
 /** linux/pkt_sched.h */
 const TC_H_ROOT = 0xffffffff;
-export const TC_H_INGRESS = 0xffff0000;
-export const CLSACT_INGRESS = 0xfffffff2;
-export const CLSACT_EGRESS = 0xfffffff3;
 /** Root qdiscs that neither shape nor reorder between flows in a way anyone relies on. */
 const PLAIN_QDISCS = new Set([
   'noqueue',
@@ -30,39 +28,11 @@ const PLAIN_QDISCS = new Set([
   'codel',
   'mqprio',
 ]);
-/** Links that stand on others, or on nothing: never front ports by default. */
-const STACKED_KINDS = new Set([
-  'bridge',
-  'bond',
-  'team',
-  'vlan',
-  'vxlan',
-  'geneve',
-  'gre',
-  'gretap',
-  'erspan',
-  'ip6gre',
-  'ip6gretap',
-  'ipip',
-  'sit',
-  'ip6tnl',
-  'vti',
-  'vti6',
-  'macvlan',
-  'macvtap',
-  'ipvlan',
-  'ipvtap',
-  'vrf',
-  'tun',
-  'wireguard',
-  'xfrm',
-  'hsr',
-  'openvswitch',
-  'bareudp',
-  'gtp',
-  'nlmon',
-  'ifb',
-]);
+/** IFLA_INFO_KIND of links that are front ports by default: hardware's own have none, the rest stand in for hardware. */
+const PORT_KINDS = new Set(['', 'veth', 'dummy', 'netdevsim', 'ekho']);
+/** Links that take the frames of the link below them by its rx_handler, whatever their options. */
+const TAKING_KINDS = new Set(['macsec', 'ipvlan', 'ipvtap', 'rmnet', 'virt_wifi']);
+const MACVLAN_MODE_PASSTHRU = 8;
 /** Masters whose ports still are ports. */
 const PORT_MASTERS = new Set(['bridge', 'vrf']);
 const BR_STATE_FORWARDING = 3;
@@ -100,13 +70,17 @@ export interface PortsPlan {
   readonly interfaces: Map<number, InterfacePlan>;
   /** Why packets may not leave in hardware by a link that is a port or router interface. */
   readonly egressReasons: Map<number, number>;
-  /** Why frames are not bridged in hardware. */
-  readonly bridgeReason: number;
+  /** Why a bridge's frames are not bridged in hardware, by its interface index; none: no entry. */
+  readonly bridgeReasons: ReadonlyMap<number, number>;
+  readonly filters: LinkFilters;
 }
 
+/** Whether a link is a port, by its name and whether it would be one where nothing is configured. */
+export type PortChoice = (name: string, isDefault: boolean) => boolean;
+
 export interface PortsOptions {
-  /** Whether a link may be a port, by name; undefined: every link that is not itself stacked. */
-  readonly isPort: ((name: string) => boolean) | undefined;
+  /** Undefined: every Ethernet link that is hardware's own or stands in for it (PORT_KINDS). */
+  readonly isPort: PortChoice | undefined;
   readonly netfilter: 'trap' | 'ignore';
   /** Netfilter could not be read: the reason it matters. */
   readonly netfilterUnreadable: boolean;
@@ -120,7 +94,8 @@ export function planPorts(view: KernelView, options: PortsOptions): PortsPlan {
   const ports = new Map<number, PortPlan>();
   const interfaces = new Map<number, InterfacePlan>();
   const egressReasons = new Map<number, number>();
-  const egressQueues = queuedLinks(view);
+  const filters = filtersOfLinks(view);
+  const egressQueues = queuedLinks(view, filters);
   const inVlans = new Set([...view.vlans.values()].map(({ ifindex }) => ifindex));
 
   for (const link of view.links.values()) {
@@ -128,7 +103,7 @@ export function planPorts(view: KernelView, options: PortsOptions): PortsPlan {
     const master = view.link(link.master);
     let trapReason: number = REASON.none;
     if (link.hasXdp) trapReason = REASON['xdp-attached'];
-    else if (taken.has(link.ifindex) || (master !== undefined && !PORT_MASTERS.has(master.kind))) {
+    else if (taken.has(link.ifindex) || (link.master !== 0 && !PORT_MASTERS.has(master?.kind ?? ''))) {
       trapReason = REASON['stacked-link'];
     } else if (hooks.ingress.has(link.name)) trapReason = REASON['netfilter-hook'];
     else if (link.slaveKind === 'bridge' && hasUnsupportedBridgeOption(link))
@@ -171,19 +146,52 @@ export function planPorts(view: KernelView, options: PortsOptions): PortsPlan {
       if (master !== undefined && master.kind !== 'vrf') continue;
       if (link.data.protocol !== undefined && link.data.protocol !== 0x8100) continue;
       if (taken.has(link.ifindex)) continue;
-      interfaces.set(link.ifindex, interfaceOf(view, link, port, number32(link.data.id), options, hooks));
+      const planned = interfaceOf(view, link, port, number32(link.data.id), options, hooks);
+      const seen = ingressReason(link, hooks, filters);
+      interfaces.set(link.ifindex, seen === REASON.none ? planned : withoutRouting(planned, seen));
       const own = egressReason(link, port, hooks, egressQueues);
       egressReasons.set(link.ifindex, own === REASON.none ? egressReasons.get(port.ifindex)! : own);
     }
   }
-  return { ports, interfaces, egressReasons, bridgeReason: hooks.bridge };
+  return { ports, interfaces, egressReasons, bridgeReasons: bridgeReasons(view, hooks), filters };
+}
+
+/** What sees packets that arrive by a VLAN link, after the port's own: the device has no entry for it. */
+function ingressReason(link: LinkView, hooks: Hooks, filters: LinkFilters): number {
+  if (link.hasXdp) return REASON['xdp-attached'];
+  if (hooks.ingress.has(link.name)) return REASON['netfilter-hook'];
+  if (filters.ingress.has(link.ifindex)) return REASON['ingress-filter'];
+  return REASON.none;
+}
+
+function withoutRouting(planned: InterfacePlan, reason: number): InterfacePlan {
+  return {
+    ...planned,
+    flags: planned.flags & ~(ROUTER_INTERFACE_FLAGS.ipv4 | ROUTER_INTERFACE_FLAGS.ipv6),
+    reason4: planned.reason4 === REASON.none ? reason : planned.reason4,
+    reason6: planned.reason6 === REASON.none ? reason : planned.reason6,
+  };
+}
+
+/** br_netfilter hands frames of a bridge that asks for it to the hooks of the IP families. */
+function bridgeReasons(view: KernelView, hooks: Hooks): Map<number, number> {
+  const reasons = new Map<number, number>();
+  for (const { kind, ifindex, data } of view.links.values()) {
+    if (kind !== 'bridge') continue;
+    const isSeen =
+      hooks.bridge !== REASON.none ||
+      (hooks.ipv4 !== REASON.none && number32(data.nf_call_iptables) !== 0) ||
+      (hooks.ipv6 !== REASON.none && number32(data.nf_call_ip6tables) !== 0);
+    if (isSeen) reasons.set(ifindex, REASON['bridge-filter']);
+  }
+  return reasons;
 }
 
 function isPort(link: LinkView, options: PortsOptions): boolean {
   if (link.type !== ARPHRD_ETHER) return false;
-  if (options.isPort !== undefined)
-    return options.isPort(link.name) && link.kind !== 'bridge' && link.kind !== 'vrf';
-  return !STACKED_KINDS.has(link.kind);
+  const isDefault = PORT_KINDS.has(link.kind);
+  if (options.isPort === undefined) return isDefault;
+  return options.isPort(link.name, isDefault) && link.kind !== 'bridge' && link.kind !== 'vrf';
 }
 
 function interfaceOf(
@@ -232,27 +240,24 @@ function egressReason(
 }
 
 /** Links with a qdisc or egress filter that hardware would bypass. */
-function queuedLinks(view: KernelView): Map<number, number> {
+function queuedLinks(view: KernelView, filters: LinkFilters): Map<number, number> {
   const reasons = new Map<number, number>();
   for (const qdisc of view.qdiscs.values()) {
     if (qdisc.parent === TC_H_ROOT && !PLAIN_QDISCS.has(qdisc.kind))
       reasons.set(qdisc.ifindex, REASON['egress-qdisc']);
   }
-  for (const filter of view.filters.values()) {
-    if (filter.parent !== CLSACT_INGRESS && filter.parent !== TC_H_INGRESS && filter.ifindex > 0) {
-      reasons.set(filter.ifindex, REASON['egress-filter']);
-    }
-  }
+  for (const ifindex of filters.egress) reasons.set(ifindex, REASON['egress-filter']);
   return reasons;
 }
 
-/** Links whose frames another link takes before bridging or routing (rx_handler users). */
+/** Links whose frames another link takes before bridging or routing (rx_handler users that are not masters). */
 function linksTakenByUppers(view: KernelView): Set<number> {
   const taken = new Set<number>();
-  for (const link of view.links.values()) {
-    if (link.lower === 0 || link.lowerIsForeign) continue;
-    const isPassthru = (link.kind === 'macvlan' || link.kind === 'macvtap') && number32(link.data.mode) === 8;
-    if (isPassthru || link.kind === 'ipvlan' || link.kind === 'ipvtap') taken.add(link.lower);
+  for (const { kind, lower, lowerIsForeign, data } of view.links.values()) {
+    if (lower === 0 || lowerIsForeign) continue;
+    const isPassthru =
+      (kind === 'macvlan' || kind === 'macvtap') && number32(data.mode) === MACVLAN_MODE_PASSTHRU;
+    if (isPassthru || TAKING_KINDS.has(kind)) taken.add(lower);
   }
   return taken;
 }

@@ -149,7 +149,7 @@ const REASONS_BY_NAME = {
       'Keep local routes in tables that no rule with a selector leads to: `ip rule`, `ip route show table all type local`.',
   },
   'stacked-link': {
-    why: 'another link takes the packets that arrive here (bond, team, ipvlan, passthru macvlan, Open vSwitch)',
+    why: 'another link takes the packets that arrive here (bond, team, MACsec, ipvlan, passthru macvlan, Open vSwitch)',
     remedy: 'Use the port by itself, or as a bridge or VRF member.',
   },
   'xdp-attached': {
@@ -162,7 +162,8 @@ const REASONS_BY_NAME = {
   },
   'bridge-filter': {
     why: 'netfilter sees frames that the bridge forwards',
-    remedy: 'Remove chains of family bridge, or set net.bridge.bridge-nf-call-iptables to 0.',
+    remedy:
+      'Remove chains of family bridge, or clear nf_call_iptables and nf_call_ip6tables of the bridge: `ip link set BRIDGE type bridge`.',
   },
   invalid: {
     why: 'the plugin says the entry is not valid',
@@ -177,6 +178,10 @@ const REASONS_BY_NAME = {
     remedy: 'It is retried with back-off; check the device.',
   },
   'device-off': { why: 'the device is off', remedy: 'Power it on; everything is then programmed again.' },
+  'ingress-filter': {
+    why: 'a tc filter on the ingress side of this VLAN link sees packets first, which the device does only on ports',
+    remedy: 'Put the filter on the port with a match on the VLAN, or leave this traffic to the kernel.',
+  },
   busy: { why: 'the device is busy', remedy: 'It is retried with back-off.' },
 } as const satisfies Record<string, ReasonText>;
 

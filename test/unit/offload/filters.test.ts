@@ -5,7 +5,7 @@ import { KINDS } from '../../../host/mirror/types.ts';
 import type { Decoded, DecodedObject } from '../../../host/netlink/decode.ts';
 import { type AclOptions, planFilters } from '../../../host/offload/acl.ts';
 import { KernelView } from '../../../host/offload/kernel-view.ts';
-import { CLSACT_INGRESS } from '../../../host/offload/ports.ts';
+import { CLSACT_INGRESS, filtersOfLinks } from '../../../host/offload/link-filters.ts';
 import { REASON, REASON_NAMES } from '../../../host/offload/reasons.ts';
 import { ACL_ACTION, ACL_FIELDS } from '../../../host/plugin/records.ts';
 import { KernelModel, PORT } from './kernel-model.ts';
@@ -46,7 +46,7 @@ function plan(filters: readonly DecodedObject[], options: Partial<AclOptions> = 
   kernel.commit();
   const view = new KernelView(kernel.mirror);
   for (const kind of KINDS.keys()) kernel.mirror.forEach(kind, (id) => view.change(kind, id, false));
-  const plans = planFilters(view, PORT, 1, {
+  const plans = planFilters(view, PORT, filtersOfLinks(view).ingress.get(PORT) ?? [], {
     aclFields: ALL_FIELDS,
     egress: (ifindex) => ({ isPort: ifindex === SECOND_PORT, reason: REASON.none }),
     ...options,
@@ -121,8 +121,24 @@ describe('flower', () => {
     });
   });
 
-  test('pipe without anything after it does nothing', () => {
-    expect(plan([filter(1, 'flower', { key_eth_type: 0x0800, act: [gact(3)] })])).toEqual([]);
+  test('pipe with no action after it accepts; only continue goes on to the next filter', () => {
+    const of = (action: number) =>
+      plan([
+        filter(1, 'flower', { key_eth_type: 0x0800, act: [gact(action)] }),
+        filter(2, 'matchall', { act: [gact(2)] }, { protocol: 3 }),
+      ]).map(({ want }) => want?.action);
+    expect(of(3)).toEqual([ACL_ACTION.accept, ACL_ACTION.drop]);
+    expect(of(-1)).toEqual([ACL_ACTION.drop]);
+  });
+
+  test('indev of the port says nothing more, of another link it matches nothing, an unknown one traps', () => {
+    const of = (indev: string) =>
+      plan([filter(1, 'flower', { key_eth_type: 0x0800, indev, act: [gact(2)] })]).map(
+        ({ want }) => want?.action,
+      );
+    expect(of('p1')).toEqual([ACL_ACTION.drop]);
+    expect(of('p2')).toEqual([]);
+    expect(of('formerly')).toEqual([ACL_ACTION.trap]);
   });
 
   test('skip_hw is obeyed: the kernel does it', () => {
@@ -161,15 +177,78 @@ describe('flower', () => {
   });
 });
 
+describe('masks of one priority', () => {
+  const two = (first: Decoded, second: Decoded) =>
+    plan([
+      filter(1, 'flower', { key_eth_type: 0x0800, ...first, act: [gact(2)] }, { handle: 1 }),
+      filter(1, 'flower', { key_eth_type: 0x0800, ...second, act: [gact(0)] }, { handle: 2 }),
+    ]).map(({ want }) => want?.action);
+  const exact = [ACL_ACTION.drop, ACL_ACTION.accept];
+  const traps = [ACL_ACTION.trap, ACL_ACTION.trap];
+
+  test('the same keys with other values keep their actions', () => {
+    const to = (address: string) => ({ key_ipv4_dst: address, key_ipv4_dst_mask: '255.255.255.255' });
+    expect(two(to('192.0.2.1'), to('192.0.2.2'))).toEqual(exact);
+  });
+
+  test('ports of TCP and of UDP are one mask', () => {
+    expect(
+      two(
+        { key_ip_proto: 6, key_tcp_dst: 53, key_tcp_dst_mask: 0xffff },
+        { key_ip_proto: 17, key_udp_dst: 53, key_udp_dst_mask: 0xffff },
+      ),
+    ).toEqual(exact);
+  });
+
+  test('masks that differ in what no entry can say are different ones', () => {
+    const marked = (mask: number) => ({ key_ct_mark: 1, key_ct_mark_mask: mask });
+    expect(two(marked(1), {})).toEqual(traps);
+    // A key the plugin has no field for and one it has: the reduced matches would be the same.
+    expect(two({ key_ip_ttl: 1, key_ip_ttl_mask: 255 }, {})).toEqual(traps);
+  });
+
+  test('an indev is part of the mask', () => {
+    expect(two({ indev: 'p1' }, { key_ip_proto: 6 })).toEqual(traps);
+  });
+
+  test('ranges are tried in an order nobody tells', () => {
+    const range = (first: number, last: number) => ({
+      key_ip_proto: 6,
+      key_port_dst_min: first,
+      key_port_dst_max: last,
+    });
+    expect(two(range(1, 1000), range(500, 2000))).toEqual(traps);
+  });
+});
+
 describe('order', () => {
+  test('a filter of another priority leaves the priorities of the rest alone', () => {
+    const of = (...priorities: number[]) =>
+      plan(
+        priorities.map((priority) => filter(priority, 'flower', { key_eth_type: 0x0800, act: [gact(2)] })),
+      ).map(({ want }) => want!.priority);
+    const [first, last] = of(10, 30);
+    expect(of(10, 20, 30)).toEqual([first, 20 * 0x10000 + 1, last]);
+    // The largest the kernel has still is 32 bits wide.
+    expect(of(0xffff)).toEqual([0xffff0001]);
+  });
+
+  test('handles beyond 16 bits stay within their priority', () => {
+    const plans = plan([
+      filter(7, 'flower', { key_eth_type: 0x0800, act: [gact(2)] }, { handle: 0x12345678 }),
+      filter(8, 'matchall', { act: [gact(2)] }, { protocol: 3 }),
+    ]);
+    expect(plans.map(({ want }) => want?.priority)).toEqual([7 * 0x10000 + 0xffff, 8 * 0x10000 + 1]);
+  });
+
   test('filters keep the order of their priorities', () => {
     const plans = plan([
       filter(20, 'matchall', { act: [gact(2)] }, { protocol: 3 }),
       filter(10, 'flower', { key_eth_type: 0x0800, act: [gact(0)] }),
     ]);
     expect(plans.map(({ want }) => [want?.priority, want?.action])).toEqual([
-      [1, ACL_ACTION.accept],
-      [2, ACL_ACTION.drop],
+      [10 * 0x10000 + 1, ACL_ACTION.accept],
+      [20 * 0x10000 + 1, ACL_ACTION.drop],
     ]);
   });
 
