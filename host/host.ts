@@ -13,8 +13,8 @@ import type {
   VerifyAnswer,
   WaitAnswer,
 } from './api/schemas.ts';
-import type { Config, PluginConfig } from './config/config.ts';
-import { matchPorts } from './config/ports.ts';
+import type { Config } from './config/config.ts';
+import { portsOf } from './config/port-owners.ts';
 import { openDevice } from './device/registry.ts';
 import type { Device, PacketQuery } from './device/types.ts';
 import { EkhoError } from './errors.ts';
@@ -507,22 +507,6 @@ export class Host {
     const { message, remedy } = state.error;
     return { state: state.state, reason: message, ...(remedy !== undefined && { remedy }) };
   }
-}
-
-/** A port is one plugin's: of those that would take it, the one with the highest priority has it, at a tie the first by name. */
-function portsOf(
-  plugin: PluginConfig,
-  all: readonly PluginConfig[],
-): ((name: string) => boolean) | undefined {
-  if (plugin.ports === undefined) return undefined;
-  const matches = matchPorts(plugin.ports);
-  const before = all
-    .filter(({ name, priority, ports }) => {
-      if (name === plugin.name || ports === undefined) return false;
-      return priority === plugin.priority ? name < plugin.name : priority > plugin.priority;
-    })
-    .map(({ ports }) => matchPorts(ports!));
-  return (name) => matches(name) && !before.some((match) => match(name));
 }
 
 function macText(mac: number): string {
