@@ -3,7 +3,7 @@
  * `Plan` carries the differences over.
  */
 
-import { KIND, type KindNumber, type MirrorReader, objectCursor } from '../mirror/types.ts';
+import { KIND, type Kind, type KindNumber, type MirrorReader, objectCursor } from '../mirror/types.ts';
 import { decodeObject } from '../netlink/decode.ts';
 import {
   ACTION,
@@ -84,6 +84,15 @@ export interface EntryTables {
   readonly vlans: EntryTable<VlanWant>;
   readonly fdb: EntryTable<FdbWant>;
   readonly acl: EntryTable<AclWant>;
+}
+
+/** Kinds that can keep packets from being forwarded as the routes say, besides netfilter. */
+const DECIDING_KINDS = ['netconf', 'rule', 'qdisc', 'chain', 'filter'] as const;
+
+/** The kernel has objects of the kind, or may have, and does not show them. */
+function isUnreadable(mirror: Pick<PlanMirror, 'kindState'>, kind: Kind): boolean {
+  const { state, isAbsent } = mirror.kindState(KIND[kind]);
+  return state === 'unavailable' && isAbsent !== true;
 }
 
 export class Desired {
@@ -387,7 +396,8 @@ export class Desired {
     const plan = planPorts(view, {
       isPort,
       netfilter,
-      netfilterUnreadable: mirror.kindState(KIND['nft-chain']).state === 'unavailable',
+      netfilterUnreadable: isUnreadable(mirror, 'nft-chain') || isUnreadable(mirror, 'nft-rule'),
+      isUnreadable: DECIDING_KINDS.some((kind) => isUnreadable(mirror, kind)),
       reversePath,
       vlanInterfaces,
     });

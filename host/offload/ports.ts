@@ -84,6 +84,8 @@ export interface PortsOptions {
   readonly netfilter: 'trap' | 'ignore';
   /** Netfilter could not be read: the reason it matters. */
   readonly netfilterUnreadable: boolean;
+  /** Another kind that decides about forwarding cannot be read, though the kernel has it. */
+  readonly isUnreadable?: boolean;
   readonly reversePath: boolean;
   readonly vlanInterfaces: boolean;
 }
@@ -287,6 +289,10 @@ function netfilterHooks(view: KernelView, options: PortsOptions): Hooks {
     ingress: new Set(),
     egress: new Set(),
   };
+  if (options.isUnreadable) {
+    const reason = REASON['kernel-unreadable'];
+    return { ...hooks, ipv4: reason, ipv6: reason, bridge: reason };
+  }
   if (options.netfilter === 'ignore') return hooks;
   if (options.netfilterUnreadable) {
     const reason = REASON['netfilter-unreadable'];

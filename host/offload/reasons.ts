@@ -139,6 +139,10 @@ const REASONS_BY_NAME = {
     why: 'netfilter cannot be read without CAP_NET_ADMIN, so its chains must be assumed to matter',
     remedy: 'Run the host as root, or set `netfilter = "ignore"` under [planner].',
   },
+  'kernel-unreadable': {
+    why: 'rules, per-link settings, qdiscs or filters of the kernel cannot be read, so they must be assumed to matter',
+    remedy: '`ekho status` says which kind and why.',
+  },
   'reverse-path': {
     why: 'rp_filter is on and the plugin cannot check the reverse path',
     remedy: 'Set net.ipv4.conf.{all,LINK}.rp_filter to 0, or use a plugin with reverse path checks.',
