@@ -99,14 +99,14 @@ export const LookupQuery = Type.Object(
     in: Type.Optional(Type.String({ maxLength: 64 })),
     /** Name of the VRF link it is routed in, without `in`. */
     vrf: Type.Optional(Type.String({ maxLength: 64 })),
-  },
-  { additionalProperties: false },
-);
-export type LookupQuery = Static<typeof LookupQuery>;
     /** IP protocol number, and for those that have them the ports. Absent: 0. */
     ipproto: Type.Optional(Type.Integer({ minimum: 0, maximum: 255 })),
     sport: Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535 })),
     dport: Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535 })),
+  },
+  { additionalProperties: false },
+);
+export type LookupQuery = Static<typeof LookupQuery>;
 
 export const LookupAnswer = Type.Object({
   plugin: Text,

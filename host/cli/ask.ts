@@ -132,25 +132,25 @@ export interface LookupOptions extends JsonOption {
   readonly from?: string;
   readonly in?: string;
   readonly vrf?: string;
+  readonly ipproto?: number;
+  readonly sport?: number;
+  readonly dport?: number;
 }
 
 export async function lookup(client: Client, destination: string, options: LookupOptions): Promise<void> {
   const query = new URLSearchParams({ destination });
   if (options.from !== undefined) query.set('source', options.from);
   if (options.in !== undefined) query.set('in', options.in);
-  readonly ipproto?: number;
-  readonly sport?: number;
-  readonly dport?: number;
   if (options.vrf !== undefined) query.set('vrf', options.vrf);
+  for (const name of ['ipproto', 'sport', 'dport'] as const) {
+    if (options[name] !== undefined) query.set(name, String(options[name]));
+  }
   const answers = await client.get<LookupAnswer[]>(`/api/v1/lookup?${query}`);
   if (options.json) return printJson(answers);
   for (const { plugin, device, action, by, ways, entries } of answers) {
     const name = answers.length > 1 ? `${plugin} (${device}): ` : '';
     if (action === 'forward') {
       for (const { link, gateway, mac, vlan } of ways) {
-  for (const name of ['ipproto', 'sport', 'dport'] as const) {
-    if (options[name] !== undefined) query.set(name, String(options[name]));
-  }
         const via = gateway === undefined ? '' : ` via ${gateway}`;
         await print(`${name}forward dev ${plain(link)}${via} lladdr ${mac}${vlan ? ` vlan ${vlan}` : ''}\n`);
       }
