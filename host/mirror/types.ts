@@ -1,29 +1,8 @@
 /** What the rest of the host sees of the mirror. Objects are the kernel's own bytes; readers decode what they need. */
 
-/** Kinds in the order they are dumped: later ones refer to earlier ones. */
-export const KINDS = [
-  'link',
-  'netconf',
-  'address',
-  'neighbour',
-  'fdb',
-  'mdb',
-  'vlan',
-  'nexthop',
-  'rule',
-  'route',
-  'qdisc',
-  'class',
-  'chain',
-  'filter',
-  'action',
-  'nft-table',
-  'nft-chain',
-  'nft-rule',
-  'nft-flowtable',
-] as const;
+import { KINDS, type Kind } from '../netlink/kinds.ts';
 
-export type Kind = (typeof KINDS)[number];
+export { KINDS, type Kind };
 
 /** Index of a kind in KINDS, used wherever a kind is stored as a byte. */
 export type KindNumber = number;

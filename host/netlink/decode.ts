@@ -1,8 +1,8 @@
 /** From netlink bytes to objects, as the attribute tables in schema/ say. Little-endian machines. */
 
 import { EkhoError } from '../errors.ts';
-import type { Kind } from '../mirror/types.ts';
 import { formatHex, formatIp4, formatIp6, formatMac } from './address.ts';
+import type { Kind } from './kinds.ts';
 import { FAMILIES } from './schema/families.ts';
 import {
   type Attribute,

@@ -1,7 +1,6 @@
 /** From objects to netlink bytes: the reverse of decode.ts, for requests and tests. Little-endian machines. */
 
 import { EkhoError } from '../errors.ts';
-import type { Kind } from '../mirror/types.ts';
 import { parseHex, parseIp, parseIp4, parseIp6, parseMac } from './address.ts';
 import {
   AF_INET,
@@ -12,6 +11,7 @@ import {
   NESTED,
   type Value,
 } from './decode.ts';
+import type { Kind } from './kinds.ts';
 import { FAMILIES } from './schema/families.ts';
 import {
   type AttributeSet,

@@ -1,6 +1,6 @@
 /** The family table of every kind. */
 
-import type { Kind } from '../../mirror/types.ts';
+import type { Kind } from '../kinds.ts';
 import type { Family } from '../schema.ts';
 import { addressFamily } from './address.ts';
 import { linkFamily } from './link.ts';
