@@ -6,6 +6,7 @@
  *   (net/ipv4/fib_frontend.c fib_disable_ip, net/ipv4/nexthop.c nexthop_flush_dev), hops of multipath routes get
  *   RTNH_F_DEAD or RTNH_F_LINKDOWN, its default qdisc comes or goes, bridge and filter objects of a deleted link leave.
  * - An address leaves: IPv4 routes with it as source vanish (fib_sync_down_addr), all of a link's with its last one.
+ * - ignore_routes_with_linkdown changes: routes out of links without carrier are shown as dead, or not.
  * - A nexthop object leaves: the routes that use it do too, and groups shrink under the routes that use them.
  * - A qdisc or class is changed: its parents, children, chains and filters change with it; u32 makes hash tables itself.
  * - Filters bring and take actions; an nf_tables rule changes the position of the next one.
@@ -17,6 +18,7 @@ import { KIND, type KindNumber, type ObjectId } from '../mirror/types.ts';
 import { attributeLength, type Datagram, findAttribute, NLA_HDRLEN } from '../netlink/message.ts';
 import { addressAttributes } from '../netlink/schema/address.ts';
 import { linkAttributes } from '../netlink/schema/link.ts';
+import { netconfAttributes } from '../netlink/schema/netconf.ts';
 import { nexthopAttributes } from '../netlink/schema/nexthop.ts';
 import { routeAttributes } from '../netlink/schema/route.ts';
 import { qdiscAttributes, tcHeader } from '../netlink/schema/tc.ts';
@@ -34,6 +36,7 @@ import {
 } from './rtnetlink.ts';
 import { inSlices } from './slices.ts';
 
+const { ifindex: IFINDEX } = netconfAttributes.number;
 const WATCHED_FLAGS = IFF_UP | IFF_RUNNING | IFF_LOWER_UP;
 /** Nexthop ids and addresses looked for in one walk over the routes; beyond this all routes are read again. */
 const SUSPECTS = 65536;
@@ -113,7 +116,8 @@ export class SilentChanges implements Reactions {
     flagsBefore: number,
     masterBefore: number,
   ): void {
-    if (mode === DUMPED) return;
+    // Of nexthops all are read again when one may have left: groups have shrunk then, and their routes with them.
+    if (mode === DUMPED && kind !== KIND.nexthop) return;
     const { data, start, end } = this.#mirror.table(kind).locate(id);
     switch (kind) {
       case KIND.link: {
@@ -127,6 +131,9 @@ export class SilentChanges implements Reactions {
         }
         break;
       }
+      case KIND.netconf:
+        if (!fresh) this.#netconfChanged(data.bytes[start]!, wordOf(data, start + 4, end, IFINDEX, 0) | 0);
+        break;
       case KIND.nexthop:
         // Nothing can use one that was not there.
         if (!fresh) this.#suspectNexthop(wordOf(data, start + 8, end, nexthopAttributes.number.id, 0));
@@ -139,6 +146,17 @@ export class SilentChanges implements Reactions {
   #rereadOtherEnd(data: Datagram, start: number, end: number): void {
     const other = wordOf(data, start + 16, end, linkAttributes.number.link, 0);
     if (other !== 0) this.#handler.reread({ kind: KIND.link, ifindex: other });
+  }
+
+  /** `ifindex` is negative for all links. */
+  #netconfChanged(family: number, ifindex: number): void {
+    const links = this.#mirror.table(KIND.link);
+    links.forEach((id) => {
+      const { data, start } = links.locate(id);
+      const index = data.words[(start + 4) >>> 2]!;
+      if ((ifindex >= 0 && index !== ifindex) || (linkFlags(data, start) & IFF_LOWER_UP) !== 0) return;
+      this.#handler.reread({ kind: KIND.route, family, ifindex: index });
+    });
   }
 
   /** What a bridge can do depends on its ports. */

@@ -75,6 +75,46 @@ test('links flap under their routes', async () => {
     expect(await host!.lookup({ destination })).toMatchObject({ action: 'forward' });
 });
 
+test('a link goes down under a nexthop group: the group shrinks without a word', async () => {
+  await start();
+  router!.batch([
+    `nexthop add id 1 via ${host4(0, 2)} dev p0`,
+    `nexthop add id 2 via ${host4(1, 2)} dev p1`,
+    'nexthop add id 3 group 1/2',
+    'route add 203.0.113.0/24 nhid 3',
+  ]);
+  await host!.settled();
+  const ways = async (): Promise<string[]> =>
+    (await host!.lookup({ destination: '203.0.113.7' })).ways.map(({ link }) => link).sort();
+  expect(await ways()).toEqual(['p0', 'p1']);
+  router!.ip('link set p0 down');
+  await host!.settled();
+  expect(await ways()).toEqual(['p1']);
+  await host!.verified();
+});
+
+test('ignore_routes_with_linkdown: routes without carrier come to life and die by a setting', async () => {
+  await start();
+  router!.batch([
+    `route add 203.0.113.0/24 via ${host4(0, 2)} metric 1`,
+    `route add 203.0.113.0/24 via ${host4(1, 2)} metric 2`,
+    'link set v0 down',
+  ]);
+  const fate = async (): Promise<string> => {
+    await host!.settled();
+    await host!.verified();
+    const { action, ways } = await host!.lookup({ destination: '203.0.113.7' });
+    return [action, ...ways.map(({ link }) => link)].join(' ');
+  };
+  expect(await fate()).toBe('trap');
+  router!.sysctl('net.ipv4.conf.p0.ignore_routes_with_linkdown=1');
+  expect(await fate()).toBe('forward p1');
+  router!.sysctl('net.ipv4.conf.p0.ignore_routes_with_linkdown=0');
+  expect(await fate()).toBe('trap');
+  router!.sysctl('net.ipv4.conf.all.ignore_routes_with_linkdown=1');
+  expect(await fate()).toBe('forward p1');
+});
+
 test('the namespace is deleted: the host stays up and says so', async () => {
   await start();
   router!.close();
