@@ -8,7 +8,7 @@
 import { afterEach, expect, test } from 'vitest';
 import type { LookupAnswer } from '../../host/api/schemas.ts';
 import { TestHost } from '../support/host.ts';
-import { askKernel, type KernelAnswer, objection } from '../support/kernel-answer.ts';
+import { askKernel, askNeighbours, type KernelAnswer, objection } from '../support/kernel-answer.ts';
 import { Random } from '../support/random.ts';
 import { host4, host6, macOf, Router } from '../support/router.ts';
 import { type Command, type Probe, World } from '../support/world.ts';
@@ -114,10 +114,11 @@ test(
         }
         const probes = world.probes(PROBES);
         const kernel = askKernel(router, probes);
+        const neighbours = askNeighbours(router);
         const hardware = await askHardware(probes);
         for (const [number, probe] of probes.entries()) {
           tally[hardware[number]!.action]++;
-          const why = objection(probe, kernel[number]!, hardware[number]!);
+          const why = objection(probe, kernel[number]!, hardware[number]!, neighbours);
           if (why === undefined) continue;
           expect.fail(report(why, probe, kernel[number]!, hardware[number]!, history));
         }
@@ -186,7 +187,9 @@ test('with room for all and resolved gateways, everything is forwarded', async (
   );
   expect(ways).toEqual(wanted);
   const kernel = askKernel(router, probes);
-  expect(probes.map((probe, number) => objection(probe, kernel[number]!, hardware[number]!))).toEqual(
-    probes.map(() => undefined),
+  const neighbours = askNeighbours(router);
+  const objections = probes.map((probe, number) =>
+    objection(probe, kernel[number]!, hardware[number]!, neighbours),
   );
+  expect(objections).toEqual(probes.map(() => undefined));
 }, 60_000);

@@ -51,8 +51,22 @@ function wayOf(hop: Answer, destination: string): Way {
   return { link: String(hop.dev), ...(gateway !== undefined && gateway !== destination && { gateway }) };
 }
 
+/** Link-layer addresses the kernel can use, by link and address. */
+export type Neighbours = ReadonlyMap<string, string>;
+
+export function askNeighbours(netns: Netns): Neighbours {
+  const rows = ['-4', '-6'].flatMap((family) => netns.query(['neigh show'], [family]).answers[0] ?? []);
+  const usable = rows.filter(({ lladdr, state }) => lladdr !== undefined && !`${state}`.includes('FAILED'));
+  return new Map(usable.map(({ dev, dst, lladdr }) => [`${dev} ${canonical(String(dst))}`, String(lladdr)]));
+}
+
 /** What is wrong with the hardware's answer; undefined when it is the kernel's or a trap. */
-export function objection(probe: Probe, kernel: KernelAnswer, hardware: LookupAnswer): string | undefined {
+export function objection(
+  probe: Probe,
+  kernel: KernelAnswer,
+  hardware: LookupAnswer,
+  neighbours: Neighbours,
+): string | undefined {
   if (hardware.action === 'trap') return undefined;
   if (hardware.action === 'drop') return kernel.does === 'drop' ? undefined : 'hardware drops it';
   if (kernel.does !== 'forward') return 'hardware forwards it';
@@ -61,6 +75,10 @@ export function objection(probe: Probe, kernel: KernelAnswer, hardware: LookupAn
   const allowed = new Set(kernel.ways.map(normal));
   const stray = hardware.ways.find((way) => !allowed.has(normal(way)));
   if (stray !== undefined) return `hardware may send it to ${normal(stray)}`;
+  for (const { link, gateway, mac } of hardware.ways) {
+    const known = neighbours.get(`${link} ${canonical(gateway ?? probe.destination)}`);
+    if (known !== mac) return `hardware sends it to ${mac}, the neighbour is ${known}`;
+  }
   const ways = new Set(hardware.ways.map(normal));
   if (!ways.has(normal(kernel.ways[0]!))) return 'hardware never sends it where the kernel does';
   return undefined;
