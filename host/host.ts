@@ -53,6 +53,7 @@ export class Host {
   readonly #devices = new Map<string, Device>();
   #started: Promise<void> | undefined;
   #supervising: Promise<void> | undefined;
+  #verifying: Promise<VerifyAnswer> | undefined;
   #stopping = false;
 
   /** `say` is told what a person at the terminal wants to know. Throws E_DEVICE when a device cannot be opened. */
@@ -161,9 +162,9 @@ export class Host {
       const held = tables
         .filter(({ offloaded }) => offloaded > 0)
         .map(({ kind, offloaded }) => `${offloaded} ${kind}`);
-      const trapped = tables.reduce((sum, table) => sum + table.trapped, 0);
+      const left = tables.reduce((sum, { planned, offloaded }) => sum + planned - offloaded, 0);
       this.#say(
-        `${plugin} holds ${held.join(', ') || 'nothing'}; ${trapped} left to the kernel (\`ekho status\`)`,
+        `${plugin} holds ${held.join(', ') || 'nothing'}; ${left} left to the kernel (\`ekho status\`)`,
       );
     }
   }
@@ -190,6 +191,7 @@ export class Host {
 
   status(): Status {
     const { netns } = this.#config.mirror;
+    const { lastResync } = this.#sync.status();
     return {
       version: VERSION,
       pid: process.pid,
@@ -201,6 +203,14 @@ export class Host {
       revision: this.mirror.revision,
       synced: this.mirror.synced,
       kinds: this.#kinds(),
+      ...(lastResync && {
+        resync: {
+          cause: lastResync.cause,
+          kinds: [...lastResync.kinds],
+          started: new Date(lastResync.started).toISOString(),
+          ...(lastResync.duration_ms !== undefined && { duration_ms: lastResync.duration_ms }),
+        },
+      }),
       plugins: this.plugins(),
       offload: this.#planner.summary().flatMap(({ plugin, tables }) =>
         tables
@@ -252,6 +262,9 @@ export class Host {
       ...(source !== undefined && { source }),
       ...(ingress !== undefined && { ingress: Number(this.#link(ingress).header.index) }),
       ...(vrf !== undefined && { vrf: this.#vrfTable(vrf) }),
+      ...(ipproto !== undefined && { protocol: ipproto }),
+      ...(sport !== undefined && { sourcePort: sport }),
+      ...(dport !== undefined && { destinationPort: dport }),
     };
     return this.#config.plugin.flatMap(({ name, device }) => {
       const granted = device === undefined ? undefined : this.#devices.get(device);
@@ -267,9 +280,6 @@ export class Host {
           ...(gateway !== undefined && { gateway }),
           mac: macText(destinationMac),
           ...(vlan !== 0 && { vlan }),
-      ...(ipproto !== undefined && { protocol: ipproto }),
-      ...(sport !== undefined && { sourcePort: sport }),
-      ...(dport !== undefined && { destinationPort: dport }),
         })),
         entries: handles.map((handle) => this.#entryText(name, handle)).filter((text) => text !== undefined),
       };
@@ -358,7 +368,15 @@ export class Host {
     return { counters, entries };
   }
 
-  async verify(): Promise<VerifyAnswer> {
+  /** Who asks while it is being found out gets the same answer: it costs a dump of everything. */
+  verify(): Promise<VerifyAnswer> {
+    this.#verifying ??= this.#verify().finally(() => {
+      this.#verifying = undefined;
+    });
+    return this.#verifying;
+  }
+
+  async #verify(): Promise<VerifyAnswer> {
     const kernel = await this.#sync.verify();
     const hardware = await this.#planner.verify();
     const differences = [

@@ -87,7 +87,10 @@ export async function routes(
       feed.once('close', () => {
         feeds--;
       });
-      return reply.type(NDJSON_TYPE).send(feed);
+      reply.type(NDJSON_TYPE).send(feed);
+      // The reader learns at once that the stream has begun; a change may be long in coming.
+      reply.raw.flushHeaders();
+      return reply;
     },
   );
 

@@ -68,6 +68,10 @@ export const Status = Type.Object({
   revision: Count,
   synced: Type.Boolean(),
   kinds: Type.Array(KindStatus),
+  /** The last time kinds were read again as a whole, and how long that took (absent: it still runs). */
+  resync: Type.Optional(
+    Type.Object({ cause: Text, kinds: Type.Array(Text), started: Text, duration_ms: Type.Optional(Count) }),
+  ),
   plugins: Type.Array(PluginStatus),
   offload: Type.Array(OffloadCounts),
   devices: Type.Array(DeviceStatus),

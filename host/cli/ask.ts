@@ -34,6 +34,12 @@ export async function status(client: Client, { json }: JsonOption): Promise<void
       ]),
     ),
   );
+  if (answer.resync) {
+    const { cause, kinds: again, started, duration_ms } = answer.resync;
+    const what = again.length === 1 ? again[0] : `${again.length} kinds`;
+    const took = duration_ms === undefined ? 'still running' : `took ${count(duration_ms)} ms`;
+    await print(`last read again: ${what} at ${started} (${plain(cause)}), ${took}\n`);
+  }
   const remedies = new Set(kinds.map(({ remedy }) => remedy).filter((remedy) => remedy !== undefined));
   for (const remedy of remedies) await print(`${remedy}\n`);
   if (plugins.length > 0) await print(`\n${pluginTable(plugins)}`);

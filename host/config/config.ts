@@ -157,6 +157,13 @@ function checkConfig(value: unknown, text: string): ConfigProblem[] {
       }
       owners.set(wanted, name);
     }
+    const granted = Object.entries(plugin).filter(([, { device, enabled }]) => device && enabled !== false);
+    if (granted.length > 1) {
+      for (const [name, { ports }] of granted) {
+        if (ports === undefined)
+          report(['plugin', name], 'needs ports: there is more than one plugin with a device');
+      }
+    }
     const states = new Map<string, string>();
     for (const [name, { state }] of Object.entries(device)) {
       if (state === undefined) continue;

@@ -115,7 +115,7 @@ const Plugin = Type.Object(
       Type.Array(Type.String({ minLength: 1, maxLength: 64 }), {
         minItems: 1,
         description:
-          'Names of the links that are front ports of its device, `*` and `?` match as in a shell, a leading `!` takes out. Default: every link that is not itself stacked on another (VLANs, bridges, bonds, tunnels), except loopback.',
+          'Names of the links that are front ports of its device, `*` and `?` match as in a shell, a leading `!` takes out. Default, where there is one plugin with a device: every Ethernet link that is not itself stacked on another (VLANs, bridges, bonds, tunnels).',
       }),
     ),
     priority: Type.Optional(

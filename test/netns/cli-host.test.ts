@@ -1,6 +1,6 @@
 /** The command and the API against a running host on a real network namespace. */
 import { chmodSync, copyFileSync, statSync, writeFileSync } from 'node:fs';
-import { request } from 'node:http';
+import { type IncomingMessage, request } from 'node:http';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -132,6 +132,38 @@ describe('a running host', () => {
     });
     monitor.kill('SIGINT');
     await ended;
+  });
+
+  it('tells a slow reader of changes how many it lost', async () => {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      request({ socketPath: bench.socket, path: '/api/v1/changes?kind=route' }, resolve)
+        .on('error', reject)
+        .end();
+    });
+    response.pause();
+    // When the host ends, so does the stream.
+    response.on('error', () => {});
+    const routes = Array.from({ length: 60_000 }, (_, n) => `blackhole 11.${n >> 8}.${n & 255}.0/24`);
+    expect(bench.batch(routes.map((route) => `route add ${route}`)).size).toBe(0);
+    await bench.ekho('wait');
+    let [told, lost, revision] = [0, 0, 0];
+    for await (const line of createInterface({ input: response })) {
+      const change = JSON.parse(line);
+      if (change.lost !== undefined) {
+        lost += change.lost;
+      } else {
+        expect(change.revision).toBeGreaterThan(revision);
+        revision = change.revision;
+        told++;
+      }
+      if (told + lost === routes.length) break;
+    }
+    response.destroy();
+    expect(lost).toBeGreaterThan(0);
+    // What the sockets hold, and 4 MiB.
+    expect(told).toBeGreaterThan(4000);
+    expect(bench.batch(routes.map((route) => `route del ${route}`)).size).toBe(0);
+    await bench.ekho('wait');
   });
 
   it('ends quietly when its reader does', async () => {

@@ -1,9 +1,12 @@
 /** The configuration file: defaults, and errors that name file, line, key and remedy. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import fc from 'fast-check';
+import { parse, stringify } from 'smol-toml';
 import { describe, expect, it } from 'vitest';
 import { defaultConfig, parseConfig, ROOT } from '../../../host/config/config.ts';
 import { document } from '../../../host/config/document.ts';
+import { locateKeys } from '../../../host/config/locate.ts';
 import { matchPorts } from '../../../host/config/ports.ts';
 import { EkhoError } from '../../../host/errors.ts';
 import { KINDS } from '../../../host/mirror/types.ts';
@@ -74,8 +77,8 @@ describe('a configuration file', () => {
       'ekho.toml:2: plugin.a.device: there is no [device.asic1]; did you mean asic2?',
     ],
     [
-      '[plugin.a]\ndevice = "asic0"\n[plugin.b]\ndevice = "asic0"',
-      'ekho.toml:4: plugin.b.device: "asic0" is granted to plugin a already; a device has one plugin',
+      '[plugin.a]\ndevice = "asic0"\nports = ["p0"]\n[plugin.b]\ndevice = "asic0"\nports = ["p1"]',
+      'ekho.toml:5: plugin.b.device: "asic0" is granted to plugin a already; a device has one plugin',
     ],
     [
       '[plugin."A b"]',
@@ -84,6 +87,10 @@ describe('a configuration file', () => {
     [
       '[api]\nlisten = "0.0.0.0:80"',
       'ekho.toml:2: api.listen: expected 127.0.0.1:PORT, [::1]:PORT or off, got "0.0.0.0:80"',
+    ],
+    [
+      '[plugin.a]\ndevice = "a"\nports = ["p0"]\n[plugin.b]\ndevice = "b"\n[device.a]\nkind = "asic"\n[device.b]\nkind = "asic"',
+      'ekho.toml:4: plugin.b: needs ports: there is more than one plugin with a device',
     ],
     [
       '[mirror]\nnetns = "edge"\nkinds = ["link", "address", "route", "neighbour", "nexthop", "rule", "netconf"]',
@@ -110,6 +117,43 @@ describe('a configuration file', () => {
   it('is documented as it is checked', () => {
     expect(readFileSync(join(ROOT, 'docs/config.md'), 'utf8')).toBe(document());
   });
+});
+
+it('finds the line of every key of any file', () => {
+  const key = fc.stringMatching(/^[a-z0-9_-]{1,6}$/);
+  const text = fc.stringMatching(/^[a-z #="'\\[\]{},.\n]{0,12}$/);
+  const leaf = fc.oneof(
+    text,
+    fc.integer({ min: -999, max: 999 }),
+    fc.boolean(),
+    fc.array(text, { maxLength: 3 }),
+  );
+  const inner = fc.dictionary(
+    key,
+    fc.oneof(leaf, fc.dictionary(key, leaf, { maxKeys: 3, noNullPrototype: true })),
+    {
+      maxKeys: 4,
+      noNullPrototype: true,
+    },
+  );
+  fc.assert(
+    fc.property(fc.dictionary(key, inner, { maxKeys: 4, noNullPrototype: true }), (value) => {
+      const toml = stringify(value);
+      const lines = toml.split('\n');
+      const found = locateKeys(toml);
+      const check = (node: unknown, path: string[]): void => {
+        if (path.length > 0) {
+          const line = found.get(path.join('\0'));
+          expect(line, path.join('.')).toBeDefined();
+          expect(lines[line! - 1]).toContain(path.at(-1));
+        }
+        if (typeof node !== 'object' || node === null || Array.isArray(node)) return;
+        for (const [name, item] of Object.entries(node)) check(item, [...path, name]);
+      };
+      check(parse(toml), []);
+    }),
+    { numRuns: 500, verbose: 1 },
+  );
 });
 
 it('mirrors some kinds and tables where no plugin could go by them', () => {
