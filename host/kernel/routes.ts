@@ -136,12 +136,12 @@ export function applyNewRoute(
     table.insert(matches.hash, data, start, end);
     return true;
   }
-  for (let at = 0; at < length; at++) if (table.equals(ids[at]!, data, start, end)) return true;
   for (let at = 0; at < length; at++) {
-    if (isSameRoute(table, ids[at]!, data, start, end)) {
-      table.replace(ids[at]!, data, start, end);
-      return true;
-    }
+    const isEqual = table.equals(ids[at]!, data, start, end);
+    if (!isEqual && !isSameRoute(table, ids[at]!, data, start, end)) continue;
+    if (!isEqual) table.replace(ids[at]!, data, start, end);
+    if (data.bytes[start] === AF_INET) cameAgain(table, matches, at, flags);
+    return true;
   }
   const successor =
     data.bytes[start] === AF_INET
@@ -159,6 +159,15 @@ export function applyNewRoute(
   const order = append ? table.orderOf(ids[length - 1]!) + 1 : table.orderOf(ids[0]!) - 1;
   table.insert(matches.hash, data, start, end, order);
   return true;
+}
+
+/** The kernel announces as new what the mirror has: it left without a word, and its place with it. */
+function cameAgain(table: ObjectTable, { ids, length }: Matches, place: number, flags: number): void {
+  const id = ids[place]!;
+  const last = ids[length - 1]!;
+  if ((flags & NLM_F_EXCL) !== 0) {
+    for (let at = 0; at < length; at++) if (at !== place) table.remove(ids[at]!);
+  } else if ((flags & NLM_F_APPEND) !== 0 && id !== last) table.setOrder(id, table.orderOf(last) + 1);
 }
 
 /** Which IPv4 alias the message takes the place of, 0 for none. */

@@ -93,6 +93,14 @@ test('a link goes down under a nexthop group: the group shrinks without a word',
   await host!.verified();
 });
 
+test('routes that left in silence and come again stand last among those of their prefix', async () => {
+  await start();
+  router!.batch(['addr add 203.0.113.1/24 dev p0', 'addr add 203.0.113.1/24 dev p1']);
+  await host!.settled();
+  router!.batch(['link set p0 down', 'link set p0 up']);
+  await host!.verified();
+});
+
 test('ignore_routes_with_linkdown: routes without carrier come to life and die by a setting', async () => {
   await start();
   router!.batch([
