@@ -194,6 +194,8 @@ function probeKprobe(): Answer {
   if (!existsSync('/sys/bus/event_source/devices')) return inconclusive('sysfs does not show event sources');
   if (!existsSync('/sys/bus/event_source/devices/kprobe'))
     return unsupported('the kernel has no kprobe events');
+  // LOCKDOWN_KPROBES; kprobe_multi is not held back.
+  if (lockdownMode() === 'confidentiality') return unsupported('kernel lockdown is in confidentiality mode');
   return probeProgramType('kprobe');
 }
 

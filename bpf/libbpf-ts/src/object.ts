@@ -14,7 +14,7 @@ import { BpfMap, type MapOptions } from './map.ts';
 import { copyFrom } from './memory.ts';
 import { native, type Pointer, SIZE } from './native.ts';
 import { Program } from './program.ts';
-import { effectiveCapabilities, missingCapabilities } from './rights.ts';
+import { effectiveCapabilities, lockdownMode, lockedHelper, missingCapabilities } from './rights.ts';
 import { RingBuffer, type RingBufferOptions } from './ringbuf.ts';
 import { parseVerifierLog, programLogs } from './verifier.ts';
 
@@ -272,6 +272,13 @@ function loadError(
   const lacking = refused && missingCapabilities(effectiveCapabilities(), rights).length > 0;
   if (verifier !== undefined && verifier.reason !== '' && !lacking) {
     if (verifier.kind === 'relocation') return typed('E_RELOCATION', relocation(messages) ?? verifier.reason);
+    const mode = lockdownMode();
+    if (verifier.kind === 'helper' && lockedHelper(verifier.reason, mode)) {
+      return typed(
+        'E_LOCKDOWN',
+        `kernel lockdown (${mode}) forbids what program "${verifier.program}" calls: ${verifier.reason}`,
+      );
+    }
     const at = verifier.source === undefined ? '' : ` at \`${verifier.source}\``;
     return typed('E_VERIFIER', `the verifier rejects program "${verifier.program}": ${verifier.reason}${at}`);
   }
@@ -285,7 +292,10 @@ function loadError(
   if (unresolved !== undefined && !refused) return typed('E_RELOCATION', unresolved);
   return failure(errno, operation, { rights, messages, verifier });
 
-  function typed(code: 'E_VERIFIER' | 'E_RELOCATION' | 'E_NO_TARGET' | 'E_BTF', why: string): BpfError {
+  function typed(
+    code: 'E_VERIFIER' | 'E_LOCKDOWN' | 'E_RELOCATION' | 'E_NO_TARGET' | 'E_BTF',
+    why: string,
+  ): BpfError {
     const { errno: name } = failure(errno, operation, { rights });
     return new BpfError(code, `${operation}: ${why}`, { errno: name, operation, messages, verifier });
   }

@@ -46,7 +46,7 @@ export interface Refusal {
   readonly remedy: string;
 }
 
-/** Explains an EPERM of something that needs `wanted`. Lockdown's confidentiality mode is what forbids BPF to read memory. */
+/** Explains an EPERM of something that needs `wanted`. Under lockdown's confidentiality mode kprobes are refused so. */
 export function explainRefusal(
   effective: string,
   lockdown: Lockdown,
@@ -76,4 +76,14 @@ export function explainRefusal(
     remedy:
       'Look for a kernel built without the feature, a seccomp filter, a security module or a user namespace.',
   };
+}
+
+/**
+ * Whether lockdown is why the verifier does not know a helper: in confidentiality mode programs may not read kernel memory with
+ * helpers, in both modes not write user memory (LOCKDOWN_BPF_READ_KERNEL, LOCKDOWN_BPF_WRITE_USER in kernel/trace/bpf_trace.c).
+ * Everything else of BPF goes on under lockdown.
+ */
+export function lockedHelper(reason: string, lockdown: Lockdown): boolean {
+  if (/probe_write_user/.test(reason)) return lockdown === 'integrity' || lockdown === 'confidentiality';
+  return lockdown === 'confidentiality' && /probe_read(?:_kernel)?(?:_str)?#/.test(reason);
 }

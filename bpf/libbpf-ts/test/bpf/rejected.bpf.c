@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* Programs that the verifier rejects, a reason each; the test loads one at a time. */
+/* Programs that the verifier or lockdown rejects, a reason each; the test loads one at a time. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
@@ -80,6 +80,16 @@ SEC("?fentry/bpf_fentry_test1")
 int on_function(__u64 *context)
 {
 	return 0;
+}
+
+/* Loads, unless lockdown keeps kernel memory from BPF. */
+SEC("?raw_tp/task_newtask")
+int reads_memory(struct bpf_raw_tracepoint_args *context)
+{
+	int value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), (void *)context->args[0]);
+	return value & 1;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

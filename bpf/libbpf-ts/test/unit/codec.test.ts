@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { decode, encode, intCodec, rawCodec } from '../../src/codec.ts';
 import { BpfError, type ErrorCode } from '../../src/errors.ts';
 import { prefixKey } from '../../src/lpm.ts';
-import { explainRefusal, missingCapabilities, parseLockdown } from '../../src/rights.ts';
+import { explainRefusal, lockedHelper, missingCapabilities, parseLockdown } from '../../src/rights.ts';
 import { parseVerifierLog, programLogs } from '../../src/verifier.ts';
 
 function codeOf(action: () => unknown): ErrorCode | undefined {
@@ -101,6 +101,16 @@ describe('refusals', () => {
     expect(explainRefusal(ALL, 'confidentiality', ['CAP_BPF']).code).toBe('E_LOCKDOWN');
     expect(explainRefusal(ALL, 'integrity', ['CAP_BPF']).code).toBe('E_REFUSED');
     expect(explainRefusal(ALL, 'unknown', ['CAP_BPF']).why).toContain('lockdown cannot be read');
+  });
+
+  test('a helper that lockdown takes away', () => {
+    const read = 'program of this type cannot use helper bpf_probe_read_kernel#113';
+    expect(lockedHelper(read, 'confidentiality')).toBe(true);
+    expect(lockedHelper(read, 'integrity')).toBe(false);
+    expect(lockedHelper('unknown func bpf_probe_read#4', 'confidentiality')).toBe(true);
+    expect(lockedHelper('unknown func bpf_probe_read_user#112', 'confidentiality')).toBe(false);
+    expect(lockedHelper('unknown func bpf_probe_write_user#36', 'integrity')).toBe(true);
+    expect(lockedHelper('unknown func bpf_probe_write_user#36', 'unknown')).toBe(false);
   });
 
   test('reads the lockdown mode', () => {
