@@ -9,7 +9,9 @@
  * - ignore_routes_with_linkdown changes: routes out of links without carrier are shown as dead, or not.
  * - A nexthop object leaves: the routes that use it do too, and groups shrink under the routes that use them.
  * - A qdisc or class is changed: its parents, children, chains and filters change with it; u32 makes hash tables itself.
- * - Filters bring and take actions; an nf_tables rule changes the position of the next one.
+ * - The first filter of a priority makes an object of handle 0, the last takes it along; so does the last qdisc of a
+ *   shared block with its filters. Filters bring and take actions, and show those they share.
+ * - An nf_tables rule changes the position of the next one.
  */
 
 import { wordOf } from '../mirror/key.ts';
@@ -22,7 +24,7 @@ import { netconfAttributes } from '../netlink/schema/netconf.ts';
 import { nexthopAttributes } from '../netlink/schema/nexthop.ts';
 import { routeAttributes } from '../netlink/schema/route.ts';
 import { qdiscAttributes, tcHeader } from '../netlink/schema/tc.ts';
-import { DUMPED, DUMPED_IN_PART, linkFlags, linkMaster, type Mode, type Reactions } from './apply.ts';
+import { DUMPED, linkFlags, linkMaster, type Mode, type Reactions } from './apply.ts';
 import type { Scope } from './requests.ts';
 import { routeNexthopId, routeTable } from './routes.ts';
 import {
@@ -100,8 +102,8 @@ export class SilentChanges implements Reactions {
         this.#suspectNexthop(wordOf(data, start + 8, end, nexthopAttributes.number.id, 0));
         break;
       case KIND.filter:
-        if (mode === DUMPED_IN_PART) this.#actionsChanged();
-        else if (mode < DUMPED) this.#controlChanged(kind, data, start, end);
+        if (mode >= DUMPED) this.#actionsChanged();
+        else this.#controlChanged(kind, data, start, end);
         break;
       default:
         if (mode < DUMPED) this.#controlChanged(kind, data, start, end);
@@ -236,6 +238,11 @@ export class SilentChanges implements Reactions {
         this.bulkDeletion(kind, ifindex);
         // Likewise with chains.
         this.bulkDeletion(KIND.chain, ifindex);
+        this.#actionsChanged();
+        break;
+      case KIND.action:
+        // Filters show the actions they share. While one is replaced, it counts a reference more than after.
+        if (this.#mirror.count(KIND.filter) > 0) reread({ kind: KIND.filter });
         this.#actionsChanged();
         break;
       case KIND['nft-table']:

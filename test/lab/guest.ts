@@ -3,7 +3,16 @@
  * the exchange folder outlives it. It has no network but the wires it is joined by.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -43,6 +52,9 @@ export interface RunResult {
   readonly stdout: string;
   readonly stderr: string;
 }
+
+/** Not in the guest's copy of the checkout; node_modules is shared as it is. */
+const NOT_COPIED = new Set(['.git', 'node_modules']);
 
 interface Waiting {
   readonly id: number;
@@ -101,9 +113,17 @@ export class Guest implements AsyncDisposable {
   }
 
   async #start(files: Image, arch: Arch, accel: string, memory: number): Promise<void> {
+    const checkout = this.#path('checkout');
+    mkdirSync(join(checkout, 'node_modules'), { recursive: true });
+    // A copy: a file that changes under a guest that has read its size would be cut.
+    for (const name of readdirSync(CHECKOUT)) {
+      if (NOT_COPIED.has(name)) continue;
+      cpSync(join(CHECKOUT, name), join(checkout, name), { recursive: true, verbatimSymlinks: true });
+    }
     const shares = [
       { tag: 'root', folder: files.root, cache: 'always' },
-      { tag: 'checkout', folder: CHECKOUT, cache: 'always' },
+      { tag: 'checkout', folder: checkout, cache: 'always' },
+      { tag: 'modules', folder: join(CHECKOUT, 'node_modules'), cache: 'always' },
       { tag: 'exchange', folder: this.exchange, cache: 'auto' },
       { tag: 'cache', folder: GUEST_CACHE, cache: 'auto' },
     ];

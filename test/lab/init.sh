@@ -4,7 +4,7 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export HOME=/root TERM=dumb LANG=C.UTF-8
 
 if [ "$1" != inside ]; then
-  # checkout=PATH on the kernel's command line: the checkout is where it is on the machine, so paths mean the same.
+  # The checkout is where it is on the machine, so that paths mean the same.
   checkout=$1
   mount -t proc proc /proc
   mount -t tmpfs -o size=70% tmpfs /run
@@ -14,6 +14,10 @@ if [ "$1" != inside ]; then
   mkdir -p "/run/guest$checkout"
   mount -t overlay -o "lowerdir=/checkout,upperdir=/run/checkout/upper,workdir=/run/checkout/work" \
     overlay "/run/guest$checkout"
+  mkdir -p /run/modules/lower /run/modules/upper /run/modules/work
+  mount -t virtiofs -o ro modules /run/modules/lower
+  mount -t overlay -o lowerdir=/run/modules/lower,upperdir=/run/modules/upper,workdir=/run/modules/work \
+    overlay "/run/guest$checkout/node_modules"
   cd /run/guest || exit 1
   mount -t proc proc proc
   mount -t sysfs sysfs sys

@@ -2,7 +2,7 @@
  * Runs the lab's tests in a guest: `test/lab/suite.ts [FILTER…]`, words as vitest takes them. Counts and skips go to the
  * file EKHO_TEST_RESULTS names, as scripts/reporter.mjs writes it.
  */
-import { copyFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { compileAll } from '../../bpf/libbpf-ts/test/compile.ts';
 import { Guest, quote } from './guest.ts';
@@ -39,7 +39,9 @@ async function main(): Promise<number> {
     env: { EKHO_TEST_RESULTS: '/run/lab/results.json' },
     onOutput: (stream, data) => process[stream].write(data),
   });
-  if (results) copyFileSync(join(guest.exchange, 'results.json'), results);
+  // A run that fell over before its end wrote none.
+  const written = join(guest.exchange, 'results.json');
+  if (results && existsSync(written)) copyFileSync(written, results);
   say(`done after ${seconds()} s`);
   return code;
 }
