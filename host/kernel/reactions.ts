@@ -5,7 +5,8 @@
  * - A link goes down, loses carrier, changes its master or leaves: IPv4 routes and nexthop objects out of it vanish
  *   (net/ipv4/fib_frontend.c fib_disable_ip, net/ipv4/nexthop.c nexthop_flush_dev), hops of multipath routes get
  *   RTNH_F_DEAD or RTNH_F_LINKDOWN, its default qdisc comes or goes, bridge and filter objects of a deleted link leave.
- * - An address leaves: IPv4 routes with it as source vanish (fib_sync_down_addr), all of a link's with its last one.
+ * - An address leaves: IPv4 routes with it as source vanish (fib_sync_down_addr), all of a link's with its last one; hops
+ *   of multipath routes are dead until the link has one again (fib_sync_up).
  * - ignore_routes_with_linkdown changes: routes out of links without carrier are shown as dead, or not.
  * - A nexthop object leaves: the routes that use it do too, and groups shrink under the routes that use them.
  * - A qdisc or class is changed: its parents, children, chains and filters change with it; u32 makes hash tables itself.
@@ -133,6 +134,9 @@ export class SilentChanges implements Reactions {
         }
         break;
       }
+      case KIND.address:
+        if (fresh && data.bytes[start] === AF_INET) this.#addressCame(data.words[(start + 4) >>> 2]!);
+        break;
       case KIND.netconf:
         if (!fresh) this.#netconfChanged(data.bytes[start]!, wordOf(data, start + 4, end, IFINDEX, 0) | 0);
         break;
@@ -204,6 +208,16 @@ export class SilentChanges implements Reactions {
     if (at < 0) return;
     this.#addresses.add(payloadText(data, at));
     this.#walkSoon();
+  }
+
+  #addressCame(ifindex: number): void {
+    const addresses = this.#mirror.table(KIND.address);
+    let others = -1;
+    addresses.forEach((id) => {
+      const { data, start } = addresses.locate(id);
+      if (data.bytes[start] === AF_INET && data.words[(start + 4) >>> 2] === ifindex) others++;
+    });
+    if (others === 0) this.#handler.reread({ kind: KIND.route, family: AF_INET, ifindex });
   }
 
   #suspectNexthop(id: number): void {

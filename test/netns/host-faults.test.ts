@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { setRouteCount } from '../support/asic-file.ts';
 import { type HostOptions, TestHost } from '../support/host.ts';
-import { host4, Router, stormRoutes } from '../support/router.ts';
+import { host4, host6, Router, stormRoutes } from '../support/router.ts';
 
 const PORTS = 2;
 
@@ -99,6 +99,23 @@ test('routes that left in silence and come again stand last among those of their
   await host!.settled();
   router!.batch(['link set p0 down', 'link set p0 up']);
   await host!.verified();
+});
+
+test('the last IPv4 address of a link goes and another comes: hops die and come to life in silence', async () => {
+  await start();
+  router!.ip(
+    `route add 203.0.113.0/24 nexthop via inet6 ${host6(0, 2)} dev p0 nexthop via ${host4(1, 2)} dev p1`,
+  );
+  const ways = async (): Promise<string[]> => {
+    await host!.settled();
+    await host!.verified();
+    return (await host!.lookup({ destination: '203.0.113.7' })).ways.map(({ link }) => link).sort();
+  };
+  expect(await ways()).toEqual(['p0', 'p1']);
+  router!.ip(`addr del ${host4(0, 1)}/24 dev p0`);
+  expect(await ways()).toEqual(['p1']);
+  router!.ip('addr add 198.51.100.1/24 dev p0');
+  expect(await ways()).toEqual(['p0', 'p1']);
 });
 
 test('ignore_routes_with_linkdown: routes without carrier come to life and die by a setting', async () => {
