@@ -20,6 +20,12 @@ const COMMANDS = {
   setpriv: 'util-linux',
   curl: 'curl',
   ping: 'iputils-ping',
+  // For the lab's guests; test/lab/machine.ts installs them, too, which two lanes cannot do at once.
+  [process.arch === 'arm64' ? 'qemu-system-aarch64' : 'qemu-system-x86_64']:
+    process.arch === 'arm64' ? 'qemu-system-arm' : 'qemu-system-x86',
+  mmdebstrap: 'mmdebstrap',
+  depmod: 'kmod',
+  xz: 'xz-utils',
 };
 const LAYERS = ['unit', 'netns', 'lab'];
 /** Longest one part may take, in milliseconds. */

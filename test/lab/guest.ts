@@ -21,6 +21,7 @@ import { DEFAULT_FLAVOUR, type FlavourName, type Image, image } from './image.ts
 import { type Arch, CHECKOUT, LabError, OWN_ARCH, QEMU, virtiofsd } from './machine.ts';
 import { accelerator, qemuWords } from './qemu.ts';
 import { GUEST_CACHE, warm } from './warm.ts';
+import type { WireEnd } from './wire.ts';
 
 /** Longest from power-on until the guest takes commands, in milliseconds; a few seconds on an idle machine. */
 const BOOT_LIMIT = 180_000;
@@ -35,6 +36,8 @@ export interface GuestOptions {
   readonly flavour?: FlavourName;
   readonly arch?: Arch;
   readonly memoryMiB?: number;
+  /** Ends of wires; each is a link eth0, eth1, … of the guest. */
+  readonly wires?: readonly WireEnd[];
   /** Told of an image that is built and of a boot that is tried again. */
   readonly say?: (line: string) => void;
 }
@@ -101,7 +104,7 @@ export class Guest implements AsyncDisposable {
     for (let attempt = 1; ; attempt++) {
       const guest = new Guest(files);
       try {
-        await guest.#start(files, arch, accel, options.memoryMiB ?? MEMORY_MIB);
+        await guest.#start(files, arch, accel, options);
         return guest;
       } catch (error) {
         const panic = /Kernel panic.*/.exec(guest.console())?.[0];
@@ -112,7 +115,8 @@ export class Guest implements AsyncDisposable {
     }
   }
 
-  async #start(files: Image, arch: Arch, accel: string, memory: number): Promise<void> {
+  async #start(files: Image, arch: Arch, accel: string, options: GuestOptions): Promise<void> {
+    const { memoryMiB = MEMORY_MIB, wires = [] } = options;
     const checkout = this.#path('checkout');
     mkdirSync(join(checkout, 'node_modules'), { recursive: true });
     // A copy: a file that changes under a guest that has read its size would be cut.
@@ -154,7 +158,7 @@ export class Guest implements AsyncDisposable {
       }
     });
 
-    const words = qemuWords(arch, accel, memory);
+    const words = qemuWords(arch, accel, memoryMiB);
     for (const { tag } of shares) {
       words.push('-chardev', `socket,id=${tag},path=${this.#path(`${tag}.sock`)}`);
       words.push('-device', `vhost-user-fs-pci,chardev=${tag},tag=${tag}`);
@@ -162,6 +166,11 @@ export class Guest implements AsyncDisposable {
     for (const name of ['stdout', 'stderr', 'control']) {
       words.push('-chardev', `socket,id=${name},path=${this.#path(`${name}.sock`)}`);
       words.push('-device', `virtserialport,chardev=${name},name=${name}`);
+    }
+    for (const [number, { local, remote, mac }] of wires.entries()) {
+      const socket = `local.type=unix,local.path=${local},remote.type=unix,remote.path=${remote}`;
+      words.push('-netdev', `dgram,id=wire${number},${socket}`);
+      words.push('-device', `virtio-net-pci,netdev=wire${number},mac=${mac}`);
     }
     words.push('-serial', `file:${this.#path('console.log')}`, '-kernel', files.kernel);
     const console = arch === 'arm64' ? 'ttyAMA0' : 'ttyS0';
@@ -175,6 +184,7 @@ export class Guest implements AsyncDisposable {
       this.#fail(this.#fault(`The guest ended (${signal ?? `exit code ${code}`})`));
     });
     await this.#limited(isReady, BOOT_LIMIT, 'The guest did not boot');
+    if (wires.length > 0) await this.run('modprobe virtio_net');
   }
 
   /** Runs a shell command in the checkout. Throws LabError if the guest ends or hangs; it is of no use then. */
