@@ -180,6 +180,8 @@ function scopeOf(view: KernelView, rule: RuleView, options: RulesOptions): Scope
     decoded.flowlabel !== undefined;
   const isInverted = (number32(header.flags) & INVERT) !== 0;
   const hasUsers = decoded.uid_range !== undefined && !hasRoot(nested(decoded.uid_range));
+  // IPv6 lookups of `ip route get` are nobody's, those of real packets root's: leave both to the kernel.
+  if (decoded.uid_range !== undefined && !hasUsers && !isV4) isExpressible = false;
 
   let iif = 0;
   const iifname = text(decoded.iifname);

@@ -41,6 +41,7 @@ function plan(
   setup: (kernel: KernelModel) => void = () => {},
   refused: ReadonlySet<number> = new Set(),
   aclFields = ALL_FIELDS,
+  family = 2,
 ) {
   const kernel = new KernelModel();
   setup(kernel);
@@ -55,7 +56,7 @@ function plan(
     reversePath: true,
     vlanInterfaces: true,
   });
-  return planRules(view, 2, { aclFields, refused, interfaces });
+  return planRules(view, family, { aclFields, refused, interfaces });
 }
 
 const DEFAULT = [rule(0, 255), rule(32766, 254), rule(32767, 253)];
@@ -112,6 +113,13 @@ describe('rules', () => {
   test('packets that are forwarded are those of root', () => {
     const rules = [rule(0, 255), rule(100, 77, { uid_range: { start: 0, end: 100 } }), rule(32766, 254)];
     expect(plan(rules).domains[0]!.tables).toEqual([255, 77, 254]);
+    const rules6 = rules.map(({ header, ...rest }) => ({
+      ...rest,
+      header: { ...(header as object), family: 10 },
+    }));
+    expect(plan(rules6 as DecodedObject[], undefined, undefined, undefined, 10).domains[0]!.tables).toEqual([
+      255,
+    ]);
   });
 
   test('tables only some packets are led to, and those after the end of the list, are beyond the domain', () => {
