@@ -237,6 +237,7 @@ export class World {
     if (random.chance(0.05)) words.push('tos 0x10');
     if (random.chance(0.05)) words.push('ipproto udp dport 53');
     if (random.chance(0.05)) words.push(`uidrange ${random.pick(['0-99', '1000-2000'])}`);
+    if (random.chance(0.05)) words.push(`uidrange ${random.pick(['0-99', '1000-2000'])}`);
     words.push(
       random.weighted<() => string>([
         [8, () => `lookup ${random.pick([100, 101, 254])}`],
