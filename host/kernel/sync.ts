@@ -118,6 +118,8 @@ interface Held {
 /** Phase of a kind: before its first dump nothing needs to be applied, the dump will show it. */
 const UNREAD = 0;
 const READING = 1;
+/** Of every network namespace. */
+const LOOPBACK_IFINDEX = 1;
 const FOLLOWING = 2;
 
 export class KernelSync {
@@ -408,6 +410,7 @@ export class KernelSync {
     let failure: Error | undefined;
     let complete = false;
     try {
+      if (kind === KIND.route) await this.#passDeletions();
       complete = await this.#dump(scope, whole);
     } catch (error) {
       const why = error instanceof NetlinkError ? unavailability(KINDS[kind]!, error.errno) : undefined;
@@ -442,6 +445,21 @@ export class KernelSync {
     else if (this.#mirror.kindState(kind).state === 'syncing' && whole && !this.#agenda.has(kind)) {
       this.#mirror.setKindState(kind, { state: 'synced', reason: undefined });
       this.#updateSynced();
+    }
+  }
+
+  /**
+   * Waits until routes whose deletion was announced are gone. IPv4 routes leave the table after their notification
+   * (net/ipv4/fib_trie.c fib_table_delete), and dumps do not wait for that: one begun in between would bring back a route
+   * whose deletion was applied, or lost, before. Deleting holds the rtnl lock to its end, and so does asking for a link.
+   */
+  async #passDeletions(): Promise<void> {
+    const client = this.#clients.get(NETLINK_ROUTE)!;
+    try {
+      await client.request(linkRequest(LOOPBACK_IFINDEX), () => {});
+    } catch (error) {
+      // No such link is an answer too; anything else the dump will meet as well.
+      if (!(error instanceof NetlinkError)) throw error;
     }
   }
 

@@ -153,3 +153,35 @@ describe('a kernel that has none or shows none', () => {
     }
   });
 });
+
+describe('a dump of routes', () => {
+  it('waits for deletions that were announced: the kernel is asked for a link before it', async () => {
+    const asked: number[] = [];
+    class RecordingClient extends NetlinkClient {
+      override request(
+        ...[request, handler]: Parameters<NetlinkClient['request']>
+      ): ReturnType<NetlinkClient['request']> {
+        asked.push(request.type);
+        return super.request(request, handler);
+      }
+      override dump(
+        ...[request, handler]: Parameters<NetlinkClient['dump']>
+      ): ReturnType<NetlinkClient['dump']> {
+        asked.push(request.type);
+        return super.dump(request, handler);
+      }
+    }
+    const RTM_GETLINK = 18;
+    const RTM_GETROUTE = 26;
+    mirror = new Mirror();
+    sync = new KernelSync(mirror, {
+      kinds: ['route'],
+      openClient: (options) => new RecordingClient(options),
+    });
+    await sync.start();
+    asked.length = 0;
+    await sync.resync(['route'], 'test');
+    expect(asked[0]).toBe(RTM_GETLINK);
+    expect(asked).toContain(RTM_GETROUTE);
+  });
+});
