@@ -2,6 +2,7 @@
 
 import { closeSync, constants, fstatSync, ftruncateSync, openSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { getSystemErrorMessage } from 'node:util';
 import { EkhoError } from '../../errors.ts';
 import { GROUP_MEMBERS, HEADER, LAYOUT_VERSION, MAGIC0, MAGIC1, type MemoryLayout } from './layout.ts';
 
@@ -10,6 +11,12 @@ const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
 const LOCK_EXCLUSIVE_NOW = 2 | 4;
 const LOCK_RELEASE = 8;
+// From <errno.h>.
+const EINTR = 4;
+const ENOSPC = 28;
+const EDQUOT = 122;
+/** Times that a signal may interrupt a reservation. */
+const RESERVE_TRIES_MAX = 16;
 
 type Koffi = typeof import('koffi');
 
@@ -24,6 +31,8 @@ interface Libc {
     offset: number,
   ) => bigint | number;
   readonly flock: (fd: number, operation: number) => number;
+  /** Returns an errno or 0. */
+  readonly posixFallocate: (fd: number, offset: number, bytes: number) => number;
 }
 
 let libc: Libc | undefined;
@@ -39,6 +48,9 @@ function loadLibc(): Libc {
         'intptr_t mmap(intptr_t hint, size_t bytes, int prot, int flags, int fd, int64_t offset)',
       ) as unknown as Libc['mmap'],
       flock: library.func('int flock(int fd, int operation)') as unknown as Libc['flock'],
+      posixFallocate: library.func(
+        'int posix_fallocate(int fd, int64_t offset, int64_t bytes)',
+      ) as unknown as Libc['posixFallocate'],
     };
   }
   return libc;
@@ -62,8 +74,9 @@ export interface OpenFile extends Mapping {
 }
 
 /**
- * Maps a state file, making it when it is not there or empty. With `lock` nobody else may have it open so.
- * @throws EkhoError E_DEVICE when it is locked, not a regular file, of another size, or cannot be opened
+ * Maps a state file, making it when it is not there or empty. With `lock` nobody else may have it open so, and the disk
+ * has room for all of it.
+ * @throws EkhoError E_DEVICE when it is locked, not a regular file, of another size, finds no room, or cannot be opened
  */
 export function mapFile(path: string, bytes: number, lock: boolean): OpenFile {
   let descriptor: number;
@@ -88,8 +101,7 @@ export function mapFile(path: string, bytes: number, lock: boolean): OpenFile {
         remedy: 'End the other host, or give this one a state file of its own.',
       });
     }
-    if (stat.size === 0n && lock) ftruncateSync(descriptor, bytes);
-    else if (stat.size !== BigInt(bytes)) {
+    if (stat.size !== BigInt(bytes) && !(stat.size === 0n && lock)) {
       throw new EkhoError(
         'E_DEVICE',
         `state file ${path} has ${stat.size} bytes; these tables need ${bytes}`,
@@ -98,6 +110,7 @@ export function mapFile(path: string, bytes: number, lock: boolean): OpenFile {
         },
       );
     }
+    if (lock) reserve(path, descriptor, bytes, stat.size === 0n);
     const key = `${stat.dev}:${stat.ino}:${bytes}`;
     let mapping = mappings.get(key);
     if (mapping === undefined) {
@@ -115,6 +128,30 @@ export function mapFile(path: string, bytes: number, lock: boolean): OpenFile {
     releaseFile(descriptor);
     throw error;
   }
+}
+
+/**
+ * Gives every byte of the file a block on the disk, holes of an older file too, and leaves what it says: a write into a
+ * mapping that finds no block left ends the process with SIGBUS.
+ */
+function reserve(path: string, descriptor: number, bytes: number, made: boolean): void {
+  const { posixFallocate } = loadLibc();
+  let errno = EINTR;
+  for (let tries = 0; errno === EINTR && tries < RESERVE_TRIES_MAX; tries++)
+    errno = posixFallocate(descriptor, 0, bytes);
+  if (errno === 0) return;
+  // What was reserved before the disk was full goes back to it.
+  if (made) ftruncateSync(descriptor, 0);
+  const full = errno === ENOSPC || errno === EDQUOT;
+  throw new EkhoError(
+    'E_DEVICE',
+    `cannot reserve ${bytes} bytes for state file ${path}: ${getSystemErrorMessage(-errno)}`,
+    {
+      remedy: full
+        ? 'Make room on that disk, lower the table capacities, or give a path on another disk as state.'
+        : 'Give a path on another file system as state.',
+    },
+  );
 }
 
 /** Lets others open the file. The mapping stays, and with it the kernel's open file: closing alone keeps the lock. */

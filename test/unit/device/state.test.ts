@@ -1,8 +1,9 @@
 /** The ASIC's state file: it outlives whoever wrote it, and is not believed. */
 
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import {
   copyFileSync,
+  mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
@@ -194,6 +195,70 @@ test('a file that is not for these tables is refused, with what to do', () => {
   expect(refusal()).toBe('FILE is not a regular file');
   path = join(folder, 'none', 'state');
   expect(refusal()).toMatch(/ENOENT/);
+});
+
+test('every byte of the file has a block, also where it had holes', () => {
+  const inBlocks = () => statSync(path).blocks * 512 >= statSync(path).size;
+  asic().close();
+  expect(inBlocks()).toBe(true);
+  open.length = 0;
+  const { size } = statSync(path);
+  const head = readFileSync(path).subarray(0, 4096);
+  // As `cp --sparse` leaves it.
+  truncateSync(path, 0);
+  writeFileSync(path, head);
+  truncateSync(path, size);
+  expect(inBlocks()).toBe(false);
+  asic();
+  expect(inBlocks()).toBe(true);
+  expect(readFileSync(path).subarray(0, 32)).toEqual(head.subarray(0, 32));
+});
+
+/** Needs a user namespace for the disk of 256 KiB. */
+const canMount = spawnSync('unshare', ['-Urm', 'mount', '-t', 'tmpfs', 'none', '/mnt']).status === 0;
+
+test.skipIf(!canMount)('a disk too small for it is told at once, and gets back what was taken', () => {
+  const disk = join(folder, 'disk');
+  mkdirSync(disk);
+  const script = `
+    import { statSync, truncateSync, writeFileSync } from 'node:fs';
+    import { AsicDevice } from ${JSON.stringify(new URL('../../../host/device/asic/device.ts', import.meta.url).href)};
+    const state = ${JSON.stringify(join(disk, 'state'))};
+    const attempt = (tables) => {
+      try {
+        new AsicDevice({ name: 'test', kind: 'asic', state, tables }).close();
+        return 'opened';
+      } catch ({ code, message, remedy }) {
+        return { code, message, remedy };
+      }
+    };
+    const made = attempt({ lpm4: 100000 });
+    const left = statSync(state).blocks;
+    truncateSync(state, ${layOut({ lpm4: 100_000 }).words * 4});
+    const sparse = attempt({ lpm4: 100000 });
+    console.log(JSON.stringify({ made, left, sparse }));
+  `;
+  const { stdout, stderr } = spawnSync(
+    'unshare',
+    [
+      '-Urm',
+      'sh',
+      '-c',
+      'mount -t tmpfs -o size=256k none "$1" && exec "$2" --input-type=module -e "$3"',
+      'sh',
+      disk,
+      process.execPath,
+      script,
+    ],
+    { encoding: 'utf8' },
+  );
+  expect(stderr).toBe('');
+  const refused = {
+    code: 'E_DEVICE',
+    message: `cannot reserve ${layOut({ lpm4: 100_000 }).words * 4} bytes for state file ${join(disk, 'state')}: no space left on device`,
+    remedy: expect.stringContaining('Make room'),
+  };
+  expect(JSON.parse(stdout)).toEqual({ made: refused, left: 0, sparse: refused });
 });
 
 test('a worker writes what the main thread looks up, through a file and through shared memory', async () => {
