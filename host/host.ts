@@ -54,6 +54,7 @@ export class Host {
   #started: Promise<void> | undefined;
   #supervising: Promise<void> | undefined;
   #verifying: Promise<VerifyAnswer> | undefined;
+  #counting: Promise<Stats> | undefined;
   #stopping = false;
 
   /** `say` is told what a person at the terminal wants to know. Throws E_DEVICE when a device cannot be opened. */
@@ -344,7 +345,15 @@ export class Host {
     }));
   }
 
-  async stats(): Promise<Stats> {
+  /** As with `verify`: every plugin reads its counters from hardware for it. */
+  stats(): Promise<Stats> {
+    this.#counting ??= this.#stats().finally(() => {
+      this.#counting = undefined;
+    });
+    return this.#counting;
+  }
+
+  async #stats(): Promise<Stats> {
     const { lastResync: _last, pending: _pending, failing, ...sync } = this.#sync.status();
     const counters: Record<string, Record<string, number>> = {
       mirror: { revision: this.mirror.revision, bytes: this.mirror.memory },

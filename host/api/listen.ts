@@ -1,16 +1,45 @@
 /** Where the API is served: the unix socket, private to its user, and loopback TCP. */
-import { chmodSync, lstatSync, mkdirSync, unlinkSync } from 'node:fs';
+import { chmodSync, closeSync, constants, lstatSync, mkdirSync, openSync, unlinkSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { dirname } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { EkhoError } from '../errors.ts';
+import { lockFile } from '../netlink/syscall.ts';
 
 /** Connections at a time, on each of the two; further ones are closed at once. */
 const CONNECTIONS_MAX = 256;
 
-/** Serves on `path` with mode 0600. A socket nobody answers on is replaced; one that a host answers on is E_SOCKET_BUSY. */
+/**
+ * Serves on `path` with mode 0600. A socket nobody answers on is replaced; one that a host answers on is E_SOCKET_BUSY.
+ * Of several hosts that start at once, the one that gets the lock of `path`.lock goes on; it keeps it until the server
+ * closes or the process ends, and the file stays.
+ */
 export async function listenUnix(app: FastifyInstance, path: string): Promise<void> {
-  await clear(path);
+  const lock = takeLock(path);
+  try {
+    await clear(path);
+    await serve(app, path);
+  } catch (error) {
+    closeSync(lock);
+    throw error;
+  }
+  app.server.once('close', () => closeSync(lock));
+}
+
+function takeLock(path: string): number {
+  let descriptor: number;
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    descriptor = openSync(`${path}.lock`, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  } catch (error) {
+    throw access(error, path);
+  }
+  if (lockFile(descriptor)) return descriptor;
+  closeSync(descriptor);
+  throw busy(path);
+}
+
+async function serve(app: FastifyInstance, path: string): Promise<void> {
   app.server.maxConnections = CONNECTIONS_MAX;
   // The mask makes the socket private from the moment it exists.
   const mask = process.umask(0o177);
@@ -30,12 +59,26 @@ export async function listenTcp(app: FastifyInstance, address: string, port: num
   try {
     await app.listen({ host: address, port });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
-    throw new EkhoError('E_SOCKET_BUSY', `another program serves ${address} port ${port} already`, {
-      remedy:
-        'Choose another with --listen 127.0.0.1:PORT, a free one with --listen 127.0.0.1:0, or none with --listen off.',
-      cause: error,
-    });
+    const remedy =
+      'Choose another with --listen 127.0.0.1:PORT, a free one with --listen 127.0.0.1:0, or none with --listen off.';
+    const { code } = error as NodeJS.ErrnoException;
+    switch (code) {
+      case 'EADDRINUSE':
+        throw new EkhoError('E_SOCKET_BUSY', `another program serves ${address} port ${port} already`, {
+          remedy,
+          cause: error,
+        });
+      case 'EACCES':
+      case 'EPERM':
+      case 'EADDRNOTAVAIL':
+      case 'EAFNOSUPPORT':
+        throw new EkhoError('E_SOCKET_ACCESS', `cannot serve ${address} port ${port} (${code})`, {
+          remedy,
+          cause: error,
+        });
+      default:
+        throw error;
+    }
   }
   const bound = app.server.address() as { port: number };
   return `http://${address.includes(':') ? `[${address}]` : address}:${bound.port}`;
@@ -43,7 +86,6 @@ export async function listenTcp(app: FastifyInstance, address: string, port: num
 
 async function clear(path: string): Promise<void> {
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     if (!lstatSync(path).isSocket()) {
       throw new EkhoError('E_SOCKET_ACCESS', `${path} is there and is not a socket`, {
         remedy: 'Remove it, or choose another path with --socket.',
@@ -53,12 +95,19 @@ async function clear(path: string): Promise<void> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
     throw access(error, path);
   }
-  if (await answers(path)) {
-    throw new EkhoError('E_SOCKET_BUSY', `another host answers on ${path}`, {
-      remedy: 'Stop it, or give this one another path with --socket.',
-    });
+  if (await answers(path)) throw busy(path);
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw access(error, path);
   }
-  unlinkSync(path);
+}
+
+function busy(path: string, cause?: unknown): EkhoError {
+  return new EkhoError('E_SOCKET_BUSY', `another host answers on ${path}`, {
+    remedy: 'Stop it, or give this one another path with --socket.',
+    cause,
+  });
 }
 
 function answers(path: string): Promise<boolean> {
@@ -77,7 +126,10 @@ function answers(path: string): Promise<boolean> {
 
 function access(error: unknown, path: string): unknown {
   const { code } = error as NodeJS.ErrnoException;
-  if (code !== 'EACCES' && code !== 'EPERM' && code !== 'EROFS' && code !== 'ENOTDIR') return error;
+  // Both: another program made or removed the socket in between.
+  if (code === 'EADDRINUSE' || code === 'ENOENT') return busy(path, error);
+  if (!['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST', 'EISDIR', 'ELOOP'].includes(code ?? ''))
+    return error;
   return new EkhoError('E_SOCKET_ACCESS', `cannot make the socket ${path} (${code})`, {
     remedy: 'Choose a path you may write to with --socket or EKHO_SOCKET.',
     cause: error,

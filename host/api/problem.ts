@@ -21,6 +21,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   E_UNKNOWN_KIND: 404,
   E_UNKNOWN_OBJECT: 404,
   E_DEVICE: 404,
+  E_BUSY: 503,
   E_TIMEOUT: 504,
 };
 

@@ -81,7 +81,7 @@ export async function routes(
     { schema: { querystring: Type.Object({ kind: Type.Optional(Words) }, { additionalProperties: false }) } },
     (request, reply) => {
       const kinds = list(request.query.kind).map(kindOf);
-      if (feeds >= FEEDS_MAX) throw new EkhoError('E_USAGE', `${FEEDS_MAX} change streams are open already`);
+      if (feeds >= FEEDS_MAX) throw new EkhoError('E_BUSY', `${FEEDS_MAX} change streams are open already`);
       feeds++;
       const feed = new ChangeFeed(host, kinds);
       feed.once('close', () => {
@@ -121,7 +121,7 @@ export async function routes(
     const seconds = request.query.timeout ?? 30;
     const gone = new AbortController();
     request.raw.once('close', () => gone.abort());
-    const limit = AbortSignal.timeout(seconds * 1000);
+    const limit = AbortSignal.timeout(Math.max(1, Math.ceil(seconds * 1000)));
     try {
       return await host.wait(AbortSignal.any([limit, gone.signal]));
     } catch (error) {

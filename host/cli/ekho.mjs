@@ -16,8 +16,6 @@ if (Number(process.versions.node.split('.')[0]) >= 26) {
   const { become } = await import('../../scripts/setup.mjs');
   become(bundled, [fileURLToPath(import.meta.url), ...process.argv.slice(2)]);
 } else {
-  console.error(
-    'ekho: Node 26 is not installed: run `npm ci` in the checkout (or `npm start`, which does it).',
-  );
+  console.error('ekho: Node 26 is not installed: run `npm start` in the checkout, which installs it.');
   process.exitCode = 1;
 }

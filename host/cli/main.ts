@@ -1,6 +1,6 @@
 /** The `ekho` command: its words, options and exit codes. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { defaultSocket } from '../config/socket.ts';
+import { socketPath } from '../config/socket.ts';
 import { EkhoError, type ErrorCode } from '../errors.ts';
 import { VERSION } from '../version.ts';
 import { explain, lookup, stats, status, verify, wait } from './ask.ts';
@@ -78,8 +78,7 @@ function build(): Command {
   const asking = (parent: Command, name: string, description: string) =>
     command(parent, name, description).option('--socket <path>', 'the host’s socket (or EKHO_SOCKET)');
   const json = (target: Command) => target.option('--json', 'print JSON');
-  const client = (options: { socket?: string }) =>
-    new Client(options.socket ?? process.env.EKHO_SOCKET ?? defaultSocket());
+  const client = (options: { socket?: string }) => new Client(socketPath(options.socket));
 
   command(program, 'run', 'run the host until it is interrupted')
     .option('-c, --config <file>', 'configuration (default: none; docs/config.md)')

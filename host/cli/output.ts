@@ -1,5 +1,6 @@
 /** What the command prints: aligned tables, colour only on a terminal, and a quiet end when the reader closes the pipe. */
 import { once } from 'node:events';
+import { writeSync } from 'node:fs';
 import { stripVTControlCharacters } from 'node:util';
 
 const CODES = { bold: 1, red: 31, green: 32, yellow: 33, dim: 2 } as const;
@@ -77,9 +78,30 @@ export async function print(text: string): Promise<boolean> {
 let gone = false;
 // `ekho show route | head` ends without a word.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
+  if (!gone && error.code !== 'EPIPE') {
+    process.exitCode = 1;
+    process.stderr.write(`ekho: cannot write to standard output: ${error.message}\n`);
+  }
   gone = true;
 });
+// Nobody is left to tell.
+process.stderr.on('error', () => {});
+
+/** What becomes of a line that cannot be written: it is dropped. */
+const UNWRITABLE = new Set(['ENOSPC', 'EDQUOT', 'EIO', 'EAGAIN', 'EPIPE', 'EBADF']);
+
+/**
+ * Writes a line of the host's log to standard output. A full disk or a closed terminal must not end the host: the line is
+ * dropped, and the next is tried again.
+ */
+export function writeLine(line: string): void {
+  const text = Buffer.from(`${line}\n`);
+  try {
+    for (let at = 0; at < text.length; ) at += writeSync(1, text, at);
+  } catch (error) {
+    if (!UNWRITABLE.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  }
+}
 
 const NUMBER = new Intl.NumberFormat('en-US');
 

@@ -2,8 +2,10 @@
 import { listenTcp, listenUnix } from '../api/listen.ts';
 import { createServer, type Server } from '../api/server.ts';
 import { type Config, defaultConfig, parseListen, readConfig } from '../config/config.ts';
+import { socketPath } from '../config/socket.ts';
 import { Host } from '../host.ts';
-import { plain } from './output.ts';
+import { inNetns } from '../netlink/syscall.ts';
+import { plain, writeLine } from './output.ts';
 
 /** A signal this long after the first means: now, without order. */
 const INSISTS_MS = 500;
@@ -17,7 +19,9 @@ export interface RunOptions {
 
 export async function run(options: RunOptions): Promise<void> {
   const config = configOf(options);
-  const say = (line: string) => console.log(plain(line));
+  const say = (line: string) => writeLine(plain(line));
+  // Before anything is started or touched that a wrong name would leave behind.
+  if (config.mirror.netns !== undefined) inNetns(config.mirror.netns, () => {});
   const servers: Server[] = [];
   const host = new Host(config, say);
 
@@ -65,12 +69,11 @@ export async function run(options: RunOptions): Promise<void> {
 
 function configOf(options: RunOptions): Config {
   const config = options.config === undefined ? defaultConfig() : readConfig(options.config);
-  const socket = options.socket ?? process.env.EKHO_SOCKET;
   return {
     ...config,
     mirror: { ...config.mirror, ...(options.netns !== undefined && { netns: options.netns }) },
     api: {
-      socket: socket ?? config.api.socket,
+      socket: socketPath(options.socket, config.api.socket),
       listen: options.listen === undefined ? config.api.listen : parseListen(options.listen),
     },
   };

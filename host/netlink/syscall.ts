@@ -6,6 +6,8 @@ import { EkhoError } from '../errors.ts';
 
 const AF_NETLINK = 16;
 const CLONE_NEWNET = 0x40000000;
+/** linux/fcntl.h: LOCK_EX | LOCK_NB. */
+const LOCK_EXCLUSIVE_NOW = 2 | 4;
 const SOL_SOCKET = 1;
 const SOL_NETLINK = 270;
 const SO_RCVBUF = 8;
@@ -30,6 +32,7 @@ const setsockopt = libc.func(
 const getsockopt = libc.func(
   'int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint32_t *length)',
 );
+const flock = libc.func('int flock(int fd, int operation)');
 const mallocTrim = findMallocTrim();
 const strerror = libc.func('const char *strerror(int error)');
 
@@ -103,6 +106,11 @@ export function socketDrops(fd: number): number {
   return bytes === undefined ? 0 : (new Uint32Array(bytes.buffer)[SK_MEMINFO_DROPS] ?? 0);
 }
 
+/** Takes the file's lock for as long as the descriptor is open; false when another process has it. */
+export function lockFile(fd: number): boolean {
+  return flock(fd, LOCK_EXCLUSIVE_NOW) === 0;
+}
+
 /** Where `name` is: a path as it stands, else a namespace of `ip netns`. */
 export function netnsPath(name: string): string {
   return name.includes('/') ? name : `/run/netns/${name}`;
@@ -113,6 +121,12 @@ export function netnsPath(name: string): string {
  * Throws E_NETNS when the namespace is not there or may not be entered (needs CAP_SYS_ADMIN).
  */
 export function inNetns<T>(name: string, action: () => T): T {
+  if (name === '') {
+    throw new EkhoError('E_NETNS', 'the name of the network namespace is empty', {
+      remedy: 'List the namespaces with `ip netns list`, or leave the name out for this one.',
+      operation: 'enter network namespace',
+    });
+  }
   const path = netnsPath(name);
   let target: number;
   try {

@@ -24,7 +24,7 @@ const REASONS_BY_NAME = {
   },
   'unsupported-match': {
     why: 'it matches on a field the plugin cannot match',
-    remedy: 'Match on fields `ekho plugin show` lists.',
+    remedy: 'Match on fields that the plugin can: see `ekho plugin list` and docs/plugins.md.',
   },
   'unsupported-action': {
     why: 'the plugin cannot do its action',

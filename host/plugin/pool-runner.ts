@@ -361,7 +361,7 @@ class PoolRunner implements Runner {
       const slot = this.waiting.length === 0 ? this.free.pop() : undefined;
       if (slot !== undefined) waiting.fill(slot);
       else if (this.waiting.length < WAITING_MAX) this.waiting.push(waiting);
-      else reject(new EkhoError('E_INTERNAL', `more than ${WAITING_MAX} calls wait for plugin ${this.name}`));
+      else reject(new EkhoError('E_BUSY', `more than ${WAITING_MAX} calls wait for plugin ${this.name}`));
     });
   }
 

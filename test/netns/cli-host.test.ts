@@ -343,6 +343,24 @@ describe('a host', () => {
     expect((await bench.ekho('status')).code).toBe(0);
   });
 
+  it('lives on when nobody can read its log', async () => {
+    bench = new Bench();
+    const child = bench.shell(`run --netns ${bench.name} --listen off > /dev/full & echo $!`);
+    const pid = await new Promise<number>((resolve) =>
+      child.stdout!.once('data', (text) => resolve(Number(text))),
+    );
+    try {
+      const waits = async () => (await bench.ekho('wait', '--timeout', '1.0005')).code;
+      await expect.poll(waits, { timeout: 20_000, interval: 100 }).toBe(0);
+      const full = await finish(bench.shell('status > /dev/full'));
+      expect(full.err).toContain('cannot write to standard output: ENOSPC');
+      expect(full.code).toBe(1);
+    } finally {
+      process.kill(pid, 'SIGTERM');
+      await finish(child);
+    }
+  });
+
   it('does not replace a file that is no socket', async () => {
     bench = new Bench();
     writeFileSync(bench.socket, 'precious');

@@ -1,6 +1,6 @@
 /** The command from outside where no host runs: exit codes, and messages that say what to do. */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -75,6 +75,9 @@ describe('wrong usage exits 2', () => {
     [['device', 'inject', 'asic0', '--refuse', 'maybe'], 'Allowed choices are on, off'],
     [['run', '--listen', '0.0.0.0:80'], 'Use 127.0.0.1:PORT'],
     [['config', 'check', '/nonexistent.toml'], '/nonexistent.toml: ENOENT'],
+    [['run', '--socket', ''], 'the path of the socket is empty\nChoose another path'],
+    [['status', '--socket', ''], 'the path of the socket is empty\nChoose another path'],
+    [['run', '--socket', `/tmp/${'x'.repeat(103)}`], 'has 108 bytes, and may have 107'],
   ])('%j', async (words, message) => {
     const { code, err } = await ekho(...words);
     expect(err).toContain(message);
@@ -92,6 +95,19 @@ it('config check names file, line, key and remedy', async () => {
   );
   writeFileSync(file, '[planner]\nnetfilter = "trap"\n');
   expect(await ekho('config', 'check', file)).toEqual({ code: 0, out: `${file}: ok\n`, err: '' });
+});
+
+it.each([
+  ['', 'the name of the network namespace is empty'],
+  ['ekho-nowhere', 'network namespace ekho-nowhere: '],
+])('run enters the namespace %j before it begins anything else', async (netns, message) => {
+  const socket = join(folder, 'early.sock');
+  const { code, out, err } = await ekho('run', '--netns', netns, '--socket', socket, '--listen', 'off');
+  expect(err).toContain(message);
+  expect(err).toContain('\nList the namespaces with `ip netns list`');
+  expect(out).toBe('');
+  expect(code).toBe(1);
+  expect(existsSync(`${socket}.lock`)).toBe(false);
 });
 
 it('help and version exit 0', async () => {
