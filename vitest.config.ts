@@ -11,7 +11,9 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/unit/**/*.test.ts', 'plugins/*/test/**/*.test.ts', 'bpf/*/test/unit/**/*.test.ts'],
-          testTimeout: 30_000,
+          testTimeout: 60_000,
+          // Starting a worker takes a tenth of a second alone, and seconds beside other tests.
+          expect: { poll: { timeout: 20_000, interval: 10 } },
           hookTimeout: 60_000,
           pool: 'forks',
         },
@@ -21,6 +23,7 @@ export default defineConfig({
           name: 'netns',
           include: ['test/netns/**/*.test.ts', 'bpf/*/test/root/**/*.test.ts'],
           testTimeout: 300_000,
+          expect: { poll: { timeout: 20_000, interval: 10 } },
           hookTimeout: 120_000,
           pool: 'forks',
           maxWorkers: 2,
@@ -31,6 +34,7 @@ export default defineConfig({
           name: 'lab',
           include: ['test/lab/**/*.test.ts'],
           testTimeout: 300_000,
+          expect: { poll: { timeout: 20_000, interval: 10 } },
           hookTimeout: 300_000,
           pool: 'forks',
           isolate: false,
