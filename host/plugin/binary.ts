@@ -65,7 +65,12 @@ class Reader {
   name(): string {
     const length = this.u32();
     if (length > NAME_BYTES_MAX) throw new BinaryError(`a name is longer than ${NAME_BYTES_MAX} bytes`);
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(this.slice(length));
+    const bytes = this.slice(length);
+    try {
+      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    } catch {
+      throw new BinaryError('a name is not valid UTF-8');
+    }
   }
 
   slice(length: number): Uint8Array {

@@ -1,6 +1,6 @@
 /** From a `.wasm` file to something a worker can instantiate: checked, transpiled, capped, cached. */
 
-import { open } from 'node:fs/promises';
+import { constants, open, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { EkhoError } from '../errors.ts';
@@ -86,18 +86,26 @@ export async function loadPlugin(file: string, options: LoadOptions): Promise<Lo
   }
 }
 
+/** Opening something else than a regular file may wait for ever, or touch a device: looked at before, and once open. */
 async function readLimited(file: string, fileMax: number): Promise<Uint8Array> {
   const refuse = (what: string, cause?: unknown) =>
-    new EkhoError('E_PLUGIN_INVALID', `${file}: ${what}`, { operation: 'load', cause });
+    new EkhoError('E_PLUGIN_INVALID', `${file}: ${what}`, {
+      remedy: 'Put a component of the package ekho:offload there (docs/plugins.md), or remove it.',
+      operation: 'load',
+      cause,
+    });
+  const notRegular = 'it is not a regular file';
   let handle: Awaited<ReturnType<typeof open>>;
   try {
-    handle = await open(file, 'r');
+    if (!(await stat(file)).isFile()) throw refuse(notRegular);
+    handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
+    if (error instanceof EkhoError) throw error;
     throw refuse(`cannot be read: ${(error as Error).message}`, error);
   }
   try {
     const found = await handle.stat();
-    if (!found.isFile()) throw refuse('it is not a file');
+    if (!found.isFile()) throw refuse(notRegular);
     if (found.size > fileMax) throw refuse(`it is larger than ${fileMax} bytes`);
     const bytes = new Uint8Array(found.size);
     let size = 0;

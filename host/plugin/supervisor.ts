@@ -14,6 +14,8 @@ const BACKOFF_MAX_MS = 30_000;
 const HEALTHY_MS = 60_000;
 const LOG_LINES_MAX = 200;
 const ERRORS_MAX = 20;
+/** A start that takes longer than this is left behind when the plugin is to stop. */
+const STOP_WAIT_MS = 10_000;
 /** Files looked at in the folder, by name. */
 const PLUGINS_MAX = 64;
 
@@ -21,7 +23,7 @@ const PLUGINS_MAX = 64;
 const LEVELS = ['error', 'warn', 'info', 'debug'] as const;
 
 export type PluginState =
-  /** Not started yet. */
+  /** Not started yet, or `setup` has nothing for it. */
   | { readonly state: 'found' }
   /** It cannot be loaded; only another file changes that (or a restart by hand). */
   | { readonly state: 'refused'; readonly error: EkhoError }
@@ -33,7 +35,7 @@ export type PluginState =
   | { readonly state: 'degraded'; readonly error: EkhoError }
   /** `attempt` counts from 1; `at` is when, in milliseconds of `performance.now`. */
   | { readonly state: 'restarting'; readonly error: EkhoError; readonly attempt: number; readonly at: number }
-  /** On request, or not enabled. */
+  /** On request. */
   | { readonly state: 'stopped' };
 
 export interface PluginLogLine {
@@ -75,6 +77,14 @@ export interface SupervisorOptions {
   readonly setup: (name: string) => PluginSetup | undefined;
   /** Folder for transpiled plugins. Default: the user's cache folder. */
   readonly cache?: string;
+  /** Milliseconds that `stop` waits for a start under way. Default 10,000. */
+  readonly stopWait?: number;
+}
+
+/** A start under way. Once `abandoned`, what comes of it is thrown away. */
+interface Start {
+  abandoned: boolean;
+  done: Promise<void>;
 }
 
 /** One plugin file and its life. */
@@ -95,7 +105,7 @@ export class SupervisedPlugin {
   private faultAt = Number.NEGATIVE_INFINITY;
   private fault: EkhoError | undefined;
   private timer: NodeJS.Timeout | undefined;
-  private starting: Promise<void> | undefined;
+  private starting: Start | undefined;
   private wanted = false;
 
   constructor(file: string, options: SupervisorOptions) {
@@ -128,17 +138,29 @@ export class SupervisedPlugin {
   start(): Promise<void> {
     this.wanted = true;
     clearTimeout(this.timer);
-    this.starting ??= this.bringUp().finally(() => {
-      this.starting = undefined;
-    });
-    return this.starting;
+    if (this.starting === undefined) {
+      const start: Start = { abandoned: false, done: Promise.resolve() };
+      this.starting = start;
+      start.done = this.bringUp(start).finally(() => {
+        if (this.starting === start) this.starting = undefined;
+      });
+    }
+    return this.starting.done;
   }
 
-  /** Lets it stop in order; what its device holds stays. */
+  /** Lets it stop in order; what its device holds stays. A start that takes too long is left behind. */
   async stop(): Promise<void> {
     this.wanted = false;
     clearTimeout(this.timer);
-    await this.starting;
+    const { starting } = this;
+    const limit = this.options.stopWait ?? STOP_WAIT_MS;
+    if (starting !== undefined && !(await endsWithin(starting.done, limit))) {
+      starting.abandoned = true;
+      this.starting = undefined;
+      this.keepError(
+        new EkhoError('E_TIMEOUT', `plugin ${this.name} was still starting ${limit} ms after it was to stop`),
+      );
+    }
     await this.runner?.stop();
     this.current = { state: 'stopped' };
   }
@@ -162,17 +184,20 @@ export class SupervisedPlugin {
     if (this.current.state === 'syncing') this.current = { state: 'active' };
   }
 
-  private async bringUp(): Promise<void> {
+  private async bringUp(start: Start): Promise<void> {
     if (this.runner !== undefined) return;
     const setup = this.options.setup(this.name);
     if (setup === undefined) {
-      this.current = { state: 'stopped' };
+      this.current = { state: 'found' };
       return;
     }
     this.current = { state: 'starting' };
     try {
-      this.loaded ??= await loadPlugin(this.file, this.loadOptions(setup));
+      const loaded = this.loaded ?? (await loadPlugin(this.file, this.loadOptions(setup)));
+      if (start.abandoned || !this.wanted) return;
+      this.loaded = loaded;
     } catch (error) {
+      if (start.abandoned) return;
       const refused = toError(error);
       this.current = { state: 'refused', error: refused };
       this.keepError(refused);
@@ -188,14 +213,21 @@ export class SupervisedPlugin {
         ...(setup.path && { path: setup.path }),
         onLog: (level, text) => this.keepLine(level, text),
         onFault: (error) => {
+          if (start.abandoned) return;
           this.fault = error;
           this.faultAt = performance.now();
           this.keepError(error);
         },
-        onDown: (error) => this.wentDown(error),
+        onDown: (error) => {
+          if (!start.abandoned) this.wentDown(error);
+        },
       });
     } catch (error) {
-      this.retry(toError(error));
+      if (!start.abandoned) this.retry(toError(error));
+      return;
+    }
+    if (start.abandoned) {
+      runner.kill(new EkhoError('E_PLUGIN_DOWN', `plugin ${this.name} came up after it was stopped`));
       return;
     }
     this.runner = runner;
@@ -256,6 +288,7 @@ export class SupervisedPlugin {
 export class Supervisor {
   readonly plugins = new Map<string, SupervisedPlugin>();
   private readonly options: SupervisorOptions;
+  private stopped = false;
 
   constructor(options: SupervisorOptions) {
     this.options = options;
@@ -281,6 +314,7 @@ export class Supervisor {
         },
       );
     }
+    if (this.stopped) return;
     for (const name of names.slice(0, PLUGINS_MAX)) {
       const plugin = new SupervisedPlugin(join(folder, name), this.options);
       this.plugins.set(plugin.name, plugin);
@@ -288,8 +322,23 @@ export class Supervisor {
     await Promise.all([...this.plugins.values()].map((plugin) => plugin.start()));
   }
 
+  /** Also while they start: whichever has not by the limit is left behind. */
   async stop(): Promise<void> {
+    this.stopped = true;
     await Promise.all([...this.plugins.values()].map((plugin) => plugin.stop()));
+  }
+}
+
+/** Whether `promise` settles before `limit` milliseconds have passed. */
+async function endsWithin(promise: Promise<void>, limit: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), limit);
+  });
+  try {
+    return await Promise.race([promise.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -1,6 +1,9 @@
 /** What is refused before any of it runs, and the cache of what is not. */
 
-import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { parse } from '@bytecodealliance/jco-transpile/wasm-tools';
 import fc from 'fast-check';
@@ -132,6 +135,44 @@ describe('files', () => {
       ...refused,
       message: expect.stringContaining('larger than 1000 bytes'),
     });
+  });
+
+  test('whatever is no regular file is refused at once', async () => {
+    using folder = temporaryFolder();
+    const path = (name: string) => join(folder.path, `${name}.wasm`);
+    execFileSync('mkfifo', [path('fifo')]);
+    mkdirSync(path('folder'));
+    symlinkSync('/dev/zero', path('device'));
+    const server = createServer().listen(path('socket'));
+    await once(server, 'listening');
+    try {
+      for (const name of ['fifo', 'folder', 'device', 'socket'])
+        await expect(loadPlugin(path(name), { grants: [], cache: folder.path }), name).rejects.toMatchObject({
+          code: 'E_PLUGIN_INVALID',
+          message: `${path(name)}: it is not a regular file`,
+          remedy: expect.stringContaining('remove it'),
+        });
+    } finally {
+      server.close();
+    }
+  });
+
+  test('names that are not UTF-8', async () => {
+    using folder = temporaryFolder();
+    const bytes = new Uint8Array(readFileSync(probe));
+    bytes[Buffer.from(bytes).indexOf('ekho:offload/')] = 0xff;
+    const file = join(folder.path, 'names.wasm');
+    writeFileSync(file, bytes);
+    await expect(loadPlugin(file, { grants: ['asic'], cache: folder.path })).rejects.toMatchObject({
+      code: 'E_PLUGIN_INVALID',
+      message: expect.stringContaining(`${file}: `),
+      remedy: expect.stringContaining('component'),
+    });
+    const named = Uint8Array.from([
+      ...[0, 0x61, 0x73, 0x6d, 0x0d, 0, 1, 0],
+      ...[10, 7, 1, 0, 2, 0xc3, 0x28, 5, 0],
+    ]);
+    expect(() => readComponent(named)).toThrow(new BinaryError('a name is not valid UTF-8'));
   });
 
   test('valid outside, broken inside: the transpiler says so', async () => {
