@@ -97,7 +97,7 @@ export class SilentChanges implements Reactions {
         this.#mastersChanged(linkMaster(data, start, end), 0);
         break;
       case KIND.address:
-        if (mode !== DUMPED) this.#addressGone(data, start, end, ifindex);
+        if (mode !== DUMPED || this.#routesAreRead) this.#addressGone(data, start, end, ifindex);
         break;
       case KIND.nexthop:
         this.#suspectNexthop(wordOf(data, start + 8, end, nexthopAttributes.number.id, 0));
@@ -120,7 +120,7 @@ export class SilentChanges implements Reactions {
     masterBefore: number,
   ): void {
     // Of nexthops all are read again when one may have left: groups have shrunk then, and their routes with them.
-    if (mode === DUMPED && kind !== KIND.nexthop) return;
+    if (mode === DUMPED && kind !== KIND.nexthop && !(kind === KIND.address && this.#routesAreRead)) return;
     const { data, start, end } = this.#mirror.table(kind).locate(id);
     switch (kind) {
       case KIND.link: {
@@ -198,6 +198,11 @@ export class SilentChanges implements Reactions {
     for (const kind of [KIND['nft-chain'], KIND['nft-rule'], KIND['nft-flowtable']]) {
       if (this.#mirror.count(kind) > 0) reread({ kind });
     }
+  }
+
+  /** All addresses may be read again without the routes, which came and went, or died and revived, with them. */
+  get #routesAreRead(): boolean {
+    return this.#mirror.kindState(KIND.route).state === 'synced';
   }
 
   #addressGone(data: Datagram, start: number, end: number, ifindex: number): void {

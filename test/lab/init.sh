@@ -11,13 +11,6 @@ if [ "$1" != inside ]; then
   mkdir -p /run/guest /run/root/upper /run/root/work /run/checkout/upper /run/checkout/work
   modprobe overlay
   mount -t overlay -o lowerdir=/,upperdir=/run/root/upper,workdir=/run/root/work overlay /run/guest
-  mkdir -p "/run/guest$checkout"
-  mount -t overlay -o "lowerdir=/checkout,upperdir=/run/checkout/upper,workdir=/run/checkout/work" \
-    overlay "/run/guest$checkout"
-  mkdir -p /run/modules/lower /run/modules/upper /run/modules/work
-  mount -t virtiofs -o ro modules /run/modules/lower
-  mount -t overlay -o lowerdir=/run/modules/lower,upperdir=/run/modules/upper,workdir=/run/modules/work \
-    overlay "/run/guest$checkout/node_modules"
   cd /run/guest || exit 1
   mount -t proc proc proc
   mount -t sysfs sysfs sys
@@ -27,6 +20,14 @@ if [ "$1" != inside ]; then
   mount -t tmpfs tmpfs dev/shm
   mount -t tmpfs tmpfs run
   mount -t tmpfs tmpfs tmp
+  # After /tmp and /run: the checkout may lie in either.
+  mkdir -p "/run/guest$checkout"
+  mount -t overlay -o "lowerdir=/checkout,upperdir=/run/checkout/upper,workdir=/run/checkout/work" \
+    overlay "/run/guest$checkout"
+  mkdir -p /run/modules/lower /run/modules/upper /run/modules/work
+  mount -t virtiofs -o ro modules /run/modules/lower
+  mount -t overlay -o lowerdir=/run/modules/lower,upperdir=/run/modules/upper,workdir=/run/modules/work \
+    overlay "/run/guest$checkout/node_modules"
   mount -t bpf bpf sys/fs/bpf
   mount -t tracefs tracefs sys/kernel/tracing
   mkdir -p run/lab run/cache root
