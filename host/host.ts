@@ -52,7 +52,8 @@ export class Host {
   readonly #supervisor: Supervisor;
   readonly #devices = new Map<string, Device>();
   #started: Promise<void> | undefined;
-  #supervising: Promise<void> | undefined;
+  /** Why there are no plugins at all: their folder cannot be read. */
+  #noPlugins: EkhoError | undefined;
   #verifying: Promise<VerifyAnswer> | undefined;
   #counting: Promise<Stats> | undefined;
   #stopping = false;
@@ -141,8 +142,16 @@ export class Host {
   }
 
   async #startPlugins(): Promise<void> {
-    this.#supervising = this.#supervisor.start();
-    await this.#supervising;
+    try {
+      await this.#supervisor.start();
+    } catch (error) {
+      // The mirror is worth having without them.
+      if (!(error instanceof EkhoError)) throw error;
+      this.#noPlugins = error;
+      this.#say(`no plugins: ${error.message}${error.remedy ? `. ${error.remedy}` : ''}`);
+      return;
+    }
+    if (this.#stopping) return;
     for (const { name, state, reason, remedy } of this.plugins()) {
       if (reason !== undefined)
         this.#say(`plugin ${name}: ${state}: ${reason}${remedy ? `. ${remedy}` : ''}`);
@@ -173,8 +182,6 @@ export class Host {
   /** What hardware holds stays. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    // A plugin that is just starting can only be stopped once it has.
-    await this.#supervising?.catch(() => {});
     await this.#supervisor.stop();
     this.#planner.close();
     this.#sync.close();
@@ -287,8 +294,11 @@ export class Host {
     });
   }
 
+  /** Those of the configuration, then files that have no place in it. */
   plugins(): PluginStatus[] {
-    return this.#config.plugin.map(({ name, device }) => {
+    const wanted = new Map(this.#config.plugin.map(({ name, device }) => [name, device]));
+    for (const name of this.#supervisor.plugins.keys()) if (!wanted.has(name)) wanted.set(name, undefined);
+    return [...wanted].map(([name, device]) => {
       const plugin = this.#supervisor.plugins.get(name);
       const description = plugin?.description;
       return {
@@ -459,6 +469,7 @@ export class Host {
       : undefined;
     if (plugin !== undefined) return plugin;
     const names = this.#config.plugin.map(({ name }) => name);
+    if (names.includes(name) && this.#noPlugins !== undefined) throw this.#noPlugins;
     throw new EkhoError('E_UNKNOWN_OBJECT', `there is no plugin ${name}`, {
       remedy: `Plugins: ${names.join(', ')}.`,
     });
@@ -522,6 +533,10 @@ export class Host {
   #stateOf(plugin: SupervisedPlugin | undefined): { state: string; reason?: string; remedy?: string } {
     if (plugin === undefined) {
       if (this.#supervisor.plugins.size === 0 && this.#started === undefined) return { state: 'found' };
+      if (this.#noPlugins !== undefined) {
+        const { message, remedy } = this.#noPlugins;
+        return { state: 'missing', reason: message, ...(remedy !== undefined && { remedy }) };
+      }
       const folder = this.#config.plugins.folder;
       return {
         state: 'missing',
@@ -530,6 +545,12 @@ export class Host {
       };
     }
     const { state } = plugin;
+    if (state.state === 'found' && !this.#config.plugin.some(({ name }) => name === plugin.name)) {
+      return {
+        state: 'found',
+        reason: `no [plugin.${plugin.name}] in the configuration, or not enabled there`,
+      };
+    }
     if (!('error' in state)) return { state: state.state };
     const { message, remedy } = state.error;
     return { state: state.state, reason: message, ...(remedy !== undefined && { remedy }) };

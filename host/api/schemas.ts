@@ -26,7 +26,7 @@ export type OffloadCounts = Static<typeof OffloadCounts>;
 
 export const PluginStatus = Type.Object({
   name: Text,
-  /** `found`, `missing` (no such file), `refused`, `starting`, `syncing`, `active`, `degraded`, `restarting` or `stopped`. */
+  /** `found` (not started, or not in the configuration), `missing` (no such file), `refused`, `starting`, `syncing`, `active`, `degraded`, `restarting` or `stopped`. */
   state: Text,
   reason: Type.Optional(Text),
   remedy: Type.Optional(Text),
