@@ -1,4 +1,5 @@
 /** The whole of it: mirror, sync, planner, supervisor and devices, put together as the configuration says. */
+import { isIP } from 'node:net';
 import type {
   DeviceStatus,
   Explanation,
@@ -199,12 +200,13 @@ export class Host {
 
   status(): Status {
     const { netns } = this.#config.mirror;
-    const { lastResync } = this.#sync.status();
+    const { lastResync, isOrphaned } = this.#sync.status();
     return {
       version: VERSION,
       pid: process.pid,
       uptime_s: Math.round(process.uptime() * 1000) / 1000,
       ...(netns !== undefined && { netns }),
+      ...(isOrphaned && { netns_deleted: true as const }),
       socket: this.#config.api.socket,
       ...(this.url !== undefined && { url: this.url }),
       memory_bytes: process.memoryUsage.rss(),
@@ -265,6 +267,11 @@ export class Host {
   }
 
   lookup({ destination, source, in: ingress, vrf, ipproto, sport, dport }: LookupQuery): LookupAnswer[] {
+    if (source !== undefined && isIP(source) + isIP(destination) === 10) {
+      throw new EkhoError('E_USAGE', `${source} and ${destination} are not of one family`, {
+        remedy: 'Give two IPv4 or two IPv6 addresses.',
+      });
+    }
     const packet: PacketQuery = {
       destination,
       ...(source !== undefined && { source }),
@@ -364,7 +371,13 @@ export class Host {
   }
 
   async #stats(): Promise<Stats> {
-    const { lastResync: _last, pending: _pending, failing, ...sync } = this.#sync.status();
+    const {
+      lastResync: _last,
+      isOrphaned: _orphaned,
+      pending: _pending,
+      failing,
+      ...sync
+    } = this.#sync.status();
     const counters: Record<string, Record<string, number>> = {
       mirror: { revision: this.mirror.revision, bytes: this.mirror.memory },
       sync: { ...sync, failing: failing.length },
@@ -396,6 +409,7 @@ export class Host {
   }
 
   async #verify(): Promise<VerifyAnswer> {
+    this.#requireNetns();
     const kernel = await this.#sync.verify();
     const hardware = await this.#planner.verify();
     const differences = [
@@ -425,6 +439,7 @@ export class Host {
     });
     const until = <T>(promise: Promise<T>): Promise<T> => Promise.race([promise, aborted]);
     await until(this.start());
+    this.#requireNetns();
     await until(this.#sync.barrier());
     const revision = this.mirror.revision;
     while (this.#config.plugin.some(({ name }) => this.#isComingUp(name))) {
@@ -432,6 +447,14 @@ export class Host {
     }
     await until(this.#planner.settled(signal));
     return { revision };
+  }
+
+  /** Nothing that is asked of a namespace which nobody else can reach says anything of the one people mean. */
+  #requireNetns(): void {
+    if (!this.#sync.status().isOrphaned) return;
+    throw new EkhoError('E_NETNS', `network namespace ${this.#config.mirror.netns} was deleted`, {
+      remedy: 'Start the host again once there is a namespace of that name.',
+    });
   }
 
   #isComingUp(name: string): boolean {

@@ -1,4 +1,5 @@
 /** Errors as they travel: RFC 9457 problem documents, told apart by `code`. */
+import type { Socket } from 'node:net';
 import { EkhoError, ERROR_CODES, type ErrorCode } from '../errors.ts';
 
 export const PROBLEM_TYPE = 'application/problem+json';
@@ -30,7 +31,7 @@ export function problemOf(error: unknown): Problem {
   return {
     type: 'about:blank',
     title: ERROR_CODES[known.code],
-    status: STATUS[known.code] ?? 500,
+    status: STATUS[known.code] === 400 ? clientStatus(error) : (STATUS[known.code] ?? 500),
     detail: known.message,
     code: known.code,
     ...(known.remedy && { remedy: known.remedy }),
@@ -38,6 +39,40 @@ export function problemOf(error: unknown): Problem {
     ...(known.kernel && { kernel: known.kernel }),
   };
 }
+
+/** What the HTTP library says of a request it refuses (413, 414, 415 …); else 400. */
+function clientStatus(error: unknown): number {
+  const { statusCode = 400 } = error as { statusCode?: number };
+  return statusCode >= 400 && statusCode < 500 ? statusCode : 400;
+}
+
+/** Answers what is no HTTP request, or too long a one, on the connection itself, and closes it. */
+export function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [status, title, message] = CONNECTION_FAULTS[error.code ?? ''] ?? NOT_HTTP;
+  const refused = Object.assign(new EkhoError('E_USAGE', message), { statusCode: status });
+  const body = JSON.stringify(problemOf(refused));
+  socket.end(
+    `HTTP/1.1 ${status} ${title}\r\nContent-Type: ${PROBLEM_TYPE}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}
+
+type ConnectionFault = readonly [status: number, title: string, detail: string];
+
+const NOT_HTTP: ConnectionFault = [400, 'Bad Request', 'this is not an HTTP request'];
+
+/** By the code of Node's HTTP parser. */
+const CONNECTION_FAULTS: Readonly<Record<string, ConnectionFault>> = {
+  HPE_HEADER_OVERFLOW: [
+    431,
+    'Request Header Fields Too Large',
+    'the request’s path and headers are too long',
+  ],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout', 'the request did not arrive in time'],
+};
 
 /** The error a problem document stands for; undefined if the value is none. */
 export function errorOf(value: unknown): EkhoError | undefined {

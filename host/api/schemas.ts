@@ -62,6 +62,8 @@ export const Status = Type.Object({
   uptime_s: Type.Number(),
   /** Namespace by name; absent: the host's own. */
   netns: Type.Optional(Text),
+  /** Present when it was deleted since: the host mirrors what nobody else can reach. */
+  netns_deleted: Type.Optional(Type.Literal(true)),
   socket: Text,
   url: Type.Optional(Text),
   memory_bytes: Count,

@@ -1,7 +1,7 @@
 /** The HTTP API: one Fastify application, built twice — whole for the unix socket, read-only for loopback TCP. */
-import { fastify } from 'fastify';
+import { type FastifyReply, fastify } from 'fastify';
 import type { Host } from '../host.ts';
-import { PROBLEM_TYPE, problemOf } from './problem.ts';
+import { PROBLEM_TYPE, problemOf, refuseConnection } from './problem.ts';
 import { routes } from './routes.ts';
 
 /** Bytes of a request's body: no request carries more than a few fields. */
@@ -24,12 +24,11 @@ export function createServer(host: Host, { readOnly }: ServerOptions) {
     forceCloseConnections: true,
     requestTimeout: 30_000,
     routerOptions: { maxParamLength: 256 },
+    frameworkErrors: (error, _request, reply) => sendProblem(error, reply),
+    clientErrorHandler: refuseConnection,
   });
 
-  app.setErrorHandler((error, _request, reply) => {
-    const problem = problemOf(error);
-    reply.code(problem.status).type(PROBLEM_TYPE).send(JSON.stringify(problem));
-  });
+  app.setErrorHandler((error, _request, reply) => sendProblem(error, reply));
   app.setNotFoundHandler((request, reply) => {
     const detail = `there is no ${request.method} ${request.url.split('?')[0]}${readOnly ? ' here; the unix socket may have it' : ''}`;
     const problem = { type: 'about:blank', title: 'Not Found', status: 404, detail, code: 'E_USAGE' };
@@ -54,6 +53,11 @@ export function createServer(host: Host, { readOnly }: ServerOptions) {
   }
   app.register(routes, { host, readOnly, prefix: '/api/v1' });
   return app;
+}
+
+function sendProblem(error: unknown, reply: Pick<FastifyReply, 'code' | 'type' | 'send'>): void {
+  const problem = problemOf(error);
+  reply.code(problem.status).type(PROBLEM_TYPE).send(JSON.stringify(problem));
 }
 
 function isLoopbackName(host: string): boolean {

@@ -20,7 +20,7 @@ export async function status(client: Client, { json }: JsonOption): Promise<void
   const { netns, kinds, plugins, offload, devices } = answer;
   const head = [
     `ekho ${answer.version}, process ${answer.pid}, up ${duration(answer.uptime_s)}, ${bytes(answer.memory_bytes)}`,
-    `namespace ${netns ?? 'of the host'}, revision ${count(answer.revision)}, ${answer.synced ? 'in sync' : 'synchronising'}`,
+    `namespace ${netns ?? 'of the host'}${answer.netns_deleted ? ' (deleted: start the host again)' : ''}, revision ${count(answer.revision)}, ${answer.synced ? 'in sync' : 'synchronising'}`,
     `socket ${answer.socket}${answer.url ? `, ${answer.url}` : ''}`,
   ];
   await print(`${head.join('\n')}\n\n`);

@@ -101,6 +101,8 @@ export interface SyncStatus {
   /** Notifications received for mirrored kinds. */
   readonly notifications: number;
   readonly lastResync: ResyncReport | undefined;
+  /** The mirrored namespace was deleted: what is left of it is the host's alone. */
+  readonly isOrphaned: boolean;
   /** What is being read or waits to be, by name. */
   readonly pending: readonly string[];
   /** What is tried again after failures. */
@@ -139,6 +141,7 @@ export class KernelSync {
   #heldOverflowed = false;
   #commitScheduled = false;
   #endWatch: (() => void) | undefined;
+  #isOrphaned = false;
   #closed = false;
   #started = false;
   #lastResync: ResyncReport | undefined;
@@ -177,6 +180,7 @@ export class KernelSync {
     const { netns } = this.#options;
     if (netns !== undefined) {
       this.#endWatch = watchNetns(netns, () => {
+        this.#isOrphaned = true;
         this.#log(
           'warn',
           `network namespace ${netns} was deleted; what is left of it is mirrored until the host is started again`,
@@ -235,6 +239,7 @@ export class KernelSync {
     return {
       ...this.#counters,
       lastResync: this.#lastResync,
+      isOrphaned: this.#isOrphaned,
       pending: this.#agenda.names(),
       failing: [...this.#failing.values()],
     };

@@ -214,6 +214,7 @@ describe('a running host', () => {
     [['show', 'route', '10.0.0.0/40'], 2, '10.0.0.0/40'],
     [['show', 'route', 'dve', 'p0'], 2, '"dve" is not understood; did you mean dev?'],
     [['lookup', '10.0.0'], 2, '10.0.0'],
+    [['lookup', '10.0.0.1', '--from', '2001:db8::1'], 2, 'not of one family'],
     [['lookup', '10.0.0.1', '--in', 'p9'], 1, 'there is no link p9; did you mean p0?'],
     [['lookup', '10.0.0.1', '--vrf', 'p0'], 1, 'p0 is not a VRF'],
     [['explain', '198.18.200.0/24'], 1, 'there is no route 198.18.200.0/24'],
@@ -317,6 +318,25 @@ describe('a running host', () => {
       });
       expect(JSON.parse((await ask('/api/v1/lookup')).body)).toMatchObject({ status: 400, code: 'E_USAGE' });
       expect(JSON.parse((await ask('/nowhere')).body)).toMatchObject({ status: 404, code: 'E_USAGE' });
+      const refused: [path: string, headers: Record<string, string>, status: number][] = [
+        ['/api/v1/%zz', {}, 400],
+        [`/api/v1/objects/${'x'.repeat(300)}`, {}, 414],
+        ['/api/v1/status', { long: 'x'.repeat(40_000) }, 431],
+      ];
+      for (const [path, headers, status] of refused) {
+        const { type, body } = await ask(path, 'GET', headers);
+        expect(type).toContain('application/problem+json');
+        expect(JSON.parse(body)).toMatchObject({ status, code: 'E_USAGE' });
+      }
+    });
+
+    it('answers many who ask for the same at once', async () => {
+      const answers = await Promise.all(
+        Array.from({ length: 24 }, (_, n) =>
+          n % 2 === 0 ? statusOf(bench.socket, 'GET', 'stats') : statusOf(bench.socket, 'POST', 'verify'),
+        ),
+      );
+      expect(new Set(answers)).toEqual(new Set([200]));
     });
   });
 });
@@ -374,6 +394,38 @@ describe('a host', () => {
     const { code, err } = await finish(bench.spawn('run', '--netns', 'ekho-nowhere', '--listen', 'off'));
     expect(err).toContain('ekho-nowhere');
     expect(code).toBe(1);
+  });
+
+  it('says that a kind is not there for it', async () => {
+    bench = new Bench();
+    const config = join(bench.folder, 'ekho.toml');
+    writeFileSync(config, '[mirror]\nkinds = ["link", "vlan"]\n[plugin.softnic]\nenabled = false\n');
+    await bench.start('--config', config);
+    const message = 'ekho: route is not available: the configuration leaves it out\nAdd it to';
+    const text = await bench.ekho('show', 'route');
+    expect(text.err).toContain(message);
+    expect(text).toMatchObject({ code: 1, out: '' });
+    const array = await bench.ekho('show', 'route', '--json');
+    expect(array.err).toContain(message);
+    expect(array.code).toBe(1);
+    expect(JSON.parse(array.out)).toEqual([]);
+    const none = await bench.ekho('show', 'link', 'type', 'vrf');
+    expect(none).toMatchObject({ code: 0, err: '' });
+  });
+
+  it('says that its namespace was deleted', async () => {
+    bench = new Bench();
+    await bench.start();
+    bench.close();
+    const status = async () => (await json<Status>(bench, 'status')).netns_deleted;
+    await expect.poll(status, { timeout: 10_000, interval: 100 }).toBe(true);
+    expect((await bench.ekho('status')).out).toContain(`${bench.name} (deleted: start the host again)`);
+    for (const word of ['wait', 'verify']) {
+      const { code, err } = await bench.ekho(word);
+      expect(err).toContain(`network namespace ${bench.name} was deleted\nStart the host again`);
+      expect(code).toBe(1);
+    }
+    expect((await bench.ekho('stats')).code).toBe(0);
   });
 
   it('says that another program has its port', async () => {
@@ -456,6 +508,16 @@ describe('a host', () => {
 function ask(socketPath: string): Promise<void> {
   return new Promise((resolve, reject) => {
     request({ socketPath, path: '/api/v1/plugins' }, (response) => response.resume().on('end', resolve))
+      .on('error', reject)
+      .end();
+  });
+}
+
+function statusOf(socketPath: string, method: string, name: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    request({ socketPath, method, path: `/api/v1/${name}` }, (response) =>
+      response.resume().on('end', () => resolve(response.statusCode!)),
+    )
       .on('error', reject)
       .end();
   });
