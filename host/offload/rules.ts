@@ -76,6 +76,7 @@ export function planRules(view: KernelView, family: number, options: RulesOption
       const rule = rules[index]!;
       return rule.priority === priority && scopes.get(rule) === 'all' && tableOf(rule) === table;
     });
+  const unordered = unorderedPriorities(scopes);
   const domains: DomainTables[] = [];
   const beyond = new Map<number, Beyond>();
   for (const vrf of vrfs) {
@@ -103,7 +104,13 @@ export function planRules(view: KernelView, family: number, options: RulesOption
       if (isVrf) {
         tables.push(vrf);
         isEnded = true;
-      } else if (scope === 'unknown' || action !== TO_TABLE || suppresses || tables.length === RANKS_MAX) {
+      } else if (
+        scope === 'unknown' ||
+        action !== TO_TABLE ||
+        suppresses ||
+        tables.length === RANKS_MAX ||
+        unordered.has(rule.priority)
+      ) {
         if (vrf === 0) barriers.set(rule.id, REASON['policy-rule']);
         if (action === TO_TABLE) others.add(table);
         isEnded = true;
@@ -114,6 +121,25 @@ export function planRules(view: KernelView, family: number, options: RulesOption
     beyond.set(vrf, { tables: others, isSelective });
   }
   return { domains, beyond, acl, barriers };
+}
+
+/**
+ * Priorities that several rules share which do not do the same. The kernel asks them in the order they were added
+ * (net/core/fib_rules.c fib_nl_newrule), which a rule does not tell.
+ */
+function unorderedPriorities(scopes: ReadonlyMap<RuleView, Scope>): Set<number> {
+  const known = new Map<number, string>();
+  const unordered = new Set<number>();
+  for (const [rule, scope] of scopes) {
+    const { decoded, priority } = rule;
+    const action = number32(decoded.header.action);
+    if (scope === 'never' || typeof scope === 'object' || action === NOP) continue;
+    const does = `${action} ${tableOf(rule)} ${number32(decoded.l3mdev)} ${scope}`;
+    const other = known.get(priority);
+    if (other === undefined) known.set(priority, does);
+    else if (other !== does) unordered.add(priority);
+  }
+  return unordered;
 }
 
 function tableOf({ decoded }: RuleView): number {

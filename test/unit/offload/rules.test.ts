@@ -188,4 +188,10 @@ describe('rules', () => {
       { vrf: 50, tables: [255, 50], mayBeMerged: false },
     ]);
   });
+
+  test('rules of one priority that lead to different tables: their order is not known, so the list ends', () => {
+    const rules = [rule(0, 255), rule(100, 77), rule(100, 78), rule(32766, 254)];
+    expect(plan(rules).domains[0]!.tables).toEqual([255]);
+    expect(plan([rule(0, 255), rule(100, 77), rule(32766, 254)]).domains[0]!.tables).toEqual([255, 77, 254]);
+  });
 });
