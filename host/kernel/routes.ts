@@ -96,8 +96,12 @@ export function applyDumpedRoute(
     table.see(id);
   } else {
     id = unseenTwin(table, matches, data, start, end);
-    if (id === 0) id = table.insert(matches.hash, data, start, end, seen);
-    else table.replace(id, data, start, end);
+    if (id === 0) {
+      // A dump of a part shows a new IPv6 route without those before it: new ones stand last (fib6_add_rt2node).
+      const isLast = !complete && data.bytes[start] === AF_INET6;
+      const order = isLast ? table.orderOf(matches.ids[matches.length - 1]!) + 1 : seen;
+      id = table.insert(matches.hash, data, start, end, order);
+    } else table.replace(id, data, start, end);
   }
   if (complete && table.orderOf(id) !== seen) table.setOrder(id, seen);
   return true;
