@@ -36,13 +36,7 @@ afterEach(async () => {
 async function askHardware(probes: readonly Probe[]): Promise<LookupAnswer[]> {
   const answers: LookupAnswer[] = [];
   for (let from = 0; from < probes.length; from += ASKED) {
-    const asked = probes.slice(from, from + ASKED).map(({ destination, source, in: ingress }) =>
-      host!.lookup({
-        destination,
-        ...(source !== undefined && { source }),
-        ...(ingress !== undefined && { in: ingress }),
-      }),
-    );
+    const asked = probes.slice(from, from + ASKED).map(({ family: _, ...query }) => host!.lookup(query));
     answers.push(...(await Promise.all(asked)));
   }
   return answers;
@@ -176,7 +170,8 @@ test('with room for all and resolved gateways, everything is forwarded', async (
     for (const destination of [`10.${number}.3.4`, `2001:db8:${number + 256}::5`]) {
       const family = destination.includes(':') ? 6 : 4;
       const source = family === 4 ? '192.168.1.1' : '2001:db8:9::9';
-      probes.push({ family, destination }, { family, destination, source, in: arrives });
+      const flow = { family, destination, ipproto: 17, sport: 4000, dport: 5000 } as const;
+      probes.push(flow, { ...flow, source, in: arrives });
       const way = `p${port} ${family === 4 ? host4(port, host) : host6(port, host)} ${macOf(port, host)}`;
       wanted.push(way, way);
     }

@@ -20,8 +20,10 @@ export interface KernelAnswer {
 
 /** Asks for all probes in one go, twice: which way is chosen, and which route is behind it. */
 export function askKernel(netns: Netns, probes: readonly Probe[]): KernelAnswer[] {
-  const words = ({ destination, source, in: ingress }: Probe): string =>
-    destination + (source === undefined ? '' : ` from ${source} iif ${ingress}`);
+  const words = ({ destination, source, in: ingress, ipproto, sport, dport }: Probe): string =>
+    destination +
+    (source === undefined ? '' : ` from ${source} iif ${ingress}`) +
+    ` ipproto ${ipproto} sport ${sport} dport ${dport}`;
   const chosen = netns.query(probes.map((probe) => `route get ${words(probe)}`));
   const matched = netns.query(probes.map((probe) => `route get fibmatch ${words(probe)}`));
   return probes.map((probe, number) => {

@@ -18,6 +18,10 @@ export interface Probe {
   readonly destination: string;
   readonly source?: string;
   readonly in?: string;
+  /** Said always: what the kernel takes where it is not said differs between families. */
+  readonly ipproto: number;
+  readonly sport: number;
+  readonly dport: number;
 }
 
 const TABLES = [254, 254, 254, 254, 254, 254, 254, 254, 254, 100, 100, 100, 101, 255, 253];
@@ -76,7 +80,12 @@ export class World {
     for (let number = 0; number < count; number++) {
       const family = this.#family();
       const destination = text(this.#address_(family));
-      if (this.#random.chance(0.5)) probes.push({ family, destination });
+      const flow = {
+        ipproto: 17,
+        sport: this.#random.pick([53, 1000, 4000, 4000]),
+        dport: this.#random.pick([53, 80, 5000, 5000]),
+      };
+      if (this.#random.chance(0.5)) probes.push({ family, destination, ...flow });
       else {
         const port = this.#random.below(this.#ports);
         const source = this.#random.weighted<() => string>([
@@ -86,7 +95,7 @@ export class World {
           [1, () => (family === 4 ? host4(this.#port(), 3) : host6(this.#port(), 3))],
           [0.3, () => (family === 4 ? host4(this.#port(), 1) : host6(this.#port(), 1))],
         ])();
-        probes.push({ family, destination, source, in: `p${port}` });
+        probes.push({ family, destination, source, in: `p${port}`, ...flow });
       }
     }
     return probes;
@@ -235,7 +244,10 @@ export class World {
     if (random.chance(0.25)) words.push(`iif ${random.pick(['p0', 'p1', 'v0', 'none'])}`);
     if (random.chance(0.1)) words.push('fwmark 7');
     if (random.chance(0.05)) words.push('tos 0x10');
-    if (random.chance(0.05)) words.push('ipproto udp dport 53');
+    if (random.chance(0.15))
+      words.push(
+        random.pick(['ipproto udp', 'ipproto udp dport 53', 'ipproto tcp', 'dport 80-500', 'sport 1000']),
+      );
     if (random.chance(0.05)) words.push(`uidrange ${random.pick(['0-99', '1000-2000'])}`);
     if (random.chance(0.05)) words.push(`uidrange ${random.pick(['0-99', '1000-2000'])}`);
     words.push(
