@@ -1,6 +1,6 @@
 /**
- * Three layers: `unit` needs no rights and is quick, `netns` makes network namespaces and needs root, `lab` runs inside a
- * guest (test/lab/suite.ts), whose kernel has what a machine's own may lack.
+ * Four layers: `unit` needs no rights and is quick, `netns` makes network namespaces and needs root, `lab` runs inside a
+ * guest (test/lab/suite.ts), whose kernel has what a machine's own may lack. `guests` boots such guests itself.
  */
 import { defineConfig } from 'vitest/config';
 
@@ -32,12 +32,22 @@ export default defineConfig({
       {
         test: {
           name: 'lab',
-          include: ['test/lab/**/*.test.ts'],
+          include: ['test/lab/*.test.ts'],
           testTimeout: 300_000,
           expect: { poll: { timeout: 20_000, interval: 10 } },
           hookTimeout: 300_000,
           pool: 'forks',
           isolate: false,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: 'guests',
+          include: ['test/lab/machine/*.test.ts'],
+          testTimeout: 900_000,
+          hookTimeout: 900_000,
+          pool: 'forks',
           fileParallelism: false,
         },
       },

@@ -1,5 +1,5 @@
 /**
- * `npm test [unit|netns|lab]`: installs what the tests need, runs every check that this machine can run and lists what was
+ * `npm test [unit|netns|lab|guests]`: installs what the tests need, runs every check that this machine can run and lists what was
  * skipped and why. The last line is `N passed, N failed, N skipped`, summed over all parts.
  */
 import { spawn } from 'node:child_process';
@@ -21,13 +21,13 @@ const COMMANDS = {
   curl: 'curl',
   ping: 'iputils-ping',
   // For the lab's guests; test/lab/machine.ts installs them, too, which two lanes cannot do at once.
-  [process.arch === 'arm64' ? 'qemu-system-aarch64' : 'qemu-system-x86_64']:
-    process.arch === 'arm64' ? 'qemu-system-arm' : 'qemu-system-x86',
+  'qemu-system-aarch64': 'qemu-system-arm',
+  ...(process.arch === 'x64' && { 'qemu-system-x86_64': 'qemu-system-x86' }),
   mmdebstrap: 'mmdebstrap',
   depmod: 'kmod',
   xz: 'xz-utils',
 };
-const LAYERS = ['unit', 'netns', 'lab'];
+const LAYERS = ['unit', 'netns', 'lab', 'guests'];
 /** Longest one part may take, in milliseconds. */
 const PART_LIMIT = 25 * 60_000;
 

@@ -17,6 +17,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
+import { foreignModules } from './foreign.ts';
 import { DEFAULT_FLAVOUR, type FlavourName, type Image, image } from './image.ts';
 import { type Arch, CHECKOUT, LabError, OWN_ARCH, QEMU, virtiofsd } from './machine.ts';
 import { accelerator, qemuWords } from './qemu.ts';
@@ -116,7 +117,7 @@ export class Guest implements AsyncDisposable {
   }
 
   async #start(files: Image, arch: Arch, accel: string, options: GuestOptions): Promise<void> {
-    const { memoryMiB = MEMORY_MIB, wires = [] } = options;
+    const { memoryMiB = MEMORY_MIB, wires = [], say = () => {} } = options;
     const checkout = this.#path('checkout');
     mkdirSync(join(checkout, 'node_modules'), { recursive: true });
     // A copy: a file that changes under a guest that has read its size would be cut.
@@ -128,6 +129,7 @@ export class Guest implements AsyncDisposable {
       { tag: 'root', folder: files.root, cache: 'always' },
       { tag: 'checkout', folder: checkout, cache: 'always' },
       { tag: 'modules', folder: join(CHECKOUT, 'node_modules'), cache: 'always' },
+      ...(arch === OWN_ARCH ? [] : [{ tag: 'foreign', folder: foreignModules(arch, say), cache: 'always' }]),
       { tag: 'exchange', folder: this.exchange, cache: 'auto' },
       { tag: 'cache', folder: GUEST_CACHE, cache: 'auto' },
     ];

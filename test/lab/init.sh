@@ -24,9 +24,11 @@ if [ "$1" != inside ]; then
   mkdir -p "/run/guest$checkout"
   mount -t overlay -o "lowerdir=/checkout,upperdir=/run/checkout/upper,workdir=/run/checkout/work" \
     overlay "/run/guest$checkout"
-  mkdir -p /run/modules/lower /run/modules/upper /run/modules/work
+  mkdir -p /run/modules/lower /run/modules/foreign /run/modules/upper /run/modules/work
   mount -t virtiofs -o ro modules /run/modules/lower
-  mount -t overlay -o lowerdir=/run/modules/lower,upperdir=/run/modules/upper,workdir=/run/modules/work \
+  # For another architecture than the machine's.
+  mount -t virtiofs -o ro foreign /run/modules/foreign 2>/dev/null
+  mount -t overlay -o lowerdir=/run/modules/foreign:/run/modules/lower,upperdir=/run/modules/upper,workdir=/run/modules/work \
     overlay "/run/guest$checkout/node_modules"
   mount -t bpf bpf sys/fs/bpf
   mount -t tracefs tracefs sys/kernel/tracing
@@ -40,7 +42,7 @@ checkout=$2
 cd "$checkout" || exit 1
 export PATH="$checkout/node_modules/.bin:$PATH" EKHO_LAB=1
 export XDG_CACHE_HOME=/run/cache
-hostname lab
+echo lab >/proc/sys/kernel/hostname
 ip link set lo up
 
 port() {

@@ -1,8 +1,8 @@
 /** Guests of the lab from outside: commands, their limits, and wires between two of them. */
 import { beforeAll, describe, expect, test } from 'vitest';
-import { Guest } from '../lab/guest.ts';
-import { installMissing, LabError, whyNot } from '../lab/machine.ts';
-import { Wire } from '../lab/wire.ts';
+import { Guest } from '../guest.ts';
+import { installMissing, LabError, whyNot } from '../machine.ts';
+import { Wire } from '../wire.ts';
 
 const reason = whyNot();
 
