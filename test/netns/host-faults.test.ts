@@ -148,7 +148,9 @@ test('the namespace is deleted: the host stays up and says so', async () => {
   const { code, out } = await host!.ekho('status');
   expect(code).toBe(0);
   expect(out).toContain('in sync');
-  await host!.settled();
+  const wait = await host!.ekho('wait', '--timeout', '5');
+  expect(wait.code).toBe(1);
+  expect(wait.err).toMatch(/was deleted/);
   expect((await host!.ekho('show', 'route', '--json')).code).toBe(0);
   expect(await host!.stop()).toBe(0);
 });

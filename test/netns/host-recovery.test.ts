@@ -52,7 +52,9 @@ test('ekho plugin restart in mid-storm', async () => {
   const storm = router!.batchMeanwhile([...stormRoutes(ROUTES, PORTS)]);
   for (let time = 0; time < 3; time++) {
     const used = await host!.used('lpm4');
-    await host!.until('the storm goes on', async () => (await host!.used('lpm4')) > used + 2000);
+    // On a busy machine the storm may be over before the third restart.
+    const enough = Math.min(used + 2001, before.used + ROUTES);
+    await host!.until('the storm goes on', async () => (await host!.used('lpm4')) >= enough);
     const { code, err } = await host!.ekho('plugin', 'restart', 'softnic');
     expect(err).toBe('');
     expect(code).toBe(0);
