@@ -91,6 +91,9 @@ export class TestHost {
         this.output += text;
       });
     }
+    child.on('exit', (code, signal) => {
+      this.output += `the process ended: ${signal ?? `exit code ${code}`}\n`;
+    });
     const until = Date.now() + START_MS;
     while (!this.output.slice(seen).includes('socket ')) {
       if (child.exitCode !== null || Date.now() > until)
