@@ -17,7 +17,6 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { makeInitramfs } from './initramfs.ts';
 import { type Arch, CACHE, LabError } from './machine.ts';
 
 /** A Debian release and a kernel from it. */
@@ -40,7 +39,6 @@ const PACKAGES = [
   'base-files',
   'base-passwd',
   'bash',
-  'busybox-static',
   'coreutils',
   'dash',
   'findutils',
@@ -63,7 +61,7 @@ const PACKAGES = [
 ];
 
 /** Counts up when what is done to the unpacked packages changes. */
-const RECIPE = 3;
+const RECIPE = 2;
 /** Longest a build may take, in milliseconds. */
 const BUILD_LIMIT = 15 * 60_000;
 /** Roots not used for this long go when another is built, in milliseconds. */
@@ -74,8 +72,6 @@ const ROOTS_MAX = 5;
 export interface Image {
   readonly root: string;
   readonly kernel: string;
-  /** Where the kernel needs one. */
-  readonly initramfs: string | undefined;
   readonly release: string;
 }
 
@@ -93,13 +89,7 @@ export function image(name: FlavourName, arch: Arch, say: (line: string) => void
   utimesSync(root, now, now);
   const kernel = readdirSync(join(root, 'boot')).find((file) => file.startsWith('vmlinuz-'));
   if (kernel === undefined) throw new LabError(`${root}/boot has no kernel: delete ${root} and try again`);
-  const initramfs = join(root, 'boot/initramfs');
-  return {
-    root,
-    kernel: join(root, 'boot', kernel),
-    initramfs: existsSync(initramfs) ? initramfs : undefined,
-    release: kernel.slice('vmlinuz-'.length),
-  };
+  return { root, kernel: join(root, 'boot', kernel), release: kernel.slice('vmlinuz-'.length) };
 }
 
 function build(
@@ -121,8 +111,6 @@ function build(
       [
         '--quiet',
         '--variant=extract',
-        // Debian 12's packages still spread over /bin and /usr/bin.
-        ...(suite === 'bookworm' ? ['--hook-directory=/usr/share/mmdebstrap/hooks/merged-usr'] : []),
         `--architectures=${arch}`,
         `--include=${packages.join(',')}`,
         ...aptOptions().map((option) => `--aptopt=${option}`),
@@ -130,7 +118,7 @@ function build(
         folder,
         '-',
       ],
-      { input: aptSources(suite), stdio: ['pipe', 'ignore', 'inherit'], timeout: BUILD_LIMIT },
+      { input: aptSources(suite), stdio: ['pipe', 'inherit', 'inherit'], timeout: BUILD_LIMIT },
     );
     finish(folder);
     renameSync(folder, root);
@@ -164,7 +152,6 @@ function finish(folder: string): void {
     stdio: 'inherit',
     env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` },
   });
-  makeInitramfs(folder, release);
   rmSync(join(folder, 'usr/share/doc'), { recursive: true, force: true });
   rmSync(join(folder, 'usr/share/man'), { recursive: true, force: true });
   rmSync(join(folder, 'usr/share/locale'), { recursive: true, force: true });
