@@ -30,6 +30,8 @@ const {
   nh_id: NH_ID,
 } = routeAttributes.number;
 const HEADER = 12;
+/** Room before the others of a key for as many new routes as one dump may show. */
+const NEW_GAP = 256;
 
 /** The table of a route message. */
 export function routeTable(data: Datagram, start: number, end: number): number {
@@ -95,16 +97,27 @@ export function applyDumpedRoute(
   if (id !== 0) {
     table.see(id);
   } else {
-    id = unseenTwin(table, matches, data, start, end);
+    id = unseenTwin(table, matches, data, start, end, complete);
     if (id === 0) {
-      // A dump of a part shows a new IPv6 route without those before it: new ones stand last (fib6_add_rt2node).
-      const isLast = !complete && data.bytes[start] === AF_INET6;
-      const order = isLast ? table.orderOf(matches.ids[matches.length - 1]!) + 1 : seen;
+      const order = complete ? seen : placeOfNew(table, matches, data.bytes[start]!);
       id = table.insert(matches.hash, data, start, end, order);
     } else table.replace(id, data, start, end);
   }
   if (complete && table.orderOf(id) !== seen) table.setOrder(id, seen);
   return true;
+}
+
+/**
+ * A dump of a part may show a new route without the others of its key: it stands behind those shown already. Where there
+ * are none, IPv6 puts it last (fib6_add_rt2node), IPv4 first; where it was appended, its notification, which is to come,
+ * says so.
+ */
+function placeOfNew(table: ObjectTable, { ids, length }: Matches, family: number): number {
+  if (family === AF_INET6) return table.orderOf(ids[length - 1]!) + 1;
+  for (let at = length - 1; at >= 0; at--) {
+    if (!table.isUnseen(ids[at]!)) return table.orderOf(ids[at]!) + 1;
+  }
+  return table.orderOf(ids[0]!) - NEW_GAP;
 }
 
 function unseenTwin(
@@ -113,6 +126,7 @@ function unseenTwin(
   data: Datagram,
   start: number,
   end: number,
+  complete: boolean,
 ): number {
   let first = 0;
   for (let at = 0; at < matches.length; at++) {
@@ -121,8 +135,8 @@ function unseenTwin(
     if (isSameRoute(table, candidate, data, start, end)) return candidate;
     if (first === 0) first = candidate;
   }
-  // The only one with this key was changed rather than replaced by another: keep its id.
-  return matches.length === 1 ? first : 0;
+  // The only one with this key was changed rather than replaced by another: keep its id. A dump of a part does not tell.
+  return complete && matches.length === 1 ? first : 0;
 }
 
 /** A route the kernel announces as new or changed. */

@@ -65,6 +65,25 @@ test('a dump of a part shows a new IPv6 route: it stands last', () => {
   expect(order()).toEqual([6, 7, 3]);
 });
 
+test('a dump of a part shows a new IPv4 route before its notification: others of its key stay', () => {
+  const { table, announce, dump, order } = make(INET);
+  announce(3, NLM_F_EXCL);
+  table.beginSweep();
+  dump(7);
+  expect(order()).toEqual([7, 3]);
+  announce(7, NLM_F_APPEND);
+  expect(order()).toEqual([3, 7]);
+});
+
+test('a dump of a part shows several new IPv4 routes in their order', () => {
+  const { table, announce, dump, order } = make(INET);
+  announce(3, NLM_F_EXCL);
+  table.beginSweep();
+  dump(7);
+  dump(6);
+  expect(order()).toEqual([7, 6, 3]);
+});
+
 test('an IPv4 route that left in silence is appended again', () => {
   const { announce, order } = make(INET);
   announce(3, NLM_F_EXCL);
