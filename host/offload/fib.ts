@@ -294,7 +294,8 @@ export class Fib {
       const bits = info[best]!;
       if (rank === NEIGHBOUR_RANK) {
         // A host has an entry of its own where the kernel would use the connected route of its link.
-        if (winner === 0 && connected !== 0 && connected === this.#host.linkOf(group[best]!)) {
+        const isConnected = connected !== 0 && connected === this.#host.linkOf(group[best]!);
+        if (winner === 0 && reason === REASON.none && isConnected) {
           winner = best;
           action = actionOf(bits);
           reason = reasonOf(bits);
