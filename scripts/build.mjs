@@ -1,7 +1,11 @@
-/** `npm run build`: compiles the plugins under plugins/ that have C sources into build/plugins/, where inputs changed. */
+/**
+ * `npm run build`, where inputs changed: the plugins under plugins/ that have C sources into build/plugins/, and BPF
+ * programs into build/bpf/.
+ */
 
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { buildAllBpf, canBuildBpf } from '../bpf/build.mjs';
 import { buildPlugin } from '../plugins/toolchain/build-plugin.mjs';
 import { fail, ROOT, say } from './setup.mjs';
 
@@ -11,6 +15,11 @@ try {
     if (!entry.isDirectory() || !readdirSync(folder).some((name) => name.endsWith('.c'))) continue;
     const output = `build/plugins/${entry.name}.wasm`;
     if (await buildPlugin({ folder, output: join(ROOT, output) })) say(`Built ${output}`);
+  }
+  if (canBuildBpf()) {
+    for (const output of buildAllBpf()) say(`Built ${output.slice(ROOT.length)}`);
+  } else {
+    say('BPF programs are not built (the host does without them): they need clang and libbpf-dev.');
   }
 } catch (error) {
   fail(error);

@@ -4,6 +4,7 @@
  */
 import { copyFileSync, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { buildAllBpf } from '../../bpf/build.mjs';
 import { compileAll } from '../../bpf/libbpf-ts/test/compile.ts';
 import { Guest, quote } from './guest.ts';
 import { installMissing, LabError, whyNot } from './machine.ts';
@@ -28,6 +29,7 @@ async function main(): Promise<number> {
     return 0;
   }
   // The guest has no clang.
+  buildAllBpf();
   compileAll();
   const started = performance.now();
   const seconds = () => ((performance.now() - started) / 1000).toFixed(1);
