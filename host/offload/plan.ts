@@ -380,6 +380,12 @@ export class Plan {
     });
   }
 
+  /** Asks the plugin for events now, if it has any to give. */
+  async poll(): Promise<void> {
+    // A plugin that goes down meanwhile is told by `down`.
+    if (this.#isReady && this.description.pollInterval !== 0) await this.#runner?.poll().catch(() => {});
+  }
+
   /** Resolves once every change up to now was answered by the device (or waits for a retry), or the plan is closed. */
   settled(signal?: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
