@@ -39,6 +39,8 @@ interface Waiter {
   /** The batch whose answer it waits for, -1 while there still is something to send. */
   sequence: number;
   rounds: number;
+  /** What the hardware has to say by now (that it lost everything, say) is part of what it waits for. */
+  isPolled: boolean;
   readonly resolve: () => void;
 }
 
@@ -380,20 +382,23 @@ export class Plan {
     });
   }
 
-  /** Asks the plugin for events now, if it has any to give. */
-  async poll(): Promise<void> {
-    // A plugin that goes down meanwhile is told by `down`.
-    if (this.#isReady && this.description.pollInterval !== 0) await this.#runner?.poll().catch(() => {});
-  }
-
   /** Resolves once every change up to now was answered by the device (or waits for a retry), or the plan is closed. */
   settled(signal?: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
-      const waiter = { sequence: -1, rounds: 0, resolve };
+      const waiter: Waiter = { sequence: -1, rounds: 0, isPolled: false, resolve };
       this.#waiters.add(waiter);
+      this.#poll().finally(() => {
+        waiter.isPolled = true;
+        this.schedule();
+      });
       signal?.addEventListener('abort', () => this.#waiters.delete(waiter), { once: true });
       this.schedule();
     });
+  }
+
+  /** Asks the plugin for events now, if it has any to give. That it goes down meanwhile is told by `down`. */
+  async #poll(): Promise<void> {
+    if (this.#isReady && this.description.pollInterval !== 0) await this.#runner?.poll().catch(() => {});
   }
 
   #settle(): void {
@@ -405,7 +410,7 @@ export class Plan {
       this.#retiring.every((table) => !table.hasRetired);
     for (const waiter of this.#waiters) {
       if (waiter.sequence < 0 && isDrained) waiter.sequence = this.#lastCommitted;
-      if (waiter.sequence < 0 || waiter.sequence > this.#lastAnswered) continue;
+      if (waiter.sequence < 0 || waiter.sequence > this.#lastAnswered || !waiter.isPolled) continue;
       // An answer may ask for more, e.g. a cover that must trap for what was refused.
       if (!isDrained && waiter.rounds < SETTLE_ROUNDS) {
         waiter.sequence = -1;

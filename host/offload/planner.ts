@@ -209,8 +209,6 @@ export class Planner {
   /** Resolves once every change the mirror has now is reconciled with the devices of all running plugins. */
   async settled(signal?: AbortSignal): Promise<void> {
     const running = [...this.#plugins.values()].map(async (plugin) => {
-      // What the hardware has to say by now (that it lost everything, say) is part of the answer.
-      await plugin.plan?.poll();
       // A plan that is replaced meanwhile lets go of those who wait: the next one goes on.
       for (
         let plan = plugin.plan;
