@@ -2,6 +2,7 @@
 import { isIP } from 'node:net';
 import type {
   DeviceStatus,
+  Diagnosis,
   Explanation,
   Faults,
   KindStatus,
@@ -18,6 +19,7 @@ import type { Config } from './config/config.ts';
 import { portsOf } from './config/port-owners.ts';
 import { openDevice } from './device/registry.ts';
 import type { Device, PacketQuery } from './device/types.ts';
+import { diagnose } from './doctor/diagnose.ts';
 import { EkhoError } from './errors.ts';
 import { describe } from './iproute2/describe.ts';
 import type { Json } from './iproute2/json.ts';
@@ -56,6 +58,7 @@ export class Host {
   /** Why there are no plugins at all: their folder cannot be read. */
   #noPlugins: EkhoError | undefined;
   #verifying: Promise<VerifyAnswer> | undefined;
+  #diagnosing: Promise<Diagnosis> | undefined;
   #counting: Promise<Stats> | undefined;
   #stopping = false;
 
@@ -398,6 +401,14 @@ export class Host {
       return { plugin, entry, packets, bytes };
     });
     return { counters, entries };
+  }
+
+  /** Who asks while it is being found out gets the same answer. */
+  diagnose(): Promise<Diagnosis> {
+    this.#diagnosing ??= diagnose(this.#config, { plugins: this.plugins() }).finally(() => {
+      this.#diagnosing = undefined;
+    });
+    return this.#diagnosing;
   }
 
   /** Who asks while it is being found out gets the same answer: it costs a dump of everything. */

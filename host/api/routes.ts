@@ -9,6 +9,7 @@ import { ChangeFeed } from './changes.ts';
 import { kindOf } from './kinds.ts';
 import {
   DeviceStatus,
+  Diagnosis,
   Explanation,
   Faults,
   LogLine,
@@ -135,6 +136,7 @@ export async function routes(
 
   if (readOnly) return;
 
+  app.get('/doctor', { schema: { response: { 200: Diagnosis } } }, async () => host.diagnose());
   app.post('/verify', { schema: { response: { 200: VerifyAnswer } } }, async () => host.verify());
   app.post('/plugins/:name/restart', { schema: { params: Name } }, async (request) => {
     await host.restartPlugin(request.params.name);

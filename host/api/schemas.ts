@@ -185,3 +185,24 @@ export const Stats = Type.Object({
   entries: Type.Array(Type.Object({ plugin: Text, entry: Text, packets: Count, bytes: Count })),
 });
 export type Stats = Static<typeof Stats>;
+
+export const Finding = Type.Object({
+  area: Type.Enum(['system', 'rights', 'netlink', 'bpf', 'notifier', 'plugin']),
+  feature: Text,
+  status: Type.Enum(['available', 'unsupported', 'inconclusive']),
+  /** What it is, or why it is not there or could not be found out. */
+  detail: Type.Optional(Text),
+  remedy: Type.Optional(Text),
+  /** The configuration asks for it. */
+  required: Type.Optional(Type.Literal(true)),
+});
+export type Finding = Static<typeof Finding>;
+
+export const Diagnosis = Type.Object({
+  /** The process whose rights and configuration count: the host, or the command itself where none runs. */
+  pid: Count,
+  /** Whether all is there that the configuration asks for. */
+  content: Type.Boolean(),
+  findings: Type.Array(Finding),
+});
+export type Diagnosis = Static<typeof Diagnosis>;

@@ -5,6 +5,7 @@ import { EkhoError, type ErrorCode } from '../errors.ts';
 import { VERSION } from '../version.ts';
 import { explain, lookup, stats, status, verify, wait } from './ask.ts';
 import { Client } from './client.ts';
+import { doctor } from './doctor.ts';
 import {
   deviceInject,
   deviceList,
@@ -69,7 +70,7 @@ function build(): Command {
     .exitOverride()
     .addHelpText(
       'after',
-      '\nAll but `run` and `config` ask the running host.\nExit codes: 0 ok, 1 differs, not found or a fault, 2 wrong usage, 3 no host, 4 timeout.',
+      '\nAll but `run`, `doctor` and `config` ask the running host.\nExit codes: 0 ok, 1 differs, not found or a fault, 2 wrong usage, 3 no host, 4 timeout.',
     );
   // Inherited by commands made from here on.
   const command = (parent: Command, name: string, description: string) =>
@@ -128,6 +129,10 @@ function build(): Command {
   asking(program, 'wait', 'return once all changes so far are in hardware')
     .addOption(new Option('--timeout <seconds>', 'give up after').default(30).argParser(positive))
     .action((options) => wait(client(options), options));
+
+  json(asking(program, 'doctor', 'what this machine has of what the host can use, and why not more'))
+    .option('-c, --config <file>', 'judge by this configuration, without asking a host')
+    .action((options) => doctor(options));
 
   const plugin = command(program, 'plugin', 'the plugins');
   json(asking(plugin, 'list', 'plugins and what they can hold')).action((options) =>

@@ -10,6 +10,7 @@ import {
   NETLINK_EXT_ACK,
   NETLINK_GET_STRICT_CHK,
   NETLINK_NO_ENOBUFS,
+  receiveBuffer,
   setNetlinkOption,
   setReceiveBuffer,
   socketDrops,
@@ -52,6 +53,10 @@ function guard(action: () => void): void {
 export class NetlinkSocket {
   readonly #socket: RawNetlinkSocket;
   readonly #fd: number;
+  /** Dumps can be restricted by the kernel. */
+  readonly hasStrictChecking: boolean;
+  /** Refusals come with the kernel's own text. */
+  readonly hasExtendedAcks: boolean;
   #drops: number;
   #closed = false;
 
@@ -77,8 +82,8 @@ export class NetlinkSocket {
     // With ENOBUFS reporting on, an overrun between two receives shows as EPOLLERR, on which the package's native code
     // ends the process. The drop counter tells the same, and how many.
     setNetlinkOption(this.#fd, NETLINK_NO_ENOBUFS);
-    setNetlinkOption(this.#fd, NETLINK_GET_STRICT_CHK);
-    setNetlinkOption(this.#fd, NETLINK_EXT_ACK);
+    this.hasStrictChecking = setNetlinkOption(this.#fd, NETLINK_GET_STRICT_CHK);
+    this.hasExtendedAcks = setNetlinkOption(this.#fd, NETLINK_EXT_ACK);
     setNetlinkOption(this.#fd, NETLINK_CAP_ACK);
     if (options.receiveBuffer !== undefined) setReceiveBuffer(this.#fd, options.receiveBuffer);
     this.#drops = socketDrops(this.#fd);
@@ -89,6 +94,11 @@ export class NetlinkSocket {
       if (from.port === 0) guard(() => handler.truncated(datagram(buffer)));
     });
     this.#socket.on('error', (error) => guard(() => handler.failed(error)));
+  }
+
+  /** Size of the receive buffer as the kernel counts it: twice what was asked for, if that was granted. */
+  get receiveBuffer(): number | undefined {
+    return receiveBuffer(this.#fd);
   }
 
   /** Joins a multicast group by number (RTNLGRP_*, NFNLGRP_*); false when the kernel does not let or does not know it. */

@@ -14,6 +14,10 @@ const SO_RCVBUF = 8;
 const SO_RCVBUFFORCE = 33;
 const SO_PROTOCOL = 38;
 const SO_MEMINFO = 55;
+const SO_NETNS_COOKIE = 71;
+const AF_INET = 2;
+/** linux/net.h: SOCK_DGRAM | SOCK_CLOEXEC. */
+const DATAGRAM_SOCKET = 2 | 0x80000;
 /** linux/sock_diag.h: SO_MEMINFO gives SK_MEMINFO_VARS numbers, SK_MEMINFO_DROPS is the last. */
 const SK_MEMINFO_DROPS = 8;
 const SK_MEMINFO_VARS = 9;
@@ -32,6 +36,7 @@ const setsockopt = libc.func(
 const getsockopt = libc.func(
   'int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint32_t *length)',
 );
+const openSocket = libc.func('int socket(int domain, int type, int protocol)');
 const flock = libc.func('int flock(int fd, int operation)');
 const mallocTrim = findMallocTrim();
 const strerror = libc.func('const char *strerror(int error)');
@@ -98,6 +103,30 @@ export function setNetlinkOption(fd: number, option: number): boolean {
 /** Sets the receive buffer in bytes, beyond net.core.rmem_max where this process may (CAP_NET_ADMIN). */
 export function setReceiveBuffer(fd: number, bytes: number): void {
   if (!writeOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes)) writeOption(fd, SOL_SOCKET, SO_RCVBUF, bytes);
+}
+
+/** Size of the receive buffer as the kernel counts it, twice the bytes asked for (socket(7)). */
+export function receiveBuffer(fd: number): number | undefined {
+  const bytes = readOption(fd, SOL_SOCKET, SO_RCVBUF, 4);
+  return bytes === undefined ? undefined : new Uint32Array(bytes.buffer)[0];
+}
+
+/**
+ * The kernel's number for a network namespace, never used twice while the machine is up: of the one named, or of this
+ * thread's. Undefined where the kernel does not tell (SO_NETNS_COOKIE, Linux 5.14). Throws E_NETNS as `inNetns`.
+ */
+export function netnsCookie(name: string | undefined): bigint | undefined {
+  const ask = (): bigint | undefined => {
+    const fd = openSocket(AF_INET, DATAGRAM_SOCKET, 0) as number;
+    if (fd < 0) return undefined;
+    try {
+      const bytes = readOption(fd, SOL_SOCKET, SO_NETNS_COOKIE, 8);
+      return bytes === undefined ? undefined : new BigUint64Array(bytes.buffer)[0];
+    } finally {
+      closeSync(fd);
+    }
+  };
+  return name === undefined ? ask() : inNetns(name, ask);
 }
 
 /** Datagrams the kernel dropped because the socket's buffer was full, modulo 2^32. */

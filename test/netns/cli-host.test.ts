@@ -1,10 +1,12 @@
 /** The command and the API against a running host on a real network namespace. */
+import { spawn } from 'node:child_process';
 import { chmodSync, copyFileSync, statSync, writeFileSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { DeviceStatus, Explanation, LookupAnswer, Status } from '../../host/api/schemas.ts';
+import type { DeviceStatus, Diagnosis, Explanation, LookupAnswer, Status } from '../../host/api/schemas.ts';
+import { ROOT } from '../../host/config/config.ts';
 import { Bench, finish } from './cli-support.ts';
 
 interface Shown {
@@ -54,6 +56,44 @@ describe('a running host', () => {
     expect(status.offload.find(({ kind }) => kind === 'port')).toMatchObject({ offloaded: 2, failed: 0 });
     const { out } = await bench.ekho('status');
     expect(out).toMatch(/^softnic +active +asic0 +EKHO [\d.]+ +0 +p0 p1$/m);
+  });
+
+  it('is asked what it has and lacks', async () => {
+    const { pid, content, findings } = await json<Diagnosis>(bench, 'doctor');
+    expect(pid).toBe(bench.pid);
+    expect(content).toBe(true);
+    const found = new Map(findings.map((finding) => [`${finding.area} ${finding.feature}`, finding]));
+    expect(found.get('netlink namespace')).toEqual({
+      area: 'netlink',
+      feature: 'namespace',
+      status: 'available',
+      detail: bench.name,
+      required: true,
+    });
+    for (const name of ['rights CAP_BPF', 'netlink strict checking', 'netlink nftables', 'bpf ringbuf'])
+      expect(found.get(name), name).toMatchObject({ status: 'available' });
+    expect(found.get('plugin softnic')).toMatchObject({ status: 'available', detail: 'active' });
+    const { out } = await bench.ekho('doctor');
+    expect(out).toMatch(new RegExp(`^found out by the host, process ${bench.pid}\n`));
+    expect(out).toMatch(/^rights +CAP_BPF +available +loading BPF programs$/m);
+  });
+
+  it('says which rights it lacks', async () => {
+    const words = '--bounding-set=-bpf,-perfmon,-net_admin,-sys_admin';
+    const file = bench.config('');
+    const child = spawn(
+      'setpriv',
+      [words, process.execPath, join(ROOT, 'host/cli/ekho.mjs'), 'doctor', '-c', file],
+      {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    );
+    const { out, code } = await finish(child);
+    expect(out).toMatch(/^bpf +fentry +inconclusive +this process lacks CAP_BPF and CAP_PERFMON$/m);
+    expect(out).toMatch(/^netlink +nftables +not supported +dump nft-table: Operation not permitted/m);
+    expect(out).toContain('\nremedy for CAP_BPF: Run the host as root or grant CAP_BPF.\n');
+    // It was not asked to do anything that needs them.
+    expect(code).toBe(0);
   });
 
   it('follows a route into hardware and out again', async () => {

@@ -78,11 +78,15 @@ export function comparable(text: string): string {
     text
       .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME')
       .replace(/process \d+, up [^,]+, [\d.]+ MiB/g, 'process N, up T, M')
+      .replace(/^found out by the host, process \d+$/gm, 'found out by the host, process N')
       .replace(/after [\d.]+ s:/g, 'after T:')
       .replace(/revision [\d,]+/g, 'revision R')
       .replace(/^(mirror|sync|plugin softnic|plan softnic|device asic0) +(\w+) +[\d,]+$/gm, '$1 $2 N')
       .replace(/^(asic0 +asic +softnic) +[\d,]+ +[\d,]+ /gm, '$1 N N ')
       .replace(/^not available: vlan: .*\n/gm, '')
+      // What a machine has.
+      .replace(/^(system|rights|netlink|bpf|notifier|plugin) +(\S+(?: \S+)*?) {2}.*$/gm, '$1 $2')
+      .replace(/\n\n(?:remedy for .*\n)+/g, '\n')
       // Mirror and plugin start side by side.
       .replace(/(?<=^mirroring .*\n)[\s\S]*?(?=^softnic holds )/gm, (lines) =>
         lines.split('\n').sort().join('\n'),

@@ -31,6 +31,13 @@ export {
   type XdpMode,
 } from './program.ts';
 export {
+  type Capability,
+  effectiveCapabilities,
+  type Lockdown,
+  lockdownMode,
+  missingCapabilities,
+} from './rights.ts';
+export {
   type RecordHandler,
   RingBuffer,
   type RingBufferOptions,

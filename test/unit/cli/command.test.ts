@@ -44,6 +44,29 @@ describe('without a host', () => {
     );
   });
 
+  it('doctor looks for itself, and fails where the configuration asks for what is not there', async () => {
+    const socket = join(folder, 'none.sock');
+    const { code, out, err } = await ekho('doctor', '--socket', socket);
+    expect(err).toBe('');
+    expect(out).toMatch(
+      new RegExp(`^found out by this command: no host answers on ${socket}\n\nAREA +FEATURE `),
+    );
+    expect(out).toMatch(/^system +node +available +26\./m);
+    // The reference plugin is built for the tests.
+    expect(code).toBe(0);
+    const file = join(folder, 'doctor.toml');
+    writeFileSync(file, '[plugin.absent]\n');
+    const other = await ekho('doctor', '--config', file, '--json');
+    const { content, findings } = JSON.parse(other.out);
+    expect(content).toBe(false);
+    expect(findings.find(({ area }: { area: string }) => area === 'plugin')).toMatchObject({
+      feature: 'absent',
+      status: 'unsupported',
+      required: true,
+    });
+    expect(other.code).toBe(1);
+  });
+
   it('says what is wrong with a path that is no socket', async () => {
     const file = join(folder, 'file');
     writeFileSync(file, '');
