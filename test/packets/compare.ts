@@ -1,0 +1,140 @@
+/**
+ * The same router twice, the same packets through both: one with hardware offload, one that is the plain kernel. What leaves, where
+ * it leaves and every byte of it are the same, or the case is made as small as it gets and kept.
+ */
+import { Arena, type Command, type Seen } from './arena.ts';
+import type { Packet } from './frame.ts';
+
+/** What offloads: made beside a router that may be empty still, told when the router has changed. */
+export interface Offload {
+  /** All changes up to now are in hardware. */
+  settled(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export type StartOffload = (arena: Arena) => Promise<Offload>;
+
+/** A router and packets, in an order that matters. As JSON it is a regression test. */
+export interface Case {
+  readonly ports: number;
+  readonly commands: readonly Command[];
+  readonly packets: readonly Packet[];
+}
+
+export interface Difference {
+  readonly packet: Packet;
+  readonly number: number;
+  readonly kernel: readonly string[];
+  readonly offloaded: readonly string[];
+}
+
+/** A difference in lines: the packet, then what left of each router. */
+export function reportOf({ packet, kernel, offloaded }: Difference): string {
+  const lines = (what: string, frames: readonly string[]) =>
+    frames.length === 0 ? [`  ${what}: nothing`] : frames.map((frame) => `  ${what}: ${frame}`);
+  return [JSON.stringify(packet), ...lines('kernel', kernel), ...lines('offloaded', offloaded)].join('\n');
+}
+
+/** Rebuilt routers a failing case is made smaller with, at most. */
+const SHRINK_MAX = 120;
+
+/** The two routers, alive: rounds of commands and packets may follow each other. */
+export class Twins {
+  readonly #kernel: Arena;
+  readonly #offloaded: Arena;
+  readonly #offload: Offload;
+
+  private constructor(kernel: Arena, offloaded: Arena, offload: Offload) {
+    this.#kernel = kernel;
+    this.#offloaded = offloaded;
+    this.#offload = offload;
+  }
+
+  static async start(ports: number, startOffload: StartOffload): Promise<Twins> {
+    const arenas: Arena[] = [];
+    try {
+      arenas.push(new Arena(ports));
+      arenas.push(new Arena(ports));
+      return new Twins(arenas[0]!, arenas[1]!, await startOffload(arenas[1]!));
+    } catch (error) {
+      for (const arena of arenas) arena.close();
+      throw error;
+    }
+  }
+
+  get offloaded(): Arena {
+    return this.#offloaded;
+  }
+
+  /** Changes both; returns the commands that the kernels took. */
+  async apply(commands: readonly Command[]): Promise<Command[]> {
+    const took = this.#kernel.apply(commands);
+    const alsoTook = this.#offloaded.apply(commands);
+    const odd = took.findIndex((done, index) => done !== alsoTook[index]);
+    if (odd >= 0) throw new Error(`only one of the two kernels takes: ${commands[odd]}`);
+    await this.#offload.settled();
+    return commands.filter((_, index) => took[index]);
+  }
+
+  /** Sends the packets through both; how many frames left the plain kernel, and where the two differ. */
+  async compare(
+    packets: readonly Packet[],
+  ): Promise<{ readonly frames: number; readonly differences: Difference[] }> {
+    const kernel: Seen = await this.#kernel.send(packets);
+    const offloaded: Seen = await this.#offloaded.send(packets);
+    await this.#offloaded.waitFor(kernel);
+    await this.#kernel.waitFor(offloaded);
+    const differences = packets.flatMap((packet, number) => {
+      const [left, right] = [kernel[number]!, offloaded[number]!];
+      const isSame = left.length === right.length && left.every((frame, index) => frame === right[index]);
+      return isSame ? [] : [{ packet, number, kernel: left, offloaded: right }];
+    });
+    return { frames: kernel.reduce((sum, { length }) => sum + length, 0), differences };
+  }
+
+  async close(): Promise<void> {
+    await this.#offload.close().catch(() => {});
+    this.#kernel.close();
+    this.#offloaded.close();
+  }
+}
+
+/** Runs a case on routers of its own. */
+export async function differencesOf(startOffload: StartOffload, one: Case): Promise<Difference[]> {
+  const twins = await Twins.start(one.ports, startOffload);
+  try {
+    await twins.apply(one.commands);
+    return (await twins.compare(one.packets)).differences;
+  } finally {
+    await twins.close();
+  }
+}
+
+/**
+ * A smaller case that still differs: the packets cut down to one where one is enough, then commands left out, half of them
+ * at a time at first (delta debugging). Returns the case itself when it does not differ on routers of its own.
+ */
+export async function shrink(startOffload: StartOffload, found: Case): Promise<Case> {
+  let runs = 0;
+  const differs = async (one: Case): Promise<boolean> =>
+    runs++ < SHRINK_MAX && (await differencesOf(startOffload, one).catch(() => [])).length > 0;
+  let best = found;
+  const [first] = await differencesOf(startOffload, found);
+  if (first === undefined) return found;
+  const alone = { ...found, packets: [first.packet] };
+  if (await differs(alone)) best = alone;
+  for (const part of ['commands', 'packets'] as const) {
+    for (
+      let size = Math.ceil(best[part].length / 2);
+      size >= 1;
+      size = size === 1 ? 0 : Math.ceil(size / 2)
+    ) {
+      for (let at = 0; at < best[part].length; ) {
+        const less = { ...best, [part]: best[part].toSpliced(at, size) };
+        if (await differs(less)) best = less;
+        else at += size;
+      }
+    }
+  }
+  return best;
+}

@@ -1,0 +1,332 @@
+/** Random routers and random packets that concern them, from a seed. */
+import type { Random } from '../support/random.ts';
+import { host4, host6, macOf } from '../support/router.ts';
+import { type Command, portMac } from './arena.ts';
+import type { Body, Ip4, L4, Packet } from './frame.ts';
+
+/** What a router may have beyond routes, for a kernel and a data path that know it. */
+export interface Scope {
+  readonly ports: number;
+  readonly ip6?: boolean;
+  readonly rules?: boolean;
+  /** The last two ports are in a bridge; `vlans`: that filters VLANs. */
+  readonly bridge?: boolean;
+  readonly vlans?: boolean;
+  /** Filters of tc: u32 everywhere, flower and matchall where the kernel has them. */
+  readonly filters?: readonly ('u32' | 'flower' | 'matchall')[];
+}
+
+const LENGTHS4 = [8, 16, 20, 22, 24, 24, 30, 32];
+const LENGTHS6 = [32, 48, 60, 64, 64, 80, 128];
+/** Hosts of the bridge's network, behind its ports. */
+const STATIONS = 4;
+
+export class Generator {
+  readonly #random: Random;
+  readonly #scope: Scope;
+  readonly #targets4: string[] = ['10.0.0.1'];
+  readonly #targets6: string[] = ['2001:db8:a::1'];
+
+  constructor(random: Random, scope: Scope) {
+    this.#random = random;
+    this.#scope = scope;
+  }
+
+  /** Ports that are routed by themselves; the bridge has the others. */
+  get #routed(): number {
+    return this.#scope.bridge ? this.#scope.ports - 2 : this.#scope.ports;
+  }
+
+  /** What makes the router, in order. */
+  router(changes: number): Command[] {
+    return [...(this.#scope.bridge ? this.#bridge() : []), ...this.changes(changes)];
+  }
+
+  changes(count: number): Command[] {
+    return Array.from({ length: count }, () => this.#change());
+  }
+
+  #change(): Command {
+    const { rules, filters = [], bridge, ip6 } = this.#scope;
+    return this.#random.weighted<() => Command>([
+      [14, () => this.#route4()],
+      [ip6 ? 8 : 0, () => this.#route6()],
+      [2, () => this.#neighbour()],
+      [1, () => this.#mtu()],
+      [0.5, () => this.#setting()],
+      [rules ? 1 : 0, () => this.#rule()],
+      [filters.length > 0 ? 3 : 0, () => this.#filter()],
+      [bridge ? 2 : 0, () => this.#fdb()],
+    ])();
+  }
+
+  #bridge(): Command[] {
+    const [first, second] = [this.#scope.ports - 2, this.#scope.ports - 1];
+    const lines = [
+      `ip link add br0 address 02:aa:00:00:00:99 type bridge${this.#scope.vlans ? ' vlan_filtering 1' : ''} mcast_snooping 0`,
+      'ip link set br0 up',
+      ...[first, second].flatMap((port) => [`ip addr flush dev p${port}`, `ip link set p${port} master br0`]),
+      'ip addr add 10.254.0.1/24 dev br0',
+    ];
+    for (let station = 0; station < STATIONS; station++) {
+      const port = station % 2 === 0 ? first : second;
+      lines.push(`bridge fdb replace ${stationMac(station)} dev p${port} master static`);
+      lines.push(
+        `ip neigh replace 10.254.0.${10 + station} lladdr ${stationMac(station)} dev br0 nud permanent`,
+      );
+    }
+    if (this.#scope.vlans)
+      lines.push(`bridge vlan add vid 10 dev p${first}`, `bridge vlan add vid 10 dev p${second} untagged`);
+    return lines;
+  }
+
+  #fdb(): Command {
+    const port = this.#scope.ports - 1 - this.#random.below(2);
+    const mac = stationMac(this.#random.below(STATIONS + 2));
+    const vlan = this.#scope.vlans ? ` vlan ${this.#random.pick([1, 10])}` : '';
+    if (this.#random.chance(0.2)) return `bridge fdb del ${mac} dev p${port} master${vlan}`;
+    return `bridge fdb replace ${mac} dev p${port} master static${vlan}`;
+  }
+
+  #route4(): Command {
+    const random = this.#random;
+    const length = random.chance(0.05) ? 0 : random.pick(LENGTHS4);
+    const address = masked4(random.below(2 ** 12) + 0x0a00_0000 + (random.below(4) << 16), length);
+    this.#targets4.push(textOf4(address + (length < 32 ? 1 : 0)), textOf4((address - 1) >>> 0));
+    const verb = random.weighted([
+      [10, 'replace'],
+      [2, 'add'],
+      [1, 'append'],
+      [2, 'del'],
+    ]);
+    const prefix = `${textOf4(address)}/${length}`;
+    if (verb === 'del') return `ip route del ${prefix}`;
+    return `ip route ${verb} ${random.weighted<() => string>([
+      [16, () => `${prefix} ${this.#hop4()}`],
+      [1, () => `blackhole ${prefix}`],
+      [1, () => `unreachable ${prefix}`],
+      [1, () => `prohibit ${prefix}`],
+      [1, () => `throw ${prefix}`],
+      [1, () => `${prefix} dev p${random.below(this.#routed)}`],
+      [1, () => `${prefix} ${this.#hop4()} mtu 1200`],
+    ])()}`;
+  }
+
+  #hop4(): string {
+    const port = this.#random.below(this.#routed);
+    const number = this.#random.pick([2, 3, 4, 5, 9]);
+    if (this.#random.chance(0.1)) return `via inet6 ${host6(port, number)} dev p${port}`;
+    return `via ${host4(port, number)} dev p${port}`;
+  }
+
+  #route6(): Command {
+    const random = this.#random;
+    const length = random.pick(LENGTHS6);
+    const words = [0x2001, 0x0db8, 0x000a, random.below(16), 0, 0, 0, random.below(16)];
+    const prefix = masked6(words, length);
+    this.#targets6.push(prefix.map((word) => word.toString(16)).join(':'));
+    this.#targets6.push([...prefix.slice(0, 7), prefix[7]! | 1].map((word) => word.toString(16)).join(':'));
+    const text = `${prefix.map((word) => word.toString(16)).join(':')}/${length}`;
+    const port = random.below(this.#routed);
+    return random.weighted<() => Command>([
+      [12, () => `ip -6 route replace ${text} via ${host6(port, random.pick([2, 3, 4, 9]))} dev p${port}`],
+      [1, () => `ip -6 route replace blackhole ${text}`],
+      [1, () => `ip -6 route replace unreachable ${text}`],
+      [2, () => `ip -6 route del ${text}`],
+    ])();
+  }
+
+  #neighbour(): Command {
+    const port = this.#random.below(this.#routed);
+    const number = this.#random.pick([2, 3, 4, 5]);
+    const address = this.#random.chance(0.7) || !this.#scope.ip6 ? host4(port, number) : host6(port, number);
+    // Never none at all: the kernel would keep packets until it finds one.
+    const mac = macOf(port, this.#random.pick([number, 0xf0]));
+    return `ip neigh replace ${address} lladdr ${mac} dev p${port} nud permanent`;
+  }
+
+  #mtu(): Command {
+    return `ip link set p${this.#random.below(this.#routed)} mtu ${this.#random.pick([1280, 1400, 1500, 1500, 2000])}`;
+  }
+
+  #setting(): Command {
+    const port = `p${this.#random.below(this.#routed)}`;
+    return `sysctl ${this.#random.pick([
+      `net.ipv4.conf.${port}.rp_filter=${this.#random.below(3)}`,
+      `net.ipv4.conf.${port}.forwarding=${this.#random.below(2)}`,
+      `net.ipv4.conf.${port}.accept_source_route=${this.#random.below(2)}`,
+    ])}`;
+  }
+
+  #rule(): Command {
+    const random = this.#random;
+    const what = random.pick([
+      `from 192.168.0.0/${random.pick([16, 24])}`,
+      `to ${random.pick(this.#targets4)}`,
+      `iif p${random.below(this.#routed)}`,
+    ]);
+    return `ip rule add pref ${100 + random.below(20)} ${what} ${random.pick(['blackhole', 'prohibit', 'lookup main', 'lookup 99'])}`;
+  }
+
+  #filter(): Command {
+    const random = this.#random;
+    const port = `p${random.below(this.#scope.ports)}`;
+    const kind = random.pick(this.#scope.filters!);
+    const action = random.pick(['action drop', 'action drop', 'action pass']);
+    const base = `tc filter add dev ${port} ingress pref ${1 + random.below(30)} protocol ip`;
+    const target = random.pick(this.#targets4);
+    const match = {
+      u32: `u32 match ip ${random.pick([`dst ${target}/32`, 'protocol 17 0xff', 'src 192.168.0.0/16'])}`,
+      flower: `flower ${random.pick([`dst_ip ${target}`, 'ip_proto udp dst_port 53', 'src_ip 192.168.0.0/16', 'ip_proto tcp'])}`,
+      matchall: 'matchall',
+    }[kind];
+    return `${base} ${match} ${action}`;
+  }
+
+  // ---- packets ----
+
+  packets(count: number): Packet[] {
+    return Array.from({ length: count }, () => this.#packet());
+  }
+
+  #packet(): Packet {
+    const random = this.#random;
+    const port = random.below(this.#scope.ports);
+    const isBridged = port >= this.#routed;
+    const body = random.weighted<() => Body>([
+      [12, () => this.#ip4(port)],
+      [this.#scope.ip6 ? 6 : 1, () => this.#ip6(port)],
+      [0.5, () => ({ is: 'arp', operation: 1, sender: host4(port, 2), target: '10.9.9.9' })],
+      [0.3, () => ({ is: 'raw', type: random.pick([0x88b5, 0x0806, 0x0800, 0x86dd, 0x8863]) })],
+    ])();
+    const own = isBridged ? '02:aa:00:00:00:99' : portMac(port);
+    const to = random.weighted([
+      [isBridged ? 4 : 14, own],
+      [isBridged ? 10 : 0, stationMac(random.below(STATIONS + 1))],
+      [1, 'ff:ff:ff:ff:ff:ff'],
+      [0.5, '01:00:5e:01:02:03'],
+      [0.5, '33:33:00:00:00:01'],
+      [1, '02:00:00:00:77:77'],
+    ]);
+    const vlans = random.weighted<NonNullable<Packet['vlans']>>([
+      [16, []],
+      [this.#scope.vlans ? 8 : 1, [{ id: random.pick([0, 1, 10, 20, 4095]), priority: random.below(8) }]],
+      [0.3, [{ id: 10, type: 0x88a8 }, { id: 20 }]],
+    ]);
+    return {
+      port,
+      from: isBridged ? stationMac(port === this.#scope.ports - 2 ? 0 : 1) : macOf(port, 2),
+      to,
+      ...(vlans.length > 0 && { vlans }),
+      body,
+      payload: random.weighted([
+        [10, random.below(64)],
+        [2, 1100 + random.below(500)],
+        [1, 1300 + random.below(1200)],
+      ]),
+    };
+  }
+
+  #l4(): L4 {
+    const random = this.#random;
+    return {
+      is: random.weighted([
+        [6, 'udp'],
+        [4, 'tcp'],
+        [2, 'icmp'],
+        [1, 'other'],
+      ]),
+      sport: random.pick([53, 1000, 4000]),
+      dport: random.pick([53, 80, 5000]),
+      flags: random.pick([2, 16, 17, 20]),
+      ...(random.chance(0.05) && { badChecksum: true }),
+    };
+  }
+
+  #ip4(port: number): Ip4 {
+    const random = this.#random;
+    return {
+      is: 'ip4',
+      source: random.weighted([
+        [8, host4(Math.min(port, this.#routed - 1), 2)],
+        [5, '192.168.7.7'],
+        [2, '192.168.0.9'],
+        [1, random.pick(this.#targets4)],
+        [0.3, random.pick(['127.0.0.1', '0.0.0.0', '224.0.0.5', '255.255.255.255', host4(0, 1)])],
+      ]),
+      destination: random.weighted([
+        [16, random.pick(this.#targets4)],
+        [3, host4(random.below(this.#routed), random.pick([2, 3, 4, 5]))],
+        [this.#scope.bridge ? 3 : 0, `10.254.0.${10 + random.below(STATIONS)}`],
+        [1, host4(random.below(this.#routed), 1)],
+        [
+          0.5,
+          random.pick(['224.0.0.251', '239.1.2.3', '255.255.255.255', host4(0, 255), '127.0.0.1', '0.0.0.0']),
+        ],
+      ]),
+      ttl: random.weighted([
+        [12, 64],
+        [1, 0],
+        [2, 1],
+        [2, 2],
+        [1, 255],
+      ]),
+      ...(random.chance(0.2) && { tos: random.pick([0x10, 0x2e << 2, 3]) }),
+      l4: this.#l4(),
+      ...(random.chance(0.06) && {
+        options: random.pick([
+          [1, 1, 1, 0],
+          [7, 7, 4, 0, 0, 0, 0, 0],
+          [0x94, 4, 0, 0],
+          [0x83, 7, 4, 10, 255, 0, 2, 0],
+        ]),
+      }),
+      ...(random.chance(0.3) && { dontFragment: true }),
+      ...(random.chance(0.06) && { moreFragments: true }),
+      ...(random.chance(0.06) && { offset: 1 + random.below(100) }),
+      ...(random.chance(0.04) && { badChecksum: true }),
+      ...(random.chance(0.03) && { lengthError: random.pick([-8, -2, 4, 200]) }),
+      ...(random.chance(0.02) && { version: random.pick([5, 6]) }),
+    };
+  }
+
+  #ip6(port: number): Body {
+    const random = this.#random;
+    return {
+      is: 'ip6',
+      source: random.weighted([
+        [8, host6(Math.min(port, this.#routed - 1), 2)],
+        [4, '2001:db8:9::9'],
+        [0.4, random.pick(['::1', '::', 'fe80::1', 'ff02::1'])],
+      ]),
+      destination: random.weighted([
+        [14, random.pick(this.#targets6)],
+        [3, host6(random.below(this.#routed), random.pick([2, 3, 4, 5]))],
+        [1, host6(random.below(this.#routed), 1)],
+        [0.5, random.pick(['ff02::1', 'ff0e::1', 'fe80::1', '::1'])],
+      ]),
+      hops: random.pick([64, 64, 64, 0, 1, 2]),
+      ...(random.chance(0.2) && { trafficClass: 0xb8 }),
+      l4: this.#l4(),
+      ...(random.chance(0.1) && {
+        extension: random.pick(['hop-by-hop', 'routing', 'fragment', 'destination'] as const),
+      }),
+      ...(random.chance(0.03) && { lengthError: random.pick([-8, 16]) }),
+    };
+  }
+}
+
+const stationMac = (station: number): string => `02:cc:00:00:00:0${station}`;
+
+const masked4 = (address: number, length: number): number =>
+  length === 0 ? 0 : (address & (-1 << (32 - length))) >>> 0;
+
+const textOf4 = (address: number): string =>
+  [24, 16, 8, 0].map((shift) => (address >>> shift) & 0xff).join('.');
+
+function masked6(words: readonly number[], length: number): number[] {
+  return words.map((word, index) => {
+    const kept = Math.max(0, Math.min(16, length - index * 16));
+    return word & (0xffff << (16 - kept)) & 0xffff;
+  });
+}
