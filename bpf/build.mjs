@@ -24,7 +24,7 @@ export function canBuildBpf() {
 
 function inputsOf(source, includes) {
   const headers = includes.flatMap((folder) =>
-    readdirSync(folder)
+    readdirSync(folder, { recursive: true })
       .filter((name) => name.endsWith('.h'))
       .sort()
       .map((name) => readFileSync(join(folder, name), 'utf8')),

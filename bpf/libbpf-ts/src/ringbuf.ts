@@ -42,6 +42,8 @@ export interface StartOptions {
   readonly keepAlive?: boolean;
   /** Told after a reading when records were lost since the last time. */
   readonly onDrops?: (lost: number, total: number) => void;
+  /** Told after a reading, last of all. */
+  readonly onTurnEnd?: () => void;
 }
 
 export interface RingBufferStats {
@@ -174,7 +176,7 @@ export class RingBuffer extends Handle {
   start(onRecord: RecordHandler, options: StartOptions = {}): void {
     this.alive();
     if (this.#watch !== undefined) throw new BpfError('E_STATE', `${this.title} has been started`);
-    const { keepAlive = true, onDrops } = options;
+    const { keepAlive = true, onDrops, onTurnEnd } = options;
     const turn = () => {
       const mine = this.#watch;
       if (mine === undefined) return;
@@ -182,6 +184,7 @@ export class RingBuffer extends Handle {
       try {
         count = this.drain(onRecord, TURN_RECORDS);
         if (onDrops !== undefined && this.#watch === mine) this.#tellDrops(onDrops);
+        if (onTurnEnd !== undefined && this.#watch === mine) onTurnEnd();
       } finally {
         // Also after the handler threw: the error is the process's to handle, the records go on.
         if (this.#watch === mine) {
