@@ -13,6 +13,7 @@ export const ERROR_CODES = {
   E_BAD_ADDRESS: 'Not an IP address or prefix.',
   E_NETNS: 'The network namespace cannot be entered.',
   E_NETLINK: 'The kernel refused a netlink request.',
+  E_REMOTE: 'A mirror cannot be published to, or read from, the NATS server.',
   E_DECODE: 'A netlink message or a notifier record does not follow its layout.',
   E_TIMEOUT: 'The time limit passed before it was done.',
   E_DIVERGED: 'Mirror and kernel, or plan and hardware, differ.',

@@ -24,7 +24,6 @@ import { EkhoError } from './errors.ts';
 import { describe } from './iproute2/describe.ts';
 import type { Json } from './iproute2/json.ts';
 import { parseSelector } from './iproute2/selector.ts';
-import { KernelSync } from './kernel/sync.ts';
 import { Mirror } from './mirror/mirror.ts';
 import { KIND, KINDS, type Kind, type KindNumber } from './mirror/types.ts';
 import type { DecodedObject } from './netlink/decode.ts';
@@ -33,6 +32,9 @@ import { kindOfHandle } from './offload/entry-table.ts';
 import { Planner } from './offload/planner.ts';
 import { ENTRY_KIND_NAMES } from './plugin/records.ts';
 import { type SupervisedPlugin, Supervisor } from './plugin/supervisor.ts';
+import { Publisher } from './remote/publisher.ts';
+import type { RemoteStatus } from './remote/source.ts';
+import { openSource, type Source, sourceName } from './source.ts';
 import { nearest } from './suggest.ts';
 import { VERSION } from './version.ts';
 
@@ -50,7 +52,8 @@ export class Host {
   url: string | undefined;
   readonly #config: Config;
   readonly #say: (line: string) => void;
-  readonly #sync: KernelSync;
+  readonly #source: Source;
+  readonly #publisher: Publisher | undefined;
   readonly #planner: Planner;
   readonly #supervisor: Supervisor;
   readonly #devices = new Map<string, Device>();
@@ -66,14 +69,12 @@ export class Host {
   constructor(config: Config, say: (line: string) => void) {
     this.#config = config;
     this.#say = say;
-    const { netns, kinds, tables, receiveBuffer } = config.mirror;
-    this.#sync = new KernelSync(this.mirror, {
-      netns,
-      kinds,
-      tables,
-      receiveBuffer,
-      onLog: (level, message) => say(`${level}: ${message}`),
-    });
+    const log = (level: 'warn' | 'info', message: string) =>
+      say(level === 'info' ? message : `${level}: ${message}`);
+    this.#source = openSource(this.mirror, config, log);
+    if (config.publish !== undefined) {
+      this.#publisher = new Publisher(this.mirror, { ...config.publish, netns: config.mirror.netns }, log);
+    }
     this.#planner = new Planner({
       mirror: this.mirror,
       netfilter: config.planner.netfilter,
@@ -125,10 +126,10 @@ export class Host {
   }
 
   async #startSync(): Promise<void> {
-    const { netns } = this.#config.mirror;
-    this.#say(`mirroring ${netns === undefined ? 'this network namespace' : `network namespace ${netns}`}`);
+    this.#say(`mirroring ${sourceName(this.#config)}`);
+    this.#publisher?.start();
     const began = performance.now();
-    await this.#sync.start();
+    await this.#source.start();
     if (this.#stopping) return;
     const seconds = ((performance.now() - began) / 1000).toFixed(2);
     const kinds = this.#kinds();
@@ -188,7 +189,8 @@ export class Host {
     this.#stopping = true;
     await this.#supervisor.stop();
     this.#planner.close();
-    this.#sync.close();
+    await this.#publisher?.stop();
+    this.#source.close();
     for (const device of this.#devices.values()) device.close();
   }
 
@@ -203,13 +205,14 @@ export class Host {
 
   status(): Status {
     const { netns } = this.#config.mirror;
-    const { lastResync, isOrphaned } = this.#sync.status();
+    const { lastResync, isOrphaned, ...source } = this.#source.status();
     return {
       version: VERSION,
       pid: process.pid,
       uptime_s: Math.round(process.uptime() * 1000) / 1000,
       ...(netns !== undefined && { netns }),
       ...(isOrphaned && { netns_deleted: true as const }),
+      ...this.#remoteStatus(source),
       socket: this.#config.api.socket,
       ...(this.url !== undefined && { url: this.url }),
       memory_bytes: process.memoryUsage.rss(),
@@ -234,6 +237,44 @@ export class Host {
           }),
       ),
       devices: this.devices(),
+    };
+  }
+
+  #remoteStatus({
+    state,
+    reason,
+    remedy,
+    publisher,
+  }: Partial<RemoteStatus>): Pick<Status, 'source' | 'publish'> {
+    const { source, publish } = this.#config;
+    const why = (reason: string | undefined, remedy: string | undefined) => ({
+      ...(reason !== undefined && { reason }),
+      ...(reason !== undefined && remedy !== undefined && { remedy }),
+    });
+    const published = this.#publisher?.status();
+    return {
+      ...(source !== undefined &&
+        state !== undefined && {
+          source: {
+            servers: [...source.servers],
+            bucket: source.bucket,
+            state,
+            ...why(reason, remedy),
+            ...(publisher && { publisher: { ...publisher } }),
+          },
+        }),
+      ...(publish !== undefined &&
+        published !== undefined && {
+          publish: {
+            servers: [...publish.servers],
+            bucket: publish.bucket,
+            state: published.state,
+            ...why(published.reason, published.remedy),
+            epoch: published.epoch,
+            objects: published.objects,
+            pending: published.pending,
+          },
+        }),
     };
   }
 
@@ -374,16 +415,10 @@ export class Host {
   }
 
   async #stats(): Promise<Stats> {
-    const {
-      lastResync: _last,
-      isOrphaned: _orphaned,
-      pending: _pending,
-      failing,
-      ...sync
-    } = this.#sync.status();
     const counters: Record<string, Record<string, number>> = {
       mirror: { revision: this.mirror.revision, bytes: this.mirror.memory },
-      sync: { ...sync, failing: failing.length },
+      sync: this.#source.counters(),
+      ...(this.#publisher && { publish: this.#publisher.counters() }),
     };
     for (const [name, plugin] of this.#supervisor.plugins) {
       if (plugin.counters) counters[`plugin ${name}`] = { ...plugin.counters, restarts: plugin.restarts };
@@ -421,7 +456,7 @@ export class Host {
 
   async #verify(): Promise<VerifyAnswer> {
     this.#requireNetns();
-    const kernel = await this.#sync.verify();
+    const kernel = await this.#source.verify();
     const hardware = await this.#planner.verify();
     const differences = [
       ...kernel.differences.map(({ kind, key, side, detail }) => ({
@@ -451,18 +486,19 @@ export class Host {
     const until = <T>(promise: Promise<T>): Promise<T> => Promise.race([promise, aborted]);
     await until(this.start());
     this.#requireNetns();
-    await until(this.#sync.barrier());
+    await until(this.#source.barrier());
     const revision = this.mirror.revision;
     while (this.#config.plugin.some(({ name }) => this.#isComingUp(name))) {
       await until(new Promise((resolve) => setTimeout(resolve, LOOK_MS)));
     }
     await until(this.#planner.settled(signal));
+    await until(this.#publisher?.settled() ?? Promise.resolve());
     return { revision };
   }
 
   /** Nothing that is asked of a namespace which nobody else can reach says anything of the one people mean. */
   #requireNetns(): void {
-    if (!this.#sync.status().isOrphaned) return;
+    if (!this.#source.status().isOrphaned) return;
     throw new EkhoError('E_NETNS', `network namespace ${this.#config.mirror.netns} was deleted`, {
       remedy: 'Start the host again once there is a namespace of that name.',
     });

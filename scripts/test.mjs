@@ -20,6 +20,8 @@ const COMMANDS = {
   setpriv: 'util-linux',
   curl: 'curl',
   ping: 'iputils-ping',
+  'nats-server': 'nats-server',
+  openssl: 'openssl',
   // For the lab's guests; test/lab/machine.ts installs them, too, which two lanes cannot do at once.
   'qemu-system-aarch64': 'qemu-system-arm',
   ...(process.arch === 'x64' && { 'qemu-system-x86_64': 'qemu-system-x86' }),

@@ -64,6 +64,32 @@ export const Status = Type.Object({
   netns: Type.Optional(Text),
   /** Present when it was deleted since: the host mirrors what nobody else can reach. */
   netns_deleted: Type.Optional(Type.Literal(true)),
+  /** Where the mirror comes from, when it is not the kernel by netlink. */
+  source: Type.Optional(
+    Type.Object({
+      servers: Type.Array(Text),
+      bucket: Text,
+      state: Type.Enum(['connecting', 'reading', 'following']),
+      reason: Type.Optional(Text),
+      remedy: Type.Optional(Text),
+      /** Who published it; its epoch and the revision of its mirror grow. */
+      publisher: Type.Optional(Type.Object({ host: Text, epoch: Count, kernel: Text, revision: Count })),
+    }),
+  ),
+  /** Where the mirror is published to. */
+  publish: Type.Optional(
+    Type.Object({
+      servers: Type.Array(Text),
+      bucket: Text,
+      state: Type.Enum(['waiting', 'connecting', 'writing', 'published', 'refused']),
+      reason: Type.Optional(Text),
+      remedy: Type.Optional(Text),
+      epoch: Count,
+      /** Objects in the bucket, and writes that wait. */
+      objects: Count,
+      pending: Count,
+    }),
+  ),
   socket: Text,
   url: Type.Optional(Text),
   memory_bytes: Count,

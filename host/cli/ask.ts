@@ -17,10 +17,11 @@ async function printJson(value: unknown): Promise<void> {
 export async function status(client: Client, { json }: JsonOption): Promise<void> {
   const answer = await client.get<Status>('/api/v1/status');
   if (json) return printJson(answer);
-  const { netns, kinds, plugins, offload, devices } = answer;
+  const { kinds, plugins, offload, devices } = answer;
   const head = [
     `ekho ${answer.version}, process ${answer.pid}, up ${duration(answer.uptime_s)}, ${bytes(answer.memory_bytes)}`,
-    `namespace ${netns ?? 'of the host'}${answer.netns_deleted ? ' (deleted: start the host again)' : ''}, revision ${count(answer.revision)}, ${answer.synced ? 'in sync' : 'synchronising'}`,
+    `${sourceText(answer)}, revision ${count(answer.revision)}, ${answer.synced ? 'in sync' : 'synchronising'}`,
+    ...publishLines(answer),
     `socket ${answer.socket}${answer.url ? `, ${answer.url}` : ''}`,
   ];
   await print(`${head.join('\n')}\n\n`);
@@ -61,6 +62,30 @@ export async function status(client: Client, { json }: JsonOption): Promise<void
     );
   }
   if (devices.length > 0) await print(`\n${deviceTable(devices)}`);
+}
+
+function sourceText({ netns, netns_deleted, source }: Status): string {
+  if (source === undefined) {
+    return `namespace ${netns ?? 'of the host'}${netns_deleted ? ' (deleted: start the host again)' : ''}`;
+  }
+  const { publisher } = source;
+  const who = publisher === undefined ? '' : ` of ${plain(publisher.host)} (${plain(publisher.kernel)})`;
+  return `mirror${who} from bucket ${source.bucket}`;
+}
+
+/** What ails the source, and how publishing fares. */
+function publishLines({ source, publish }: Status): string[] {
+  const lines: string[] = [];
+  const trouble = (what: { reason?: string; remedy?: string }) =>
+    what.reason === undefined ? '' : `: ${plain(what.reason)}${what.remedy ? `. ${plain(what.remedy)}` : ''}`;
+  if (source?.reason !== undefined) lines.push(`source ${source.state}${trouble(source)}`);
+  if (publish !== undefined) {
+    const { bucket, state, objects, pending } = publish;
+    lines.push(
+      `publishing to bucket ${bucket}: ${paintState(state)}, ${count(objects)} objects, ${count(pending)} to write${trouble(publish)}`,
+    );
+  }
+  return lines;
 }
 
 export function pluginTable(plugins: Status['plugins']): string {

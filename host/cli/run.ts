@@ -21,7 +21,8 @@ export async function run(options: RunOptions): Promise<void> {
   const config = configOf(options);
   const say = (line: string) => writeLine(plain(line));
   // Before anything is started or touched that a wrong name would leave behind.
-  if (config.mirror.netns !== undefined) inNetns(config.mirror.netns, () => {});
+  if (config.source === undefined && config.mirror.netns !== undefined)
+    inNetns(config.mirror.netns, () => {});
   const servers: Server[] = [];
   const host = new Host(config, say);
 

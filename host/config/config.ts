@@ -1,5 +1,6 @@
 /** Reads and checks a configuration file and fills in the defaults, so that the host needs none. */
 import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse, TomlError } from 'smol-toml';
@@ -10,6 +11,8 @@ import type { DeviceConfig } from '../device/types.ts';
 import { EkhoError } from '../errors.ts';
 import { DEFAULT_RECEIVE_BUFFER } from '../kernel/receive-buffer.ts';
 import { KINDS, type Kind } from '../mirror/types.ts';
+import type { NatsOptions } from '../remote/connection.ts';
+import type { PublishOptions } from '../remote/publisher.ts';
 import { nearest } from '../suggest.ts';
 import { lineOf, locateKeys } from './locate.ts';
 import { type ConfigFile, ConfigSchema } from './schema.ts';
@@ -49,6 +52,10 @@ export interface Config {
   readonly plugin: readonly PluginConfig[];
   readonly device: readonly DeviceConfig[];
   readonly planner: { readonly netfilter: 'trap' | 'ignore' };
+  /** Undefined: the kernel, by netlink. */
+  readonly source: NatsOptions | undefined;
+  /** Undefined: the mirror is not published. */
+  readonly publish: PublishOptions | undefined;
 }
 
 /** One thing wrong with a file: `line` from 1, `path` the key. */
@@ -130,6 +137,7 @@ function checkConfig(value: unknown, text: string): ConfigProblem[] {
   }
   if (problems.size === 0) {
     const { plugin = DEFAULT_PLUGINS, device = {}, mirror = {} } = value as ConfigFile;
+    for (const [path, text] of remoteProblems(value as ConfigFile)) report(path, text);
     const enabled = Object.keys(plugin).filter((name) => plugin[name]!.enabled !== false);
     if (enabled.length > 0) {
       const remedy = `for a host that only mirrors, ${enabled.map((name) => `set [plugin.${name}] enabled = false`).join(' and ')}`;
@@ -173,6 +181,29 @@ function checkConfig(value: unknown, text: string): ConfigProblem[] {
     }
   }
   return [...problems.values()].sort((a, b) => a.line - b.line);
+}
+
+/** What is wrong with `[source]` and `[publish]` beyond their keys. */
+function* remoteProblems({ source, publish, mirror }: ConfigFile): Generator<[string[], string]> {
+  if (source?.type === 'remote') {
+    for (const key of ['servers', 'bucket'] as const) {
+      if (source[key] === undefined) yield [['source', key], 'is missing: a remote source needs it'];
+    }
+    for (const key of ['netns', 'tables', 'receive-buffer'] as const) {
+      if (mirror?.[key] !== undefined)
+        yield [['mirror', key], 'says nothing of a remote source; leave it out'];
+    }
+    if (publish !== undefined) yield [['publish'], 'a mirror from a remote source is published already'];
+  } else if (source !== undefined) {
+    for (const key of ['servers', 'bucket', 'ca', 'cert', 'key'] as const) {
+      if (source[key] !== undefined) yield [['source', key], 'is for `type = "remote"` alone'];
+    }
+  }
+  for (const [name, section] of Object.entries({ source, publish })) {
+    if ((section?.cert === undefined) !== (section?.key === undefined)) {
+      yield [[name, section?.cert === undefined ? 'key' : 'cert'], 'cert and key belong together'];
+    }
+  }
 }
 
 /** TypeBox stops at eight errors by default; a person wants to see them all, within reason. */
@@ -251,7 +282,9 @@ export function expected(schema: TSchema | undefined): string {
     case 'boolean':
       return 'true or false';
     case 'number':
-      return 'a number';
+      return node.minimum === undefined
+        ? 'a number'
+        : `${NUMBER.format(node.minimum)}–${NUMBER.format(node.maximum!)}`;
     case 'array':
       return [
         node.minItems ? `a list of at least ${node.minItems}` : 'a list',
@@ -262,6 +295,8 @@ export function expected(schema: TSchema | undefined): string {
       return 'a table';
     case 'string':
       if (node.pattern?.startsWith('^(off|')) return '127.0.0.1:PORT, [::1]:PORT or off';
+      if (node.pattern?.startsWith('^(nats|')) return 'nats://HOST:PORT or tls://HOST:PORT';
+      if (node.pattern?.startsWith('^[A-Z')) return 'a name of A-Z, a-z, 0-9, - and _';
       if (node.pattern) return 'a name of a-z, 0-9, - and _';
       return node.maxLength ? `text of 1–${node.maxLength} bytes` : 'text';
     default:
@@ -340,6 +375,30 @@ function complete(file: ConfigFile, path: string | undefined): Config {
       tables: (tables ?? {}) as Record<string, number>,
     })),
     planner: { netfilter: file.planner?.netfilter ?? 'trap' },
+    source: file.source?.type === 'remote' ? natsOf(file.source, base) : undefined,
+    publish: file.publish && {
+      ...natsOf(file.publish, base),
+      host: file.publish.host,
+      lease: file.publish.lease ?? 10,
+      storage: file.publish.storage ?? 'file',
+      replicas: file.publish.replicas ?? 1,
+      bytes: file.publish.bytes ?? 1_073_741_824,
+    },
+  };
+}
+
+/** Servers, bucket and certificates of a `[source]` or `[publish]`. */
+function natsOf(
+  { servers = [], bucket, ca, cert, key }: Partial<NonNullable<ConfigFile['publish']>>,
+  base: string,
+): NatsOptions {
+  const file = (name: string | undefined) => (name === undefined ? undefined : resolve(base, name));
+  return {
+    servers,
+    bucket: bucket ?? `ekho_${hostname().replaceAll(/[^A-Za-z0-9_-]/g, '_')}`.slice(0, 64),
+    ca: file(ca),
+    cert: file(cert),
+    key: file(key),
   };
 }
 

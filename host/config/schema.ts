@@ -169,6 +169,105 @@ const Planner = Type.Object(
   closed,
 );
 
+/** A NATS server, and how to reach it. */
+const nats = {
+  servers: Type.Array(Type.String({ pattern: '^(nats|tls)://[^\\s/@]+$', maxLength: 255 }), {
+    minItems: 1,
+    uniqueItems: true,
+    description:
+      'NATS servers with JetStream, `nats://HOST:PORT` or `tls://HOST:PORT`, tried in turn. Port 4222 where there is none.',
+  }),
+  ca: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description:
+        'PEM file of the authority that signed the servers’ certificates. Relative to the configuration file. Default: those the system trusts.',
+    }),
+  ),
+  cert: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description:
+        'PEM file of the certificate this host shows the server. Relative to the configuration file.',
+    }),
+  ),
+  key: Type.Optional(
+    Type.String({ minLength: 1, description: 'PEM file of its key. Relative to the configuration file.' }),
+  ),
+};
+
+const BUCKET_PATTERN = '^[A-Za-z0-9_-]{1,64}$';
+
+const Source = Type.Object(
+  {
+    type: Type.Enum(['netlink', 'remote'], {
+      description:
+        'Where the mirror comes from. `netlink`: the kernel. `remote`: the mirror that another host publishes ([remote.md](remote.md)); the keys below are for it alone.',
+    }),
+    servers: Type.Optional(nats.servers),
+    bucket: Type.Optional(
+      Type.String({ pattern: BUCKET_PATTERN, description: 'Key-value bucket the other host publishes to.' }),
+    ),
+    ca: nats.ca,
+    cert: nats.cert,
+    key: nats.key,
+  },
+  closed,
+);
+
+const Publish = Type.Object(
+  {
+    ...nats,
+    bucket: Type.Optional(
+      Type.String({
+        pattern: BUCKET_PATTERN,
+        description:
+          'Key-value bucket to publish to; it is made when there is none. Each host has its own. Default: `ekho_` and the host name.',
+      }),
+    ),
+    host: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 255,
+        description: 'What this host is called in it. Default: the host name.',
+      }),
+    ),
+    lease: Type.Optional(
+      Type.Number({
+        minimum: 1,
+        maximum: 3600,
+        default: 10,
+        description:
+          'Seconds after which a host that was killed is no longer taken for one that lives. Shorter lets another go on sooner, and writes to the server more often.',
+      }),
+    ),
+    storage: Type.Optional(
+      Type.Enum(['file', 'memory'], {
+        default: 'file',
+        description:
+          'Where the server keeps a bucket that is made. With `memory` a restart of the server empties it, and it is written again.',
+      }),
+    ),
+    replicas: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 5,
+        default: 1,
+        description: 'Servers of a cluster that keep a bucket that is made.',
+      }),
+    ),
+    bytes: Type.Optional(
+      Type.Integer({
+        minimum: 1_048_576,
+        maximum: 1_099_511_627_776,
+        default: 1_073_741_824,
+        description: 'Largest size of a bucket that is made; a route takes about 200 bytes.',
+      }),
+    ),
+  },
+  closed,
+);
+
 export const ConfigSchema = Type.Object(
   {
     mirror: Type.Optional(Mirror),
@@ -177,6 +276,8 @@ export const ConfigSchema = Type.Object(
     plugin: Type.Optional(Type.Record(Type.String({ pattern: NAME_PATTERN }), Plugin, closed)),
     device: Type.Optional(Type.Record(Type.String({ pattern: NAME_PATTERN }), Device, closed)),
     planner: Type.Optional(Planner),
+    source: Type.Optional(Source),
+    publish: Type.Optional(Publish),
   },
   closed,
 );
@@ -192,4 +293,6 @@ export const SECTIONS: readonly { readonly header: string; readonly schema: TSch
   { header: '[device.NAME]', schema: Device },
   { header: '[device.NAME.tables]', schema: Device.properties.tables },
   { header: '[planner]', schema: Planner },
+  { header: '[source]', schema: Source },
+  { header: '[publish]', schema: Publish },
 ];

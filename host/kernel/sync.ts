@@ -35,7 +35,7 @@ import {
 import { isInScope } from './scope.ts';
 import { inSlices } from './slices.ts';
 import { Subscription } from './subscription.ts';
-import { type Difference, verifyMirror } from './verify.ts';
+import { type Difference, freshDump, verifyMirror } from './verify.ts';
 
 /** Dumps marked NLM_F_DUMP_INTR are repeated so often before the kind waits for its next turn. */
 const DUMP_ATTEMPTS = 8;
@@ -229,9 +229,10 @@ export class KernelSync {
   async verify(): Promise<{ equal: boolean; differences: Difference[] }> {
     const kinds = this.#kinds.filter((kind) => this.#mirror.kindState(kind).state !== 'unavailable');
     const tables = this.#options.tables;
-    return verifyMirror(this.#mirror, kinds, tables, {
+    return verifyMirror(this.#mirror, kinds, {
       barrier: () => this.barrier(),
-      client: (kind) => this.#clients.get(protocolOf(KINDS[kind]!))!,
+      snapshot: async () => (kind) =>
+        freshDump(this.#mirror, kind, tables, this.#clients.get(protocolOf(KINDS[kind]!))!),
     });
   }
 
@@ -243,6 +244,10 @@ export class KernelSync {
       pending: this.#agenda.names(),
       failing: [...this.#failing.values()],
     };
+  }
+
+  counters(): Record<string, number> {
+    return { ...this.#counters, failing: this.#failing.size };
   }
 
   close(): void {

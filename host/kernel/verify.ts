@@ -1,4 +1,4 @@
-/** The mirror against a fresh dump: the proof of guarantee 1. */
+/** The mirror against a fresh dump, or another fresh reading of its source: the proof of guarantee 1. */
 
 import { EkhoError } from '../errors.ts';
 import { KEYS } from '../mirror/keys.ts';
@@ -36,9 +36,12 @@ export interface Difference {
   readonly detail: string;
 }
 
+/** What the mirror is to be equal to. */
 export interface VerifySource {
+  /** Resolves once the mirror has everything that was announced before. */
   barrier(): Promise<void>;
-  client(kind: KindNumber): Pick<NetlinkClient, 'dump'>;
+  /** What there is now: tables of their own. */
+  snapshot(): Promise<(kind: KindNumber) => ObjectTable | Promise<ObjectTable>>;
 }
 
 const NO_REACTIONS: Reactions = {
@@ -50,13 +53,12 @@ const NO_REACTIONS: Reactions = {
 };
 
 /**
- * Repeats until mirror and kernel agree, or the mirror stood still while they did not: some of what the kernel does
+ * Repeats until mirror and source agree, or the mirror stood still while they did not: some of what the kernel does
  * silently it does a little later (freeing actions), and so the mirror sees it later.
  */
 export async function verifyMirror(
   mirror: Mirror,
   kinds: readonly KindNumber[],
-  tables: readonly number[] | undefined,
   source: VerifySource,
 ): Promise<{ equal: boolean; differences: Difference[] }> {
   let unchanged = 0;
@@ -64,13 +66,10 @@ export async function verifyMirror(
     await source.barrier();
     const revision = mirror.revision;
     const differences: Difference[] = [];
+    const fresh = await source.snapshot();
     for (const kind of kinds) {
       try {
-        await compare(
-          mirror.table(kind),
-          await freshDump(mirror, kind, tables, source.client(kind)),
-          differences,
-        );
+        await compare(mirror.table(kind), await fresh(kind), differences);
       } catch (error) {
         if (!(error instanceof EkhoError)) throw error;
         const detail = `cannot be compared: ${error.message}`;
@@ -86,7 +85,7 @@ export async function verifyMirror(
 }
 
 /** A table of its own with what the kernel has now. Rejects when the kernel does not say. */
-async function freshDump(
+export async function freshDump(
   mirror: Mirror,
   kind: KindNumber,
   tables: readonly number[] | undefined,

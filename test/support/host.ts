@@ -24,7 +24,12 @@ const STOP_MS = 15_000;
 const COMMAND_MS = 120_000;
 
 export interface HostOptions {
-  readonly netns: string;
+  /** Absent: the mirror comes from a source named in `sections`. */
+  readonly netns?: string;
+  /** Further lines of the configuration file. */
+  readonly sections?: readonly string[];
+  /** No plugin and no device. */
+  readonly isOnlyMirror?: boolean;
   /** Names or patterns of the ports; default p*. */
   readonly ports?: readonly string[];
   /** Rows per table of the ASIC. */
@@ -234,11 +239,11 @@ export function pause(milliseconds: number): Promise<void> {
 }
 
 function toml(options: HostOptions, plugin: string, folder: string): string {
-  const { netns, ports = ['p*'], tables = {}, receiveBuffer, netfilter, settings = {} } = options;
+  const { netns, sections = [], receiveBuffer, netfilter } = options;
   const text = (value: string) => JSON.stringify(value);
   const lines = [
     '[mirror]',
-    `netns = ${text(netns)}`,
+    ...(netns === undefined ? [] : [`netns = ${text(netns)}`]),
     ...(receiveBuffer === undefined ? [] : [`receive-buffer = ${receiveBuffer}`]),
     '[api]',
     `socket = ${text(join(folder, 'ekho.sock'))}`,
@@ -247,6 +252,16 @@ function toml(options: HostOptions, plugin: string, folder: string): string {
     '[plugins]',
     ...(options.folder === undefined ? [] : [`folder = ${text(options.folder)}`]),
     `cache = ${text(join(ROOT, 'build/fixtures/cache'))}`,
+    ...(options.isOnlyMirror === true ? ['[plugin]'] : pluginLines(options, plugin, folder)),
+    ...sections,
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function pluginLines(options: HostOptions, plugin: string, folder: string): string[] {
+  const { ports = ['p*'], tables = {}, settings = {} } = options;
+  const text = (value: string) => JSON.stringify(value);
+  return [
     `[plugin.${plugin}]`,
     'device = "asic0"',
     `ports = ${JSON.stringify(ports)}`,
@@ -258,5 +273,4 @@ function toml(options: HostOptions, plugin: string, folder: string): string {
     '[device.asic0.tables]',
     ...Object.entries(tables).map(([name, rows]) => `${name} = ${rows}`),
   ];
-  return `${lines.join('\n')}\n`;
 }
