@@ -1,6 +1,6 @@
 /**
  * What has to be read again: one dump runs at a time, the same scope waits at most once, many parts of a kind become the
- * whole kind, and a kind rests after a dump as long as the dump took.
+ * whole kind, and a kind rests after a dump as long as the dump took. What notifiers hint at goes before all others.
  */
 
 import { KINDS, type KindNumber } from '../mirror/types.ts';
@@ -31,6 +31,8 @@ export class Agenda {
   readonly #waiting = new Map<string, Entry>();
   /** When each kind may be read again. */
   readonly #rested = new Float64Array(KINDS.length);
+  /** When hints may be looked at again. */
+  #hintsRested = 0;
   #running: Entry | undefined;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
@@ -46,21 +48,18 @@ export class Agenda {
    */
   add(scope: Scope, delay = 0, isPatient = false): Promise<void> {
     if (this.#closed) return Promise.resolve();
-    const { kind } = scope;
+    const { kind, isHinted } = scope;
     const whole = this.#waiting.get(scopeName({ kind }));
-    if (whole !== undefined) return whole.done;
+    if (whole !== undefined && !isHinted) return whole.done;
     const name = scopeName(scope);
     const known = this.#waiting.get(name);
     if (known !== undefined) return known.done;
+    if (isHinted) return this.#insert(scope, name, false, this.#hintsRested, isPatient);
     const isWhole = name === scopeName({ kind });
-    const parts = [...this.#waiting.values()].filter((entry) => entry.scope.kind === kind);
+    const parts = [...this.#waiting.values()].filter(({ scope }) => scope.kind === kind && !scope.isHinted);
     if (!isWhole && parts.length >= PARTS) return this.add({ kind }, delay, isPatient);
-    let resolve: () => void = () => {};
-    const done = new Promise<void>((fulfil) => {
-      resolve = fulfil;
-    });
     const notBefore = Math.max(this.#rested[kind]!, performance.now() + delay);
-    const entry: Entry = { name, scope, whole: isWhole, done, resolve, notBefore, isPatient };
+    const done = this.#insert(scope, name, isWhole, notBefore, isPatient);
     if (isWhole) {
       // The whole covers its parts: those who wait for a part wait for it.
       for (const part of parts) {
@@ -68,7 +67,15 @@ export class Agenda {
         done.then(part.resolve);
       }
     }
-    this.#waiting.set(name, entry);
+    return done;
+  }
+
+  #insert(scope: Scope, name: string, whole: boolean, notBefore: number, isPatient: boolean): Promise<void> {
+    let resolve: () => void = () => {};
+    const done = new Promise<void>((fulfil) => {
+      resolve = fulfil;
+    });
+    this.#waiting.set(name, { name, scope, whole, done, resolve, notBefore, isPatient });
     this.#schedule();
     return done;
   }
@@ -81,6 +88,18 @@ export class Agenda {
   names(): string[] {
     const names = [...this.#waiting.keys()];
     return this.#running === undefined ? names : [this.#running.name, ...names];
+  }
+
+  /** Resolves once what was hinted at so far was looked at; lifts its rest. */
+  async hinted(): Promise<void> {
+    for (const entry of this.#waiting.values()) {
+      if (!entry.scope.isHinted) continue;
+      entry.notBefore = 0;
+      this.#schedule();
+      await entry.done;
+      return;
+    }
+    if (this.#running?.scope.isHinted) await this.#running.done;
   }
 
   /** Lifts all rests but those after failures; returns what to wait for until everything else on the agenda is done. */
@@ -117,7 +136,12 @@ export class Agenda {
     for (const entry of this.#waiting.values()) {
       if (entry.notBefore > now) continue;
       // Kinds stand in order of dependency.
-      if (best === undefined || entry.scope.kind < best.scope.kind) best = entry;
+      if (
+        best === undefined ||
+        entry.scope.isHinted ||
+        (!best.scope.isHinted && entry.scope.kind < best.scope.kind)
+      )
+        best = entry;
     }
     if (best === undefined) {
       this.#schedule();
@@ -129,7 +153,8 @@ export class Agenda {
     this.#perform(entry).finally(() => {
       const took = performance.now() - now;
       const rest = Math.min(MAX_REST_MS, Math.max(MIN_REST_MS, took));
-      this.#rested[entry.scope.kind] = performance.now() + rest;
+      if (entry.scope.isHinted) this.#hintsRested = performance.now() + rest;
+      else this.#rested[entry.scope.kind] = performance.now() + rest;
       this.#running = undefined;
       entry.resolve();
       this.#schedule();

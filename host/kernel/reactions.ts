@@ -47,6 +47,8 @@ const LATER_MS = 200;
 
 export interface SilentChangesHandler {
   reread(scope: Scope): void;
+  /** Resolves once what notifiers hinted at so far was looked at. */
+  hinted(): Promise<void>;
 }
 
 export class SilentChanges implements Reactions {
@@ -298,7 +300,10 @@ export class SilentChanges implements Reactions {
     }
     // Rest as long as the last walk took.
     const rest = this.#walkTook;
-    this.#walk = new Promise((resolve) => setTimeout(resolve, rest)).then(() => this.#findSuspects());
+    this.#walk = new Promise((resolve) => setTimeout(resolve, rest))
+      // Where notifiers named the routes already, the walk finds none of them.
+      .then(() => this.#handler.hinted())
+      .then(() => this.#findSuspects());
   }
 
   #forget(): void {

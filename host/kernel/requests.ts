@@ -46,6 +46,21 @@ export interface Scope {
   readonly family?: number;
   /** Routes: of this table. */
   readonly table?: number;
+  /** Routes and nexthops that notifiers say may be gone (hints.ts). */
+  readonly isHinted?: true;
+}
+
+/** Routes by what a dump can be restricted to; 0: not restricted by it. */
+export interface RoutePart {
+  /** AF_INET or AF_INET6. */
+  readonly family: number;
+  readonly table: number;
+  /** RTPROT_* */
+  readonly protocol: number;
+  /** RTN_* */
+  readonly type: number;
+  /** The link that they go out of by themselves, not by a nexthop object. */
+  readonly ifindex: number;
 }
 
 export function scopeName(scope: Scope): string {
@@ -53,6 +68,7 @@ export function scopeName(scope: Scope): string {
   if (scope.family !== undefined) name += scope.family === AF_INET ? ' IPv4' : ' IPv6';
   if (scope.table !== undefined) name += ` table ${scope.table}`;
   if (scope.ifindex !== undefined) name += ` link ${scope.ifindex}`;
+  if (scope.isHinted) name += ' hinted';
   return name;
 }
 
@@ -71,6 +87,8 @@ const NO_FLAG: ReadonlySet<number> = new Set([EINVAL, EOPNOTSUPP]);
 export interface DumpRequest extends NetlinkRequest {
   /** Errnos by which the kernel only says that there is nothing. Any other leaves open what there is. */
   readonly none?: ReadonlySet<number> | undefined;
+  /** Asks for one object, not for a dump. */
+  readonly isSingle?: true;
 }
 
 /**
@@ -130,6 +148,22 @@ function routes(scope: Scope, tables: readonly number[] | undefined): DumpReques
       };
     }),
   );
+}
+
+/** A dump of the routes in a part; what is 0 does not restrict it. */
+export function partRequest({ family, table, protocol, type, ifindex }: RoutePart): DumpRequest {
+  const header = familyHeader(family, 12);
+  header[5] = protocol;
+  header[7] = type;
+  const writer = new MessageWriter().raw(header);
+  if (table !== 0) writer.u32(routeAttributes.number.table, table);
+  if (ifindex !== 0) writer.u32(routeAttributes.number.oif, ifindex);
+  return {
+    type: RTM_NEWROUTE + GET,
+    payload: writer.bytes(),
+    operation: 'dump route hinted',
+    none: family === AF_INET6 ? NO_FAMILY_OR_GONE : GONE,
+  };
 }
 
 /** Types of actions that exist in the kernel's source; those not built in answer with an error. */
@@ -283,5 +317,5 @@ export function linkRequest(ifindex: number): DumpRequest {
     .raw(header(0, ifindex, 0, 0))
     .u32(linkAttributes.number.ext_mask, RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS)
     .bytes();
-  return { type: RTM_NEWLINK + GET, payload, operation: `read link ${ifindex}`, none: GONE };
+  return { type: RTM_NEWLINK + GET, payload, operation: `read link ${ifindex}`, none: GONE, isSingle: true };
 }

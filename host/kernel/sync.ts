@@ -10,16 +10,13 @@ import type { Mirror } from '../mirror/mirror.ts';
 import { TRANSACTION_ENTRIES } from '../mirror/transaction.ts';
 import { KIND, KINDS, type Kind, type KindNumber, type KindState, type ObjectId } from '../mirror/types.ts';
 import { type Datagram, NETLINK_NETFILTER, NETLINK_ROUTE } from '../netlink/message.ts';
-import {
-  NetlinkClient,
-  type NetlinkClientOptions,
-  NetlinkError,
-  TruncatedError,
-} from '../netlink/request.ts';
+import { NetlinkClient, type NetlinkClientOptions, NetlinkError } from '../netlink/request.ts';
 import { Agenda, type Job } from './agenda.ts';
 import { groupsOf, isDeletion, kindOf } from './announcements.ts';
 import { Applier, DUMPED, DUMPED_IN_PART, LIVE, type Mode, REPLAYED } from './apply.ts';
 import { ControlView } from './control-view.ts';
+import { DUMP_ATTEMPTS, dumpConsistently, type RequestClient } from './dumps.ts';
+import { Hints } from './hints.ts';
 import { watchNetns } from './netns-watch.ts';
 import { SilentChanges } from './reactions.ts';
 import { DEFAULT_RECEIVE_BUFFER } from './receive-buffer.ts';
@@ -27,6 +24,7 @@ import {
   type DumpRequest,
   dumpRequests,
   linkRequest,
+  partRequest,
   protocolOf,
   type Scope,
   scopeName,
@@ -37,9 +35,6 @@ import { inSlices } from './slices.ts';
 import { Subscription } from './subscription.ts';
 import { type Difference, freshDump, verifyMirror } from './verify.ts';
 
-/** Dumps marked NLM_F_DUMP_INTR are repeated so often before the kind waits for its next turn. */
-const DUMP_ATTEMPTS = 8;
-const FIRST_BACKOFF_MS = 5;
 /** Notifications held back during a dump; beyond this they are dropped and the kind is dumped again. */
 const HELD_BYTES = 64 * 1024 * 1024;
 const HELD_MESSAGES = 1_000_000;
@@ -64,8 +59,6 @@ export interface KernelSyncOptions {
   /** Opens what dumps are asked through; absent: a NetlinkClient. */
   readonly openClient?: ((options: NetlinkClientOptions) => RequestClient) | undefined;
 }
-
-export type RequestClient = Pick<NetlinkClient, 'dump' | 'request' | 'close'>;
 
 /** What could not be read though the kernel has it. What the mirror held of it stays, and is tried again. */
 export interface ReadFailure {
@@ -94,6 +87,9 @@ export interface SyncStatus {
   readonly resyncs: number;
   /** Reads of parts, after changes that the kernel does not announce. */
   readonly rereads: number;
+  /** Times that notifiers' hints were looked at, and routes found gone by that before anything else told. */
+  readonly hinted: number;
+  readonly foundGone: number;
   /** Dumps repeated because the kernel marked them inconsistent. */
   readonly interrupted: number;
   /** Messages that did not follow their layout. */
@@ -117,6 +113,11 @@ interface Held {
   readonly end: number;
 }
 
+const HINTS_LOST = 'notifier records lost';
+const HINTED: Scope = { kind: KIND.route, isHinted: true };
+/** What hints are about, and what is read again when some were lost. */
+const HINTED_KINDS: readonly Kind[] = ['nexthop', 'route'];
+
 /** Phase of a kind: before its first dump nothing needs to be applied, the dump will show it. */
 const UNREAD = 0;
 const READING = 1;
@@ -136,6 +137,8 @@ export class KernelSync {
   readonly #agenda: Agenda;
   readonly #control: ControlView;
   readonly #silent: SilentChanges;
+  readonly #hints: Hints;
+  #hintsWereLost = false;
   #held: Held[] = [];
   #heldBytes = 0;
   #heldOverflowed = false;
@@ -150,6 +153,8 @@ export class KernelSync {
     lost: 0,
     resyncs: 0,
     rereads: 0,
+    hinted: 0,
+    foundGone: 0,
     interrupted: 0,
     malformed: 0,
     notifications: 0,
@@ -164,7 +169,9 @@ export class KernelSync {
     this.#agenda = new Agenda((job) => this.#run(job));
     this.#silent = new SilentChanges(mirror, {
       reread: (scope) => this.#reread(scope),
+      hinted: () => this.#agenda.hinted(),
     });
+    this.#hints = new Hints(() => this.#reread(HINTED));
     const tables = options.tables === undefined ? undefined : new Set(options.tables);
     this.#applier = new Applier(tableOf, tables, this.#silent);
     this.#control = new ControlView(tableOf);
@@ -234,6 +241,46 @@ export class KernelSync {
       snapshot: async () => (kind) =>
         freshDump(this.#mirror, kind, tables, this.#clients.get(protocolOf(KINDS[kind]!))!),
     });
+  }
+
+  /**
+   * A notifier says that no route of a prefix is left in a table. `address` holds the destination's bytes at `at`, in
+   * network order. Costs little where netlink announced the same, nothing while routes were not read yet.
+   */
+  routeGone(
+    family: number,
+    table: number,
+    length: number,
+    tos: number,
+    priority: number,
+    address: Uint8Array,
+    at: number,
+  ): void {
+    if (this.#closed || this.#phases[KIND.route] === UNREAD) return;
+    const revision = this.#mirror.revision + this.#mirror.pending;
+    this.#hints.routeGone(family, table, length, tos, priority, address, at, revision);
+  }
+
+  /** A notifier says that a nexthop object is gone. */
+  nexthopGone(id: number): void {
+    if (!this.#closed && this.#phases[KIND.nexthop] !== UNREAD) this.#hints.nexthopGone(id);
+  }
+
+  /** Notifiers lost records: what they would have hinted at is read again. */
+  hintsLost(): void {
+    if (this.#closed || !this.#started) return;
+    if (this.#lastResync?.cause === HINTS_LOST && this.#lastResync.duration_ms === undefined) {
+      this.#hintsWereLost = true;
+      return;
+    }
+    this.#hintsWereLost = false;
+    this.resync(HINTED_KINDS, HINTS_LOST).then(
+      () => {
+        // Once more for those lost while it was read.
+        if (this.#hintsWereLost) this.hintsLost();
+      },
+      () => {},
+    );
   }
 
   status(): SyncStatus {
@@ -408,14 +455,12 @@ export class KernelSync {
 
   /** One dump with everything around it. Never rejects. */
   async #run(job: Job): Promise<void> {
+    if (job.scope.isHinted) return this.#lookAtHints();
     const { scope } = job;
     const { kind } = scope;
     const whole = job.whole;
     if (!whole) this.#counters.rereads++;
-    this.#phases[kind] = READING;
-    this.#held = [];
-    this.#heldBytes = 0;
-    this.#heldOverflowed = false;
+    this.#beginReading(kind);
     let unavailable: KindState | undefined;
     let failure: Error | undefined;
     let complete = false;
@@ -458,6 +503,56 @@ export class KernelSync {
     }
   }
 
+  /** From now on notifications of the kind are held back. */
+  #beginReading(kind: KindNumber): void {
+    this.#phases[kind] = READING;
+    this.#held = [];
+    this.#heldBytes = 0;
+    this.#heldOverflowed = false;
+  }
+
+  /**
+   * Looks for the routes and nexthops that are said to be gone: once all that was announced before is in the mirror, those
+   * it still has are asked for in one dump that is as narrow as the kernel allows, and those not shown are removed.
+   */
+  async #lookAtHints(): Promise<void> {
+    this.#counters.hinted++;
+    try {
+      await this.#passDeletions();
+    } catch {
+      this.#agenda.add({ kind: KIND.route });
+      return;
+    }
+    await this.#subscriptions.get(NETLINK_ROUTE)!.drain();
+    if (this.#closed || this.#phases[KIND.route] === UNREAD) return;
+    if (this.#hints.takeOverflow()) this.#agenda.add({ kind: KIND.route });
+    if (this.#hints.takeNexthops(this.#mirror.table(KIND.nexthop))) this.#agenda.add({ kind: KIND.nexthop });
+    const table = this.#mirror.table(KIND.route);
+    this.#beginReading(KIND.route);
+    const { ids, parts } = await this.#hints.takeRoutes(table);
+    let complete = true;
+    if (ids.length > 0) {
+      this.#counters.rereads++;
+      complete = await this.#dumpAll(KIND.route, DUMPED_IN_PART, scopeName(HINTED), () =>
+        parts.map(partRequest),
+      ).catch(() => false);
+    }
+    if (complete) {
+      for (const id of ids) {
+        if (!table.isUnseen(id)) continue;
+        table.remove(id);
+        this.#counters.foundGone++;
+      }
+      this.#touch();
+    }
+    await this.#release(KIND.route);
+    if (this.#closed) return;
+    this.#phases[KIND.route] = FOLLOWING;
+    this.#commit();
+    if (!complete || this.#heldOverflowed) this.#agenda.add({ kind: KIND.route });
+    else if (!this.#hints.isEmpty) this.#agenda.add(HINTED);
+  }
+
   /**
    * Waits until routes whose deletion was announced are gone. IPv4 routes leave the table after their notification
    * (net/ipv4/fib_trie.c fib_table_delete), and dumps do not wait for that: one begun in between would bring back a route
@@ -497,45 +592,37 @@ export class KernelSync {
   }
 
   /** Reads the scope into the table. False when the kernel marked every attempt as inconsistent. */
-  async #dump(scope: Scope, whole: boolean): Promise<boolean> {
-    const { kind } = scope;
+  #dump(scope: Scope, whole: boolean): Promise<boolean> {
+    const { kind, ifindex } = scope;
+    const requests =
+      kind === KIND.link && ifindex !== undefined
+        ? () => [linkRequest(ifindex)]
+        : () => dumpRequests(scope, this.#control, this.#options.tables);
+    return this.#dumpAll(kind, whole ? DUMPED : DUMPED_IN_PART, scopeName(scope), requests);
+  }
+
+  async #dumpAll(
+    kind: KindNumber,
+    mode: Mode,
+    name: string,
+    requests: () => readonly DumpRequest[],
+  ): Promise<boolean> {
     const client = this.#clients.get(protocolOf(KINDS[kind]!))!;
     const table = this.#mirror.table(kind);
-    const mode = whole ? DUMPED : DUMPED_IN_PART;
-    const onMessage = (
-      type: number,
-      flags: number,
-      _sequence: number,
-      data: Datagram,
-      start: number,
-      end: number,
-    ): void => {
-      if (end > start && kindOf(type, data.bytes[start]!) === kind) {
-        this.#apply(kind, mode, type, flags, data, start, end);
-      }
-    };
-    for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
-      table.beginSweep();
-      let interrupted = false;
-      try {
-        if (kind === KIND.link && scope.ifindex !== undefined) {
-          const request = linkRequest(scope.ifindex);
-          await orNone(request, client.request(request, onMessage));
-        } else {
-          for (const request of dumpRequests(scope, this.#control, this.#options.tables)) {
-            if (await orNone(request, client.dump(request, onMessage))) interrupted = true;
-          }
-        }
-        if (!interrupted) return true;
-      } catch (error) {
-        if (!(error instanceof TruncatedError)) throw error;
-      }
-      this.#counters.interrupted++;
-      await new Promise((resolve) => setTimeout(resolve, FIRST_BACKOFF_MS << attempt));
-      if (this.#closed) return false;
-    }
-    this.#log('warn', `${scopeName(scope)}: changed during each of ${DUMP_ATTEMPTS} dumps`);
-    return false;
+    const complete = await dumpConsistently(client, requests, {
+      begin: () => table.beginSweep(),
+      message: (type, flags, _sequence, data, start, end) => {
+        if (end > start && kindOf(type, data.bytes[start]!) === kind)
+          this.#apply(kind, mode, type, flags, data, start, end);
+      },
+      interrupted: () => {
+        this.#counters.interrupted++;
+        return !this.#closed;
+      },
+    });
+    if (!complete && !this.#closed)
+      this.#log('warn', `${name}: changed during each of ${DUMP_ATTEMPTS} dumps`);
+    return complete;
   }
 
   /** Removes what lies in the scope and was not shown. */
@@ -593,15 +680,5 @@ export class KernelSync {
 
   #log(level: 'warn' | 'info', message: string): void {
     this.#options.onLog?.(level, message);
-  }
-}
-
-/** The answer, or false where an error only says that there is nothing. */
-async function orNone({ none }: DumpRequest, answer: Promise<unknown>): Promise<boolean> {
-  try {
-    return (await answer) === true;
-  } catch (error) {
-    if (error instanceof NetlinkError && none?.has(error.errno)) return false;
-    throw error;
   }
 }
