@@ -6,6 +6,7 @@ import { VERSION } from '../version.ts';
 import { explain, lookup, stats, status, verify, wait } from './ask.ts';
 import { Client } from './client.ts';
 import { doctor } from './doctor.ts';
+import { addKitCommands } from './kit.ts';
 import {
   deviceInject,
   deviceList,
@@ -25,6 +26,8 @@ const EXIT_OF: Partial<Record<ErrorCode, number>> = {
   E_UNKNOWN_KIND: EXIT.usage,
   E_BAD_ADDRESS: EXIT.usage,
   E_CONFIG: EXIT.usage,
+  E_PROJECT: EXIT.usage,
+  E_CASE: EXIT.usage,
   E_NO_HOST: EXIT.noHost,
   E_SOCKET_ACCESS: EXIT.noHost,
   E_TIMEOUT: EXIT.timeout,
@@ -70,7 +73,7 @@ function build(): Command {
     .exitOverride()
     .addHelpText(
       'after',
-      '\nAll but `run`, `doctor` and `config` ask the running host.\nExit codes: 0 ok, 1 differs, not found or a fault, 2 wrong usage, 3 no host, 4 timeout.',
+      '\nAll but `run`, `doctor`, `config` and those that make plugins ask the running host.\nExit codes: 0 ok, 1 differs, not found or a fault, 2 wrong usage, 3 no host, 4 timeout.',
     );
   // Inherited by commands made from here on.
   const command = (parent: Command, name: string, description: string) =>
@@ -144,6 +147,7 @@ function build(): Command {
   asking(plugin, 'logs', 'the last lines a plugin wrote')
     .argument('<name>')
     .action((name: string, options) => pluginLogs(client(options), name));
+  addKitCommands(plugin, command);
 
   const device = command(program, 'device', 'the devices');
   json(asking(device, 'list', 'devices, their tables and writes')).action((options) =>

@@ -193,6 +193,10 @@ class PoolRunner implements Runner {
     });
   }
 
+  get memory(): number {
+    return this.control[CONTROL.memory]! * 65_536;
+  }
+
   /** Brings the plugin up. Rejects with the reason, the worker gone. */
   async start(): Promise<void> {
     const { options } = this;

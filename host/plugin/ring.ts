@@ -32,6 +32,8 @@ export const CONTROL = {
   logWritten: 3,
   logRead: 4,
   logDropped: 5,
+  /** Pages of 64 KiB that the plugin's memory has, after each operation. */
+  memory: 6,
   /** SLOTS words: the slot of operation n is at n mod SLOTS. */
   queue: 8,
 } as const;

@@ -92,6 +92,8 @@ export interface Runner {
   readonly counters: Readonly<RunnerCounters>;
   /** Batches committed and not answered yet. */
   readonly inFlight: number;
+  /** Bytes of the plugin's own memory after its last answer; 0 before the first. */
+  readonly memory: number;
   /** Set once, before the first `begin`. */
   listen(listener: RunnerListener): void;
 

@@ -57,6 +57,9 @@ export type WorkerEnd =
 /** Longest text of an error, in UTF-16 units. */
 const TEXT_MAX = 4096;
 
+/** Bytes of a page of WebAssembly memory. */
+const PAGE_SIZE = 65_536;
+
 interface Glue extends GlueExports {
   readonly plugin: {
     describe(): unknown;
@@ -107,12 +110,15 @@ function run(
   const imports = hostImports(new LogWriter(task.ring), devices, layouts, task.direct);
   try {
     let core: WebAssembly.Exports | undefined;
+    let memory: WebAssembly.Memory | undefined;
     const glue = instantiate(
       (name) => task.modules.get(name),
       imports,
       (module, imports) => {
         const instance = new WebAssembly.Instance(module, imports);
         if (Guest.fits(instance.exports, DIRECT_FUNCTIONS)) core = instance.exports;
+        // One at most, see load.ts.
+        if (instance.exports.memory instanceof WebAssembly.Memory) memory = instance.exports.memory;
         return instance;
       },
     );
@@ -128,7 +134,7 @@ function run(
       : new GlueCalls(glue, task.ring, layouts);
     enter(control, PHASE.serve);
     parentPort!.postMessage({ description, direct } satisfies UpMessage);
-    loop(control, new Uint32Array(task.ring), calls);
+    loop(control, new Uint32Array(task.ring), calls, memory);
     glue.plugin.stop();
     complete(control);
     return { end: 'stopped' };
@@ -160,7 +166,12 @@ function enter(control: Int32Array, phase: number): void {
 }
 
 /** Serves operations in order; returns when it has taken `stop`, not yet completed. */
-function loop(control: Int32Array, words: Uint32Array, calls: Calls): void {
+function loop(
+  control: Int32Array,
+  words: Uint32Array,
+  calls: Calls,
+  memory: WebAssembly.Memory | undefined,
+): void {
   let taken = 0;
   for (;;) {
     // `wait` returns at once when `submitted` is no longer what we have served, so a submission between the last
@@ -196,6 +207,7 @@ function loop(control: Int32Array, words: Uint32Array, calls: Calls): void {
         case OP.stop:
           return;
       }
+      if (memory !== undefined) control[CONTROL.memory] = memory.buffer.byteLength / PAGE_SIZE;
       complete(control);
     }
   }

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const WORLD = 'asic-plugin';
+const WORLD_DEFAULT = 'asic-plugin';
 
 const COMPILE = [
   '--target=wasm32',
@@ -75,17 +75,17 @@ async function run(tool, args, files) {
  * Compiles `folder/*.c` (with `folder/*.h` and plugins/include/) into the component `output`, unless it is there and
  * was made from the same sources by the same tools.
  *
- * @param {{ folder: string, output: string }} plugin
+ * @param {{ folder: string, output: string, world?: string }} plugin
  * @returns {Promise<boolean>} whether it had to be built
  */
-export async function buildPlugin({ folder, output }) {
+export async function buildPlugin({ folder, output, world = WORLD_DEFAULT }) {
   const sources = read(folder, /\.[ch]$/);
   const include = read(join(ROOT, 'plugins/include'), /\.h$/);
   const wit = read(join(ROOT, 'wit'), /\.wit$/);
   const tools = ['@yowasp/clang', '@bytecodealliance/jco-transpile'].map(
     (name) => `${name}@${version(name)}`,
   );
-  const inputs = JSON.stringify([sources, include, wit, tools, COMPILE, LINK, WORLD]);
+  const inputs = JSON.stringify([sources, include, wit, tools, COMPILE, LINK, world]);
   const hash = createHash('sha256').update(inputs).digest('hex');
   const stamp = `${output}.inputs`;
   try {
@@ -107,7 +107,7 @@ export async function buildPlugin({ folder, output }) {
   const embedded = await componentEmbed({
     binary: linked['core.wasm'],
     witSource: witSource(wit),
-    world: WORLD,
+    world,
   });
   const component = await componentNew(embedded, []);
   mkdirSync(dirname(output), { recursive: true });

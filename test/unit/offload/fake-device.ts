@@ -321,6 +321,7 @@ export class FakeRunner implements Runner {
   readonly counters = { batches: 0, entries: 0, outcomes: 0, faults: 0, ringFull: 0, logLinesDropped: 0 };
   readonly device: FakeDevice;
   inFlight = 0;
+  readonly memory = 0;
   #listener: RunnerListener | undefined;
   #open: BatchEncoder | undefined;
   readonly #free: BatchEncoder[] = [];

@@ -1,0 +1,80 @@
+/** The commands of the vendor kit: they need no host. What they do is in plugins/kit. */
+import { statSync, writeFileSync } from 'node:fs';
+import { relative } from 'node:path';
+import { type Command, Option } from 'commander';
+import { LANGUAGES, type Language } from '../../plugins/kit/project.ts';
+import { plain, print } from './output.ts';
+
+type AddCommand = (parent: Command, name: string, description: string) => Command;
+
+/** Adds `new`, `build`, … to `ekho plugin`. */
+export function addKitCommands(plugin: Command, command: AddCommand): void {
+  command(plugin, 'new', 'start a plugin in a folder of its name')
+    .argument('<name>')
+    .addOption(new Option('--lang <language>', 'language to write it in').choices(LANGUAGES).default('c'))
+    .action(async (name: string, options: { lang: Language }) => {
+      const { newPlugin } = await import('../../plugins/kit/new.ts');
+      const { folder, files } = newPlugin(name, options.lang);
+      for (const file of files) await print(`${here(folder)}/${file}\n`);
+    });
+
+  command(plugin, 'build', 'build a plugin folder into a component')
+    .argument('[folder]', 'the folder with plugin.toml', '.')
+    .action(async (folder: string) => {
+      const { readProject } = await import('../../plugins/kit/project.ts');
+      const { buildProject } = await import('../../plugins/kit/build/index.ts');
+      const project = readProject(folder);
+      const built = await buildProject(project);
+      await print(`${plain(here(project.output))}${built ? '' : ': unchanged'}\n`);
+    });
+
+  command(plugin, 'check', 'hold a plugin to the contract, case by case')
+    .argument('<file>', 'the component, or a plugin folder that is built')
+    .option('--only <text>', 'only cases with this in their name')
+    .option('--cases <folder>', 'cases of your own, as well')
+    .option('--junit <file>', 'write the result as JUnit’s XML')
+    .option('--json', 'print JSON')
+    .action(check);
+}
+
+interface CheckCommandOptions {
+  readonly only?: string;
+  readonly cases?: string;
+  readonly junit?: string;
+  readonly json?: boolean;
+}
+
+async function check(path: string, { junit, json, ...options }: CheckCommandOptions): Promise<void> {
+  const { checkPlugin } = await import('../../plugins/kit/check/index.ts');
+  const { headText, reportJson, reportJunit, resultText, summaryText } = await import(
+    '../../plugins/kit/check/report.ts'
+  );
+  const report = await checkPlugin(await componentOf(path), {
+    ...options,
+    ...(!json && {
+      onDescription: (description) => void print(plainLines(headText({ description }))),
+      onResult: (result) => void print(plainLines(resultText(result))),
+    }),
+  });
+  await print(json ? reportJson(report) : summaryText(report));
+  if (junit !== undefined) writeFileSync(junit, reportJunit(report));
+  if (report.results.some(({ verdict }) => verdict === 'failed')) process.exitCode = 1;
+}
+
+/** The file itself, or what the folder builds into. */
+async function componentOf(path: string): Promise<string> {
+  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return path;
+  const { readProject } = await import('../../plugins/kit/project.ts');
+  return readProject(path).output;
+}
+
+/** What plugins and cases say of themselves is theirs. */
+function plainLines(text: string): string {
+  return text.split('\n').map(plain).join('\n');
+}
+
+/** A path as one would type it from here. */
+function here(path: string): string {
+  const near = relative(process.cwd(), path);
+  return near.startsWith('..') ? path : near;
+}

@@ -1,0 +1,232 @@
+/** What the steps of a case do, on a running plugin and the model of what it should hold. */
+
+import { BATCH_ENTRIES_MAX } from '../../../host/plugin/batch.ts';
+import { ENTRY_KIND_NAMES, NOTICE_TYPE_NAMES } from '../../../host/plugin/records.ts';
+import { NOTICES_MAX } from '../../../host/plugin/runner.ts';
+import { expand } from './case.ts';
+import { type Entry, nameOf, parseEntry } from './entry.ts';
+import { latency, storm } from './load.ts';
+import type { Model } from './model.ts';
+import { packets } from './packets.ts';
+import type { CaseStep } from './schema.ts';
+import { type Outcome, roomOf, type Subject, Wrong } from './subject.ts';
+import { fill } from './template.ts';
+
+/** The case does not apply to this plugin. */
+export class LeftOut extends Error {}
+
+export interface Context {
+  readonly subject: Subject;
+  readonly model: Model;
+  /** Entries of a batch, at most. */
+  readonly batch: number;
+  /** Puts the lines of a step in another order. */
+  readonly order: (entries: Entry[]) => Entry[];
+  /** The plugin may not decline. */
+  readonly must: boolean;
+  /** Everything it answered, to be compared with another run. */
+  readonly transcript: string[];
+  /** Figures for the report. */
+  readonly figures: string[];
+}
+
+/** How long news from the device may take. */
+const EVENTS_MS = 5000;
+const EVENT_PAUSE_MS = 20;
+
+type Action = (context: Context, step: CaseStep) => Promise<void>;
+
+export const STEPS: Readonly<Record<string, Action>> = {
+  apply: async (context, step) => {
+    await applyAll(context, context.order(expand(step.apply!, step.for)), step);
+    await context.model.compare(context.subject);
+  },
+  hostile: async (context, step) => {
+    for (const entry of expand(step.hostile!, step.for)) await context.subject.apply([entry]);
+    await context.model.containedIn(context.subject);
+  },
+  restart: async ({ subject, model }, step) => {
+    await subject.restart(step.restart!);
+    model.restarted(subject.description);
+    await model.compare(subject);
+  },
+  power: async ({ subject, model }, step) => {
+    const asic = asicOf(subject);
+    if (step.power === 'cycle') asic.powerCycle();
+    else asic.inject({ poweredOff: step.power === 'off' });
+    model.clear();
+  },
+  inject: async ({ subject }, step) => {
+    const { 'fail-every': failEvery, refuse } = step.inject!;
+    asicOf(subject).inject({
+      ...(failEvery !== undefined && { failEvery }),
+      ...(refuse !== undefined && { refuse }),
+    });
+  },
+  events,
+  packets: async ({ subject }, step) => packets(asicOf(subject), step.packets!),
+  counted,
+  notices,
+  storm: async (context, step) => {
+    context.figures.push(await storm(context.subject, context.model, step));
+  },
+  latency: async (context, step) => {
+    context.figures.push(...(await latency(context.subject, context.model, step)));
+  },
+  capacity,
+};
+
+function asicOf(subject: Subject): NonNullable<Subject['asic']> {
+  if (subject.asic === undefined) throw new LeftOut('it needs the simulated ASIC');
+  return subject.asic;
+}
+
+/** Sends entries in batches, takes the answers into the model and holds them to what the step expects. */
+async function applyAll(context: Context, entries: readonly Entry[], step: CaseStep): Promise<void> {
+  const { subject, model } = context;
+  const before = writesOf(subject);
+  const outcomes = new Map<number, Outcome>();
+  for (const batch of batchesOf(entries, context.batch)) {
+    const found = await subject.apply(batch);
+    model.take(batch, found);
+    for (const outcome of found) outcomes.set(outcome.handle, outcome);
+  }
+  context.transcript.push(JSON.stringify([...outcomes.values()].sort((a, b) => a.handle - b.handle)));
+  checkAnswers(context, entries, outcomes, step);
+  if (step.writes === undefined || before === undefined) return;
+  const writes = writesOf(subject)! - before;
+  if (writes > step.writes)
+    throw new Wrong(`the ASIC was made to write ${writes} rows; ${step.writes} were enough`);
+}
+
+/** In the order of dependency, so that a split never refers to what comes later; removals the other way round. */
+function batchesOf(entries: readonly Entry[], most: number): Entry[][] {
+  const rank = ({ kind, value }: Entry) =>
+    value.operation === 'put' ? ENTRY_KIND_NAMES.indexOf(kind) : -1 - ENTRY_KIND_NAMES.indexOf(kind);
+  const batches: Entry[][] = [];
+  let room = 0;
+  let removing = false;
+  let handles = new Set<number>();
+  for (const entry of [...entries].sort((a, b) => rank(a) - rank(b))) {
+    const { handle, operation } = entry.value;
+    const count = batches.at(-1)?.length ?? 0;
+    const turns = removing && operation === 'put';
+    // Lists of a batch go by kind: removals of several kinds would go the wrong way within one.
+    const mixed = operation === 'remove' && count > 0 && batches.at(-1)![0]!.kind !== entry.kind;
+    if (count === 0 || count >= most || room < roomOf(entry) || turns || mixed || handles.has(handle)) {
+      batches.push([]);
+      room = BATCH_ENTRIES_MAX;
+      handles = new Set();
+    }
+    removing = operation === 'remove';
+    handles.add(handle);
+    batches.at(-1)!.push(entry);
+    room -= roomOf(entry);
+  }
+  return batches;
+}
+
+function writesOf({ asic }: Subject): number | undefined {
+  if (asic === undefined) return undefined;
+  const { writes, removes } = asic.status();
+  return writes + removes;
+}
+
+function checkAnswers(
+  context: Context,
+  entries: readonly Entry[],
+  outcomes: ReadonlyMap<number, Outcome>,
+  { answer = 'ok', fits = 0, reason }: CaseStep,
+): void {
+  if (answer === 'any') return;
+  if (answer === 'full') {
+    checkFull(entries, outcomes, fits);
+    return;
+  }
+  for (const { value } of entries) {
+    const outcome = outcomes.get(value.handle);
+    const status = outcome === undefined || outcome.status === 'trapped' ? 'ok' : outcome.status;
+    const what = `${value.operation} of ${nameOf(value.handle)}`;
+    if (answer === 'ok' && status === 'refused' && outcome!.reason.startsWith('unsupported') && !context.must)
+      throw new LeftOut(`it refuses the ${what} (${outcome!.reason})`);
+    if (status !== answer) throw new Wrong(`${what}: ${told(outcome)}, expected ${answer}`);
+    if (reason !== undefined && outcome?.reason !== reason)
+      throw new Wrong(`${what}: ${told(outcome)}, expected the reason ${reason}`);
+  }
+}
+
+function checkFull(entries: readonly Entry[], outcomes: ReadonlyMap<number, Outcome>, fits: number): void {
+  const refused = entries.filter(({ value }) => outcomes.has(value.handle));
+  const held = entries.length - refused.length;
+  if (held !== fits) throw new Wrong(`${held} of ${entries.length} entries went in; the table takes ${fits}`);
+  for (const { value } of refused) {
+    const outcome = outcomes.get(value.handle)!;
+    if (outcome.status !== 'refused' || outcome.reason !== 'table-full')
+      throw new Wrong(
+        `${nameOf(value.handle)} past the end of the table: ${told(outcome)}, expected refused (table-full)`,
+      );
+  }
+}
+
+function told(outcome: Outcome | undefined): string {
+  return outcome === undefined ? 'ok' : `${outcome.status} (${outcome.reason})`;
+}
+
+async function events({ subject }: Context, { events }: CaseStep): Promise<void> {
+  const missing = new Set<string>(events);
+  const end = performance.now() + EVENTS_MS;
+  for (;;) {
+    await subject.poll();
+    for (const event of subject.events.splice(0)) missing.delete(event);
+    if (missing.size === 0) return;
+    if (performance.now() > end) throw new Wrong(`poll does not tell ${[...missing].join(', ')}`);
+    await new Promise((resolve) => setTimeout(resolve, EVENT_PAUSE_MS));
+  }
+}
+
+async function counted({ subject }: Context, { counted }: CaseStep): Promise<void> {
+  const counters = await subject.counters();
+  for (const [name, packets] of Object.entries(counted!)) {
+    const { handle } = parseEntry(`put ${name}`).value;
+    const found = counters.get(handle);
+    if (found === undefined) throw new Wrong(`collect does not list ${name}`);
+    if (found.packets !== packets)
+      throw new Wrong(`${name} counts ${found.packets} packets, it was hit by ${packets}`);
+    if (packets > 0 && found.bytes === 0) throw new Wrong(`${name} counts packets and no bytes`);
+    if (packets > 0 && found.lastUsed === 0) throw new Wrong(`${name} counts packets and was never used`);
+  }
+}
+
+async function notices({ subject, model }: Context, step: CaseStep): Promise<void> {
+  for (let left = step.notices!; left > 0; left -= NOTICES_MAX) {
+    const notice = subject.runner.beginNotices();
+    if (notice === undefined) throw new Wrong('the plugin takes no notices');
+    for (let index = 0; index < Math.min(left, NOTICES_MAX); index++) {
+      notice.append();
+      notice.noticeType = index % NOTICE_TYPE_NAMES.length;
+      notice.ifindex = index;
+      notice.value = index;
+      notice.port = ((1 << 28) | (index % 100)) >>> 0;
+    }
+    subject.runner.commitNotices();
+    // Answered in order: what is asked now comes after them.
+    await subject.used();
+  }
+  await model.compare(subject);
+}
+
+async function capacity(context: Context, step: CaseStep): Promise<void> {
+  const { line, beyond, most } = step.capacity!;
+  const { subject, model } = context;
+  const kind = parseEntry(fill(line, { i: 1 })).kind;
+  const ability = subject.description.abilities.find((one) => ENTRY_KIND_NAMES[one.kind] === kind);
+  const total = ability?.capacity ?? 0;
+  if (total > most) throw new LeftOut(`it holds ${total} entries of ${kind}, more than ${most}`);
+  const held = [...model.entries.values()].filter((entry) => entry.kind === kind).length;
+  const first = held + 1;
+  const entries = Array.from({ length: total + beyond - held }, (_, index) =>
+    parseEntry(fill(line, { i: first + index })),
+  );
+  await applyAll(context, entries, { answer: 'full', fits: total - held });
+  await model.compare(subject);
+}

@@ -1,0 +1,50 @@
+/** From an empty folder to a checked plugin, by the command alone. */
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { ekho, vendorFolder } from './support.ts';
+
+test('new, build, check in C', async () => {
+  using vendor = vendorFolder();
+  const started = await ekho(vendor.path, 'plugin', 'new', 'mynic');
+  expect(started).toEqual({
+    code: 0,
+    out: 'mynic/.gitignore\nmynic/plugin.c\nmynic/plugin.toml\n',
+    err: '',
+  });
+  const folder = join(vendor.path, 'mynic');
+
+  const built = await ekho(folder, 'plugin', 'build');
+  expect(built).toEqual({ code: 0, out: 'build/mynic.wasm\n', err: '' });
+  const again = await ekho(folder, 'plugin', 'build');
+  expect(again).toEqual({ code: 0, out: 'build/mynic.wasm: unchanged\n', err: '' });
+
+  const junit = join(vendor.path, 'junit.xml');
+  const checked = await ekho(vendor.path, 'plugin', 'check', 'mynic', '--only', 'fib-ipv4', '--junit', junit);
+  expect(checked.out).toMatch(/^mynic 0\.1\.0 by mynic, holds port 64, /);
+  expect(checked.out).toMatch(/\n\d+ passed, 0 failed, 0 left out, in \d+\.\d s\n$/);
+  expect(checked).toMatchObject({ code: 0, err: '' });
+  expect(readFileSync(junit, 'utf8')).toContain('<testcase name="fib-ipv4-replace: ');
+
+  const whole = readFileSync(join(folder, 'plugin.c'), 'utf8');
+  writeFileSync(join(folder, 'plugin.c'), whole.replace('epoch = ekho_asic_epoch();', 'epoch = nothing;'));
+  const wrong = await ekho(folder, 'plugin', 'build');
+  expect(wrong.code).toBe(1);
+  expect(wrong.err).toContain('plugin.c:');
+  expect(wrong.err).toContain("use of undeclared identifier 'nothing'");
+});
+
+test('what is not a plugin folder, or not a name, is said with a remedy', async () => {
+  using vendor = vendorFolder();
+  const nothing = await ekho(vendor.path, 'plugin', 'build');
+  expect(nothing).toMatchObject({ code: 2, out: '' });
+  expect(nothing.err).toContain('plugin.toml: there is no such file\nBegin with `ekho plugin new NAME`');
+  const name = await ekho(vendor.path, 'plugin', 'new', '../elsewhere');
+  expect(name).toMatchObject({ code: 2, out: '' });
+  expect(name.err).toContain('a plugin cannot be named "../elsewhere"');
+  await ekho(vendor.path, 'plugin', 'new', 'mynic');
+  const twice = await ekho(vendor.path, 'plugin', 'new', 'mynic');
+  expect(twice).toMatchObject({ code: 2, out: '' });
+  expect(twice.err).toContain('is there already and not empty');
+});
