@@ -81,8 +81,8 @@ static __always_inline int on_vxlan_fdb(enum notifier_event event, __u64 cookie,
 		__builtin_memcpy(record->remote, info.remote_ip.v6.address, 16);
 	__builtin_memcpy(record->mac, info.eth_addr, ETH_ALEN);
 	record->remote_port = bpf_ntohs(info.remote_port);
-	record->vni = bpf_ntohl(info.vni) >> 8;
-	record->remote_vni = bpf_ntohl(info.remote_vni) >> 8;
+	record->vni = bpf_ntohl(info.vni);
+	record->remote_vni = bpf_ntohl(info.remote_vni);
 	record->remote_ifindex = info.remote_ifindex;
 	record->flags = (info.added_by_user ? FDB_ADDED_BY_USER : 0) | (info.offloaded ? FDB_OFFLOADED : 0);
 	submit(record);

@@ -134,6 +134,24 @@ const bits = (name: string, field: string, names: readonly string[], what: strin
   read: (source) => namesOf(names, source.number(field)),
 });
 
+/** Names of bits that are left out where there are none. */
+const optionalBits = (name: string, field: string, names: readonly string[], what: string): Item => ({
+  name,
+  type: 'names?',
+  what,
+  read: (source) => {
+    const value = source.number(field);
+    return value === 0 ? undefined : namesOf(names, value);
+  },
+});
+
+/** Only where another member is not 0. */
+const where = (condition: string, item: Item): Item => ({
+  ...item,
+  type: `${item.type}?`,
+  read: (source) => (source.number(condition) === 0 ? undefined : item.read(source)),
+});
+
 const label = (name: string, field: string, what: string): Item => ({
   name,
   type: 'text?',
@@ -150,6 +168,20 @@ const mac = (name: string, field: string, what: string): Item => ({
     return formatMac(source.bytes, at, at + 6);
   },
 });
+
+const ZERO_MAC = '00:00:00:00:00:00';
+
+const optionalMac = (name: string, field: string, what: string): Item => {
+  const item = mac(name, field, what);
+  const read = (source: Source) => {
+    const value = item.read(source);
+    return value === ZERO_MAC ? undefined : value;
+  };
+  return { ...item, type: 'MAC?', read };
+};
+
+const optionalFlag = (name: string, field: string, what: string): Item =>
+  where(field, flag(name, field, what));
 
 /** Bytes with a length of their own; left out where that is 0. */
 const lladdr = (name: string, field: string, length: string, what: string): Item => ({
@@ -344,16 +376,16 @@ export const PAYLOADS: Readonly<Record<LayoutName, readonly Item[]>> = {
     number('mtu', 'mtu', ''),
     optional('upper', 'upper', 'ifindex of the link that is joined or left (link-change-upper)'),
     label('upperName', 'upper_name', ''),
-    flag('master', 'master', 'it is the master'),
-    flag('linking', 'linking', 'joined, not left'),
+    where('upper', flag('master', 'master', 'it is the master')),
+    where('upper', flag('linking', 'linking', 'joined, not left')),
   ],
   fdb: [
     mac('mac', 'mac', 'all zero: of every entry (fdb-flush)'),
     number('vlan', 'vlan', '0: none'),
     bits('flags', 'flags', FDB_FLAGS, 'of switchdev'),
     optional('bridge', 'bridge', 'ifindex (tracepoints)'),
-    bits('state', 'state', NEIGHBOUR_STATES, 'what the user asked for (fdb-add)'),
-    bits('neighbourFlags', 'ndm_flags', NEIGHBOUR_FLAGS, 'what the user asked for (fdb-add)'),
+    optionalBits('state', 'state', NEIGHBOUR_STATES, 'what the user asked for (fdb-add)'),
+    optionalBits('neighbourFlags', 'ndm_flags', NEIGHBOUR_FLAGS, 'what the user asked for (fdb-add)'),
   ],
   vxlanFdb: [
     mac('mac', 'mac', ''),
@@ -372,9 +404,9 @@ export const PAYLOADS: Readonly<Record<LayoutName, readonly Item[]>> = {
       'ifindex of the device the bridge named: the bridge itself for its own VLANs and groups',
     ),
     number('vlan', 'vlan', ''),
-    bits('vlanFlags', 'vlan_flags', VLAN_FLAGS, 'BRIDGE_VLAN_INFO_*'),
-    flag('changed', 'changed', 'the VLAN was there with other flags'),
-    mac('mac', 'mac', 'of a multicast group'),
+    optionalBits('vlanFlags', 'vlan_flags', VLAN_FLAGS, 'BRIDGE_VLAN_INFO_*'),
+    optionalFlag('changed', 'changed', 'the VLAN was there with other flags'),
+    optionalMac('mac', 'mac', 'of a multicast group'),
     number('flags', 'flags', 'SWITCHDEV_F_*'),
   ],
   portAttribute: [
