@@ -64,13 +64,30 @@ static __always_inline int on_fdb(enum notifier_event event, __u64 cookie, struc
 	return 0;
 }
 
+static __always_inline long read_vxlan_fdb(struct vxlan_fdb_info *copy, void *address)
+{
+	struct switchdev_notifier_vxlan_fdb_info *info = address;
+
+	if (!bpf_core_type_exists(struct switchdev_notifier_vxlan_fdb_info))
+		return bpf_probe_read_kernel(copy, sizeof(*copy), address);
+	copy->remote_port = BPF_CORE_READ(info, remote_port);
+	copy->remote_vni = BPF_CORE_READ(info, remote_vni);
+	copy->remote_ifindex = BPF_CORE_READ(info, remote_ifindex);
+	copy->vni = BPF_CORE_READ(info, vni);
+	copy->offloaded = BPF_CORE_READ(info, offloaded);
+	copy->added_by_user = BPF_CORE_READ(info, added_by_user);
+	bpf_probe_read_kernel(copy->eth_addr, ETH_ALEN, __builtin_preserve_access_index(&info->eth_addr));
+	return bpf_probe_read_kernel(&copy->remote_ip, sizeof(copy->remote_ip),
+				     __builtin_preserve_access_index(&info->remote_ip));
+}
+
 static __always_inline int on_vxlan_fdb(enum notifier_event event, __u64 cookie, struct net_device *dev,
 					void *address)
 {
-	struct switchdev_notifier_vxlan_fdb_info info;
+	struct vxlan_fdb_info info;
 	struct vxlan_fdb_record *record;
 
-	if (bpf_probe_read_kernel(&info, sizeof(info), address))
+	if (read_vxlan_fdb(&info, address))
 		return 0;
 	record = emit(vxlan_fdb_record, event, cookie, BPF_CORE_READ(dev, ifindex), info.remote_ip.family);
 	if (!record)

@@ -453,27 +453,43 @@ enum switchdev_notifier_type {
 	SWITCHDEV_VXLAN_FDB_OFFLOADED,
 };
 
-/*
- * include/net/vxlan.h, complete: where vxlan is a module that is not loaded, the kernel has no BTF of it to find the members
- * by, and the layout of Linux 5.5 to 6.18 stands in.
- */
+/* include/net/vxlan.h: union vxlan_addr */
+union vxlan_address {
+	__u16 family;
+	struct {
+		__u16 family;
+		__u16 port;
+		__u32 address;
+	} v4;
+	struct {
+		__u16 family;
+		__u16 port;
+		__u32 flow;
+		__u8 address[16];
+		__u32 scope;
+	} v6;
+};
+
 struct switchdev_notifier_vxlan_fdb_info {
-	void *info[3];
 	union {
 		__u16 family;
-		struct {
-			__u16 family;
-			__u16 port;
-			__u32 address;
-		} v4;
-		struct {
-			__u16 family;
-			__u16 port;
-			__u32 flow;
-			__u8 address[16];
-			__u32 scope;
-		} v6;
 	} remote_ip;
+	__u16 remote_port;
+	__u32 remote_vni;
+	__u32 remote_ifindex;
+	__u8 eth_addr[ETH_ALEN];
+	__u32 vni;
+	bool offloaded;
+	bool added_by_user;
+} __attribute__((preserve_access_index));
+
+/*
+ * The same, complete: where vxlan is a module that is not loaded, the kernel has no BTF of it to find members by, and
+ * the layout of Linux 5.5 to 6.18 stands in.
+ */
+struct vxlan_fdb_info {
+	void *info[3];
+	union vxlan_address remote_ip;
 	__u16 remote_port;
 	__u32 remote_vni;
 	__u32 remote_ifindex;
