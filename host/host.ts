@@ -24,6 +24,9 @@ import { EkhoError } from './errors.ts';
 import { describe } from './iproute2/describe.ts';
 import type { Json } from './iproute2/json.ts';
 import { parseSelector } from './iproute2/selector.ts';
+import { KernelEvents } from './kernel/kernel-events.ts';
+import { rungsText } from './kernel/rungs-text.ts';
+import { KernelSync } from './kernel/sync.ts';
 import { Mirror } from './mirror/mirror.ts';
 import { KIND, KINDS, type Kind, type KindNumber } from './mirror/types.ts';
 import type { DecodedObject } from './netlink/decode.ts';
@@ -54,6 +57,8 @@ export class Host {
   readonly #say: (line: string) => void;
   readonly #source: Source;
   readonly #publisher: Publisher | undefined;
+  /** Undefined where the mirror does not come from the kernel. */
+  readonly events: KernelEvents | undefined;
   readonly #planner: Planner;
   readonly #supervisor: Supervisor;
   readonly #devices = new Map<string, Device>();
@@ -72,6 +77,9 @@ export class Host {
     const log = (level: 'warn' | 'info', message: string) =>
       say(level === 'info' ? message : `${level}: ${message}`);
     this.#source = openSource(this.mirror, config, log);
+    if (this.#source instanceof KernelSync) {
+      this.events = new KernelEvents({ ...config.notifier, netns: config.mirror.netns }, this.#source);
+    }
     if (config.publish !== undefined) {
       this.#publisher = new Publisher(this.mirror, { ...config.publish, netns: config.mirror.netns }, log);
     }
@@ -129,7 +137,9 @@ export class Host {
     this.#say(`mirroring ${sourceName(this.#config)}`);
     this.#publisher?.start();
     const began = performance.now();
-    await this.#source.start();
+    const synced = this.#source.start();
+    this.#startEvents();
+    await synced;
     if (this.#stopping) return;
     const seconds = ((performance.now() - began) / 1000).toFixed(2);
     const kinds = this.#kinds();
@@ -144,6 +154,20 @@ export class Host {
       );
       this.#say(`not available: ${names.map(({ kind }) => kind).join(', ')}: ${why}`);
     }
+  }
+
+  /** Throws E_UNAVAILABLE where the configuration insists and there is nothing. */
+  #startEvents(): void {
+    const { events } = this;
+    if (events === undefined) return;
+    events.start();
+    const { state, reason, hooks } = events.status();
+    if (state === 'off') return;
+    this.#say(
+      state === 'on'
+        ? `notifiers: ${rungsText(hooks)}`
+        : `notifiers: none, the mirror goes by netlink alone: ${reason}`,
+    );
   }
 
   async #startPlugins(): Promise<void> {
@@ -190,6 +214,7 @@ export class Host {
     await this.#supervisor.stop();
     this.#planner.close();
     await this.#publisher?.stop();
+    this.events?.close();
     this.#source.close();
     for (const device of this.#devices.values()) device.close();
   }
@@ -213,6 +238,7 @@ export class Host {
       ...(netns !== undefined && { netns }),
       ...(isOrphaned && { netns_deleted: true as const }),
       ...this.#remoteStatus(source),
+      ...this.#eventsStatus(),
       socket: this.#config.api.socket,
       ...(this.url !== undefined && { url: this.url }),
       memory_bytes: process.memoryUsage.rss(),
@@ -275,6 +301,23 @@ export class Host {
             pending: published.pending,
           },
         }),
+    };
+  }
+
+  #eventsStatus(): Pick<Status, 'notifier'> {
+    if (this.events === undefined) return {};
+    const { reason, hooks, ...rest } = this.events.status();
+    return {
+      notifier: {
+        ...rest,
+        ...(reason !== undefined && { reason }),
+        hooks: hooks.map(({ hook, rung, target, reason }) => ({
+          hook,
+          rung,
+          ...(target !== undefined && { target }),
+          ...(reason !== undefined && { reason }),
+        })),
+      },
     };
   }
 
@@ -418,6 +461,7 @@ export class Host {
     const counters: Record<string, Record<string, number>> = {
       mirror: { revision: this.mirror.revision, bytes: this.mirror.memory },
       sync: this.#source.counters(),
+      ...this.#eventCounters(),
       ...(this.#publisher && { publish: this.#publisher.counters() }),
     };
     for (const [name, plugin] of this.#supervisor.plugins) {
@@ -438,9 +482,16 @@ export class Host {
     return { counters, entries };
   }
 
+  #eventCounters(): Record<string, Record<string, number>> {
+    if (this.events === undefined) return {};
+    const { produced, received, lost } = this.events.status();
+    return { notifier: { produced, received, lost } };
+  }
+
   /** Who asks while it is being found out gets the same answer. */
   diagnose(): Promise<Diagnosis> {
-    this.#diagnosing ??= diagnose(this.#config, { plugins: this.plugins() }).finally(() => {
+    const running = { plugins: this.plugins(), events: this.events?.status() };
+    this.#diagnosing ??= diagnose(this.#config, running).finally(() => {
       this.#diagnosing = undefined;
     });
     return this.#diagnosing;

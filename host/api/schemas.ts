@@ -90,6 +90,27 @@ export const Status = Type.Object({
       pending: Count,
     }),
   ),
+  /** BPF beside netlink; absent: the mirror does not come from the kernel. */
+  notifier: Type.Optional(
+    Type.Object({
+      state: Type.Enum(['on', 'off', 'unavailable']),
+      /** Why not `on`. */
+      reason: Type.Optional(Text),
+      /** `rung`: fentry, kprobe, tp_btf, raw_tp or none; `target`: the kernel's functions or tracepoints. */
+      hooks: Type.Array(
+        Type.Object({
+          hook: Text,
+          rung: Text,
+          target: Type.Optional(Text),
+          reason: Type.Optional(Text),
+        }),
+      ),
+      /** Events that the kernel had, that were read, and that found the ring full. */
+      produced: Count,
+      received: Count,
+      lost: Count,
+    }),
+  ),
   socket: Text,
   url: Type.Optional(Text),
   memory_bytes: Count,

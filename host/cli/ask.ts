@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { isKindWord, kindOf } from '../api/kinds.ts';
 import type { Explanation, LookupAnswer, Stats, Status, VerifyAnswer, WaitAnswer } from '../api/schemas.ts';
 import { EkhoError } from '../errors.ts';
+import { rungsText } from '../kernel/rungs-text.ts';
 import type { Client } from './client.ts';
 import { bytes, count, paint, paintState, plain, print, table } from './output.ts';
 
@@ -22,6 +23,7 @@ export async function status(client: Client, { json }: JsonOption): Promise<void
     `ekho ${answer.version}, process ${answer.pid}, up ${duration(answer.uptime_s)}, ${bytes(answer.memory_bytes)}`,
     `${sourceText(answer)}, revision ${count(answer.revision)}, ${answer.synced ? 'in sync' : 'synchronising'}`,
     ...publishLines(answer),
+    ...notifierLines(answer),
     `socket ${answer.socket}${answer.url ? `, ${answer.url}` : ''}`,
   ];
   await print(`${head.join('\n')}\n\n`);
@@ -115,6 +117,13 @@ export function deviceTable(devices: Status['devices']): string {
       ]),
     ),
   );
+}
+
+function notifierLines({ notifier }: Status): string[] {
+  if (notifier === undefined) return [];
+  const { state, reason, hooks, received, lost } = notifier;
+  if (state !== 'on') return [`notifiers: none, netlink alone: ${plain(reason ?? state)}`];
+  return [`notifiers: ${rungsText(hooks)}; ${count(received)} events, ${count(lost)} lost`];
 }
 
 function duration(seconds: number): string {

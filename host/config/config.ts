@@ -9,6 +9,7 @@ import { Settings } from 'typebox/system';
 import { Value } from 'typebox/value';
 import type { DeviceConfig } from '../device/types.ts';
 import { EkhoError } from '../errors.ts';
+import { RING_DEFAULT } from '../kernel/notifier/ring-size.ts';
 import { DEFAULT_RECEIVE_BUFFER } from '../kernel/receive-buffer.ts';
 import { KINDS, type Kind } from '../mirror/types.ts';
 import type { NatsOptions } from '../remote/connection.ts';
@@ -52,6 +53,11 @@ export interface Config {
   readonly plugin: readonly PluginConfig[];
   readonly device: readonly DeviceConfig[];
   readonly planner: { readonly netfilter: 'trap' | 'ignore' };
+  readonly notifier: {
+    readonly enabled: 'auto' | 'on' | 'off';
+    /** Bytes. */
+    readonly ringSize: number;
+  };
   /** Undefined: the kernel, by netlink. */
   readonly source: NatsOptions | undefined;
   /** Undefined: the mirror is not published. */
@@ -153,6 +159,9 @@ function checkConfig(value: unknown, text: string): ConfigProblem[] {
         report(['mirror', 'tables'], `${why}; leave it out or, ${remedy}`);
       }
     }
+    const size = (value as ConfigFile).notifier?.['ring-size'];
+    if (size !== undefined && !Number.isInteger(Math.log2(size)))
+      report(['notifier', 'ring-size'], `${size} is not a power of two`);
     const owners = new Map<string, string>();
     for (const [name, { device: wanted, enabled }] of Object.entries(plugin)) {
       if (wanted === undefined || enabled === false) continue;
@@ -375,6 +384,10 @@ function complete(file: ConfigFile, path: string | undefined): Config {
       tables: (tables ?? {}) as Record<string, number>,
     })),
     planner: { netfilter: file.planner?.netfilter ?? 'trap' },
+    notifier: {
+      enabled: file.notifier?.enabled ?? 'auto',
+      ringSize: file.notifier?.['ring-size'] ?? RING_DEFAULT,
+    },
     source: file.source?.type === 'remote' ? natsOf(file.source, base) : undefined,
     publish: file.publish && {
       ...natsOf(file.publish, base),

@@ -1,6 +1,7 @@
 /** What a configuration file may say: one schema, from which the checks, the error texts and docs/config.md come. */
 import { type Static, type TSchema, Type } from 'typebox';
 import { TABLES } from '../device/asic/layout.ts';
+import { RING_DEFAULT } from '../kernel/notifier/ring-size.ts';
 import { DEFAULT_RECEIVE_BUFFER } from '../kernel/receive-buffer.ts';
 import { KINDS } from '../mirror/types.ts';
 
@@ -169,6 +170,28 @@ const Planner = Type.Object(
   closed,
 );
 
+const Notifier = Type.Object(
+  {
+    enabled: Type.Optional(
+      Type.Enum(['auto', 'on', 'off'], {
+        default: 'auto',
+        description:
+          'BPF programs on the kernel’s own notifiers, beside netlink: deletions that netlink does not announce are seen at once. `auto`: as far as kernel and rights allow (`ekho doctor`). `on`: the host does not start without any. `off`: netlink alone.',
+      }),
+    ),
+    'ring-size': Type.Optional(
+      Type.Integer({
+        minimum: 4096,
+        maximum: 1_073_741_824,
+        default: RING_DEFAULT,
+        description:
+          'Bytes of the buffer between them and the host, a power of two. Events that find it full are lost and counted, and routes and nexthops are then read again.',
+      }),
+    ),
+  },
+  closed,
+);
+
 /** A NATS server, and how to reach it. */
 const nats = {
   servers: Type.Array(Type.String({ pattern: '^(nats|tls)://[^\\s/@]+$', maxLength: 255 }), {
@@ -276,6 +299,7 @@ export const ConfigSchema = Type.Object(
     plugin: Type.Optional(Type.Record(Type.String({ pattern: NAME_PATTERN }), Plugin, closed)),
     device: Type.Optional(Type.Record(Type.String({ pattern: NAME_PATTERN }), Device, closed)),
     planner: Type.Optional(Planner),
+    notifier: Type.Optional(Notifier),
     source: Type.Optional(Source),
     publish: Type.Optional(Publish),
   },
@@ -293,6 +317,7 @@ export const SECTIONS: readonly { readonly header: string; readonly schema: TSch
   { header: '[device.NAME]', schema: Device },
   { header: '[device.NAME.tables]', schema: Device.properties.tables },
   { header: '[planner]', schema: Planner },
+  { header: '[notifier]', schema: Notifier },
   { header: '[source]', schema: Source },
   { header: '[publish]', schema: Publish },
 ];

@@ -7,15 +7,19 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Diagnosis, Finding, PluginStatus } from '../api/schemas.ts';
 import type { Config } from '../config/config.ts';
+import type { KernelEventsStatus } from '../kernel/kernel-events.ts';
 import { bpfFindings } from './bpf.ts';
 import { available, required, unsupported } from './findings.ts';
 import { netlinkFindings } from './netlink.ts';
+import { notifierFindings } from './notifiers.ts';
 import { rightsFindings } from './rights.ts';
 import { systemFindings } from './system.ts';
 
 /** What a running host knows better than a fresh look. */
 export interface Running {
   readonly plugins: readonly PluginStatus[];
+  /** Undefined where the mirror does not come from the kernel. */
+  readonly events: KernelEventsStatus | undefined;
 }
 
 /** Takes some tens of milliseconds. */
@@ -26,6 +30,7 @@ export async function diagnose(config: Config, running: Running | undefined): Pr
     ...rightsFindings(netns !== undefined),
     ...(await netlinkFindings({ netns, receiveBuffer })),
     ...bpfFindings(),
+    ...notifierFindings(config, running),
     ...pluginFindings(config, running),
   ];
   const content = findings.every(({ required, status }) => !required || status === 'available');

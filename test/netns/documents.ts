@@ -81,9 +81,13 @@ export function comparable(text: string): string {
       .replace(/^found out by the host, process \d+$/gm, 'found out by the host, process N')
       .replace(/after [\d.]+ s:/g, 'after T:')
       .replace(/revision [\d,]+/g, 'revision R')
-      .replace(/^(mirror|sync|plugin softnic|plan softnic|device asic0) +(\w+) +[\d,]+$/gm, '$1 $2 N')
+      .replace(
+        /^(mirror|sync|notifier|plugin softnic|plan softnic|device asic0) +(\w+) +[\d,]+$/gm,
+        '$1 $2 N',
+      )
       .replace(/^(asic0 +asic +softnic) +[\d,]+ +[\d,]+ /gm, '$1 N N ')
       .replace(/^not available: vlan: .*\n/gm, '')
+      .replace(/^notifiers: .*\n/gm, '')
       // What a machine has.
       .replace(/^(system|rights|netlink|bpf|notifier|plugin) +(\S+(?: \S+)*?) {2}.*$/gm, '$1 $2')
       .replace(/\n\n(?:remedy for .*\n)+/g, '\n')

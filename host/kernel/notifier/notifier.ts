@@ -7,11 +7,10 @@ import { EkhoError } from '../../errors.ts';
 import { RUNGS, type Rung } from './catalogue.ts';
 import { type Attached, climb, type HookState, nothingAttached } from './ladder.ts';
 import { type NotifierRecord, RecordView } from './record.ts';
+import { RING_DEFAULT } from './ring-size.ts';
 
 const OBJECT = fileURLToPath(new URL('../../../build/bpf/notifier.bpf.o', import.meta.url));
 
-/** Bytes of the ring: some 40,000 events. */
-export const RING_DEFAULT = 1 << 22;
 const RING_MIN = 1 << 12;
 const RING_MAX = 1 << 30;
 

@@ -24,8 +24,9 @@ const AF_INET6 = 10;
 
 /** What a record gives to read payloads from. */
 export interface Source {
+  /** AF_*, 0 where it means nothing. */
   readonly family: number;
-  /** A member as a number, 0 where the layout has none of that name. */
+  /** A member of the C struct (layouts.ts) as a number, e.g. `table`; 0 where the struct has none of that name. */
   number(field: string): number;
   /** A 64-bit member. */
   wide(field: string): bigint;

@@ -31,20 +31,16 @@ const EVENT = at('event');
 const FAMILY = at('family');
 
 /** Valid only during the call it is handed to. Getters allocate nothing but bigints, strings and objects they return. */
-export interface NotifierRecord {
+export interface NotifierRecord extends Source {
   /** Number of the event: EVENTS[event].number. */
   readonly type: number;
   readonly event: EventName;
   readonly hook: string;
-  /** AF_*, 0 where it means nothing. */
-  readonly family: number;
   readonly ifindex: number;
   readonly netns: bigint;
   readonly time: bigint;
   readonly cpu: number;
   readonly sequence: bigint;
-  /** A member of the C struct (layouts.ts) as a number, e.g. `table`; 0 where the struct has none. */
-  number(field: string): number;
   toEvent(): NotifierEvent;
 }
 
@@ -54,7 +50,7 @@ function malformed(why: string): EkhoError {
   });
 }
 
-export class RecordView implements NotifierRecord, Source {
+export class RecordView implements NotifierRecord {
   #data: DataView = new DataView(new ArrayBuffer(0));
   #bytes: Uint8Array = new Uint8Array(0);
   #start = 0;

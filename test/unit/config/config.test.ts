@@ -28,6 +28,7 @@ describe('a configuration file', () => {
     expect(config.plugin.map(({ name, device }) => [name, device])).toEqual([['softnic', 'asic0']]);
     expect(config.device.map(({ name, kind }) => [name, kind])).toEqual([['asic0', 'asic']]);
     expect(config.planner.netfilter).toBe('trap');
+    expect(config.notifier).toEqual({ enabled: 'auto', ringSize: 4_194_304 });
     expect(config.api.listen).toEqual({ address: '127.0.0.1', port: 8642 });
   });
 
@@ -59,6 +60,11 @@ describe('a configuration file', () => {
 
   it.each([
     ['[mirror]\nnetnz = "x"', 'ekho.toml:2: mirror.netnz: unknown key; did you mean netns?'],
+    [
+      '[notifier]\nenabled = "auto"\nring-size = 5000',
+      'ekho.toml:3: notifier.ring-size: 5000 is not a power of two',
+    ],
+    ['notifier.enabled = true', 'ekho.toml:1: notifier.enabled: expected auto, on or off, got true'],
     [
       '# sizes\n[device.asic0]\nkind = "asic"\n\n[device.asic0.tables]\nlpm4 = "x"',
       'ekho.toml:6: device.asic0.tables.lpm4: expected 1–2,097,152, got "x"',
