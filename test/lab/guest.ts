@@ -79,6 +79,8 @@ export class Guest implements AsyncDisposable {
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
   #control: Socket | undefined;
+  /** The machine. */
+  #hasEnded = false;
   #commands = 0;
   #waiting: Waiting | undefined;
   #fail: (error: Error) => void = () => {};
@@ -96,7 +98,7 @@ export class Guest implements AsyncDisposable {
     this.#failed.catch(() => {});
   }
 
-  /** Boots a guest and waits until it takes commands. A kernel that panics on the way is booted once more. */
+  /** Boots a guest and waits until it takes commands. One that panics or resets on the way is booted once more. */
   static async boot(options: GuestOptions = {}): Promise<Guest> {
     const { flavour = DEFAULT_FLAVOUR, arch = OWN_ARCH, say = () => {} } = options;
     const files = image(flavour, arch, say);
@@ -108,10 +110,11 @@ export class Guest implements AsyncDisposable {
         await guest.#start(files, arch, accel, options);
         return guest;
       } catch (error) {
-        const panic = /Kernel panic.*/.exec(guest.console())?.[0];
+        const why = /Kernel panic.*/.exec(guest.console())?.[0] ?? 'it was reset without a word';
+        const hasEnded = guest.#hasEnded;
         await guest.end();
-        if (panic === undefined || attempt > 1) throw error;
-        say(`The guest did not boot: ${panic}; trying once more`);
+        if (!hasEnded || attempt > 1) throw error;
+        say(`The guest did not boot: ${why}; trying once more`);
       }
     }
   }
@@ -175,6 +178,7 @@ export class Guest implements AsyncDisposable {
       words.push('-device', `virtio-net-pci,netdev=wire${number},mac=${mac}`);
     }
     words.push('-serial', `file:${this.#path('console.log')}`, '-kernel', files.kernel);
+    if (files.initramfs !== undefined) words.push('-initrd', files.initramfs);
     const console = arch === 'arm64' ? 'ttyAMA0' : 'ttyS0';
     words.push(
       '-append',
@@ -183,6 +187,7 @@ export class Guest implements AsyncDisposable {
     );
     const machine = this.#spawn(QEMU[arch].command, words);
     machine.on('exit', (code, signal) => {
+      this.#hasEnded = true;
       this.#fail(this.#fault(`The guest ended (${signal ?? `exit code ${code}`})`));
     });
     await this.#limited(isReady, BOOT_LIMIT, 'The guest did not boot');

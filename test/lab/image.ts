@@ -17,6 +17,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { makeInitramfs } from './initramfs.ts';
 import { type Arch, CACHE, LabError } from './machine.ts';
 
 /** A Debian release and a kernel from it. */
@@ -39,6 +40,7 @@ const PACKAGES = [
   'base-files',
   'base-passwd',
   'bash',
+  'busybox-static',
   'coreutils',
   'dash',
   'findutils',
@@ -61,7 +63,7 @@ const PACKAGES = [
 ];
 
 /** Counts up when what is done to the unpacked packages changes. */
-const RECIPE = 2;
+const RECIPE = 3;
 /** Longest a build may take, in milliseconds. */
 const BUILD_LIMIT = 15 * 60_000;
 /** Roots not used for this long go when another is built, in milliseconds. */
@@ -72,6 +74,8 @@ const ROOTS_MAX = 5;
 export interface Image {
   readonly root: string;
   readonly kernel: string;
+  /** Where the kernel needs one. */
+  readonly initramfs: string | undefined;
   readonly release: string;
 }
 
@@ -89,7 +93,13 @@ export function image(name: FlavourName, arch: Arch, say: (line: string) => void
   utimesSync(root, now, now);
   const kernel = readdirSync(join(root, 'boot')).find((file) => file.startsWith('vmlinuz-'));
   if (kernel === undefined) throw new LabError(`${root}/boot has no kernel: delete ${root} and try again`);
-  return { root, kernel: join(root, 'boot', kernel), release: kernel.slice('vmlinuz-'.length) };
+  const initramfs = join(root, 'boot/initramfs');
+  return {
+    root,
+    kernel: join(root, 'boot', kernel),
+    initramfs: existsSync(initramfs) ? initramfs : undefined,
+    release: kernel.slice('vmlinuz-'.length),
+  };
 }
 
 function build(
@@ -111,6 +121,8 @@ function build(
       [
         '--quiet',
         '--variant=extract',
+        // Debian 12's packages still spread over /bin and /usr/bin.
+        ...(suite === 'bookworm' ? ['--hook-directory=/usr/share/mmdebstrap/hooks/merged-usr'] : []),
         `--architectures=${arch}`,
         `--include=${packages.join(',')}`,
         ...aptOptions().map((option) => `--aptopt=${option}`),
@@ -118,7 +130,7 @@ function build(
         folder,
         '-',
       ],
-      { input: aptSources(suite), stdio: ['pipe', 'inherit', 'inherit'], timeout: BUILD_LIMIT },
+      { input: aptSources(suite), stdio: ['pipe', 'ignore', 'inherit'], timeout: BUILD_LIMIT },
     );
     finish(folder);
     renameSync(folder, root);
@@ -152,6 +164,7 @@ function finish(folder: string): void {
     stdio: 'inherit',
     env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` },
   });
+  makeInitramfs(folder, release);
   rmSync(join(folder, 'usr/share/doc'), { recursive: true, force: true });
   rmSync(join(folder, 'usr/share/man'), { recursive: true, force: true });
   rmSync(join(folder, 'usr/share/locale'), { recursive: true, force: true });

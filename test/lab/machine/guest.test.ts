@@ -40,6 +40,14 @@ describe.skipIf(reason !== undefined)(`guests${reason ? `: ${reason}` : ''}`, ()
     await expect(hung).rejects.toThrow(/did not end within 4 s.*it hangs/s);
   });
 
+  test('an older kernel, which needs an initramfs', async () => {
+    await using guest = await Guest.boot({ flavour: '6.1' });
+    const { stdout } = await guest.run(
+      'uname -r; modprobe cls_flower && echo flower; node -p process.version',
+    );
+    expect(stdout).toMatch(/^6\.1\.[^\n]*\nflower\nv/);
+  });
+
   test('a kernel that dies ends the command', async () => {
     await using guest = await Guest.boot();
     const fatal = guest.run('echo c > /proc/sysrq-trigger');
