@@ -15,9 +15,15 @@ const INSTALL_LIMIT = 10 * 60_000;
 export function foreignModules(arch: Arch, say: (line: string) => void): string {
   const cpu = CPU[arch];
   const node = `node-linux-${cpu}`;
-  // netlink brings its own for all of them.
-  const koffi = `@koromix/koffi-linux-${cpu}`;
-  const wanted = [`${node}@${versionOf('node')}`, `${koffi}@${versionOf('koffi')}`];
+  // netlink brings its own for all of them. The last two are vitest's.
+  const modules = {
+    [`@koromix/koffi-linux-${cpu}`]: 'koffi',
+    [`@rolldown/binding-linux-${cpu}-gnu`]: 'rolldown',
+    [`lightningcss-linux-${cpu}-gnu`]: 'lightningcss',
+  };
+  const wanted = Object.entries({ [node]: 'node', ...modules }).map(
+    ([name, owner]) => `${name}@${versionOf(owner)}`,
+  );
   const folder = join(CACHE, `modules-${wanted.join('-').replaceAll(/[^\w.-]/g, '_')}`);
   if (existsSync(folder)) return folder;
   say(`Installing npm packages for ${arch} guests: ${wanted.join(' ')}`);
@@ -36,7 +42,7 @@ export function foreignModules(arch: Arch, say: (line: string) => void): string 
       renameSync(join(making, 'node_modules', from), join(layer, to));
     };
     move(join(node, 'bin/node'), 'node/bin/node');
-    move(koffi, koffi);
+    for (const name of Object.keys(modules)) move(name, name);
     renameSync(layer, folder);
   } catch (error) {
     if (!existsSync(folder)) {

@@ -39,6 +39,8 @@ export interface GuestOptions {
   readonly memoryMiB?: number;
   /** Ends of wires; each is a link eth0, eth1, … of the guest. */
   readonly wires?: readonly WireEnd[];
+  /** More words of the kernel's command line; where one is there twice, these win. */
+  readonly kernelWords?: readonly string[];
   /** Told of an image that is built and of a boot that is tried again. */
   readonly say?: (line: string) => void;
 }
@@ -120,7 +122,7 @@ export class Guest implements AsyncDisposable {
   }
 
   async #start(files: Image, arch: Arch, accel: string, options: GuestOptions): Promise<void> {
-    const { memoryMiB = MEMORY_MIB, wires = [], say = () => {} } = options;
+    const { memoryMiB = MEMORY_MIB, wires = [], kernelWords = [], say = () => {} } = options;
     const checkout = this.#path('checkout');
     mkdirSync(join(checkout, 'node_modules'), { recursive: true });
     // A copy: a file that changes under a guest that has read its size would be cut.
@@ -180,9 +182,19 @@ export class Guest implements AsyncDisposable {
     words.push('-serial', `file:${this.#path('console.log')}`, '-kernel', files.kernel);
     if (files.initramfs !== undefined) words.push('-initrd', files.initramfs);
     const console = arch === 'arm64' ? 'ttyAMA0' : 'ttyS0';
+    // A fault of the kernel ends the guest, as what it says afterwards means nothing.
+    const kernel = [
+      `console=${console}`,
+      'loglevel=4',
+      'oops=panic',
+      'panic=-1',
+      'rootfstype=virtiofs',
+      'root=root',
+      'ro',
+    ];
     words.push(
       '-append',
-      `console=${console} loglevel=4 panic=-1 rootfstype=virtiofs root=root ro init=/bin/sh -- -c ` +
+      `${[...kernel, ...kernelWords].join(' ')} init=/bin/sh -- -c ` +
         `"mount -t virtiofs -o ro checkout /checkout && exec /bin/sh /checkout/test/lab/init.sh ${CHECKOUT}"`,
     );
     const machine = this.#spawn(QEMU[arch].command, words);

@@ -8,7 +8,6 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
-  readFileSync,
   renameSync,
   rmSync,
   statSync,
@@ -17,23 +16,28 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { aptOptions, aptSources, unpackNewestKernel } from './archive.ts';
 import { makeInitramfs } from './initramfs.ts';
-import { type Arch, CACHE, LabError } from './machine.ts';
+import { type Arch, CACHE, LabError, oneOf } from './machine.ts';
 
-/** A Debian release and a kernel from it. */
+export const FLAVOUR_NAMES = ['6.1', '6.12', 'newest'] as const;
+export type FlavourName = (typeof FLAVOUR_NAMES)[number];
+
+/** A Debian release and the kernel of its guests. */
 export interface Flavour {
   readonly suite: string;
-  /** Name of the kernel's package, less the architecture. */
-  readonly kernel: string;
+  /** The release's own, or the newest 6.x that it or its backports have, if that is newer than `newerThan`. */
+  readonly kernel: 'own' | { readonly newerThan: string };
 }
 
-export const FLAVOURS = {
-  '6.1': { suite: 'bookworm', kernel: 'linux-image' },
-  '6.12': { suite: 'trixie', kernel: 'linux-image' },
-} as const satisfies Record<string, Flavour>;
+export const FLAVOURS: Readonly<Record<FlavourName, Flavour>> = {
+  '6.1': { suite: 'bookworm', kernel: 'own' },
+  '6.12': { suite: 'trixie', kernel: 'own' },
+  newest: { suite: 'trixie', kernel: { newerThan: '6.12' } },
+};
 
-export type FlavourName = keyof typeof FLAVOURS;
 export const DEFAULT_FLAVOUR: FlavourName = '6.12';
+export const asFlavour = (value: string) => oneOf('--kernel', value, FLAVOUR_NAMES);
 
 /** What runs in a guest besides the kernel; Node and its modules come with the checkout. */
 const PACKAGES = [
@@ -63,13 +67,13 @@ const PACKAGES = [
 ];
 
 /** Counts up when what is done to the unpacked packages changes. */
-const RECIPE = 3;
+const RECIPE = 4;
 /** Longest a build may take, in milliseconds. */
 const BUILD_LIMIT = 15 * 60_000;
 /** Roots not used for this long go when another is built, in milliseconds. */
 const KEEP = 7 * 24 * 3_600_000;
 /** Roots kept at most, besides the one just built. */
-const ROOTS_MAX = 5;
+const ROOTS_MAX = 8;
 
 export interface Image {
   readonly root: string;
@@ -82,13 +86,12 @@ export interface Image {
 /** The root for a flavour and architecture, built if it is not there. `say` is told of a build. */
 export function image(name: FlavourName, arch: Arch, say: (line: string) => void): Image {
   const flavour = FLAVOURS[name];
-  const packages = [...PACKAGES, `${flavour.kernel}-${arch}`];
   const key = createHash('sha256')
-    .update(JSON.stringify([RECIPE, flavour.suite, arch, packages]))
+    .update(JSON.stringify([RECIPE, flavour, arch, PACKAGES]))
     .digest('hex')
     .slice(0, 16);
   const root = join(CACHE, `root-${name}-${arch}-${key}`);
-  if (!existsSync(root)) build(root, flavour.suite, arch, packages, say);
+  if (!existsSync(root)) build(root, flavour, arch, say);
   const now = new Date();
   utimesSync(root, now, now);
   const kernel = readdirSync(join(root, 'boot')).find((file) => file.startsWith('vmlinuz-'));
@@ -102,17 +105,13 @@ export function image(name: FlavourName, arch: Arch, say: (line: string) => void
   };
 }
 
-function build(
-  root: string,
-  suite: string,
-  arch: Arch,
-  packages: readonly string[],
-  say: (line: string) => void,
-): void {
+function build(root: string, flavour: Flavour, arch: Arch, say: (line: string) => void): void {
   mkdirSync(CACHE, { recursive: true });
   clean(root);
+  const { suite } = flavour;
   say(`Building a root file system in ${root} (Debian ${suite}, ${arch}): a minute or two, once`);
   const started = performance.now();
+  const own = flavour.kernel === 'own' ? [`linux-image-${arch}`] : [];
   const folder = `${root}.tmp-${process.pid}`;
   try {
     // Unpacking is all it takes: no maintainer script runs, so any architecture works and nothing leaks out.
@@ -124,7 +123,7 @@ function build(
         // Debian 12's packages still spread over /bin and /usr/bin.
         ...(suite === 'bookworm' ? ['--hook-directory=/usr/share/mmdebstrap/hooks/merged-usr'] : []),
         `--architectures=${arch}`,
-        `--include=${packages.join(',')}`,
+        `--include=${[...PACKAGES, ...own].join(',')}`,
         ...aptOptions().map((option) => `--aptopt=${option}`),
         suite,
         folder,
@@ -132,11 +131,15 @@ function build(
       ],
       { input: aptSources(suite), stdio: ['pipe', 'ignore', 'inherit'], timeout: BUILD_LIMIT },
     );
+    if (flavour.kernel !== 'own') {
+      unpackNewestKernel(aptSources(suite, true), arch, flavour.kernel.newerThan, folder);
+    }
     finish(folder);
     renameSync(folder, root);
   } catch (error) {
     // Another process that built the same meanwhile is as good.
     if (!existsSync(root)) {
+      if (error instanceof LabError) throw error;
       throw new LabError(
         `The root file system could not be built: ${(error as Error).message.split('\n')[0]}`,
       );
@@ -180,48 +183,6 @@ function unpackModules(kernel: string): void {
       .map((file) => join(kernel, part, file));
     if (files.length > 0) execFileSync('xz', ['--decompress', '--threads=0', ...files], { stdio: 'inherit' });
   }
-}
-
-/** This machine's archive entries, for another suite. */
-function aptSources(suite: string): string {
-  const own = ownSuite();
-  const format = '$(REPO_URI)|$(RELEASE)|$(COMPONENT)';
-  const targets = execFileSync('apt-get', ['indextargets', '--format', format, 'Created-By: Packages'], {
-    encoding: 'utf8',
-  });
-  const lines = new Set<string>();
-  for (const target of targets.split('\n')) {
-    const [uri, release, component] = target.split('|');
-    if (!uri || !release || !component) continue;
-    // bookworm, bookworm-updates, bookworm-security; other entries are of no use to a guest.
-    if (release !== own && release !== `${own}-updates` && release !== `${own}-security`) continue;
-    lines.add(`deb ${uri} ${suite}${release.slice(own.length)} ${component}`);
-  }
-  if (lines.size === 0) {
-    throw new LabError(
-      `apt on this machine has no entry for Debian ${own}, which guests would be made from; ` +
-        'see /etc/apt/sources.list and /etc/apt/sources.list.d',
-    );
-  }
-  return `${[...lines].join('\n')}\n`;
-}
-
-function ownSuite(): string {
-  const release = readFileSync('/etc/os-release', 'utf8');
-  const id = /^ID=(.*)$/m.exec(release)?.[1];
-  const suite = /^VERSION_CODENAME=(.*)$/m.exec(release)?.[1];
-  if (id !== 'debian' || suite === undefined) {
-    throw new LabError(`Guests are made from the archive a Debian machine uses; this one is ${id}`);
-  }
-  return suite;
-}
-
-/** How this machine reaches its archive: proxies, and whether old indexes are all right. */
-function aptOptions(): string[] {
-  return execFileSync('apt-config', ['dump'], { encoding: 'utf8' })
-    .split('\n')
-    .filter((line) => /^Acquire::(https?|Check-Valid-Until|Check-Date|Retries)\b/.test(line))
-    .map((line) => line.replace(/;$/, ''));
 }
 
 /** Removes half-built roots and those nobody uses any more. */

@@ -30,6 +30,7 @@ if [ "$1" != inside ]; then
   mount -t virtiofs -o ro foreign /run/modules/foreign 2>/dev/null
   mount -t overlay -o lowerdir=/run/modules/foreign:/run/modules/lower,upperdir=/run/modules/upper,workdir=/run/modules/work \
     overlay "/run/guest$checkout/node_modules"
+  mount -t securityfs securityfs sys/kernel/security
   mount -t bpf bpf sys/fs/bpf
   mount -t tracefs tracefs sys/kernel/tracing
   mkdir -p run/lab run/cache root

@@ -30,6 +30,15 @@ const INSTALL_LIMIT = 10 * 60_000;
 /** A fault of the machine or of a guest that a person can act on: shown without a stack. */
 export class LabError extends Error {}
 
+/** The value of an option, checked. */
+export function oneOf<T extends string>(option: string, value: string, allowed: readonly T[]): T {
+  const found = allowed.find((name) => name === value);
+  if (found === undefined) throw new LabError(`${option} is one of ${allowed.join(', ')}, not ${value}`);
+  return found;
+}
+
+export const asArch = (value: string) => oneOf('--arch', value, ARCHES);
+
 export function virtiofsd(): string | undefined {
   return VIRTIOFSD.find((path) => existsSync(path));
 }

@@ -1,13 +1,13 @@
 /** `npm run lab -- [OPTIONS] COMMAND…`: runs a command in a guest; its output and exit code are the guest's. */
 import { parseArgs } from 'node:util';
 import { Guest, quote } from './guest.ts';
-import { DEFAULT_FLAVOUR, FLAVOURS, type FlavourName } from './image.ts';
-import { ARCHES, type Arch, installMissing, LabError, OWN_ARCH, whyNot } from './machine.ts';
+import { asFlavour, DEFAULT_FLAVOUR, FLAVOUR_NAMES } from './image.ts';
+import { ARCHES, asArch, installMissing, LabError, OWN_ARCH, whyNot } from './machine.ts';
 
 const USAGE = `npm run lab -- [OPTIONS] COMMAND [WORD…]
 
 Runs a shell command in a virtual machine with a stock Debian kernel, in this checkout.
-  --kernel VERSION   ${Object.keys(FLAVOURS).join(', ')} (${DEFAULT_FLAVOUR})
+  --kernel VERSION   ${FLAVOUR_NAMES.join(', ')} (${DEFAULT_FLAVOUR})
   --arch ARCH        ${ARCHES.join(', ')} (${OWN_ARCH})
   --memory MIB       of the guest (1024)
   --timeout SECONDS  after which it is ended and its console shown (600)
@@ -39,8 +39,8 @@ async function main(): Promise<number> {
     return values.help ? 0 : 2;
   }
   const say = (line: string) => console.error(`lab: ${line}`);
-  const arch = oneOf('arch', values.arch, ARCHES) as Arch;
-  const flavour = oneOf('kernel', values.kernel, Object.keys(FLAVOURS)) as FlavourName;
+  const arch = asArch(values.arch);
+  const flavour = asFlavour(values.kernel);
   const memoryMiB = number('memory', values.memory, 256, 16_384);
   const limit = number('timeout', values.timeout, 1, 86_400) * 1000;
   const reason = whyNot() ?? installMissing(say, arch);
@@ -56,11 +56,6 @@ async function main(): Promise<number> {
     onOutput: (stream, data) => process[stream].write(data),
   });
   return code;
-}
-
-function oneOf(option: string, value: string, allowed: readonly string[]): string {
-  if (allowed.includes(value)) return value;
-  throw new LabError(`--${option} is one of ${allowed.join(', ')}, not ${value}`);
 }
 
 function number(option: string, text: string, min: number, max: number): number {

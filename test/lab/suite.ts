@@ -1,44 +1,53 @@
 /**
- * Runs the lab's tests in a guest: `test/lab/suite.ts [FILTER…]`, words as vitest takes them. Counts and skips go to the
- * file EKHO_TEST_RESULTS names, as scripts/reporter.mjs writes it.
+ * Runs the lab's tests in a guest: `test/lab/suite.ts [--kernel VERSION] [--arch ARCH] [FILTER…]`, filters as vitest takes them.
+ * Counts and skips go to the file EKHO_TEST_RESULTS names, as scripts/reporter.mjs writes it.
  */
 import { copyFileSync, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { buildAllBpf } from '../../bpf/build.mjs';
 import { compileAll } from '../../bpf/libbpf-ts/test/compile.ts';
+import { NotOffered } from './archive.ts';
 import { Guest, quote } from './guest.ts';
-import { installMissing, LabError, whyNot } from './machine.ts';
+import { asFlavour, DEFAULT_FLAVOUR } from './image.ts';
+import { asArch, installMissing, LabError, OWN_ARCH, whyNot } from './machine.ts';
 
-/** The suite is meant to end within half of it, in milliseconds. */
+/** The suite is meant to end within half of it, in milliseconds; where another architecture is emulated, it takes longer. */
 const SUITE_LIMIT = 18 * 60_000;
 
 const results = process.env.EKHO_TEST_RESULTS;
+const say = (line: string) => console.log(`lab: ${line}`);
 
 process.exitCode = await main().catch((error: unknown) => {
+  // As if the tests had been skipped one by one.
+  if (error instanceof NotOffered) return skipAll(error.message);
   console.error(error instanceof LabError ? `lab: ${error.message}` : error);
   return 1;
 });
 
 async function main(): Promise<number> {
-  const say = (line: string) => console.log(`lab: ${line}`);
-  const reason = whyNot() ?? installMissing(say);
-  if (reason !== undefined) {
-    say(`skipped: ${reason}`);
-    if (results)
-      writeFileSync(results, JSON.stringify({ passed: 0, failed: 0, skipped: [{ name: 'all', reason }] }));
-    return 0;
-  }
+  const { values, positionals } = parseArgs({
+    options: {
+      kernel: { type: 'string', default: DEFAULT_FLAVOUR },
+      arch: { type: 'string', default: OWN_ARCH },
+    },
+    allowPositionals: true,
+  });
+  const flavour = asFlavour(values.kernel);
+  const arch = asArch(values.arch);
+  const reason = whyNot() ?? installMissing(say, arch);
+  if (reason !== undefined) return skipAll(reason);
   // The guest has no clang.
   buildAllBpf();
   compileAll();
   const started = performance.now();
   const seconds = () => ((performance.now() - started) / 1000).toFixed(1);
-  await using guest = await Guest.boot({ say });
-  say(`kernel ${guest.release} up after ${seconds()} s`);
+  await using guest = await Guest.boot({ flavour, arch, say });
+  say(`kernel ${guest.release} ${arch} up after ${seconds()} s`);
   const words = ['vitest', 'run', '--project', 'lab', '--reporter', 'scripts/reporter.mjs'];
-  const { code } = await guest.run([...words, ...process.argv.slice(2)].map(quote).join(' '), {
+  const { code } = await guest.run([...words, ...positionals].map(quote).join(' '), {
     limit: SUITE_LIMIT,
-    env: { EKHO_TEST_RESULTS: '/run/lab/results.json' },
+    env: { EKHO_TEST_RESULTS: '/run/lab/results.json', EKHO_LAB_KERNEL: flavour },
     onOutput: (stream, data) => process[stream].write(data),
   });
   // A run that fell over before its end wrote none.
@@ -46,4 +55,11 @@ async function main(): Promise<number> {
   if (results && existsSync(written)) copyFileSync(written, results);
   say(`done after ${seconds()} s`);
   return code;
+}
+
+function skipAll(reason: string): number {
+  say(`skipped: ${reason}`);
+  if (results)
+    writeFileSync(results, JSON.stringify({ passed: 0, failed: 0, skipped: [{ name: 'all', reason }] }));
+  return 0;
 }

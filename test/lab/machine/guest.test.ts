@@ -48,6 +48,15 @@ describe.skipIf(reason !== undefined)(`guests${reason ? `: ${reason}` : ''}`, ()
     expect(stdout).toMatch(/^6\.1\.[^\n]*\nflower\nv/);
   });
 
+  test('a kernel that panics while it boots is booted once more', async () => {
+    const said: string[] = [];
+    const options = { kernelWords: ['root=none'], say: (line: string) => said.push(line) };
+    await expect(Guest.boot(options)).rejects.toThrow(/The guest ended.*Unable to mount root fs/s);
+    expect(said).toEqual([
+      expect.stringMatching(/^The guest did not boot: Kernel panic.*; trying once more$/),
+    ]);
+  });
+
   test('a kernel that dies ends the command', async () => {
     await using guest = await Guest.boot();
     const fatal = guest.run('echo c > /proc/sysrq-trigger');
