@@ -1,8 +1,18 @@
 /**
  * Four layers: `unit` needs no rights and is quick, `netns` makes network namespaces and needs root, `lab` runs inside a
- * guest (test/lab/suite.ts), whose kernel has what a machine's own may lack. `guests` boots such guests itself.
+ * guest (test/lab/suite.ts), whose kernel has what a machine's own may lack; `lab-last` goes after it there, as what it
+ * does cannot be undone. `guests` boots such guests itself.
  */
 import { defineConfig } from 'vitest/config';
+
+const lab = {
+  testTimeout: 300_000,
+  expect: { poll: { timeout: 20_000, interval: 10 } },
+  hookTimeout: 300_000,
+  pool: 'forks',
+  isolate: false,
+  fileParallelism: false,
+} as const;
 
 export default defineConfig({
   test: {
@@ -31,14 +41,17 @@ export default defineConfig({
       },
       {
         test: {
+          ...lab,
           name: 'lab',
           include: ['test/lab/*.test.ts'],
-          testTimeout: 300_000,
-          expect: { poll: { timeout: 20_000, interval: 10 } },
-          hookTimeout: 300_000,
-          pool: 'forks',
-          isolate: false,
-          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          ...lab,
+          name: 'lab-last',
+          include: ['test/lab/last/*.test.ts'],
+          sequence: { groupOrder: 1 },
         },
       },
       {

@@ -1,4 +1,7 @@
-/** Vitest reporter of `npm test`: a line per file, failures in full at the end, counts and skips into a JSON file. */
+/**
+ * Vitest reporter of `npm test`: a line per file, failures in full at the end; counts, skips and what became of each file into
+ * a JSON file.
+ */
 import { writeFileSync } from 'node:fs';
 import { relative } from 'node:path';
 
@@ -6,6 +9,7 @@ export default class Reporter {
   #passed = 0;
   #failures = [];
   #skipped = [];
+  #files = {};
 
   onTestCaseResult(test) {
     const { state, note, errors } = test.result();
@@ -22,6 +26,15 @@ export default class Reporter {
     const parts = [`${count('passed')} passed`];
     if (count('failed') > 0) parts.push(`${count('failed')} failed`);
     if (count('skipped') > 0) parts.push(`${count('skipped')} skipped`);
+    const skipped = tests.filter((test) => test.result().state === 'skipped');
+    this.#files[relative(process.cwd(), module.moduleId)] = {
+      passed: count('passed'),
+      failed: count('failed'),
+      skipped: skipped.map((test) => ({
+        name: test.fullName,
+        reason: test.result().note ?? 'no reason given',
+      })),
+    };
     // Errors outside a test: the file did not load, or a hook failed.
     for (const errors of [
       module.errors(),
@@ -43,7 +56,12 @@ export default class Reporter {
     }
     const file = process.env.EKHO_TEST_RESULTS;
     if (file) {
-      const result = { passed: this.#passed, failed: this.#failures.length, skipped: this.#skipped };
+      const result = {
+        passed: this.#passed,
+        failed: this.#failures.length,
+        skipped: this.#skipped,
+        files: this.#files,
+      };
       writeFileSync(file, JSON.stringify(result));
     }
   }

@@ -1,6 +1,8 @@
 /**
  * `npm test [unit|netns|lab|guests]`: installs what the tests need, runs every check that this machine can run and lists what was
  * skipped and why. The layer `guests` runs only when it is named. The last line is `N passed, N failed, N skipped`, summed over all parts.
+ *
+ * `npm run lab:test -- --kernel 6.1 [FILTER…]` and other options of test/lab/suite.ts run that alone.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -32,6 +34,8 @@ const COMMANDS = {
 const LAYERS = ['unit', 'netns', 'lab', 'guests'];
 /** Runs only when it is named: it makes images of other architectures, which takes long. */
 const BY_NAME = 'guests';
+/** The lab's suite. */
+const LAB_RUNS = [['lab', []]];
 /** Longest one part may take, in milliseconds. */
 const PART_LIMIT = 25 * 60_000;
 
@@ -39,7 +43,10 @@ const isRoot = process.getuid() === 0;
 const folder = mkdtempSync(join(tmpdir(), 'ekho-test-'));
 
 try {
-  const wanted = process.argv.slice(2);
+  const words = process.argv.slice(2);
+  const end = words.findIndex((word) => word.startsWith('--'));
+  const suiteWords = end < 0 ? undefined : words.slice(end);
+  const wanted = suiteWords === undefined ? words : ['lab'];
   const unknown = wanted.find((layer) => !LAYERS.includes(layer));
   if (unknown !== undefined)
     throw new SetupError(`There is no test layer "${unknown}"; there are: ${LAYERS.join(', ')}.`);
@@ -52,7 +59,9 @@ try {
     (name, ...args) =>
     () =>
       part(name, args);
-  const run = (layer) => (layer === 'lab' ? node('lab', 'test/lab/suite.ts') : vitest(layer));
+  const lab = suiteWords === undefined ? LAB_RUNS : [['lab', suiteWords]];
+  const run = (layer) =>
+    layer === 'lab' ? lab.map(([name, words]) => node(name, 'test/lab/suite.ts', ...words)) : vitest(layer);
   const vitest = (layer) =>
     node(
       layer,
@@ -72,7 +81,7 @@ try {
         ];
   // Two lanes for two cores: the network namespaces take as long as everything else together.
   const lanes = [
-    [...checks, ...layers.filter((layer) => layer !== 'netns').map(run)],
+    [...checks, ...layers.filter((layer) => layer !== 'netns').flatMap(run)],
     layers.filter((layer) => layer === 'netns').map(run),
   ];
   const results = (await Promise.all(lanes.map(inTurn))).flat();

@@ -1,6 +1,7 @@
 /**
- * Runs the lab's tests in a guest: `test/lab/suite.ts [--kernel VERSION] [--arch ARCH] [FILTER…]`, filters as vitest takes them.
- * Counts and skips go to the file EKHO_TEST_RESULTS names, as scripts/reporter.mjs writes it.
+ * Runs the lab's tests in a guest: `test/lab/suite.ts [--kernel VERSION] [--arch ARCH] [--record] [FILTER…]`, filters as
+ * vitest takes them. Counts and skips go to the file EKHO_TEST_RESULTS names, as scripts/reporter.mjs writes it; with
+ * --record, what the kernel can do and what became of the tests go to where docs/kernels.md is made from.
  */
 import { copyFileSync, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,9 +12,11 @@ import { NotOffered } from './archive.ts';
 import { Guest, quote } from './guest.ts';
 import { asFlavour, DEFAULT_FLAVOUR } from './image.ts';
 import { asArch, installMissing, LabError, OWN_ARCH, whyNot } from './machine.ts';
+import { record } from './matrix.ts';
 
-/** The suite is meant to end within half of it, in milliseconds; where another architecture is emulated, it takes longer. */
+/** The suite is meant to end within half of it, in milliseconds; emulating another architecture takes longer. */
 const SUITE_LIMIT = 18 * 60_000;
+const FOREIGN_LIMIT = 35 * 60_000;
 
 const results = process.env.EKHO_TEST_RESULTS;
 const say = (line: string) => console.log(`lab: ${line}`);
@@ -30,6 +33,7 @@ async function main(): Promise<number> {
     options: {
       kernel: { type: 'string', default: DEFAULT_FLAVOUR },
       arch: { type: 'string', default: OWN_ARCH },
+      record: { type: 'boolean', default: false },
     },
     allowPositionals: true,
   });
@@ -44,15 +48,29 @@ async function main(): Promise<number> {
   const seconds = () => ((performance.now() - started) / 1000).toFixed(1);
   await using guest = await Guest.boot({ flavour, arch, say });
   say(`kernel ${guest.release} ${arch} up after ${seconds()} s`);
-  const words = ['vitest', 'run', '--project', 'lab', '--reporter', 'scripts/reporter.mjs'];
+  const words = [
+    'vitest',
+    'run',
+    '--project',
+    'lab',
+    '--project',
+    'lab-last',
+    '--reporter',
+    'scripts/reporter.mjs',
+  ];
   const { code } = await guest.run([...words, ...positionals].map(quote).join(' '), {
-    limit: SUITE_LIMIT,
-    env: { EKHO_TEST_RESULTS: '/run/lab/results.json', EKHO_LAB_KERNEL: flavour },
+    limit: arch === OWN_ARCH ? SUITE_LIMIT : FOREIGN_LIMIT,
+    env: {
+      EKHO_TEST_RESULTS: '/run/lab/results.json',
+      EKHO_LAB_KERNEL: flavour,
+      ...(values.record && { EKHO_LAB_RECORD: '1' }),
+    },
     onOutput: (stream, data) => process[stream].write(data),
   });
   // A run that fell over before its end wrote none.
   const written = join(guest.exchange, 'results.json');
   if (results && existsSync(written)) copyFileSync(written, results);
+  if (values.record) record(flavour, arch, guest.exchange);
   say(`done after ${seconds()} s`);
   return code;
 }

@@ -19,7 +19,7 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** Not what runs the tests: it may be a wrapper that a signal does not get past. */
 const NODE = join(ROOT, 'node_modules/node/bin/node');
 const EKHO = join(ROOT, 'host/cli/ekho.mjs');
-const START_MS = 60_000;
+const START_MS = process.env.EKHO_LAB ? 240_000 : 60_000;
 const STOP_MS = 15_000;
 const COMMAND_MS = 120_000;
 

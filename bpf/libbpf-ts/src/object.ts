@@ -130,7 +130,8 @@ export class BpfObject extends Handle {
 
   /**
    * Makes the maps and loads the programs. After a failure the object can only be closed.
-   * @throws E_VERIFIER (with `verifier`), E_RELOCATION, E_NO_TARGET, E_RIGHTS, E_LOCKDOWN, E_REFUSED, E_NOT_SUPPORTED, E_BTF
+   * @throws E_VERIFIER (with `verifier`), E_RELOCATION, E_NO_TARGET, E_RIGHTS, E_LOCKDOWN, E_REFUSED, E_NOT_SUPPORTED, E_BTF,
+   * E_LIBBPF_OLD (struct_ops before libbpf 1.4)
    */
   load(): this {
     this.alive();
@@ -139,6 +140,8 @@ export class BpfObject extends Handle {
       throw new BpfError('E_STATE', `${this.title} ${why}`);
     }
     const types = this.#loadedTypes();
+    // An older one leaves the struct_ops out and loads its programs as if they belonged to none.
+    if (types.includes('struct_ops')) native().need(STRUCT_OPS_SINCE, 'struct_ops');
     const { result, messages, logs } = capture(() => native().bpf_object__load(this.#pointer) as number);
     for (const { program, log } of programLogs(logs)) this.#logs.set(program, log);
     if (result < 0) {

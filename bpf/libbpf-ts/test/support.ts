@@ -114,6 +114,26 @@ export function residentBytes(): number {
   return Number(readFileSync('/proc/self/statm', 'utf8').split(' ')[1]) * 4096;
 }
 
+koffi.struct('mallinfo2', {
+  arena: 'size_t',
+  ordblks: 'size_t',
+  smblks: 'size_t',
+  hblks: 'size_t',
+  hblkhd: 'size_t',
+  usmblks: 'size_t',
+  fsmblks: 'size_t',
+  uordblks: 'size_t',
+  fordblks: 'size_t',
+  keepcost: 'size_t',
+});
+const mallinfo2 = koffi.load(null).func('mallinfo2 mallinfo2()');
+
+/** Bytes that malloc has given out and not taken back: libbpf's and koffi's, not JavaScript's. Needs glibc 2.33. */
+export function allocatedBytes(): number {
+  const { uordblks, hblkhd } = mallinfo2() as { uordblks: number; hblkhd: number };
+  return uordblks + hblkhd;
+}
+
 export function mappings(): number {
   return readFileSync('/proc/self/maps', 'utf8').split('\n').length;
 }

@@ -61,7 +61,8 @@ int on_switch(void *context)
 	return 0;
 }
 
-SEC("tcx/ingress")
+/* Not SEC("tcx/ingress"), which libbpf knows since 1.3. */
+SEC("tc")
 int on_frame(struct __sk_buff *skb)
 {
 	count(6, 1);

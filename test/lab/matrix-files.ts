@@ -1,0 +1,21 @@
+/** The columns of docs/kernels.md and the files each is made from: what the suite found out on that kernel. */
+import { join } from 'node:path';
+import { CHECKOUT } from './machine.ts';
+
+/** Flavour and architecture. */
+export const COLUMNS = [
+  ['6.1', 'amd64'],
+  ['6.12', 'amd64'],
+  ['newest', 'amd64'],
+  ['6.12', 'arm64'],
+] as const;
+
+export const TABLE_FILE = join(CHECKOUT, 'docs/kernels.md');
+
+export function isColumn(kernel: string, arch: string): boolean {
+  return COLUMNS.some((column) => column[0] === kernel && column[1] === arch);
+}
+
+export function columnFile(kernel: string, arch: string): string {
+  return join(CHECKOUT, 'test/lab/kernels', `${kernel}-${arch}.json`);
+}
