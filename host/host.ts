@@ -33,6 +33,7 @@ import type { DecodedObject } from './netlink/decode.ts';
 import { Objects } from './objects.ts';
 import { kindOfHandle } from './offload/entry-table.ts';
 import { Planner } from './offload/planner.ts';
+import { Statistics } from './offload/statistics.ts';
 import { ENTRY_KIND_NAMES } from './plugin/records.ts';
 import { type SupervisedPlugin, Supervisor } from './plugin/supervisor.ts';
 import { Publisher } from './remote/publisher.ts';
@@ -65,6 +66,7 @@ export class Host {
   #started: Promise<void> | undefined;
   /** Why there are no plugins at all: their folder cannot be read. */
   #noPlugins: EkhoError | undefined;
+  readonly #statistics: Statistics;
   #verifying: Promise<VerifyAnswer> | undefined;
   #diagnosing: Promise<Diagnosis> | undefined;
   #counting: Promise<Stats> | undefined;
@@ -83,11 +85,19 @@ export class Host {
     if (config.publish !== undefined) {
       this.#publisher = new Publisher(this.mirror, { ...config.publish, netns: config.mirror.netns }, log);
     }
+    const { interval_s, state } = config.statistics;
+    this.#statistics = new Statistics({
+      interval_ms: interval_s * 1000,
+      file: state,
+      warn: (message) => say(`warn: ${message}`),
+    });
     this.#planner = new Planner({
       mirror: this.mirror,
       netfilter: config.planner.netfilter,
+      savedCounter: (plugin, describe) => this.#statistics.savedCounter(plugin, describe),
       log: (level, message) => say(level === 'info' ? message : `${level}: ${message}`),
     });
+    this.#statistics.start(this.#planner);
     this.objects = new Objects(this.mirror, (kind, id) => this.#planner.offloadOf(kind, id));
     for (const plugin of config.plugin) {
       this.#planner.addPlugin({ name: plugin.name, isPort: portsOf(plugin, config.plugin) });
@@ -211,6 +221,7 @@ export class Host {
   /** What hardware holds stays. */
   async stop(): Promise<void> {
     this.#stopping = true;
+    await this.#statistics.stop();
     await this.#supervisor.stop();
     this.#planner.close();
     await this.#publisher?.stop();
@@ -471,13 +482,24 @@ export class Host {
     for (const { name, writes, removes, epoch } of this.devices()) {
       counters[`device ${name}`] = { writes, removes, epoch };
     }
-    const all = (await this.#planner.counters()).flatMap(({ plugin, counters }) =>
+    const all = (await this.#statistics.now()).flatMap(({ plugin, counters }) =>
       counters.map((counter) => ({ plugin, ...counter })),
     );
     all.sort((a, b) => b.packets - a.packets);
-    const entries = all.slice(0, ENTRIES_MAX).map(({ plugin, handle, packets, bytes }) => {
-      const entry = this.#entryText(plugin, handle) ?? ENTRY_KIND_NAMES[kindOfHandle(handle)] ?? 'entry';
-      return { plugin, entry, packets, bytes };
+    const kernel = await this.#source.readCounters?.();
+    const entries = all.slice(0, ENTRIES_MAX).map(({ plugin, handle, ...counter }) => {
+      const { packets, bytes, packetRate, byteRate } = counter;
+      const { kind, id } = this.#planner.resolveHandle(plugin, handle);
+      const kernels = kind === undefined || id === undefined ? undefined : kernel?.of(kind, id);
+      return {
+        plugin,
+        entry: this.#entryText(plugin, handle) ?? ENTRY_KIND_NAMES[kindOfHandle(handle)] ?? 'entry',
+        packets,
+        bytes,
+        packets_per_s: packetRate,
+        bytes_per_s: byteRate,
+        ...(kernels !== undefined && { kernel: kernels }),
+      };
     });
     return { counters, entries };
   }

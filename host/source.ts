@@ -1,5 +1,6 @@
 /** Where the mirror comes from: the kernel by netlink, or another host's mirror by NATS. */
 import type { Config } from './config/config.ts';
+import type { KernelCounters } from './kernel/counters.ts';
 import { KernelSync, type ResyncReport } from './kernel/sync.ts';
 import type { Difference } from './kernel/verify.ts';
 import type { Mirror } from './mirror/mirror.ts';
@@ -17,6 +18,8 @@ export interface Source {
     readonly isOrphaned: boolean;
   } & Partial<RemoteStatus>;
   counters(): Record<string, number>;
+  /** The kernel's own counters of links and filters, where the source is a kernel. */
+  readCounters?(): Promise<KernelCounters>;
   close(): void;
 }
 

@@ -229,7 +229,19 @@ export const Stats = Type.Object({
   /** Counters by group and name; they count up from the start of what they count. */
   counters: Type.Record(Text, Type.Record(Text, Type.Number())),
   /** Entries in hardware that were hit, those with the most packets first, at most 1,000. */
-  entries: Type.Array(Type.Object({ plugin: Text, entry: Text, packets: Count, bytes: Count })),
+  entries: Type.Array(
+    Type.Object({
+      plugin: Text,
+      entry: Text,
+      packets: Count,
+      /** Layer 2, with the Ethernet header. */
+      bytes: Count,
+      packets_per_s: Type.Number(),
+      bytes_per_s: Type.Number(),
+      /** What the kernel counted itself, as iproute2 prints it: for a port what it received, for a filter what reached its first action. */
+      kernel: Type.Optional(Type.Object({ packets: Count, bytes: Count })),
+    }),
+  ),
 });
 export type Stats = Static<typeof Stats>;
 

@@ -210,13 +210,18 @@ export async function stats(client: Client, { json }: JsonOption): Promise<void>
   );
   await print(table(['OF', 'COUNTER', 'VALUE'], rows));
   if (answer.entries.length === 0) return;
-  const entries = answer.entries.map(({ plugin, entry, packets, bytes }) => [
-    plugin,
-    plain(entry),
-    count(packets),
-    count(bytes),
+  const entries = answer.entries.map((entry) => [
+    entry.plugin,
+    plain(entry.entry),
+    count(entry.packets),
+    count(entry.bytes),
+    count(Math.round(entry.packets_per_s)),
+    count(Math.round(entry.bytes_per_s)),
+    entry.kernel === undefined ? '' : count(entry.kernel.packets),
+    entry.kernel === undefined ? '' : count(entry.kernel.bytes),
   ]);
-  await print(`\n${table(['PLUGIN', 'ENTRY', 'PACKETS', 'BYTES'], entries)}`);
+  const head = ['PLUGIN', 'ENTRY', 'PACKETS', 'BYTES', 'PACKETS/S', 'BYTES/S', 'KERNEL PACKETS', 'BYTES'];
+  await print(`\n${table(head, entries)}`);
 }
 
 export async function verify(client: Client, { json }: JsonOption): Promise<void> {

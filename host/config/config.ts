@@ -62,6 +62,7 @@ export interface Config {
   readonly source: NatsOptions | undefined;
   /** Undefined: the mirror is not published. */
   readonly publish: PublishOptions | undefined;
+  readonly statistics: { readonly interval_s: number; readonly state: string | undefined };
 }
 
 /** One thing wrong with a file: `line` from 1, `path` the key. */
@@ -387,6 +388,10 @@ function complete(file: ConfigFile, path: string | undefined): Config {
     notifier: {
       enabled: file.notifier?.enabled ?? 'auto',
       ringSize: file.notifier?.['ring-size'] ?? RING_DEFAULT,
+    },
+    statistics: {
+      interval_s: file.statistics?.interval ?? 10,
+      state: file.statistics?.state === undefined ? undefined : resolve(base, file.statistics.state),
     },
     source: file.source?.type === 'remote' ? natsOf(file.source, base) : undefined,
     publish: file.publish && {

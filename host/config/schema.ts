@@ -192,6 +192,28 @@ const Notifier = Type.Object(
   closed,
 );
 
+const Statistics = Type.Object(
+  {
+    interval: Type.Optional(
+      Type.Number({
+        minimum: 0,
+        maximum: 3600,
+        default: 10,
+        description:
+          'Seconds between readings of all counters of the hardware, in bulk; rates are between two of them. 0: read only when somebody asks.',
+      }),
+    ),
+    state: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          'File that keeps the counters, so that they go on when the host starts again; written once a minute and at the end. Relative to the configuration file. Default: none; they go on from what the device counts.',
+      }),
+    ),
+  },
+  closed,
+);
+
 /** A NATS server, and how to reach it. */
 const nats = {
   servers: Type.Array(Type.String({ pattern: '^(nats|tls)://[^\\s/@]+$', maxLength: 255 }), {
@@ -302,6 +324,7 @@ export const ConfigSchema = Type.Object(
     notifier: Type.Optional(Notifier),
     source: Type.Optional(Source),
     publish: Type.Optional(Publish),
+    statistics: Type.Optional(Statistics),
   },
   closed,
 );
@@ -320,4 +343,5 @@ export const SECTIONS: readonly { readonly header: string; readonly schema: TSch
   { header: '[notifier]', schema: Notifier },
   { header: '[source]', schema: Source },
   { header: '[publish]', schema: Publish },
+  { header: '[statistics]', schema: Statistics },
 ];

@@ -15,6 +15,7 @@ import { Agenda, type Job } from './agenda.ts';
 import { groupsOf, isDeletion, kindOf } from './announcements.ts';
 import { Applier, DUMPED, DUMPED_IN_PART, LIVE, type Mode, REPLAYED } from './apply.ts';
 import { ControlView } from './control-view.ts';
+import { type KernelCounters, readKernelCounters } from './counters.ts';
 import { DUMP_ATTEMPTS, dumpConsistently, type RequestClient } from './dumps.ts';
 import { Hints } from './hints.ts';
 import { watchNetns } from './netns-watch.ts';
@@ -281,6 +282,11 @@ export class KernelSync {
       },
       () => {},
     );
+  }
+
+  /** The kernel's own counters of links and filters, as of now. */
+  readCounters(): Promise<KernelCounters> {
+    return readKernelCounters(this.#mirror, this.#clients.get(protocolOf('link'))!);
   }
 
   status(): SyncStatus {

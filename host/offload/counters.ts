@@ -1,14 +1,32 @@
-/** Counters of planned entries, cumulative whatever the device does: a lower value than before is a new start from zero. */
+/**
+ * Counters of planned entries, cumulative whatever the device does: a lower value than before is a new start from zero.
+ * Rates are those between the last two samples.
+ */
 
 import type { CounterRecord } from '../plugin/records.ts';
 
 export interface EntryCounter {
   readonly handle: number;
   readonly packets: number;
+  /** Of layer 2, as the kernel counts them: with the Ethernet header, without the checksum behind the frame. */
   readonly bytes: number;
   /** CLOCK_MONOTONIC, ns; 0 for never. */
   readonly lastUsed: number;
+  /** Per second, between the last two samples; 0 before there were two. */
+  readonly packetRate: number;
+  readonly byteRate: number;
 }
+
+/** What an entry had counted when a host ended, and what its device said then. */
+export interface SavedCounter {
+  readonly packets: number;
+  readonly bytes: number;
+  readonly devicePackets: number;
+  readonly deviceBytes: number;
+}
+
+/** Samples in which entries without packets, too, are looked for among the saved ones. */
+const SEARCHED = 3;
 
 interface State {
   packets: number;
@@ -16,15 +34,27 @@ interface State {
   lastUsed: number;
   devicePackets: number;
   deviceBytes: number;
+  sampledPackets: number;
+  sampledBytes: number;
+  packetRate: number;
+  byteRate: number;
+}
+
+export interface CountersOptions {
+  readonly isPlanned: (handle: number) => boolean;
+  /** What an earlier host counted for the entry, asked once for each. */
+  readonly saved?: ((handle: number) => SavedCounter | undefined) | undefined;
 }
 
 export class Counters {
   /** Entries that ever counted: planned ones only, so no more than the tables have places. */
   readonly #states = new Map<number, State>();
-  readonly #isPlanned: (handle: number) => boolean;
+  readonly #options: CountersOptions;
+  #sampled = 0;
+  #samples = 0;
 
-  constructor(isPlanned: (handle: number) => boolean) {
-    this.#isPlanned = isPlanned;
+  constructor(options: CountersOptions) {
+    this.#options = options;
   }
 
   /** The handle stands for nothing any more: what comes under it later counts from zero. */
@@ -34,27 +64,59 @@ export class Counters {
 
   take(page: CounterRecord): void {
     for (page.rewind(); page.next(); ) {
-      if (page.packets === 0 && !this.#states.has(page.handle)) continue;
-      if (!this.#isPlanned(page.handle)) continue;
-      this.#count(page.handle, page.packets, page.bytes, page.lastUsed);
+      const state = this.#states.get(page.handle) ?? this.#begin(page.handle, page.packets);
+      if (state === undefined) continue;
+      const { packets, bytes } = page;
+      state.packets += packets >= state.devicePackets ? packets - state.devicePackets : packets;
+      state.bytes += bytes >= state.deviceBytes ? bytes - state.deviceBytes : bytes;
+      state.devicePackets = packets;
+      state.deviceBytes = bytes;
+      state.lastUsed = Math.max(state.lastUsed, page.lastUsed);
+    }
+  }
+
+  /** All pages were taken at `now`, in milliseconds of a clock that only goes on: rates are from the sample before to this one. */
+  sample(now: number): void {
+    const seconds = (now - this.#sampled) / 1000;
+    if (seconds <= 0) return;
+    const isFirst = this.#samples++ === 0;
+    this.#sampled = now;
+    for (const state of this.#states.values()) {
+      state.packetRate = isFirst ? 0 : (state.packets - state.sampledPackets) / seconds;
+      state.byteRate = isFirst ? 0 : (state.bytes - state.sampledBytes) / seconds;
+      state.sampledPackets = state.packets;
+      state.sampledBytes = state.bytes;
     }
   }
 
   *[Symbol.iterator](): Generator<EntryCounter> {
-    for (const [handle, { packets, bytes, lastUsed }] of this.#states)
-      yield { handle, packets, bytes, lastUsed };
+    for (const [handle, { packets, bytes, lastUsed, packetRate, byteRate }] of this.#states)
+      yield { handle, packets, bytes, lastUsed, packetRate, byteRate };
   }
 
-  #count(handle: number, packets: number, bytes: number, lastUsed: number): void {
-    let state = this.#states.get(handle);
-    if (state === undefined) {
-      state = { packets: 0, bytes: 0, lastUsed: 0, devicePackets: 0, deviceBytes: 0 };
-      this.#states.set(handle, state);
-    }
-    state.packets += packets >= state.devicePackets ? packets - state.devicePackets : packets;
-    state.bytes += bytes >= state.deviceBytes ? bytes - state.deviceBytes : bytes;
-    state.devicePackets = packets;
-    state.deviceBytes = bytes;
-    state.lastUsed = Math.max(state.lastUsed, lastUsed);
+  /** For the next host. */
+  *saved(): Generator<SavedCounter & { readonly handle: number }> {
+    for (const [handle, { packets, bytes, devicePackets, deviceBytes }] of this.#states)
+      yield { handle, packets, bytes, devicePackets, deviceBytes };
+  }
+
+  #begin(handle: number, packets: number): State | undefined {
+    if (!this.#options.isPlanned(handle)) return undefined;
+    // Asking for each entry that never counted costs: the first samples do, later only what counts is asked for.
+    const saved = packets > 0 || this.#samples < SEARCHED ? this.#options.saved?.(handle) : undefined;
+    if (packets === 0 && saved === undefined) return undefined;
+    const state = {
+      packets: saved?.packets ?? 0,
+      bytes: saved?.bytes ?? 0,
+      lastUsed: 0,
+      devicePackets: saved?.devicePackets ?? 0,
+      deviceBytes: saved?.deviceBytes ?? 0,
+      sampledPackets: saved?.packets ?? 0,
+      sampledBytes: saved?.bytes ?? 0,
+      packetRate: 0,
+      byteRate: 0,
+    };
+    this.#states.set(handle, state);
+    return state;
   }
 }

@@ -29,6 +29,7 @@ import {
   type VlanWant,
   vlanCodec,
 } from './codecs.ts';
+import type { SavedCounter } from './counters.ts';
 import { type Entry, type EntryCodec, EntryTable, indexOfHandle, kindOfHandle } from './entry-table.ts';
 import { type KernelView, type LinkView, nested, number32, type VlanView } from './kernel-view.ts';
 import { NeighbourReader, NUD_PERMANENT } from './neighbour-reader.ts';
@@ -65,6 +66,8 @@ export interface PlanOptions {
   readonly neighbourKeys: ReadonlyMap<number, string>;
   readonly isPort: PortChoice | undefined;
   readonly netfilter: 'trap' | 'ignore';
+  /** What an earlier host counted for an entry, by its text. */
+  readonly savedCounter?: (describe: () => string) => SavedCounter | undefined;
   readonly log: (level: 'info' | 'warn' | 'error', message: string) => void;
 }
 

@@ -14,7 +14,7 @@ import {
   STATUS as OUTCOME_STATUS,
 } from '../plugin/records.ts';
 import type { BatchResult, Description, Runner } from '../plugin/runner.ts';
-import { Counters, type EntryCounter } from './counters.ts';
+import { Counters, type EntryCounter, type SavedCounter } from './counters.ts';
 import { Desired, type PlanOptions } from './desired.ts';
 import {
   type EntryTable,
@@ -53,7 +53,7 @@ export class Plan {
   readonly #inOrder: readonly (EntryTable<unknown> | RouteEntries)[];
   /** Those that others refer to, in the order their removals go out. */
   readonly #retiring: readonly EntryTable<unknown>[];
-  readonly #counters = new Counters((handle) => this.#desired.isPlanned(handle));
+  readonly #counters: Counters;
   readonly #retries: Retries;
 
   #runner: Runner | undefined;
@@ -77,6 +77,10 @@ export class Plan {
   constructor(options: PlanOptions, description: Description) {
     this.#options = options;
     this.description = description;
+    this.#counters = new Counters({
+      isPlanned: (handle) => this.#desired.isPlanned(handle),
+      saved: (handle) => options.savedCounter?.(() => this.states.describe(handle)),
+    });
     this.#desired = new Desired({
       ...options,
       description,
@@ -441,11 +445,21 @@ export class Plan {
     return differences;
   }
 
-  /** Reads the counters of all entries and returns those that ever counted. Monotonic across restarts of the plugin. */
-  async counters(): Promise<readonly EntryCounter[]> {
-    if (this.#runner !== undefined && this.#isReady)
-      await this.#runner.collect((page) => this.#counters.take(page));
+  /** Reads the counters of all entries from the device. `isSample`: rates are from the sample before to this reading. */
+  async readCounters(isSample: boolean): Promise<void> {
+    if (this.#runner === undefined || !this.#isReady) return;
+    await this.#runner.collect((page) => this.#counters.take(page));
+    if (isSample) this.#counters.sample(performance.now());
+  }
+
+  /** Entries that ever counted, as last read. Monotonic across restarts of the plugin. */
+  counters(): EntryCounter[] {
     return [...this.#counters];
+  }
+
+  *savedCounters(): Generator<SavedCounter & { readonly entry: string }> {
+    for (const { handle, ...saved } of this.#counters.saved())
+      yield { entry: this.states.describe(handle), ...saved };
   }
 }
 

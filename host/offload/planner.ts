@@ -12,7 +12,7 @@ import {
   objectCursor,
 } from '../mirror/types.ts';
 import type { Runner } from '../plugin/runner.ts';
-import type { EntryCounter } from './counters.ts';
+import type { EntryCounter, SavedCounter } from './counters.ts';
 import type { PlanMirror } from './desired.ts';
 import { KernelView } from './kernel-view.ts';
 import { NeighbourReader, NTF_PROXY, NUD_NOARP } from './neighbour-reader.ts';
@@ -23,11 +23,14 @@ import type { PortChoice } from './ports.ts';
 import type { Difference } from './readback.ts';
 import { type ObjectOffload, REASONS } from './reasons.ts';
 import { AF_INET, AF_INET6 } from './route-reader.ts';
+import type { SavedEntry } from './saved-counters.ts';
 
 export interface PlannerOptions {
   readonly mirror: PlanMirror;
   /** What netfilter chains in the forwarding path mean: hand packets to the kernel, or do not matter. */
   readonly netfilter: 'trap' | 'ignore';
+  /** What an earlier host counted for an entry, to go on from. */
+  readonly savedCounter?: (plugin: string, describe: () => string) => SavedCounter | undefined;
   readonly log: (level: 'info' | 'warn' | 'error', message: string) => void;
 }
 
@@ -104,6 +107,7 @@ export class Planner {
           neighbourKeys: this.#neighbourKeys,
           isPort: plugin.isPort,
           netfilter: this.#options.netfilter,
+          savedCounter: (describe) => this.#options.savedCounter?.(name, describe),
           log: (level, message) => this.#options.log(level, `${name}: ${message}`),
         },
         runner.description,
@@ -250,12 +254,20 @@ export class Planner {
     );
   }
 
-  async counters(): Promise<{ readonly plugin: string; readonly counters: readonly EntryCounter[] }[]> {
-    const all: { plugin: string; counters: readonly EntryCounter[] }[] = [];
-    for (const { name, plan } of this.#plugins.values()) {
-      if (plan !== undefined) all.push({ plugin: name, counters: await plan.counters() });
-    }
-    return all;
+  /** Reads the counters of all running plugins, each at its own pace. */
+  async readCounters(isSample: boolean): Promise<void> {
+    await Promise.all([...this.#plugins.values()].map(({ plan }) => plan?.readCounters(isSample)));
+  }
+
+  /** As last read. */
+  *counters(): Generator<{ readonly plugin: string; readonly counters: readonly EntryCounter[] }> {
+    for (const { name, plan } of this.#plugins.values())
+      if (plan !== undefined) yield { plugin: name, counters: plan.counters() };
+  }
+
+  *savedCounters(): Generator<SavedEntry> {
+    for (const { name, plan } of this.#plugins.values())
+      for (const saved of plan?.savedCounters() ?? []) yield { plugin: name, ...saved };
   }
 
   /** What a handle stands for: the mirror's object if there is one, and the entry's key in words. */

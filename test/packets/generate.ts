@@ -172,7 +172,9 @@ export class Generator {
     const random = this.#random;
     const port = `p${random.below(this.#scope.ports)}`;
     const kind = random.pick(this.#scope.filters!);
-    const action = random.pick(['action drop', 'action drop', 'action pass']);
+    // Not every kernel has the first two.
+    const redirect = `action mirred egress redirect dev p${random.below(this.#scope.ports)}`;
+    const action = random.pick(['action drop', 'action pass', redirect, redirect]);
     const base = `tc filter add dev ${port} ingress pref ${1 + random.below(30)} protocol ip`;
     const target = random.pick(this.#targets4);
     const match = {

@@ -10,8 +10,25 @@ export function setRouteCount(
   length: number,
   packets: number,
 ): void {
+  setCount(
+    file,
+    tables,
+    LPM4,
+    packets,
+    (row) => row[1] === 0 && row[2] === prefix >>> 0 && row[3] === length,
+  );
+}
+
+/** Sets packets and bytes (100 each) of the first row of a table that matches, by its words. */
+export function setCount(
+  file: string,
+  tables: { readonly [table: string]: number },
+  number: number,
+  packets: number,
+  matches: (row: Uint32Array) => boolean,
+): void {
   const layout = layOut(tables);
-  const table = layout.tables[LPM4]!;
+  const table = layout.tables[number]!;
   const descriptor = openSync(file, 'r+');
   try {
     const read = (word: number, words: number): Uint32Array => {
@@ -22,9 +39,8 @@ export function setRouteCount(
     const end = read(table.head + HEAD.end, 1)[0]!;
     const rows = read(table.rows, end * table.stride);
     for (let slot = 0; slot < end; slot++) {
-      const row = slot * table.stride;
-      if (rows[row + table.words] !== ROW_VALID) continue;
-      if (rows[row + 1] !== 0 || rows[row + 2] !== prefix >>> 0 || rows[row + 3] !== length) continue;
+      const row = rows.subarray(slot * table.stride, (slot + 1) * table.stride);
+      if (row[table.words] !== ROW_VALID || !matches(row)) continue;
       const counts = Uint32Array.of(packets, 0, packets * 100, 0);
       writeSync(
         descriptor,
@@ -35,7 +51,7 @@ export function setRouteCount(
       );
       return;
     }
-    throw new Error('the ASIC does not hold the route');
+    throw new Error('the ASIC does not hold the row');
   } finally {
     closeSync(descriptor);
   }

@@ -38,6 +38,8 @@ export interface HostOptions {
   readonly keepsState?: boolean;
   readonly receiveBuffer?: number;
   readonly netfilter?: 'trap' | 'ignore';
+  /** Seconds between readings of the counters. */
+  readonly statisticsInterval?: number;
   /** Folder with the plugin; default the reference plugins. */
   readonly folder?: string;
   readonly plugin?: string;
@@ -249,6 +251,9 @@ function toml(options: HostOptions, plugin: string, folder: string): string {
     `socket = ${text(join(folder, 'ekho.sock'))}`,
     'listen = "off"',
     ...(netfilter === undefined ? [] : ['[planner]', `netfilter = "${netfilter}"`]),
+    '[statistics]',
+    `state = ${text(join(folder, 'counters'))}`,
+    ...(options.statisticsInterval === undefined ? [] : [`interval = ${options.statisticsInterval}`]),
     '[plugins]',
     ...(options.folder === undefined ? [] : [`folder = ${text(options.folder)}`]),
     `cache = ${text(join(ROOT, 'build/fixtures/cache'))}`,

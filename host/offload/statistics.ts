@@ -1,0 +1,92 @@
+/**
+ * Statistics of what hardware holds: the counters of every plugin, read in bulk at a steady pace and when somebody
+ * asks. Readers at the same time share one reading.
+ */
+
+import type { EntryCounter } from './counters.ts';
+import type { Planner } from './planner.ts';
+import { SavedCounters } from './saved-counters.ts';
+
+/** How often counters are written to the file, at most; also when the host ends. */
+const SAVE_MS = 60_000;
+
+export interface StatisticsOptions {
+  /** Milliseconds between readings; 0: only when asked. */
+  readonly interval_ms: number;
+  /** File that keeps the counters over restarts of the host. */
+  readonly file?: string | undefined;
+  readonly warn: (message: string) => void;
+}
+
+export interface PluginCounters {
+  readonly plugin: string;
+  readonly counters: readonly EntryCounter[];
+}
+
+export class Statistics {
+  readonly #options: StatisticsOptions;
+  readonly #saved: SavedCounters | undefined;
+  #planner: Planner | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #reading: Promise<void> | undefined;
+  #lastSave = performance.now();
+  #hasSaveFailed = false;
+
+  constructor(options: StatisticsOptions) {
+    this.#options = options;
+    this.#saved = options.file === undefined ? undefined : new SavedCounters(options.file, options.warn);
+  }
+
+  /** For the planner: what earlier hosts counted for an entry. */
+  savedCounter(plugin: string, describe: () => string) {
+    if (this.#saved === undefined || this.#saved.isEmpty) return undefined;
+    return this.#saved.take(plugin, describe());
+  }
+
+  start(planner: Planner): void {
+    this.#planner = planner;
+    const { interval_ms } = this.#options;
+    if (interval_ms === 0) return;
+    this.#timer = setInterval(() => {
+      // A device that is slower than the pace is not asked twice at a time.
+      if (this.#reading === undefined) this.#read(true).catch(() => {});
+    }, interval_ms);
+    this.#timer.unref();
+  }
+
+  /** The counters as of now; rates as of the last reading of the pace. */
+  async now(): Promise<PluginCounters[]> {
+    const isPaced = this.#timer !== undefined;
+    await (this.#reading ?? this.#read(!isPaced));
+    return [...(this.#planner?.counters() ?? [])];
+  }
+
+  /** Reads a last time and writes the file. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    if (this.#saved === undefined) return;
+    await (this.#reading ?? this.#read(true)).catch(() => {});
+    this.#save();
+  }
+
+  #read(isSample: boolean): Promise<void> {
+    this.#reading = (this.#planner?.readCounters(isSample) ?? Promise.resolve()).finally(() => {
+      this.#reading = undefined;
+      if (isSample && performance.now() - this.#lastSave >= SAVE_MS) this.#save();
+    });
+    return this.#reading;
+  }
+
+  #save(): void {
+    if (this.#saved === undefined || this.#planner === undefined) return;
+    this.#lastSave = performance.now();
+    try {
+      this.#saved.write(this.#planner.savedCounters());
+      this.#hasSaveFailed = false;
+    } catch (error) {
+      if (!this.#hasSaveFailed) this.#options.warn(`counters are not kept: ${(error as Error).message}`);
+      this.#hasSaveFailed = true;
+    }
+  }
+}

@@ -1,0 +1,105 @@
+/** Counters of the hardware as an operator reads them: they only go up, whatever ends and starts; rates; the kernel's own beside them. */
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, expect, test } from 'vitest';
+import { ACL } from '../../host/device/asic/layout.ts';
+import { setCount, setRouteCount } from '../support/asic-file.ts';
+import { type HostOptions, TestHost } from '../support/host.ts';
+import { host4, Router } from '../support/router.ts';
+
+let router: Router | undefined;
+let host: TestHost | undefined;
+
+afterEach(async () => {
+  await host?.close();
+  router?.close();
+  host = router = undefined;
+});
+
+async function start(options: Partial<HostOptions> = {}): Promise<string> {
+  router = new Router(2);
+  router.ip(`route add 16.0.0.0/24 via ${host4(1, 2)}`);
+  host = await TestHost.start({ netns: router.name, keepsState: true, ...options });
+  return join(host.folder, 'asic0');
+}
+
+async function entry(text: string) {
+  return (await host!.stats()).entries.find(({ entry }) => entry.includes(text));
+}
+
+test('counters go on when the host starts again, with the device as it was or empty', async () => {
+  const asic = await start();
+  setRouteCount(asic, {}, 0x10000000, 24, 1000);
+  expect(await entry('route 16.0.0.0/24')).toMatchObject({ packets: 1000, bytes: 100_000 });
+
+  await host!.stop();
+  await host!.start();
+  expect(await entry('route 16.0.0.0/24')).toMatchObject({ packets: 1000 });
+  setRouteCount(asic, {}, 0x10000000, 24, 1500);
+  expect(await entry('route 16.0.0.0/24')).toMatchObject({ packets: 1500 });
+
+  await host!.stop();
+  rmSync(asic);
+  await host!.start();
+  expect(await entry('route 16.0.0.0/24')).toMatchObject({ packets: 1500, bytes: 150_000 });
+  setRouteCount(asic, {}, 0x10000000, 24, 7);
+  expect(await entry('route 16.0.0.0/24')).toMatchObject({ packets: 1507, bytes: 150_700 });
+});
+
+test('a file of counters that is damaged is told, and what is sound in it is used', async () => {
+  const asic = await start();
+  setRouteCount(asic, {}, 0x10000000, 24, 1000);
+  await host!.stats();
+  await host!.stop();
+  rmSync(asic);
+  const line = { plugin: 'softnic', entry: '', packets: 5, bytes: 5, devicePackets: 0, deviceBytes: 0 };
+  const bad = [
+    'not JSON',
+    '{}',
+    JSON.stringify({ ...line, packets: -5 }),
+    JSON.stringify({ ...line, bytes: '5' }),
+  ];
+  writeFileSync(join(host!.folder, 'counters'), `${bad.join('\n')}\n`, { flag: 'a' });
+  await host!.start();
+  expect(host!.output).toContain('4 lines are no counters');
+  expect(await entry('route 16.0.0.0/24')).toMatchObject({ packets: 1000 });
+});
+
+test('rates are those between two readings', async () => {
+  const asic = await start({ statisticsInterval: 0.2 });
+  let packets = 0;
+  await host!.until('a rate is seen', async () => {
+    packets += 1000;
+    setRouteCount(asic, {}, 0x10000000, 24, packets);
+    const counted = await entry('route 16.0.0.0/24');
+    if (counted === undefined || counted.packets_per_s === 0) return false;
+    expect(counted.bytes_per_s).toBeCloseTo(counted.packets_per_s * 100, 0);
+    return true;
+  });
+  await host!.until(
+    'nothing more comes',
+    async () => (await entry('route 16.0.0.0/24'))?.packets_per_s === 0,
+  );
+  const { out } = await host!.ekho('stats');
+  expect(out).toMatch(/route 16\.0\.0\.0\/24.* 0 +0$/m);
+});
+
+test('the kernel’s counters stand beside the hardware’s', async () => {
+  const asic = await start();
+  router!.run('tc', ['qdisc', 'add', 'dev', 'p0', 'clsact']);
+  const filter = 'filter add dev p0 ingress pref 10 protocol ip u32 match ip dst 16.9.9.9/32';
+  router!.run('tc', [...filter.split(' '), ...'action mirred egress redirect dev p1'.split(' ')]);
+  await host!.settled();
+  setCount(asic, {}, ACL, 40, () => true);
+  // From the far end of the port, in the same namespace.
+  router!.ip('addr add 10.255.0.2/24 dev v0');
+  router!.ip('route add 16.9.9.9/32 dev v0');
+  router!.ip(`neigh add 16.9.9.9 lladdr 02:00:00:00:77:77 dev v0 nud permanent`);
+  expect(() => router!.run('ping', ['-c', '3', '-i', '0.01', '-W', '1', '-I', 'v0', '16.9.9.9'])).toThrow();
+  expect(await entry('filter dev p0')).toMatchObject({
+    packets: 40,
+    bytes: 4000,
+    // As `tc -s` prints: without the Ethernet header, which is off by then.
+    kernel: { packets: 3, bytes: 3 * 84 },
+  });
+});
