@@ -41,6 +41,8 @@ export interface NotifierRecord extends Source {
   readonly time: bigint;
   readonly cpu: number;
   readonly sequence: bigint;
+  /** A byte of an array, e.g. of `mac` or `dst`; 0 beyond its end. */
+  byte(field: string, index: number): number;
   toEvent(): NotifierEvent;
 }
 
@@ -128,6 +130,12 @@ export class RecordView implements NotifierRecord {
   number(name: string): number {
     const field = this.#layout.fields.get(name);
     return field === undefined ? 0 : this.#read(field);
+  }
+
+  byte(name: string, index: number): number {
+    const field = this.#layout.fields.get(name);
+    if (field === undefined || index < 0 || index >= field.count) return 0;
+    return this.#data.getUint8(this.#start + field.offset + index);
   }
 
   #read(field: Field): number {
