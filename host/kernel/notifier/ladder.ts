@@ -10,6 +10,7 @@ import {
   Btf,
   type Feature,
   type Link,
+  type Program,
   probe,
 } from '../../../bpf/libbpf-ts/src/index.ts';
 import {
@@ -35,6 +36,7 @@ export interface HookState {
 
 export interface Attached {
   readonly object: BpfObject;
+  readonly programs: readonly Program[];
   readonly links: readonly Link[];
   readonly states: readonly HookState[];
 }
@@ -176,7 +178,7 @@ export function climb(open: () => BpfObject, allowed: readonly Rung[]): Attached
       for (const name of object.programNames) object.program(name).setAutoload(programs.has(name));
       load(object, programs, obstacles);
       for (const name of programs) links.push(attach(object, name, obstacles));
-      return { object, links, states };
+      return { object, programs: [...programs].map((name) => object.program(name)), links, states };
     } catch (error) {
       for (const link of links) link.close();
       object.close();

@@ -11,6 +11,8 @@ import { RING_DEFAULT } from './ring-size.ts';
 
 const OBJECT = fileURLToPath(new URL('../../../build/bpf/notifier.bpf.o', import.meta.url));
 
+/** How long after a batch the kernel is asked for calls it kept from programs. */
+const MISSES_INTERVAL_ms = 100;
 const RING_MIN = 1 << 12;
 const RING_MAX = 1 << 30;
 
@@ -33,12 +35,17 @@ export interface NotifierHandler {
 }
 
 export interface NotifierStats {
-  /** Events the kernel side had, lost ones included. */
+  /** Events the kernel side had, lost ones included: received + lost, once all is read. */
   readonly produced: bigint;
   /** Records read from the ring. */
   readonly received: bigint;
-  /** Events for which the ring had no room. */
+  /** Events for which the ring had no room, and `missed` ones. */
   readonly lost: bigint;
+  /**
+   * Calls that the kernel kept from a program because it was running on that CPU already, interrupted by them. They may have been
+   * of another namespace, or of no event.
+   */
+  readonly missed: bigint;
   /** Received records that do not follow their layout; they are not handed on. */
   readonly malformed: bigint;
 }
@@ -51,6 +58,10 @@ export class Notifier implements Disposable {
   readonly #sequences: BpfMap<number, bigint[]> | undefined;
   readonly #view = new RecordView();
   #malformed = 0n;
+  /** Calls kept from programs that onLost was told of, and the timer of the next look. */
+  #missesTold = 0n;
+  #missesTimer: NodeJS.Timeout | undefined;
+  #final: NotifierStats | undefined;
 
   private constructor(attached: Attached | undefined, states: readonly HookState[]) {
     this.#attached = attached;
@@ -96,7 +107,10 @@ export class Notifier implements Disposable {
     this.#ring?.start((data, offset, length) => this.#take(handler, data, offset, length), {
       keepAlive: options.keepAlive ?? true,
       onDrops: (lost) => handler.onLost?.(lost),
-      onTurnEnd: () => handler.onTurnEnd?.(),
+      onTurnEnd: () => {
+        handler.onTurnEnd?.();
+        this.#missesTimer ??= setTimeout(() => this.#tellMisses(handler), MISSES_INTERVAL_ms).unref();
+      },
     });
   }
 
@@ -115,12 +129,30 @@ export class Notifier implements Disposable {
     handler.onRecord(this.#view);
   }
 
+  /** What a program interrupts is running itself, so a turn follows every miss. */
+  #tellMisses(handler: NotifierHandler): void {
+    this.#missesTimer = undefined;
+    const misses = this.#misses();
+    if (misses === this.#missesTold) return;
+    const lost = Number(misses - this.#missesTold);
+    this.#missesTold = misses;
+    handler.onLost?.(lost);
+  }
+
+  #misses(): bigint {
+    const programs = this.#attached?.programs ?? [];
+    return programs.reduce((sum, program) => sum + program.info().recursionMisses, 0n);
+  }
+
+  /** After close() as they were then. */
   stats(): NotifierStats {
-    const received = this.#ring === undefined || this.#ring.closed ? 0 : this.#ring.stats().records;
+    if (this.#final !== undefined) return this.#final;
+    const missed = this.#misses();
     return {
-      produced: total(this.#sequences),
-      received: BigInt(received),
-      lost: total(this.#drops),
+      produced: total(this.#sequences) + missed,
+      received: BigInt(this.#ring?.stats().records ?? 0),
+      lost: total(this.#drops) + missed,
+      missed,
       malformed: this.#malformed,
     };
   }
@@ -131,8 +163,12 @@ export class Notifier implements Disposable {
 
   /** Detaches everything; no handler is called any more. */
   close(): void {
-    this.#ring?.close();
+    if (this.#final !== undefined) return;
+    clearTimeout(this.#missesTimer);
+    // Detached first: what is counted is all there will be.
     for (const link of this.#attached?.links ?? []) link.close();
+    this.#final = this.stats();
+    this.#ring?.close();
     this.#attached?.object.close();
   }
 }
@@ -146,6 +182,6 @@ function adjusted(netns: bigint, ringSize: number): BpfObject {
 
 /** Of all CPUs. */
 function total(counters: BpfMap<number, bigint[]> | undefined): bigint {
-  if (counters === undefined || counters.closed) return 0n;
+  if (counters === undefined) return 0n;
   return (counters.get(0) ?? []).reduce((sum, each) => sum + each, 0n);
 }
