@@ -100,7 +100,11 @@ export class Host {
     this.#statistics.start(this.#planner);
     this.objects = new Objects(this.mirror, (kind, id) => this.#planner.offloadOf(kind, id));
     for (const plugin of config.plugin) {
-      this.#planner.addPlugin({ name: plugin.name, isPort: portsOf(plugin, config.plugin) });
+      this.#planner.addPlugin({
+        name: plugin.name,
+        isPort: portsOf(plugin, config.plugin),
+        isOwnProgram: (id) => this.#devices.get(plugin.device ?? '')?.hasProgram?.(id) === true,
+      });
     }
     this.#supervisor = new Supervisor({
       folder: config.plugins.folder,
@@ -132,7 +136,8 @@ export class Host {
         },
       },
     });
-    for (const device of config.device) this.#devices.set(device.name, openDevice(device));
+    for (const device of config.device)
+      this.#devices.set(device.name, openDevice({ ...device, ...(netns !== undefined && { netns }) }));
   }
 
   /** Resolves once the mirror is in sync and the plugins are up, refused or waiting for another attempt. */
@@ -425,7 +430,7 @@ export class Host {
 
   devices(): DeviceStatus[] {
     return [...this.#devices.values()].map((device) => {
-      const { tables, writes, removes, epoch, faults } = device.status();
+      const { tables, writes, removes, epoch, faults, ports, traps } = device.status();
       const plugin = this.#config.plugin.find(({ device: wanted }) => wanted === device.name)?.name;
       return {
         name: device.name,
@@ -435,7 +440,15 @@ export class Host {
         writes,
         removes,
         epoch,
-        faults: { ...faults },
+        ...(faults !== undefined && { faults: { ...faults } }),
+        ...(ports !== undefined && {
+          ports: ports.map(({ ifindex, mode, why }) => ({
+            link: this.objects.linkName(ifindex) ?? `if${ifindex}`,
+            mode,
+            ...(why !== undefined && { why }),
+          })),
+        }),
+        ...(traps !== undefined && { traps: traps.map((trap) => ({ ...trap })) }),
       };
     });
   }
@@ -479,8 +492,12 @@ export class Host {
       if (plugin.counters) counters[`plugin ${name}`] = { ...plugin.counters, restarts: plugin.restarts };
     }
     for (const { plugin, resyncs } of this.#planner.summary()) counters[`plan ${plugin}`] = { resyncs };
-    for (const { name, writes, removes, epoch } of this.devices()) {
+    for (const { name, writes, removes, epoch, traps } of this.devices()) {
       counters[`device ${name}`] = { writes, removes, epoch };
+      if (traps !== undefined && traps.length > 0)
+        counters[`to the kernel by ${name}`] = Object.fromEntries(
+          traps.map(({ reason, packets }) => [reason, packets]),
+        );
     }
     const all = (await this.#statistics.now()).flatMap(({ plugin, counters }) =>
       counters.map((counter) => ({ plugin, ...counter })),

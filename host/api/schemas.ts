@@ -52,7 +52,14 @@ export const DeviceStatus = Type.Object({
   removes: Count,
   /** Times it lost its tables. */
   epoch: Count,
-  faults: Type.Object({ failEvery: Count, refuse: Type.Boolean(), delay: Count, poweredOff: Type.Boolean() }),
+  /** Of a simulated device only. */
+  faults: Type.Optional(
+    Type.Object({ failEvery: Count, refuse: Type.Boolean(), delay: Count, poweredOff: Type.Boolean() }),
+  ),
+  /** How the data path is attached to each port: `native` or `generic`, and why not native. */
+  ports: Type.Optional(Type.Array(Type.Object({ link: Text, mode: Text, why: Type.Optional(Text) }))),
+  /** Frames it handed to the kernel, by reason. */
+  traps: Type.Optional(Type.Array(Type.Object({ reason: Text, packets: Count, bytes: Count }))),
 });
 export type DeviceStatus = Static<typeof DeviceStatus>;
 

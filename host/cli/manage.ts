@@ -59,7 +59,9 @@ export async function deviceList(client: Client, { json }: JsonOption): Promise<
   await print(`\n${deviceTable(devices)}`);
 }
 
-function faultsText({ failEvery, refuse, delay, poweredOff }: DeviceStatus['faults']): string {
+function faultsText(faults: DeviceStatus['faults']): string {
+  if (faults === undefined) return '-';
+  const { failEvery, refuse, delay, poweredOff } = faults;
   const texts = [
     failEvery > 0 && `fails every ${count(failEvery)}`,
     refuse && 'refuses',

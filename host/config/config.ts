@@ -378,9 +378,10 @@ function complete(file: ConfigFile, path: string | undefined): Config {
         priority: priority ?? 100,
         settings: Object.entries(settings ?? {}).map(([name, value]) => ({ name, value: String(value) })),
       })),
-    device: Object.entries(devices).map(([name, { kind, state, tables }]) => ({
+    device: Object.entries(devices).map(([name, { kind, mode, state, tables }]) => ({
       name,
-      kind,
+      kind: kind as 'asic' | 'tables',
+      ...(mode !== undefined && { mode: mode as 'auto' | 'native' | 'generic' }),
       ...(state !== undefined && { state: resolve(base, state) }),
       tables: (tables ?? {}) as Record<string, number>,
     })),

@@ -139,7 +139,17 @@ const Plugin = Type.Object(
 
 const Device = Type.Object(
   {
-    kind: Type.Literal('asic', { description: 'What it is: `asic`, the simulated switch ASIC.' }),
+    kind: Type.Enum(['asic', 'tables'], {
+      description:
+        'What it is: `asic`, the simulated switch ASIC, or `tables`, the XDP data path of this machine, for plugin `xdp`.',
+    }),
+    mode: Type.Optional(
+      Type.Enum(['auto', 'native', 'generic'], {
+        default: 'auto',
+        description:
+          'Of `tables`: where XDP runs. `native`: in the driver, the quickest; a port whose driver cannot is refused. `generic`: works on every port. `auto`: native where all of it works.',
+      }),
+    ),
     state: Type.Optional(
       Type.String({
         minLength: 1,

@@ -20,8 +20,13 @@ export interface Completion {
   readonly status: number;
 }
 
-/** `asic` of wit/host.wit. `table` is the index in `asic.table` and always valid. */
+/** What all of them have. */
 export interface CoreDevice {
+  close(): void;
+}
+
+/** `asic` of wit/host.wit. `table` is the index in `asic.table` and always valid. */
+export interface AsicDeviceCore extends CoreDevice {
   info(table: number): TableInfo;
   /**
    * Rows stand at `words[start]`, `rows` × `info(table).words` words, in the plugin's own memory: read them during the
@@ -35,5 +40,20 @@ export interface CoreDevice {
   /** Next cursor, then 7 words per row that counts: cookie, packets, bytes and last-used as low and high word. */
   counters(table: number, cursor: number, limit: number): Uint32Array;
   epoch(): number;
-  close(): void;
+}
+
+export interface TablesInfo extends TableInfo {
+  /** Index in `tables.organisation`. */
+  readonly organisation: number;
+}
+
+/** `tables` of wit/host.wit. Apart from `find` and `info`, `table` is a number that `info` knows; `status` is the index in `tables.status`. */
+export interface TablesCore extends CoreDevice {
+  find(name: string): number;
+  info(table: number): TablesInfo | undefined;
+  /** As `AsicDeviceCore.write`. */
+  put(table: number, words: Uint32Array, start: number, rows: number, added: boolean): Completion;
+  remove(table: number, words: Uint32Array, start: number, keys: number): Completion;
+  read(table: number, cursor: number, limit: number): Uint32Array;
+  epoch(): number;
 }

@@ -3,6 +3,8 @@
 import { EkhoError } from '../errors.ts';
 import { AsicDevice, openAsicCore } from './asic/device.ts';
 import type { CoreDevice } from './core.ts';
+import { openMapTables } from './tables/core.ts';
+import { TablesDevice } from './tables/device.ts';
 import type { Device, DeviceConfig, DeviceShare } from './types.ts';
 
 interface DeviceKind {
@@ -12,6 +14,7 @@ interface DeviceKind {
 
 const KINDS: ReadonlyMap<string, DeviceKind> = new Map([
   ['asic', { open: (config: DeviceConfig) => new AsicDevice(config), openCore: openAsicCore }],
+  ['tables', { open: (config: DeviceConfig) => new TablesDevice(config), openCore: openMapTables }],
 ]);
 
 /** The kinds by name: each is also the name of the import it answers. */

@@ -88,6 +88,21 @@ export interface DeviceTableStatus {
   readonly rejects: number;
 }
 
+/** How a port of the device is attached. */
+export interface PortStatus {
+  readonly ifindex: number;
+  /** `native`, `generic`, or `none` where every frame goes to the kernel. */
+  readonly mode: string;
+  /** Why it is not native, where it is not. */
+  readonly why?: string;
+}
+
+export interface ReasonCount {
+  readonly reason: string;
+  readonly packets: number;
+  readonly bytes: number;
+}
+
 export interface DeviceStatus {
   readonly tables: readonly DeviceTableStatus[];
   /** Sums over all tables. */
@@ -98,7 +113,11 @@ export interface DeviceStatus {
   readonly discarded: number;
   /** How often its tables were lost. */
   readonly epoch: number;
-  readonly faults: DeviceFaults;
+  /** Absent on devices that are not faulty on demand. */
+  readonly faults?: DeviceFaults;
+  readonly ports?: readonly PortStatus[];
+  /** Packets it handed to the kernel. */
+  readonly traps?: readonly ReasonCount[];
 }
 
 export interface Device {
@@ -112,6 +131,8 @@ export interface Device {
   inject(faults: Partial<DeviceFaults>): void;
   /** Lose all tables, as a power cut would. */
   powerCycle(): void;
+  /** Whether it put this XDP program on its ports. */
+  hasProgram?(id: number): boolean;
   /** What a worker needs to open the same device: cloned into the plugin's worker. */
   readonly share: DeviceShare;
   /** After the worker that has the share ended. */
@@ -129,7 +150,18 @@ export interface DeviceShare {
   readonly mapping?: { readonly process: number; readonly address: bigint };
   /** Rows per table, by name. */
   readonly tables: { readonly [table: string]: number };
+  /** Ids of its BPF maps, by name, and of the program that ports get. */
+  readonly maps?: { readonly [map: string]: number };
+  readonly program?: number;
+  /** Folder in a BPF file system where attachments are pinned; absent: they end with the host. */
+  readonly folder?: string;
+  /** Network namespace of its ports, as `ip netns` knows it or a path; absent: the host's own. */
+  readonly netns?: string;
+  readonly mode?: AttachMode;
 }
+
+/** How a program is attached to ports: `native` in the driver, `generic` on any device; `auto`: as well as each port can. */
+export type AttachMode = 'auto' | 'native' | 'generic';
 
 /** A device as the configuration describes it. */
 export interface DeviceConfig {
@@ -139,4 +171,7 @@ export interface DeviceConfig {
   readonly state?: string;
   /** Rows per table, by name. */
   readonly tables?: { readonly [table: string]: number };
+  /** Of `tables` devices only. */
+  readonly mode?: AttachMode;
+  readonly netns?: string;
 }

@@ -74,6 +74,8 @@ export const NOT_COMPARED: ReadonlySet<Attribute> = new Set([
     'carrier_changes',
     'carrier_up_count',
     'carrier_down_count',
+    // Attaching by a BPF link is not announced.
+    'xdp',
   ),
   ...named(
     bridgeAttributes,

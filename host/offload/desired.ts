@@ -65,6 +65,7 @@ export interface PlanOptions {
   /** Key of each neighbour object, by mirror id. */
   readonly neighbourKeys: ReadonlyMap<number, string>;
   readonly isPort: PortChoice | undefined;
+  readonly isOwnProgram?: ((id: number) => boolean) | undefined;
   readonly netfilter: 'trap' | 'ignore';
   /** What an earlier host counted for an entry, by its text. */
   readonly savedCounter?: (describe: () => string) => SavedCounter | undefined;
@@ -393,11 +394,12 @@ export class Desired {
 
   replan(): void {
     this.structureIsDirty = false;
-    const { view, isPort, netfilter, mirror } = this.#options;
+    const { view, isPort, isOwnProgram, netfilter, mirror } = this.#options;
     const { aclFields, reversePath, vlanInterfaces } = this.#options.description;
     const canAcl = this.tables.acl.capacity > 0;
     const plan = planPorts(view, {
       isPort,
+      isOwnProgram,
       netfilter,
       netfilterUnreadable: isUnreadable(mirror, 'nft-chain') || isUnreadable(mirror, 'nft-rule'),
       isUnreadable: DECIDING_KINDS.some((kind) => isUnreadable(mirror, kind)),

@@ -29,7 +29,8 @@ export interface LinkView {
   /** IFLA_INFO_SLAVE_KIND, empty when it has no master with options. */
   readonly slaveKind: string;
   readonly slaveData: Decoded;
-  readonly hasXdp: boolean;
+  /** Ids of the XDP programs that see its packets. */
+  readonly xdpPrograms: readonly number[];
 }
 
 export interface NetconfView {
@@ -104,6 +105,8 @@ const WATCHED: readonly Kind[] = [
   'nft-chain',
   'nft-rule',
 ];
+
+const NO_PROGRAMS: readonly number[] = [];
 
 export class KernelView {
   readonly #mirror: MirrorReader;
@@ -299,11 +302,19 @@ export class KernelView {
       data: nested(info.data),
       slaveKind: text(info.slave_kind),
       slaveData: nested(info.slave_data),
-      hasXdp: number32(nested(object.xdp).attached) !== 0,
+      xdpPrograms: xdpPrograms(nested(object.xdp)),
     };
     this.#linkById.set(id, link);
     this.links.set(link.ifindex, link);
   }
+}
+
+/** 0 stands for a program whose id is not told. */
+function xdpPrograms(xdp: Decoded): readonly number[] {
+  if (number32(xdp.attached) === 0) return NO_PROGRAMS;
+  const ids = [xdp.prog_id, xdp.drv_prog_id, xdp.skb_prog_id, xdp.hw_prog_id].map(number32);
+  const known = new Set(ids.filter((id) => id !== 0));
+  return known.size === 0 ? [0] : [...known];
 }
 
 export function number32(value: unknown): number {

@@ -38,6 +38,8 @@ export interface PluginOptions {
   readonly name: string;
   /** Whether a link is a port of the plugin's device; undefined: every link that is hardware's own or stands in for it. */
   readonly isPort: PortChoice | undefined;
+  /** Whether an XDP program belongs to its device. */
+  readonly isOwnProgram?: (id: number) => boolean;
 }
 
 interface PlannedPlugin extends PluginOptions {
@@ -106,6 +108,7 @@ export class Planner {
           neighbours: this.#neighbours,
           neighbourKeys: this.#neighbourKeys,
           isPort: plugin.isPort,
+          isOwnProgram: plugin.isOwnProgram,
           netfilter: this.#options.netfilter,
           savedCounter: (describe) => this.#options.savedCounter?.(name, describe),
           log: (level, message) => this.#options.log(level, `${name}: ${message}`),

@@ -81,6 +81,8 @@ export type PortChoice = (name: string, isDefault: boolean) => boolean;
 export interface PortsOptions {
   /** Undefined: every Ethernet link that is hardware's own or stands in for it (PORT_KINDS). */
   readonly isPort: PortChoice | undefined;
+  /** Whether an XDP program is the device's own: its data path. */
+  readonly isOwnProgram?: ((id: number) => boolean) | undefined;
   readonly netfilter: 'trap' | 'ignore';
   /** Netfilter could not be read: the reason it matters. */
   readonly netfilterUnreadable: boolean;
@@ -104,7 +106,7 @@ export function planPorts(view: KernelView, options: PortsOptions): PortsPlan {
     if (!isPort(link, options)) continue;
     const master = view.link(link.master);
     let trapReason: number = REASON.none;
-    if (link.hasXdp) trapReason = REASON['xdp-attached'];
+    if (hasForeignXdp(link, options)) trapReason = REASON['xdp-attached'];
     else if (taken.has(link.ifindex) || (link.master !== 0 && !PORT_MASTERS.has(master?.kind ?? ''))) {
       trapReason = REASON['stacked-link'];
     } else if (hooks.ingress.has(link.name)) trapReason = REASON['netfilter-hook'];
@@ -149,7 +151,7 @@ export function planPorts(view: KernelView, options: PortsOptions): PortsPlan {
       if (link.data.protocol !== undefined && link.data.protocol !== 0x8100) continue;
       if (taken.has(link.ifindex)) continue;
       const planned = interfaceOf(view, link, port, number32(link.data.id), options, hooks);
-      const seen = ingressReason(link, hooks, filters);
+      const seen = ingressReason(link, hooks, filters, options);
       interfaces.set(link.ifindex, seen === REASON.none ? planned : withoutRouting(planned, seen));
       const own = egressReason(link, port, hooks, egressQueues);
       egressReasons.set(link.ifindex, own === REASON.none ? egressReasons.get(port.ifindex)! : own);
@@ -159,11 +161,16 @@ export function planPorts(view: KernelView, options: PortsOptions): PortsPlan {
 }
 
 /** What sees packets that arrive by a VLAN link, after the port's own: the device has no entry for it. */
-function ingressReason(link: LinkView, hooks: Hooks, filters: LinkFilters): number {
-  if (link.hasXdp) return REASON['xdp-attached'];
+function ingressReason(link: LinkView, hooks: Hooks, filters: LinkFilters, options: PortsOptions): number {
+  if (hasForeignXdp(link, options)) return REASON['xdp-attached'];
   if (hooks.ingress.has(link.name)) return REASON['netfilter-hook'];
   if (filters.ingress.has(link.ifindex)) return REASON['ingress-filter'];
   return REASON.none;
+}
+
+/** Some XDP program sees packets that arrive here before the kernel, and it is not the device. */
+function hasForeignXdp({ xdpPrograms }: LinkView, { isOwnProgram }: PortsOptions): boolean {
+  return xdpPrograms.some((id) => isOwnProgram?.(id) !== true);
 }
 
 function withoutRouting(planned: InterfacePlan, reason: number): InterfacePlan {

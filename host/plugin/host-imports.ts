@@ -3,21 +3,11 @@
  * uses when it is attached (`importBindings: 'hybrid'`). The lowered ones check every range against the plugin's memory.
  */
 
-import type { CoreDevice } from '../device/core.ts';
-import { Guest, GuestTrap } from './guest.ts';
+import type { AsicDeviceCore, CoreDevice, TablesCore } from '../device/core.ts';
 import type { Layouts } from './layout.ts';
+import { CABI_LOWER, cases, checkEnum, guestOf, type HostImports, lowered } from './lowering.ts';
 import { CONTROL, LOG_LINE_SIZE, LOG_LINES, LOG_OFFSET, LOG_TEXT_MAX } from './ring.ts';
-
-export type HostFunction = (...args: never[]) => unknown;
-export type HostImports = Record<string, Record<string, HostFunction>>;
-
-/** Key and argument of jco's hook for lowered imports. */
-const CABI_LOWER: unique symbol = Symbol.for('cabiLower') as never;
-
-interface LowerContext {
-  readonly memory?: WebAssembly.Memory;
-  readonly realloc?: (...args: number[]) => number;
-}
+import { tablesImports } from './tables-imports.ts';
 
 /** Writes log lines to the ring in shared memory. A line that finds no room is dropped and counted. */
 export class LogWriter {
@@ -46,26 +36,6 @@ export class LogWriter {
   }
 }
 
-function lowered<F extends HostFunction>(typed: F, lower: (context: LowerContext) => HostFunction): F {
-  return Object.assign(typed, { [CABI_LOWER]: lower });
-}
-
-/** The memory that a lowered function works on. */
-function guestOf({ memory, realloc }: LowerContext): Guest {
-  if (memory === undefined) throw new TypeError('jco gives a lowered import no memory');
-  return new Guest({ memory, cabi_realloc: realloc! });
-}
-
-function cases(layouts: Layouts, inside: string, name: string): readonly string[] {
-  const { resolved } = layouts.named(inside, name);
-  return resolved.is === 'enum' ? resolved.cases : [];
-}
-
-function checkEnum(value: number, count: number, name: string): number {
-  if (value >>> 0 >= count) throw new GuestTrap(`${value} is not a value of ${name}`);
-  return value;
-}
-
 function logImports(log: LogWriter, layouts: Layouts): HostImports[string] {
   const levels = cases(layouts, 'log', 'level');
   const encoder = new TextEncoder();
@@ -90,7 +60,7 @@ function clockImports(): HostImports[string] {
   return { now: lowered(now, () => () => process.hrtime.bigint()) };
 }
 
-function asicImports(device: CoreDevice, layouts: Layouts): HostImports[string] {
+function asicImports(device: AsicDeviceCore, layouts: Layouts): HostImports[string] {
   const tables = cases(layouts, 'asic', 'table');
   const statuses = cases(layouts, 'asic', 'status');
   const invalid = statuses.indexOf('invalid');
@@ -178,7 +148,8 @@ function asicImports(device: CoreDevice, layouts: Layouts): HostImports[string] 
 
 /** Device interfaces that can be granted, by the name of the interface. */
 const DEVICE_IMPORTS: Record<string, (device: CoreDevice, layouts: Layouts) => HostImports[string]> = {
-  asic: asicImports,
+  asic: (device, layouts) => asicImports(device as AsicDeviceCore, layouts),
+  tables: (device, layouts) => tablesImports(device as TablesCore, layouts),
 };
 
 /** Interfaces a plugin may always import, without version. */

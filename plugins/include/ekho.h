@@ -510,6 +510,49 @@ typedef struct {
 _Static_assert(sizeof(ekho_asic_table_info) == 16, "ekho_asic_table_info");
 _Static_assert(offsetof(ekho_asic_table_info, key_words) == 12, "ekho_asic_table_info.key_words");
 
+typedef uint8_t ekho_tables_organisation;
+enum {
+  /* An array, the key is one word: the slot. A row whose first value word is 0 is not held. */
+  EKHO_TABLES_ORGANISATION_SLOTS = 0,
+  /* Matched by the whole key. */
+  EKHO_TABLES_ORGANISATION_EXACT = 1,
+  /* Longest prefix; the first word of the key is its length in bits, the others are in network byte order. */
+  EKHO_TABLES_ORGANISATION_PREFIX = 2,
+  /* Slots of packets, bytes and CLOCK_MONOTONIC in ns when last counted, each of two words, the lower first. Rows of
+   * all zeros are not read. */
+  EKHO_TABLES_ORGANISATION_COUNTERS = 3,
+};
+
+typedef uint8_t ekho_tables_status;
+enum {
+  EKHO_TABLES_STATUS_OK = 0,
+  EKHO_TABLES_STATUS_FULL = 1,
+  EKHO_TABLES_STATUS_INVALID = 2,
+  EKHO_TABLES_STATUS_MISSING = 3,
+  EKHO_TABLES_STATUS_REFUSED = 4,
+  EKHO_TABLES_STATUS_BUSY = 5,
+  EKHO_TABLES_STATUS_IO_ERROR = 6,
+};
+
+/* How far it got: rows before `done` were carried out, row `done` met `status` (ok: all of them). */
+typedef struct {
+  uint32_t done;
+  ekho_tables_status status;
+} ekho_tables_completion;
+_Static_assert(sizeof(ekho_tables_completion) == 8, "ekho_tables_completion");
+_Static_assert(offsetof(ekho_tables_completion, status) == 4, "ekho_tables_completion.status");
+
+/* `capacity` and `used` in rows; `words` per row, of which the first `key-words` are the key. Counters have no `used`. */
+typedef struct {
+  ekho_tables_organisation organisation;
+  uint32_t capacity;
+  uint32_t used;
+  uint32_t words;
+  uint32_t key_words;
+} ekho_tables_table_info;
+_Static_assert(sizeof(ekho_tables_table_info) == 20, "ekho_tables_table_info");
+_Static_assert(offsetof(ekho_tables_table_info, key_words) == 16, "ekho_tables_table_info.key_words");
+
 /* What a plugin can do with one kind of entry. */
 typedef struct {
   ekho_kind kind;
@@ -656,6 +699,34 @@ static inline ekho_u32_list ekho_asic_counters(ekho_asic_table table, uint32_t c
 __attribute__((import_module("ekho:offload/asic@0.1.0"), import_name("epoch")))
 extern uint32_t ekho_asic_epoch_import_(void);
 static inline uint32_t ekho_asic_epoch(void) { return (uint32_t)ekho_asic_epoch_import_(); }
+
+/* Hardware that is a set of tables which the device names, sizes and lays out; docs/xdp.md has those of the XDP data path. Rows
+ * are 32-bit words in the machine's byte order, a key and then a value; the hardware meets the old or the new words of a row
+ * that is replaced, and a row of one word is replaced whole: a generation that other rows carry is switched by such a row. */
+/* Number of the table of that name, 0xffffffff if there is none. */
+__attribute__((import_module("ekho:offload/tables@0.1.0"), import_name("find")))
+extern uint32_t ekho_tables_find_import_(uint32_t, uint32_t);
+static inline uint32_t ekho_tables_find(ekho_string name) { return (uint32_t)ekho_tables_find_import_((uint32_t)name.bytes, name.length); }
+__attribute__((import_module("ekho:offload/tables@0.1.0"), import_name("info")))
+extern void ekho_tables_info_import_(uint32_t, void *);
+static inline ekho_tables_table_info ekho_tables_info(uint32_t table) { ekho_tables_table_info result; ekho_tables_info_import_(table, &result); return result; }
+/* Add rows or replace those with the same key; stops at the first that fails. `added`: their keys are new, for `used`. */
+__attribute__((import_module("ekho:offload/tables@0.1.0"), import_name("put")))
+extern void ekho_tables_put_import_(uint32_t, uint32_t, uint32_t, uint32_t, void *);
+static inline ekho_tables_completion ekho_tables_put(uint32_t table, ekho_u32_list rows, bool added) { ekho_tables_completion result; ekho_tables_put_import_(table, (uint32_t)rows.items, rows.count, added, &result); return result; }
+/* Remove rows by key. `missing` for a key that is not there. */
+__attribute__((import_module("ekho:offload/tables@0.1.0"), import_name("remove")))
+extern void ekho_tables_remove_import_(uint32_t, uint32_t, uint32_t, void *);
+static inline ekho_tables_completion ekho_tables_remove(uint32_t table, ekho_u32_list keys) { ekho_tables_completion result; ekho_tables_remove_import_(table, (uint32_t)keys.items, keys.count, &result); return result; }
+/* The first word is where to go on (0: done), then whole rows, at most `limit`. Start with `cursor` 0; reading from 0 again
+ * ends what was being read of that table. */
+__attribute__((import_module("ekho:offload/tables@0.1.0"), import_name("read")))
+extern void ekho_tables_read_import_(uint32_t, uint32_t, uint32_t, void *);
+static inline ekho_u32_list ekho_tables_read(uint32_t table, uint32_t cursor, uint32_t limit) { ekho_u32_list result; ekho_tables_read_import_(table, cursor, limit, &result); return result; }
+/* Goes up by one each time the device lost its tables. */
+__attribute__((import_module("ekho:offload/tables@0.1.0"), import_name("epoch")))
+extern uint32_t ekho_tables_epoch_import_(void);
+static inline uint32_t ekho_tables_epoch(void) { return (uint32_t)ekho_tables_epoch_import_(); }
 
 #ifdef EKHO_IMPLEMENT
 

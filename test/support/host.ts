@@ -43,6 +43,9 @@ export interface HostOptions {
   /** Folder with the plugin; default the reference plugins. */
   readonly folder?: string;
   readonly plugin?: string;
+  /** Kind of its device; default asic, and tables for plugin xdp. */
+  readonly device?: 'asic' | 'tables';
+  readonly mode?: 'auto' | 'native' | 'generic';
   readonly settings?: { readonly [name: string]: string };
 }
 
@@ -273,7 +276,8 @@ function pluginLines(options: HostOptions, plugin: string, folder: string): stri
     `[plugin.${plugin}.settings]`,
     ...Object.entries(settings).map(([name, value]) => `${name} = ${text(value)}`),
     '[device.asic0]',
-    'kind = "asic"',
+    `kind = "${options.device ?? (plugin === 'xdp' ? 'tables' : 'asic')}"`,
+    ...(options.mode === undefined ? [] : [`mode = "${options.mode}"`]),
     ...(options.keepsState === true ? [`state = ${text(join(folder, 'asic0'))}`] : []),
     '[device.asic0.tables]',
     ...Object.entries(tables).map(([name, rows]) => `${name} = ${rows}`),

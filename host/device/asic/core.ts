@@ -1,6 +1,6 @@
 /** The ASIC as the plugin's worker sees it: the only side that changes rows. */
 
-import type { Completion, CoreDevice, TableInfo } from '../core.ts';
+import type { AsicDeviceCore, Completion, TableInfo } from '../core.ts';
 import { COUNTER_WORDS, HEAD, HEADER, type MemoryLayout, type TableLayout, VLAN } from './layout.ts';
 import { beginChange, endChange, sleep } from './sequence.ts';
 import { AsicTables, INVALID, IO_ERROR, OK, POWERED_OFF, REFUSED } from './tables.ts';
@@ -21,7 +21,7 @@ const NO_ROWS = new Uint32Array(1);
 
 type Mutable<T> = { -readonly [key in keyof T]: T[key] };
 
-export class AsicCore implements CoreDevice {
+export class AsicCore implements AsicDeviceCore {
   private readonly tables: AsicTables;
   private readonly completion: Mutable<Completion> = { done: 0, status: OK };
   private readonly tableInfo: Mutable<TableInfo> = { capacity: 0, used: 0, words: 0, keyWords: 0 };

@@ -77,7 +77,7 @@ describe('a configuration file', () => {
       '[mirror]\nkinds = [\n  "link", # first\n  """route""",\n  "rout",\n]',
       'ekho.toml:5: mirror.kinds.2: expected link, netconf, address, neighbour, fdb, mdb, vlan, nexthop, rule, route, qdisc, class, chain, filter, action, nft-table, nft-chain, nft-rule or nft-flowtable, got "rout"; did you mean route?',
     ],
-    ['[device.x]', 'ekho.toml:1: device.x.kind: is missing, expected "asic"'],
+    ['[device.x]', 'ekho.toml:1: device.x.kind: is missing, expected asic or tables'],
     [
       '[plugin.a]\ndevice = "asic1"\n[device.asic2]\nkind = "asic"',
       'ekho.toml:2: plugin.a.device: there is no [device.asic1]; did you mean asic2?',

@@ -3,12 +3,12 @@
 import { beforeEach, expect, test } from 'vitest';
 import { AsicDevice, openAsicCore } from '../../../host/device/asic/device.ts';
 import { LPM4, NONE } from '../../../host/device/asic/layout.ts';
-import type { CoreDevice } from '../../../host/device/core.ts';
+import type { AsicDeviceCore } from '../../../host/device/core.ts';
 import { deviceKinds, openCore, openDevice } from '../../../host/device/registry.ts';
 import { readAll, row } from './rows.ts';
 
 let device: AsicDevice;
-let core: CoreDevice;
+let core: AsicDeviceCore;
 
 beforeEach(() => {
   device = new AsicDevice({ name: 'test', kind: 'asic', tables: { lpm4: 200 } });
@@ -77,9 +77,9 @@ test('values out of range are refused', () => {
 });
 
 test('kinds of device are opened by name on both sides', () => {
-  expect(deviceKinds()).toEqual(['asic']);
+  expect(deviceKinds()).toEqual(['asic', 'tables']);
   const opened = openDevice({ name: 'a', kind: 'asic', tables: { lpm4: 9 } });
-  expect(openCore(structuredClone(opened.share)).info(LPM4)).toEqual({
+  expect((openCore(structuredClone(opened.share)) as AsicDeviceCore).info(LPM4)).toEqual({
     capacity: 9,
     used: 0,
     words: 6,

@@ -14,12 +14,12 @@ import {
   ROUTER_INTERFACE,
   VLAN,
 } from '../../../host/device/asic/layout.ts';
-import type { CoreDevice } from '../../../host/device/core.ts';
+import type { AsicDeviceCore } from '../../../host/device/core.ts';
 import type { PacketQuery } from '../../../host/device/types.ts';
 import { counters, members, type RowValues, remove, row, write } from './rows.ts';
 
 let device: AsicDevice;
-let core: CoreDevice;
+let core: AsicDeviceCore;
 
 const UP = 1 | 2;
 const FORWARDING = 4;

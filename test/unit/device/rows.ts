@@ -1,7 +1,7 @@
 /** Rows of the ASIC as objects of field values, for tests: words by field name, arrays for fields of several words. */
 
 import { GROUP_FIRST_MEMBER, rowWords, TABLES, wordOf } from '../../../host/device/asic/layout.ts';
-import type { CoreDevice } from '../../../host/device/core.ts';
+import type { AsicDeviceCore } from '../../../host/device/core.ts';
 
 export type RowValues = Readonly<Record<string, number | readonly number[]>>;
 
@@ -15,17 +15,17 @@ export function row(table: number, values: RowValues): Uint32Array {
 }
 
 /** Status of writing one row. */
-export function write(core: CoreDevice, table: number, words: Uint32Array): number {
+export function write(core: AsicDeviceCore, table: number, words: Uint32Array): number {
   return core.write(table, words, 0, words.length / rowWords(table)).status;
 }
 
 /** Status of removing one row by its key. */
-export function remove(core: CoreDevice, table: number, words: Uint32Array): number {
+export function remove(core: AsicDeviceCore, table: number, words: Uint32Array): number {
   return core.remove(table, words.slice(1, 1 + TABLES[table]!.keyWords), 0, 1).status;
 }
 
 /** Every row of a table, in pages of `limit`. */
-export function readAll(core: CoreDevice, table: number, limit = 3): Uint32Array[] {
+export function readAll(core: AsicDeviceCore, table: number, limit = 3): Uint32Array[] {
   const words = rowWords(table);
   const rows: Uint32Array[] = [];
   let cursor = 0;
@@ -38,7 +38,10 @@ export function readAll(core: CoreDevice, table: number, limit = 3): Uint32Array
 }
 
 /** Low words of packets and bytes by cookie. */
-export function counters(core: CoreDevice, table: number): Map<number, { packets: number; bytes: number }> {
+export function counters(
+  core: AsicDeviceCore,
+  table: number,
+): Map<number, { packets: number; bytes: number }> {
   const found = new Map<number, { packets: number; bytes: number }>();
   let cursor = 0;
   do {

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The XDP data path: forwards by tables what it can forward as the kernel would, and hands the rest to the kernel with a counter
+ * for each reason. Headers by concern: tables, frame, verdict, rules, routing, bridging, leaving.
+ */
+#include <stdbool.h>
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "datapath_maps.h"
+#include "datapath_frame.h"
+#include "datapath_verdict.h"
+#include "datapath_acl.h"
+#include "datapath_route.h"
+#include "datapath_bridge.h"
+#include "datapath_leave.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Rules of stage ingress: VERDICT_NONE to go on. */
+static __always_inline int pass_rules(const struct frame *frame, __u32 mode, __u32 state, struct verdict *verdict)
+{
+	struct dp_acl *rule;
+	struct dp_port *out;
+	__u32 index;
+
+	if (!(state >> 16 & DP_ACL_INGRESS))
+		return VERDICT_NONE;
+	if (frame->blind && state >> 16 & DP_ACL_PORTS)
+		return to_kernel(verdict, REASON_ACL_BLIND);
+	rule = find_rule(frame, state, DP_STAGE_INGRESS);
+	if (!rule)
+		return VERDICT_NONE;
+	verdict->rule = rule->handle;
+	switch (rule->action) {
+	case DP_ACL_ACCEPT:
+		return VERDICT_NONE;
+	case DP_ACL_DROP:
+		return decide(verdict, VERDICT_DROP);
+	case DP_ACL_REDIRECT:
+		index = rule->port;
+		out = bpf_map_lookup_elem(&ports, &index);
+		if (!out)
+			return to_kernel(verdict, REASON_ACL);
+		if (check_out(frame, verdict, mode, index, frame->length - frame->network_offset, out))
+			return VERDICT_KERNEL;
+		return decide(verdict, VERDICT_REDIRECT);
+	default:
+		return to_kernel(verdict, REASON_ACL);
+	}
+}
+
+/* Of a lookup: index of the port it comes in by, or DP_NONE and the interface; MODE_… */
+__u32 asked_port;
+__u32 asked_mode;
+struct dp_interface asked_interface;
+
+/*
+ * What is to become of the frame. `index` is the port it came in by. A function of its own to the verifier, which checks it once
+ * instead of once for each way through read_frame(); to it the pointers may be NULL.
+ */
+__noinline int judge(struct frame *frame, __u32 mode, __u32 index, struct verdict *verdict)
+{
+	struct dp_interface_key at = { .port = index };
+	struct dp_interface *interface = NULL;
+	struct dp_interface_at *slot;
+	struct dp_acl_state *acl;
+	struct dp_port *port;
+	__u32 zero = 0, state = 0;
+
+	if (!frame || !verdict)
+		return VERDICT_KERNEL;
+	acl = bpf_map_lookup_elem(&acl_state, &zero);
+	if (acl)
+		state = acl->state;
+	if (index == DP_NONE) {
+		/* Only a lookup comes without a port: it begins with routing. */
+		interface = &asked_interface;
+	} else {
+		port = bpf_map_lookup_elem(&ports, &index);
+		if (!port || port->ifindex == 0)
+			return to_kernel(verdict, REASON_UNKNOWN_PORT);
+		verdict->port = port->handle;
+		if ((port->flags & (DP_PORT_UP | DP_PORT_CARRIER)) != (DP_PORT_UP | DP_PORT_CARRIER))
+			return to_kernel(verdict, REASON_PORT_DOWN);
+		if (port->flags & DP_PORT_TRAP_ALL)
+			return to_kernel(verdict, REASON_TRAP_ALL);
+		frame->match.port = port->handle;
+		if (pass_rules(frame, mode, state, verdict))
+			return verdict->action;
+		at.vlan = frame->match.vlan;
+		slot = bpf_map_lookup_elem(&interfaces_at, &at);
+		if (slot) {
+			__u32 number = slot->interface;
+
+			interface = bpf_map_lookup_elem(&interfaces, &number);
+			verdict->ingress = number;
+		}
+		/* The kernel asks a VLAN link before the bridge. */
+		if (port->bridge != 0 && (at.vlan == 0 || !interface))
+			return bridge_frame(frame, mode, index, port, verdict);
+		if (!interface || interface->handle == 0)
+			return to_kernel(verdict, REASON_NO_INTERFACE);
+		if (frame->destination_mac != interface->mac)
+			return to_kernel(verdict, REASON_NOT_ROUTER);
+	}
+	return route_packet(frame, mode, interface, state, verdict);
+}
+
+SEC("xdp")
+int datapath(struct xdp_md *context)
+{
+	__u32 ifindex = context->ingress_ifindex;
+	struct verdict verdict = { .ingress = DP_NONE };
+	struct frame frame;
+	__u32 *slot, *mode;
+	int reason;
+
+	slot = bpf_map_lookup_elem(&ports_at, &ifindex);
+	mode = slot ? bpf_map_lookup_elem(&port_modes, slot) : NULL;
+	if (!slot || !mode)
+		return count_kernel(REASON_UNKNOWN_PORT, context->data_end - context->data);
+	reason = read_frame(&frame, (void *)(long)context->data, (void *)(long)context->data_end, *mode);
+	if (reason >= 0)
+		return count_kernel(reason, frame.length);
+	if (judge(&frame, *mode, *slot, &verdict) == VERDICT_KERNEL)
+		return count_kernel(verdict.reason, frame.length);
+	return leave(context, &frame, &verdict);
+}
+
+/* What the last lookup found. Only one lookup runs at a time. */
+struct verdict looked_up;
+
+/* The same judgement for a packet that user space made, without counting and without sending. */
+SEC("xdp")
+int datapath_lookup(struct xdp_md *context)
+{
+	struct verdict verdict = { .ingress = DP_NONE };
+	struct frame frame;
+	int reason;
+
+	reason = read_frame(&frame, (void *)(long)context->data, (void *)(long)context->data_end, 0);
+	if (reason >= 0)
+		to_kernel(&verdict, reason);
+	else
+		judge(&frame, asked_mode, asked_port, &verdict);
+	looked_up = verdict;
+	return XDP_PASS;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Bridging: as net/bridge/br_input.c and br_forward.c do for a known unicast frame from a known source. */
+#ifndef DATAPATH_BRIDGE_H
+#define DATAPATH_BRIDGE_H
+
+static __always_inline struct dp_fdb *find_fdb(__u32 bridge, __u32 vlan, __u64 mac)
+{
+	struct dp_fdb_key key = { .bridge = bridge, .vlan = vlan, .mac_high = mac >> 32, .mac_low = mac };
+
+	return bpf_map_lookup_elem(&fdb_entries, &key);
+}
+
+static __always_inline struct dp_vlan *find_vlan(__u32 bridge, __u32 vlan, __u32 port)
+{
+	struct dp_vlan_key key = { .bridge = bridge, .vlan = vlan, .port = port };
+
+	return bpf_map_lookup_elem(&vlans, &key);
+}
+
+/* `index` and `port` are where it came in. */
+static __always_inline int bridge_frame(const struct frame *frame, __u32 mode, __u32 index, const struct dp_port *port,
+					struct verdict *verdict)
+{
+	__u32 bridge = port->bridge;
+	__u32 flags = port->flags;
+	__u32 tag = frame->match.vlan;
+	struct dp_fdb *source, *destination;
+	struct dp_port *out;
+	__u32 out_index, vlan = 0;
+
+	if (!(flags & DP_PORT_BRIDGE_FORWARDING))
+		return to_kernel(verdict, REASON_BRIDGE_STATE);
+	if (flags & DP_PORT_IN_VLAN) {
+		vlan = tag;
+		if (tag == 0)
+			vlan = port->pvid;
+		if (vlan == 0)
+			return to_kernel(verdict, REASON_NO_PVID);
+		if (tag != 0 && !find_vlan(bridge, vlan, index))
+			return to_kernel(verdict, REASON_VLAN_MISSING);
+	}
+	if (flags & DP_PORT_LEARNING) {
+		source = find_fdb(bridge, vlan, frame->source_mac);
+		if (!source || source->action != DP_FORWARD || source->port != index)
+			return to_kernel(verdict, REASON_LEARN);
+	} else if (is_group_mac(frame->source_mac)) {
+		return to_kernel(verdict, REASON_LEARN);
+	}
+	if (is_group_mac(frame->destination_mac))
+		return to_kernel(verdict, REASON_GROUP_MAC);
+	destination = find_fdb(bridge, vlan, frame->destination_mac);
+	if (!destination)
+		return to_kernel(verdict, REASON_FDB_MISS);
+	verdict->fdb = destination->handle;
+	if (destination->action == DP_DROP)
+		return decide(verdict, VERDICT_DROP);
+	if (destination->action != DP_FORWARD)
+		return to_kernel(verdict, REASON_FDB);
+	out_index = destination->port;
+	if (out_index == index)
+		return to_kernel(verdict, REASON_FDB_SAME);
+	out = bpf_map_lookup_elem(&ports, &out_index);
+	if (!out || out->bridge != bridge)
+		return to_kernel(verdict, REASON_FDB_BRIDGE);
+	if (!(out->flags & DP_PORT_BRIDGE_FORWARDING))
+		return to_kernel(verdict, REASON_EGRESS_STATE);
+	verdict->vlan = tag;
+	if (vlan != 0) {
+		struct dp_vlan *member = find_vlan(bridge, vlan, out_index);
+
+		if (!member)
+			return to_kernel(verdict, REASON_EGRESS_VLAN);
+		verdict->vlan = member->flags & DP_VLAN_UNTAGGED ? 0 : vlan;
+	}
+	/* is_skb_forwardable(): a tag beside the MTU is allowed for. */
+	if (check_out(frame, verdict, mode, out_index, frame->length - frame->network_offset, out))
+		return VERDICT_KERNEL;
+	return decide(verdict, VERDICT_BRIDGE);
+}
+
+#endif

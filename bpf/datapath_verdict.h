@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* What is to become of a frame, and the rows that decided. */
+#ifndef DATAPATH_VERDICT_H
+#define DATAPATH_VERDICT_H
+
+enum verdict_action {
+	/* Not decided yet. */
+	VERDICT_NONE,
+	VERDICT_KERNEL,
+	VERDICT_DROP,
+	/* Leaves unchanged. */
+	VERDICT_REDIRECT,
+	/* Leaves with another tag, or none. */
+	VERDICT_BRIDGE,
+	/* Leaves with new addresses, tag and TTL. */
+	VERDICT_ROUTE,
+};
+
+/* Kept in words: the lookup hands it to user space as it is. */
+struct verdict {
+	__u32 action;
+	/* With VERDICT_KERNEL: enum reason. */
+	__u32 reason;
+	/* Rows that it met, 0 for none. */
+	__u32 port;
+	__u32 rule;
+	__u32 routing_rule;
+	__u32 route;
+	__u32 group;
+	__u32 nexthop;
+	__u32 fdb;
+	/* Index of the port it leaves by. */
+	__u32 out;
+	/* Tag it leaves with, without the priority; 0 for none. */
+	__u32 vlan;
+	/* Index of the interface it came in by, DP_NONE for none. */
+	__u32 ingress;
+	__u64 source_mac;
+	__u64 destination_mac;
+};
+
+static __always_inline int to_kernel(struct verdict *verdict, __u32 reason)
+{
+	verdict->action = VERDICT_KERNEL;
+	verdict->reason = reason;
+	return VERDICT_KERNEL;
+}
+
+static __always_inline int decide(struct verdict *verdict, __u32 action)
+{
+	verdict->action = action;
+	return action;
+}
+
+/*
+ * Whether a frame that came in by a port with `mode` can leave by the port at `out`: VERDICT_NONE if so. `length`
+ * is without the Ethernet header and tag.
+ */
+static __always_inline int check_out(const struct frame *frame, struct verdict *verdict, __u32 mode, __u32 out,
+				     __u32 length, const struct dp_port *port)
+{
+	__u32 *out_mode;
+
+	if (port->ifindex == 0 || (port->flags & (DP_PORT_UP | DP_PORT_CARRIER)) != (DP_PORT_UP | DP_PORT_CARRIER))
+		return to_kernel(verdict, REASON_EGRESS_DOWN);
+	if (length > port->mtu)
+		return to_kernel(verdict, REASON_EGRESS_MTU);
+	out_mode = bpf_map_lookup_elem(&port_modes, &out);
+	if (!out_mode || (mode & MODE_NATIVE && !(*out_mode & MODE_TAKES_FRAMES)))
+		return to_kernel(verdict, REASON_EGRESS_XDP);
+	if (frame->partial)
+		return to_kernel(verdict, REASON_CHECKSUM);
+	verdict->out = out;
+	return VERDICT_NONE;
+}
+
+#endif

@@ -1,0 +1,177 @@
+/** The XDP data path as the host sees it: loaded or taken over, asked what it would do, closed. */
+
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { BpfError, BpfObject } from '../../../bpf/libbpf-ts/src/index.ts';
+import { EkhoError } from '../../errors.ts';
+import { inNetns } from '../../netlink/syscall.ts';
+import type {
+  Device,
+  DeviceConfig,
+  DeviceFaults,
+  DeviceShare,
+  DeviceStatus,
+  LookupOptions,
+  PacketQuery,
+  PacketVerdict,
+  ReasonCount,
+} from '../types.ts';
+import { MAPS, rowsOf, TABLES } from './layout.ts';
+import { Lookup } from './lookup.ts';
+import { sumCounters } from './reader.ts';
+import { REASONS } from './reasons.ts';
+import { SharedState } from './shared.ts';
+import { closeDescriptor } from './system.ts';
+
+const MODE_NAMES = ['none', 'native', 'generic'] as const;
+
+const OBJECT = fileURLToPath(new URL('../../../build/bpf/datapath.bpf.o', import.meta.url));
+
+export class TablesDevice implements Device {
+  readonly name: string;
+  readonly kind = 'tables';
+  readonly share: DeviceShare;
+  readonly #object: BpfObject;
+  readonly #state: SharedState;
+  readonly #rows: ReadonlyMap<string, number>;
+  readonly #lookup: Lookup;
+  /** Ids of the data path that ports have, and of those they had before a takeover. */
+  readonly #programs = new Set<number>();
+
+  /** @throws EkhoError E_DEVICE */
+  constructor(config: DeviceConfig) {
+    const { name, netns, mode } = config;
+    this.name = name;
+    this.#rows = rowsOf(config.tables ?? {});
+    this.#state = new SharedState(this.#rows.get('ports')!);
+    this.#object = guarded(name, () => load(this.#rows));
+    const id = (map: string) => this.#object.map(map).info().id;
+    this.share = {
+      kind: this.kind,
+      name,
+      tables: Object.fromEntries(this.#rows),
+      maps: Object.fromEntries(MAPS.map((map) => [map, id(map)])),
+      program: this.#object.program('datapath').info().id,
+      memory: this.#state.memory,
+      ...(netns !== undefined && { netns }),
+      ...(mode !== undefined && { mode }),
+    };
+    this.#programs.add(this.share.program!);
+    this.#lookup = new Lookup(this.#object, this.#state);
+    guarded(name, () => this.#followHashPolicy());
+  }
+
+  /** As the kernel chooses among the members of a group: by addresses, or with `fib_multipath_hash_policy` also by ports. */
+  #followHashPolicy(): void {
+    const { netns } = this.share;
+    const read = () => readFileSync('/proc/sys/net/ipv4/fib_multipath_hash_policy', 'utf8').trim();
+    const policy = netns === undefined ? read() : inNetns(netns, read);
+    this.#object.variable<number>('hash_ports').set(policy === '0' ? 0 : 1);
+  }
+
+  lookup(packet: PacketQuery, _options: LookupOptions = {}): PacketVerdict {
+    if (this.#object.closed) throw new EkhoError('E_DEVICE', `device ${this.name} is closed`);
+    const { netns } = this.share;
+    const run = () => this.#lookup.run(packet);
+    return guarded(this.name, () => (netns === undefined ? run() : inNetns(netns, run)));
+  }
+
+  hasProgram(id: number): boolean {
+    return this.#programs.has(id);
+  }
+
+  status(): DeviceStatus {
+    const state = this.#state;
+    return {
+      tables: TABLES.flatMap(({ name, organisation }, number) =>
+        organisation === 'counters'
+          ? []
+          : [
+              {
+                name,
+                capacity: this.#rows.get(name)!,
+                used: Math.max(0, state.used(number)),
+                writes: 0,
+                removes: 0,
+                rejects: 0,
+              },
+            ],
+      ),
+      writes: state.writes,
+      removes: state.removes,
+      rejects: 0,
+      discarded: 0,
+      epoch: 0,
+      ports: Array.from({ length: state.ports }, (_, slot) => slot)
+        .filter((slot) => state.ifindex(slot) !== 0)
+        .map((slot) => ({
+          ifindex: state.ifindex(slot),
+          mode: MODE_NAMES[state.mode(slot)],
+        })),
+      traps: this.#object.closed ? [] : this.#traps(),
+    };
+  }
+
+  #traps(): ReasonCount[] {
+    const sum = new Uint32Array(6);
+    const found: ReasonCount[] = [];
+    for (const { count, keys, values } of this.#object.map('reason_counts').chunks()) {
+      const words = new Uint32Array(values.buffer);
+      const width = values.byteLength / 4 / Math.max(1, keys.byteLength / 4);
+      for (let entry = 0; entry < count; entry++) {
+        const reason = REASONS[new Uint32Array(keys.buffer)[entry]!];
+        if (reason === undefined || !sumCounters(words, entry * width, width / 6, sum, 0)) continue;
+        found.push({
+          reason: reason.name,
+          packets: sum[0]! + sum[1]! * 2 ** 32,
+          bytes: sum[2]! + sum[3]! * 2 ** 32,
+        });
+      }
+    }
+    return found;
+  }
+
+  inject(_faults: Partial<DeviceFaults>): void {
+    throw new EkhoError('E_DEVICE', `device ${this.name} is not simulated: it shows only the faults it has`);
+  }
+
+  powerCycle(): void {
+    throw new EkhoError('E_DEVICE', `device ${this.name} has no power to cycle`);
+  }
+
+  /** Detaches all ports, unless they are pinned. */
+  close(): void {
+    if (this.#object.closed) return;
+    for (let slot = 0; slot < this.#state.ports; slot++) {
+      if (this.#state.ifindex(slot) === 0) continue;
+      const fd = this.#state.link(slot);
+      this.#state.detach(slot);
+      if (fd >= 0) closeDescriptor(fd);
+    }
+    this.#object.close();
+  }
+}
+
+function load(rows: ReadonlyMap<string, number>): BpfObject {
+  const object = BpfObject.open(OBJECT, { name: 'datapath' });
+  try {
+    for (const [name, count] of rows) object.map(name).setMaxEntries(count);
+    return object.load();
+  } catch (error) {
+    object.close();
+    throw error;
+  }
+}
+
+/** What BPF refuses is the device's fault, in its words. */
+function guarded<T>(name: string, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    if (!(error instanceof BpfError)) throw error;
+    throw new EkhoError('E_DEVICE', `device ${name}: ${error.message}`, {
+      ...(error.remedy !== undefined && { remedy: error.remedy }),
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * The tables of the XDP data path: what each is, and how large. Rows are in plugins/include/datapath.h. Sizes are configured by the
+ * names that the tables of the simulated ASIC have.
+ */
+
+import { EkhoError } from '../../errors.ts';
+import { TABLES as ASIC_TABLES } from '../asic/layout.ts';
+import { REASONS } from './reasons.ts';
+
+/** In the order of `tables.organisation` of wit/host.wit. */
+export const ORGANISATIONS = ['slots', 'exact', 'prefix', 'counters'] as const;
+export type Organisation = (typeof ORGANISATIONS)[number];
+
+export interface TableLayout {
+  /** As plugins ask for it; the name of the BPF map. */
+  readonly name: string;
+  readonly organisation: Organisation;
+}
+
+export type Sizes = { readonly [table: string]: number };
+
+/** Masks of one generation of rules: DP_MASKS. */
+const MASKS = 64;
+/** Keys that a rule may become when its port ranges are split into prefixes, on average; for both generations. */
+const KEYS_PER_RULE = 2 * 8;
+
+interface Sized extends TableLayout {
+  readonly rows: (sizes: Sizes) => number;
+}
+
+function sized(name: string, organisation: Organisation, rows: (sizes: Sizes) => number): Sized {
+  return { name, organisation, rows };
+}
+
+const of = (name: string) => (sizes: Sizes) => sizes[name]!;
+
+/** Tables a plugin sees; their index is their number. */
+const SIZED: readonly Sized[] = [
+  sized('ports', 'slots', of('port')),
+  sized('interfaces', 'slots', of('router-interface')),
+  sized('interfaces_at', 'exact', of('router-interface')),
+  sized('nexthops', 'slots', of('nexthop')),
+  sized('groups', 'slots', of('group')),
+  sized('routes4', 'prefix', of('lpm4')),
+  sized('routes6', 'prefix', of('lpm6')),
+  sized('vlans', 'exact', of('vlan')),
+  sized('fdb_entries', 'exact', of('fdb')),
+  sized('acl_rules', 'slots', of('acl')),
+  sized('acl_masks', 'slots', () => 2 * MASKS),
+  sized('acl_keys', 'exact', (sizes) => KEYS_PER_RULE * sizes.acl!),
+  sized('acl_state', 'slots', () => 1),
+  sized('port_counts', 'counters', of('port')),
+  sized('nexthop_counts', 'counters', of('nexthop')),
+  sized('route_counts', 'counters', (sizes) => sizes.lpm4! + sizes.lpm6!),
+  sized('fdb_counts', 'counters', of('fdb')),
+  sized('acl_counts', 'counters', of('acl')),
+];
+
+/** Maps that the device keeps itself. */
+const OWN: readonly Sized[] = [
+  sized('reason_counts', 'counters', () => REASONS.length),
+  sized('ports_at', 'exact', of('port')),
+  sized('devices', 'slots', of('port')),
+  sized('port_modes', 'slots', of('port')),
+];
+
+export const TABLES: readonly TableLayout[] = SIZED;
+
+/** Number of the table whose rows attach ports. */
+export const PORTS = TABLES.findIndex(({ name }) => name === 'ports');
+
+/** Names of the maps, those of the tables first. */
+export const MAPS: readonly string[] = [...SIZED, ...OWN].map(({ name }) => name);
+
+/** Rows of every map for the configured sizes. @throws EkhoError E_DEVICE */
+export function rowsOf(configured: Sizes): ReadonlyMap<string, number> {
+  const sizes: Record<string, number> = {};
+  for (const { name, capacity } of ASIC_TABLES) sizes[name] = capacity;
+  for (const [name, rows] of Object.entries(configured)) {
+    const limit = ASIC_TABLES.find((table) => table.name === name);
+    if (limit === undefined) {
+      throw new EkhoError('E_DEVICE', `a tables device has no table ${name}`, {
+        remedy: `Its tables are ${ASIC_TABLES.map((table) => table.name).join(', ')}.`,
+      });
+    }
+    if (!Number.isInteger(rows) || rows < 1 || rows > limit.maxCapacity) {
+      throw new EkhoError('E_DEVICE', `table ${name}: ${rows} rows; 1-${limit.maxCapacity} are possible`);
+    }
+    sizes[name] = rows;
+  }
+  return new Map([...SIZED, ...OWN].map(({ name, rows }) => [name, rows(sizes)]));
+}

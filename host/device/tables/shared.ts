@@ -1,0 +1,79 @@
+/** What the host and the plugin's worker both know of a tables device: words in shared memory. */
+
+import { TABLES } from './layout.ts';
+
+/** A port's attachment: words. */
+const PORT_WORDS = 3;
+
+/** How a port is attached. */
+export const MODE = { none: 0, native: 1, generic: 2 } as const;
+export type Mode = (typeof MODE)[keyof typeof MODE];
+
+/**
+ * Fill of the tables and attachments of the ports. The worker writes, the host reads; descriptors belong to the process, so they
+ * outlive a worker.
+ */
+export class SharedState {
+  readonly memory: SharedArrayBuffer;
+  readonly ports: number;
+  readonly #words: Int32Array;
+
+  constructor(ports: number, memory?: SharedArrayBuffer) {
+    this.ports = ports;
+    this.memory = memory ?? new SharedArrayBuffer(4 * (2 + TABLES.length + PORT_WORDS * ports));
+    this.#words = new Int32Array(this.memory);
+  }
+
+  used(table: number): number {
+    return Atomics.load(this.#words, 2 + table);
+  }
+
+  addUsed(table: number, rows: number): void {
+    Atomics.add(this.#words, 2 + table, rows);
+  }
+
+  get writes(): number {
+    return Atomics.load(this.#words, 0) >>> 0;
+  }
+
+  get removes(): number {
+    return Atomics.load(this.#words, 1) >>> 0;
+  }
+
+  addWrites(rows: number): void {
+    Atomics.add(this.#words, 0, rows);
+  }
+
+  addRemoves(rows: number): void {
+    Atomics.add(this.#words, 1, rows);
+  }
+
+  /** Interface index, 0 when the slot is not attached. */
+  ifindex(slot: number): number {
+    return Atomics.load(this.#words, this.#at(slot));
+  }
+
+  mode(slot: number): Mode {
+    return Atomics.load(this.#words, this.#at(slot) + 1) as Mode;
+  }
+
+  /** Descriptor of the link, -1 for none: it is pinned. */
+  link(slot: number): number {
+    return Atomics.load(this.#words, this.#at(slot) + 2);
+  }
+
+  attach(slot: number, ifindex: number, mode: Mode, link: number): void {
+    const at = this.#at(slot);
+    Atomics.store(this.#words, at + 1, mode);
+    Atomics.store(this.#words, at + 2, link);
+    Atomics.store(this.#words, at, ifindex);
+  }
+
+  detach(slot: number): void {
+    Atomics.store(this.#words, this.#at(slot), 0);
+  }
+
+  #at(slot: number): number {
+    return 2 + TABLES.length + PORT_WORDS * slot;
+  }
+}

@@ -1,0 +1,44 @@
+/** System calls about network devices, in the network namespace of this thread. */
+
+import koffi from 'koffi';
+
+const AF_INET = 2;
+const SOCK_DGRAM = 2;
+const SOCK_CLOEXEC = 0x80000;
+const SIOCETHTOOL = 0x8946;
+const ETHTOOL_GDRVINFO = 3;
+const IFNAMSIZ = 16;
+/** struct ethtool_drvinfo: cmd, driver[32], … */
+const DRVINFO_SIZE = 196;
+
+const libc = koffi.load(null);
+const socket = libc.func('int socket(int domain, int type, int protocol)');
+const ioctl = libc.func('int ioctl(int fd, unsigned long request, void *argument)');
+const close = libc.func('int close(int fd)');
+const if_indextoname = libc.func('void *if_indextoname(uint32_t index, _Out_ uint8_t *name)');
+
+/** Closes a descriptor that is not a file of Node's. */
+export function closeDescriptor(fd: number): void {
+  close(fd);
+}
+
+/** Which driver a network device has (ETHTOOL_GDRVINFO). Empty when there is no such device, or it does not say. */
+export function driverOf(ifindex: number): string {
+  const name = new Uint8Array(IFNAMSIZ);
+  if (if_indextoname(ifindex, name) === null) return '';
+  const info = new Uint8Array(DRVINFO_SIZE);
+  new DataView(info.buffer).setUint32(0, ETHTOOL_GDRVINFO, true);
+  // struct ifreq: name, then a union with the pointer.
+  const request = new Uint8Array(40);
+  request.set(name);
+  new DataView(request.buffer).setBigUint64(IFNAMSIZ, BigInt(koffi.address(info)), true);
+  const fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0) as number;
+  if (fd < 0) return '';
+  try {
+    if (ioctl(fd, SIOCETHTOOL, request) !== 0) return '';
+  } finally {
+    close(fd);
+  }
+  const end = info.indexOf(0, 4);
+  return Buffer.from(info.subarray(4, end)).toString('latin1');
+}

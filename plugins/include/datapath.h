@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 OR BSD-2-Clause */
+/*
+ * Rows of the tables of the XDP data path (bpf/datapath.bpf.c), for the data path itself and for plugins that fill them
+ * through the device `tables`. docs/xdp.md says what each table does.
+ *
+ * A row is its key, then its value; all of it is 32-bit words. Addresses in keys and in rules are in network byte order,
+ * everything else in the machine's. Where a value has 64 bits it stands at a multiple of 8 bytes. The first word of a value is a
+ * handle that the data path only hands to its counters: a row is counted at the index in its lower 28 bits.
+ */
+#ifndef DATAPATH_H
+#define DATAPATH_H
+
+#ifndef __bpf__
+#include <stdint.h>
+#endif
+
+#define DP_INDEX(handle) ((handle) & 0x0fffffffu)
+
+/* Where a word names a row of another table: none. */
+#define DP_NONE 0xffffffffu
+
+enum { DP_FORWARD, DP_TRAP, DP_DROP };
+
+/* Table `ports`, by index. */
+enum {
+	DP_PORT_UP = 1 << 0,
+	DP_PORT_CARRIER = 1 << 1,
+	DP_PORT_BRIDGE_FORWARDING = 1 << 2,
+	DP_PORT_LEARNING = 1 << 3,
+	DP_PORT_TRAP_ALL = 1 << 4,
+	/* It is in some VLAN: its bridge filters. */
+	DP_PORT_IN_VLAN = 1 << 5,
+};
+
+struct dp_port {
+	uint32_t handle;
+	/* 0: no port. */
+	uint32_t ifindex;
+	uint32_t mtu;
+	uint32_t bridge;
+	uint32_t flags;
+	/* Its only pvid, 0 for none. */
+	uint32_t pvid;
+	uint64_t mac;
+};
+
+/* Table `interfaces`, by index. */
+enum {
+	DP_INTERFACE_IPV4 = 1 << 0,
+	DP_INTERFACE_IPV6 = 1 << 1,
+	DP_INTERFACE_LOOSE = 1 << 2,
+	DP_INTERFACE_STRICT = 1 << 3,
+};
+
+struct dp_interface {
+	uint32_t handle;
+	uint32_t port;
+	uint32_t ifindex;
+	uint32_t vrf;
+	uint32_t mtu;
+	uint32_t flags;
+	uint64_t mac;
+	uint32_t vlan;
+	uint32_t unused;
+};
+
+/* Table `interfaces_at`: which interface a frame of a port and VLAN (0: untagged) belongs to. */
+struct dp_interface_key {
+	uint32_t port;
+	uint32_t vlan;
+};
+
+struct dp_interface_at {
+	uint32_t interface;
+};
+
+/* Table `nexthops`, by index. */
+struct dp_nexthop {
+	uint32_t handle;
+	uint32_t interface;
+	/* Lower 48 bits: destination MAC; then the action. One word of 64 bits, so that it changes as one. */
+	uint64_t way;
+	uint32_t ifindex;
+	uint32_t family;
+	uint32_t gateway[4];
+};
+
+#define DP_WAY(mac, action) ((uint64_t)(mac) | (uint64_t)(action) << 48)
+#define DP_WAY_MAC(way) ((way) & 0xffffffffffffull)
+#define DP_WAY_ACTION(way) ((uint32_t)((way) >> 48))
+
+/* Table `groups`, by index. A flow whose hash, scaled to 0..total-1, is below `end` and not below that of the member before
+ * leaves by `nexthop`. */
+#define DP_MEMBERS 64
+
+struct dp_member {
+	uint32_t nexthop;
+	uint32_t end;
+};
+
+struct dp_group {
+	uint32_t handle;
+	uint32_t id;
+	uint32_t count;
+	uint32_t total;
+	struct dp_member members[DP_MEMBERS];
+};
+
+/* Tables `routes4` and `routes6`: longest prefix. `bits` counts from `vrf` on. */
+struct dp_route4_key {
+	uint32_t bits;
+	uint32_t vrf;
+	uint32_t address;
+};
+
+struct dp_route6_key {
+	uint32_t bits;
+	uint32_t vrf;
+	uint32_t address[4];
+};
+
+struct dp_route {
+	uint32_t handle;
+	uint32_t action;
+	uint32_t group;
+	/* Of the prefix. */
+	uint32_t length;
+};
+
+/* Table `vlans`. */
+enum { DP_VLAN_PVID = 1 << 0, DP_VLAN_UNTAGGED = 1 << 1 };
+
+struct dp_vlan_key {
+	uint32_t bridge;
+	uint32_t vlan;
+	uint32_t port;
+};
+
+struct dp_vlan {
+	uint32_t handle;
+	uint32_t flags;
+};
+
+/* Table `fdb_entries`. */
+struct dp_fdb_key {
+	uint32_t bridge;
+	uint32_t vlan;
+	uint32_t mac_high;
+	uint32_t mac_low;
+};
+
+struct dp_fdb {
+	uint32_t handle;
+	uint32_t action;
+	uint32_t port;
+};
+
+/*
+ * Rules. Table `acl_rules` keeps them as they were given, for reading back only: `words` are the record of wit/types.wit. What
+ * frames are matched against is made from them, for one of two generations: masks in `acl_masks` by generation × DP_MASKS, in the
+ * order of the lowest priority below each, and in `acl_keys` what a rule says under its mask. Table `acl_state`
+ * says which generation counts; it is one word, so frames meet all of the old rules or all of the new.
+ */
+#define DP_MASKS 64
+#define DP_RULE_WORDS 36
+
+enum { DP_STAGE_INGRESS, DP_STAGE_ROUTING };
+enum { DP_ACL_ACCEPT, DP_ACL_DROP, DP_ACL_TRAP, DP_ACL_REDIRECT };
+
+struct dp_acl_rule {
+	uint32_t handle;
+	uint32_t words[DP_RULE_WORDS];
+};
+
+/* What a frame is, for rules. Fields that it does not have are 0, and `has` says which it has. */
+enum {
+	DP_HAS_TAG = 1 << 0,
+	DP_HAS_IPV4 = 1 << 1,
+	DP_HAS_IPV6 = 1 << 2,
+	DP_HAS_PORTS = 1 << 3,
+	DP_HAS_TCP = 1 << 4,
+	DP_HAS_ICMP = 1 << 5,
+};
+
+struct dp_match {
+	uint32_t port;
+	uint32_t has;
+	uint32_t source_mac_high, source_mac_low;
+	uint32_t destination_mac_high, destination_mac_low;
+	/* Upper half: of the frame's outermost header; lower: behind the tag, if there is one. */
+	uint32_t ethertypes;
+	uint32_t vlan;
+	uint32_t source[4];
+	uint32_t destination[4];
+	/* Upper half: source. */
+	uint32_t ports;
+	/* From the top: protocol, DSCP, ICMP type, ICMP code. */
+	uint32_t kinds;
+	uint32_t tcp_flags;
+};
+
+struct dp_acl_mask {
+	/* Lowest priority of the rules under it. */
+	uint32_t priority;
+	uint32_t stage;
+	struct dp_match bits;
+};
+
+struct dp_acl_key {
+	/* Index of the mask in `acl_masks`. */
+	uint32_t mask;
+	struct dp_match match;
+};
+
+struct dp_acl {
+	uint32_t handle;
+	uint32_t priority;
+	uint32_t action;
+	uint32_t port;
+};
+
+/* Lower 8 bits: which generation (0 or 1); the next 8: masks in use; then flags. */
+#define DP_ACL_STATE(generation, masks, flags) ((generation) | (masks) << 8 | (flags) << 16)
+enum {
+	/* Some rule looks behind the IP header. */
+	DP_ACL_PORTS = 1 << 0,
+	DP_ACL_INGRESS = 1 << 1,
+	DP_ACL_ROUTING = 1 << 2,
+};
+
+struct dp_acl_state {
+	uint32_t state;
+};
+
+/* Tables `…_counts`, by index of the handle: read as one row, however many CPUs count. */
+struct dp_count {
+	uint64_t packets;
+	/* Of whole frames. */
+	uint64_t bytes;
+	/* CLOCK_MONOTONIC, ns. */
+	uint64_t last_used;
+};
+
+#endif

@@ -1,0 +1,102 @@
+/* What the data path holds: as the host's records, as counters, and how full. A page is rows of one table, and its cursor the
+ * table with the device's own cursor in it. */
+#include "xdp.h"
+
+#define TABLE_SHIFT 24
+#define POSITION ((1u << TABLE_SHIFT) - 1)
+
+/* Finds the next of tables `from`..`to` that has rows, from the cursor on, and reads at most `limit` of them. */
+static ekho_u32_list read_page(enum table from, enum table to, uint32_t cursor, uint32_t limit, enum table *table,
+                               uint32_t *next) {
+  ekho_u32_list rows = {NULL, 0};
+  uint32_t position = cursor & POSITION;
+  *next = 0;
+  for (*table = from + (cursor >> TABLE_SHIFT); *table <= to; (*table)++, position = 0) {
+    /* Members of groups count as entries of their own. */
+    uint32_t most = *table == TABLE_GROUPS ? limit / (1 + DP_MEMBERS) : limit;
+    if (*table == TABLE_INTERFACES_AT) continue;
+    rows = device_read(*table, position, most == 0 ? 1 : most);
+    if (rows.items[0] != 0)
+      *next = (uint32_t)(*table - from) << TABLE_SHIFT | rows.items[0];
+    else
+      *next = *table < to ? (uint32_t)(*table + 1 - from) << TABLE_SHIFT : 0;
+    if (rows.count > 1) return rows;
+  }
+  *next = 0;
+  return rows;
+}
+
+#define FILL(list, of_row)                                                                 \
+  do {                                                                                     \
+    entries->list.count = count;                                                           \
+    entries->list.items = ekho_alloc(count * sizeof *entries->list.items);                 \
+    for (uint32_t i = 0; i < count; i++) of_row(row + i * words, &entries->list.items[i]); \
+  } while (0)
+
+static void fill_groups(const uint32_t *row, uint32_t words, uint32_t count, ekho_batch *entries) {
+  uint32_t members = 0;
+  for (uint32_t i = 0; i < count; i++) members += ((const struct dp_group *)(row + i * words + 1))->count;
+  entries->groups.count = count;
+  entries->groups.items = ekho_alloc(count * sizeof *entries->groups.items);
+  entries->members.items = ekho_alloc(members * sizeof *entries->members.items);
+  for (uint32_t i = 0; i < count; i++) {
+    group_of_row(row + i * words, entries->members.count, &entries->groups.items[i], entries->members.items);
+    entries->members.count += entries->groups.items[i].count;
+  }
+}
+
+void ekho_offload_readback(uint32_t cursor, uint32_t limit, ekho_offload_page *result) {
+  ekho_batch *entries = &result->entries;
+  enum table table;
+  ekho_u32_list rows = read_page(TABLE_PORTS, TABLE_ACL_RULES, cursor, limit, &table, &result->next);
+  if (rows.count <= 1) return;
+  const uint32_t *row = rows.items + 1;
+  uint32_t words = tables[table].words;
+  uint32_t count = (rows.count - 1) / words;
+  switch (table) {
+    case TABLE_PORTS: FILL(ports, port_of_row); break;
+    case TABLE_INTERFACES: FILL(router_interfaces, interface_of_row); break;
+    case TABLE_NEXTHOPS: FILL(nexthops, nexthop_of_row); break;
+    case TABLE_GROUPS: fill_groups(row, words, count, entries); break;
+    case TABLE_ROUTES4: FILL(routes, route_of_row4); break;
+    case TABLE_ROUTES6: FILL(routes, route_of_row6); break;
+    case TABLE_VLANS: FILL(vlan_members, vlan_member_of_row); break;
+    case TABLE_FDB: FILL(fdb_entries, fdb_entry_of_row); break;
+    case TABLE_ACL_RULES: FILL(acl_rules, acl_rule_of_row); break;
+    default: break;
+  }
+}
+
+static uint64_t joined(const uint32_t *low) { return (uint64_t)low[1] << 32 | low[0]; }
+
+void ekho_stats_collect(uint32_t cursor, uint32_t limit, ekho_stats_page *result) {
+  static const ekho_kind kind_of[TABLES] = {
+      [TABLE_PORT_COUNTS] = EKHO_KIND_PORT,     [TABLE_NEXTHOP_COUNTS] = EKHO_KIND_NEXTHOP,
+      [TABLE_ROUTE_COUNTS] = EKHO_KIND_ROUTE,   [TABLE_FDB_COUNTS] = EKHO_KIND_FDB_ENTRY,
+      [TABLE_ACL_COUNTS] = EKHO_KIND_ACL_RULE,
+  };
+  enum table table;
+  ekho_u32_list rows = read_page(TABLE_PORT_COUNTS, TABLE_ACL_COUNTS, cursor, limit, &table, &result->next);
+  if (rows.count <= 1) return;
+  uint32_t words = tables[table].words;
+  uint32_t count = (rows.count - 1) / words;
+  result->counters.items = ekho_alloc(count * sizeof *result->counters.items);
+  const uint32_t *row = rows.items + 1;
+  for (uint32_t i = 0; i < count; i++, row += words) {
+    ekho_handle handle = handle_of(kind_of[table], row[0]);
+    if (!held_has(kind_of[table], handle)) continue;
+    result->counters.items[result->counters.count++] = (ekho_counter){
+        .handle = handle,
+        .packets = joined(row + 1),
+        .bytes = joined(row + 3),
+        .last_used = joined(row + 5),
+    };
+  }
+}
+
+void ekho_offload_tables(ekho_table_usage_list *result) {
+  static ekho_table_usage usage[KINDS];
+  for (ekho_kind kind = 0; kind < KINDS; kind++)
+    usage[kind] = (ekho_table_usage){kind, held_capacity(kind), held_count(kind)};
+  *result = (ekho_table_usage_list){usage, KINDS};
+}
