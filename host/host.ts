@@ -136,6 +136,7 @@ export class Host {
         },
       },
     });
+    const { netns } = config.mirror;
     for (const device of config.device)
       this.#devices.set(device.name, openDevice({ ...device, ...(netns !== undefined && { netns }) }));
   }
@@ -197,6 +198,8 @@ export class Host {
     }
     if (this.#stopping) return;
     for (const { name, state, reason, remedy } of this.plugins()) {
+      // Without a configuration, one plugin of several is the default.
+      if (state === 'found' && this.#config.file === undefined) continue;
       if (reason !== undefined)
         this.#say(`plugin ${name}: ${state}: ${reason}${remedy ? `. ${remedy}` : ''}`);
     }
