@@ -95,6 +95,7 @@ export class Host {
       mirror: this.mirror,
       netfilter: config.planner.netfilter,
       savedCounter: (plugin, describe) => this.#statistics.savedCounter(plugin, describe),
+      xfrm: config.planner.xfrm,
       log: (level, message) => say(level === 'info' ? message : `${level}: ${message}`),
     });
     this.#statistics.start(this.#planner);

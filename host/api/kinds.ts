@@ -13,6 +13,8 @@ const ALIASES: Readonly<Record<string, Kind>> = {
   n: 'neighbour',
   nh: 'nexthop',
   r: 'route',
+  policy: 'xfrm-policy',
+  xfrm: 'xfrm-policy',
   nftable: 'nft-table',
   flowtable: 'nft-flowtable',
 };

@@ -52,7 +52,7 @@ export interface Config {
   };
   readonly plugin: readonly PluginConfig[];
   readonly device: readonly DeviceConfig[];
-  readonly planner: { readonly netfilter: 'trap' | 'ignore' };
+  readonly planner: { readonly netfilter: 'trap' | 'ignore'; readonly xfrm: 'trap' | 'ignore' };
   readonly notifier: {
     readonly enabled: 'auto' | 'on' | 'off';
     /** Bytes. */
@@ -385,7 +385,7 @@ function complete(file: ConfigFile, path: string | undefined): Config {
       ...(state !== undefined && { state: resolve(base, state) }),
       tables: (tables ?? {}) as Record<string, number>,
     })),
-    planner: { netfilter: file.planner?.netfilter ?? 'trap' },
+    planner: { netfilter: file.planner?.netfilter ?? 'trap', xfrm: file.planner?.xfrm ?? 'trap' },
     notifier: {
       enabled: file.notifier?.enabled ?? 'auto',
       ringSize: file.notifier?.['ring-size'] ?? RING_DEFAULT,

@@ -176,6 +176,13 @@ const Planner = Type.Object(
           'What a netfilter rule in a forwarding hook means to hardware. `trap`: packets it could see stay with the kernel. `ignore`: offload as if it were not there; forwarding then differs from the kernel’s.',
       }),
     ),
+    xfrm: Type.Optional(
+      Type.Enum(['trap', 'ignore'], {
+        default: 'trap',
+        description:
+          'What an IPsec policy means to hardware. `trap`: packets that it could match stay with the kernel. `ignore`: offload as if it were not there; what should be encrypted or dropped is then forwarded in clear.',
+      }),
+    ),
   },
   closed,
 );

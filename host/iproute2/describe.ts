@@ -19,6 +19,7 @@ import { fdbState } from './neighbour.ts';
 import { groupMembers, hostBits, routeDestination, tableOf } from './route.ts';
 import { filterOrder, u32Handle } from './tc.ts';
 import { classId, TC_H_ROOT } from './tc-values.ts';
+import { describePolicy } from './xfrm.ts';
 
 const RT_TABLE_MAIN = 254;
 const RTN_UNICAST = 1;
@@ -268,6 +269,8 @@ const DESCRIPTIONS: Readonly<Record<Kind, (object: DecodedObject, context: Forma
   chain: (object, context) => line(attachment(object, context), pair('chain', object.chain ?? 0)),
   filter: describeFilter,
   action: describeAction,
+  'xfrm-default': () => 'default',
+  'xfrm-policy': describePolicy,
   'nft-table': describeNetfilter,
   'nft-chain': describeNetfilter,
   'nft-rule': describeNetfilter,

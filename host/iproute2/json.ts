@@ -11,6 +11,7 @@ import { netfilterFamily } from './names.ts';
 import { formatFdb, formatNeighbour, isListedNeighbour } from './neighbour.ts';
 import { formatNetconf, formatNexthop, formatRoute, formatRule } from './route.ts';
 import { formatChain, formatClass, formatFilter, formatQdisc } from './tc.ts';
+import { formatPolicy, formatPolicyDefault } from './xfrm.ts';
 
 export type { Member, Row } from './bridge.ts';
 export type { FormatContext, Json, KeyedObject } from './context.ts';
@@ -31,6 +32,8 @@ const FORMATS: Readonly<Partial<Record<Kind, Format>>> = {
   chain: formatChain,
   filter: formatFilter,
   action: (object, context) => ({ actions: formatActions(object.tab, context) }),
+  'xfrm-default': formatPolicyDefault,
+  'xfrm-policy': formatPolicy,
 };
 
 function formatNetfilter(object: DecodedObject): Json {

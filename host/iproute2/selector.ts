@@ -21,6 +21,7 @@ import { NEIGHBOUR_STATES } from './neighbour.ts';
 import { groupMembers, tableOf } from './route.ts';
 import { filterOrder, u32Handle } from './tc.ts';
 import { classId, TC_H_ROOT } from './tc-values.ts';
+import { formatPolicy } from './xfrm.ts';
 
 export type Predicate = (object: DecodedObject) => boolean;
 
@@ -341,6 +342,13 @@ const tcReaders: Readers = {
   kind: isText((object) => object.kind),
 };
 
+const policyField =
+  (name: string): Reader =>
+  (words, word, context) => {
+    const wanted = words.value(word);
+    return (object) => formatPolicy(object, context)[name] === wanted;
+  };
+
 const netfilterReaders: Readers = {
   family: isText((object) => netfilterFamily(headerNumber(object, 'family'))),
   table: isText((object) => object.table ?? object.name),
@@ -565,6 +573,16 @@ const READERS: Readonly<Record<Kind, Readers>> = {
       const index = words.number(word);
       return (object) => listOf(object.tab).some((action) => numberOf(recordOf(action)?.index) === index);
     },
+  },
+  'xfrm-default': {},
+  'xfrm-policy': {
+    src: policyField('src'),
+    dst: policyField('dst'),
+    dir: policyField('dir'),
+    action: policyField('action'),
+    ptype: policyField('ptype'),
+    index: numbered((object) => object.header.index),
+    if_id: numbered((object) => object.if_id),
   },
   'nft-table': netfilterReaders,
   'nft-chain': netfilterReaders,

@@ -272,6 +272,27 @@ const COLUMNS: Readonly<Record<Kind, Columns>> = {
     ACTION: filterActions,
   },
   action: { ACTION: filterActions },
+  'xfrm-default': { IN: field('in'), FWD: field('fwd'), OUT: field('out') },
+  'xfrm-policy': {
+    DIR: field('dir'),
+    SOURCE: field('src'),
+    DESTINATION: field('dst'),
+    MATCH: (element) =>
+      words(
+        ...['proto', 'sport', 'dport', 'dev', 'uid', 'mark', 'mask', 'if_id'].map((name) =>
+          element[name] === undefined ? undefined : `${name} ${String(element[name])}`,
+        ),
+      ),
+    ACTION: field('action'),
+    PRIORITY: field('priority'),
+    TEMPLATES: (element) =>
+      listOf(element.tmpl)
+        .map((value) => {
+          const { src, dst, proto, mode } = (recordOf(value) ?? {}) as Json;
+          return words(proto, mode, src, '->', dst);
+        })
+        .join(', '),
+  },
   'nft-table': {
     FAMILY: field('family'),
     NAME: field('name'),

@@ -14,6 +14,7 @@ import {
 } from '../netlink/message.ts';
 import { linkAttributes } from '../netlink/schema/link.ts';
 import { neighbourAttributes } from '../netlink/schema/neighbour.ts';
+import { xfrmPolicyAttributes, xfrmPolicyHeader } from '../netlink/schema/xfrm.ts';
 import { saysTheSame, storedForm } from './comparison.ts';
 import {
   applyDeletedRoute,
@@ -33,6 +34,7 @@ import {
   NTF_SELF,
   NUD_INCOMPLETE,
   NUD_NOARP,
+  XFRM_POLICY_FWD,
 } from './rtnetlink.ts';
 import { FAMILY_OF } from './significance.ts';
 import { splitActions, splitMdb, splitVlans } from './split.ts';
@@ -69,6 +71,8 @@ export interface Reactions extends RouteDoubt {
   bulkDeletion(kind: KindNumber, ifindex: number): void;
 }
 
+/** linux/xfrm.h struct xfrm_userpolicy_id */
+const POLICY_ID_SIZE = 64;
 const { dst: DST, master: MASTER, nh_id: NH_ID } = neighbourAttributes.number;
 
 export class Applier {
@@ -103,10 +107,11 @@ export class Applier {
   ): boolean {
     if (kind === KIND.route) return this.#route(deleting, flags, mode, data, start, end);
     if ((end - start) >>> 2 > MAX_OBJECT_WORDS) return false;
-    const header = (FAMILY_OF[kind]!.header.size + 3) & ~3;
-    if (end - start < header || !attributesAreWhole(data.words, start + header, end)) return false;
     this.#kind = kind;
     this.#mode = mode;
+    if (kind === KIND['xfrm-policy'] && deleting) return this.#deletedPolicy(data, start, end);
+    const header = (FAMILY_OF[kind]!.header.size + 3) & ~3;
+    if (end - start < header || !attributesAreWhole(data.words, start + header, end)) return false;
     const family = data.bytes[start]!;
     switch (kind) {
       case KIND.link:
@@ -130,6 +135,9 @@ export class Applier {
         break;
       case KIND.fdb:
         if (family !== AF_BRIDGE || isSilentFilterEntry(data, start, end)) return true;
+        break;
+      case KIND['xfrm-policy']:
+        if (isSocketPolicy(data, start)) return true;
         break;
       case KIND.vlan:
         return splitVlans(data, start, end, deleting ? this.#drop : this.#put);
@@ -157,7 +165,17 @@ export class Applier {
     const until = data.bytes[start] === AF_INET6 ? dropIdleCacheinfo(data, start, end) : end;
     if (mode >= DUMPED) return applyDumpedRoute(table, data, start, until, mode === DUMPED);
     if (deleting) return applyDeletedRoute(table, data, start, until, mode === REPLAYED, this.#reactions);
-    return applyNewRoute(table, flags, data, start, until);
+    return applyNewRoute(table, flags, data, start, until, this.#reactions);
+  }
+
+  /** A deletion has the policy in an attribute (net/xfrm/xfrm_user.c xfrm_notify_policy). */
+  #deletedPolicy(data: Datagram, start: number, end: number): boolean {
+    const policy = findAttribute(data.words, start + POLICY_ID_SIZE, end, xfrmPolicyAttributes.number.policy);
+    if (policy < 0) return false;
+    const until = policy + attributeLength(data.words, policy);
+    if (until - policy - NLA_HDRLEN < xfrmPolicyHeader.size) return false;
+    this.#delete(data, policy + NLA_HDRLEN, until);
+    return true;
   }
 
   #upsert(data: Datagram, start: number, end: number): void {
@@ -229,6 +247,11 @@ function isMirroredNeighbour(data: Datagram, start: number): boolean {
   // Every state is in the low byte, on either byte order one of these two is zero.
   const state = bytes[start + 8]! | bytes[start + 9]!;
   return state !== 0 && (state & (NUD_INCOMPLETE | NUD_NOARP)) === 0;
+}
+
+/** Policies of sockets come and go without a word, and never see forwarded packets. */
+function isSocketPolicy(data: Datagram, start: number): boolean {
+  return data.bytes[start + xfrmPolicyHeader.offset.dir]! > XFRM_POLICY_FWD;
 }
 
 /** Multicast filter entries of a link follow the groups it joined; nothing announces them. */

@@ -14,6 +14,7 @@ import {
   NLA_HDRLEN,
 } from '../netlink/message.ts';
 import { routeAttributes } from '../netlink/schema/route.ts';
+import { xfrmLifetime, xfrmPolicyHeader } from '../netlink/schema/xfrm.ts';
 import { NUD_DELAY, NUD_REACHABLE, NUD_STALE } from './rtnetlink.ts';
 import { FAMILY_OF, NOT_COMPARED, NOT_STORED } from './significance.ts';
 
@@ -35,6 +36,11 @@ export function storedForm(kind: KindNumber, data: Datagram, start: number, end:
   const span = storing.rewrite(FAMILY_OF[kind]!, data, start, end);
   // ifinfomsg.ifi_change says what a notification is about.
   if (kind === KIND.link && span.end - span.start >= 16) span.data.words[(span.start + 12) >>> 2] = 0;
+  // How much passed under a policy, and when.
+  if (kind === KIND['xfrm-policy'] && span.end - span.start >= xfrmPolicyHeader.size) {
+    const from = span.start + xfrmPolicyHeader.offset.curlft;
+    span.data.bytes.fill(0, from, from + xfrmLifetime.size);
+  }
   // nfgenmsg.res_id is the generation at the time of the message.
   if (kind >= KIND['nft-table'] && span.end - span.start >= 4)
     span.data.bytes.fill(0, span.start + 2, span.start + 4);

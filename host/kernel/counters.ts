@@ -3,7 +3,7 @@
 import type { Mirror } from '../mirror/mirror.ts';
 import { KIND, type KindNumber } from '../mirror/types.ts';
 import { type DecodedObject, decodeObject } from '../netlink/decode.ts';
-import { MessageWriter } from '../netlink/message.ts';
+import { MessageWriter, NETLINK_ROUTE } from '../netlink/message.ts';
 import { type NetlinkClient, NetlinkError } from '../netlink/request.ts';
 import { kindOf } from './announcements.ts';
 import { ControlView } from './control-view.ts';
@@ -64,7 +64,7 @@ async function read(
   for (const request of requests) {
     try {
       await client.dump(request, (type, _flags, _sequence, data, start, end) => {
-        if (end <= start || kindOf(type, data.bytes[start]!) !== kind) return;
+        if (end <= start || kindOf(NETLINK_ROUTE, type, data.bytes[start]!) !== kind) return;
         const matches = table.match(data, start, end);
         if (matches === undefined || matches.length === 0) return;
         const name = kind === KIND.link ? 'link' : 'filter';

@@ -29,10 +29,7 @@ export async function dumpConsistently(
     let interrupted = false;
     try {
       for (const request of requests()) {
-        const answer = request.isSingle
-          ? client.request(request, handler.message)
-          : client.dump(request, handler.message);
-        if (await orNone(request, answer)) interrupted = true;
+        if (await answer(client, request, handler.message)) interrupted = true;
       }
       if (!interrupted) return true;
     } catch (error) {
@@ -44,12 +41,18 @@ export async function dumpConsistently(
   return false;
 }
 
-/** The answer, or false where an error only says that there is nothing. */
-async function orNone({ none }: DumpRequest, answer: Promise<unknown>): Promise<boolean> {
+/** Whether the kernel marked its answer as inconsistent; false where an error only says that there is nothing. */
+export async function answer(
+  client: Pick<NetlinkClient, 'dump' | 'request'>,
+  request: DumpRequest,
+  handler: MessageHandler,
+): Promise<boolean> {
   try {
-    return (await answer) === true;
+    if (request.isSingle !== true) return await client.dump(request, handler);
+    await client.request(request, handler);
+    return false;
   } catch (error) {
-    if (error instanceof NetlinkError && none?.has(error.errno)) return false;
+    if (error instanceof NetlinkError && request.none?.has(error.errno)) return false;
     throw error;
   }
 }

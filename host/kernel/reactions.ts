@@ -57,6 +57,8 @@ export class SilentChanges implements Reactions {
   /** Nexthop objects that left or changed, and addresses (as hex) that left: routes that use them are suspect. */
   #nexthops = new Set<number>();
   #addresses = new Set<string>();
+  /** Family and table of routes whose hops have different attributes. At most as many as there are tables. */
+  readonly #mixed = new Set<string>();
   #later: NodeJS.Timeout | undefined;
   #walk: Promise<void> | undefined;
   /** Milliseconds. */
@@ -74,6 +76,15 @@ export class SilentChanges implements Reactions {
 
   doubt(family: number, table: number): void {
     this.#handler.reread({ kind: KIND.route, family, table });
+  }
+
+  siblingsDiffer(family: number, table: number): void {
+    this.#mixed.add(`${family} ${table}`);
+    this.doubt(family, table);
+  }
+
+  siblingGone(family: number, table: number): void {
+    if (this.#mixed.has(`${family} ${table}`)) this.doubt(family, table);
   }
 
   bridgePort(ifindex: number, gone: boolean): void {

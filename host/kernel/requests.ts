@@ -2,7 +2,7 @@
 
 import { constants } from 'node:os';
 import { KINDS, type Kind, type KindNumber } from '../mirror/types.ts';
-import { MessageWriter, NETLINK_NETFILTER, NETLINK_ROUTE } from '../netlink/message.ts';
+import { MessageWriter, NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_XFRM } from '../netlink/message.ts';
 import type { NetlinkRequest } from '../netlink/request.ts';
 import { linkAttributes } from '../netlink/schema/link.ts';
 import { neighbourAttributes } from '../netlink/schema/neighbour.ts';
@@ -35,6 +35,8 @@ import {
   RTM_NEWTCLASS,
   RTM_NEWTFILTER,
   RTM_NEWVLAN,
+  XFRM_MSG_GETDEFAULT,
+  XFRM_MSG_GETPOLICY,
 } from './rtnetlink.ts';
 
 /** A part of a kind; what is absent is not restricted. */
@@ -98,8 +100,9 @@ export interface DumpRequest extends NetlinkRequest {
 export function unavailability(kind: Kind, errno: number): 'absent' | 'denied' | undefined {
   if (errno === EPERM || errno === EACCES) return 'denied';
   if (errno === EOPNOTSUPP || errno === EAFNOSUPPORT || errno === EPROTONOSUPPORT) return 'absent';
-  // net/netfilter/nfnetlink.c nfnetlink_rcv_msg: no such subsystem, and its module does not load.
-  if (errno === EINVAL && protocolOf(kind) === NETLINK_NETFILTER) return 'absent';
+  // net/netfilter/nfnetlink.c nfnetlink_rcv_msg: no such subsystem, and its module does not load; net/xfrm/xfrm_user.c
+  // xfrm_user_rcv_msg: no such message, kernels before 5.15 accept what no policy matches.
+  if (errno === EINVAL && protocolOf(kind) !== NETLINK_ROUTE) return 'absent';
   return undefined;
 }
 
@@ -117,6 +120,7 @@ const GET = 2;
 const NFT_GET = 1;
 
 export function protocolOf(kind: Kind): number {
+  if (kind.startsWith('xfrm-')) return NETLINK_XFRM;
   return kind.startsWith('nft-') ? NETLINK_NETFILTER : NETLINK_ROUTE;
 }
 
@@ -300,6 +304,10 @@ export function dumpRequests(
       return perParent(RTM_NEWTFILTER, kind, scope, control);
     case 'action':
       return actions();
+    case 'xfrm-default':
+      return [{ type: XFRM_MSG_GETDEFAULT, payload: new Uint8Array(4), operation, isSingle: true }];
+    case 'xfrm-policy':
+      return [{ type: XFRM_MSG_GETPOLICY, payload: new Uint8Array(0), operation }];
     case 'nft-table':
       return [{ type: NFT_MSG_NEWTABLE + NFT_GET, payload: new Uint8Array(4), operation }];
     case 'nft-chain':

@@ -28,7 +28,12 @@ const {
   cacheinfo: CACHEINFO,
   table: TABLE,
   nh_id: NH_ID,
+  encap: ENCAP,
+  encap_type: ENCAP_TYPE,
+  pad: PAD,
 } = routeAttributes.number;
+/** What each hop of a route has for itself, and what only runs. */
+const OF_HOPS: ReadonlySet<number> = new Set([OIF, GATEWAY, MULTIPATH, CACHEINFO, ENCAP, ENCAP_TYPE, PAD]);
 const HEADER = 12;
 /** Room before the others of a key for as many new routes as one dump may show. */
 const NEW_GAP = 256;
@@ -71,6 +76,10 @@ export function dropIdleCacheinfo(data: Datagram, start: number, end: number): n
 export interface RouteDoubt {
   /** The mirror cannot know what this message changed: the table has to be read again. */
   doubt(family: number, table: number): void;
+  /** The table has IPv6 routes whose hops were given different attributes: a dump shows those of the first. */
+  siblingsDiffer(family: number, table: number): void;
+  /** A route lost one of its hops. */
+  siblingGone(family: number, table: number): void;
 }
 
 /** A route as a dump shows it. `complete`: the dump shows all routes of this key, in their order. */
@@ -146,6 +155,7 @@ export function applyNewRoute(
   data: Datagram,
   start: number,
   end: number,
+  doubts: RouteDoubt,
 ): boolean {
   const matches = table.match(data, start, end);
   if (matches === undefined) return false;
@@ -159,6 +169,9 @@ export function applyNewRoute(
     if (!isEqual && !isSameRoute(table, ids[at]!, data, start, end)) continue;
     if (!isEqual) table.replace(ids[at]!, data, start, end);
     if (data.bytes[start] === AF_INET) cameAgain(table, matches, at, flags);
+    // The dump of a part showed it before it was announced: whose place it took is not known.
+    if ((flags & NLM_F_REPLACE) !== 0 && length > 1)
+      doubts.doubt(data.bytes[start]!, routeTable(data, start, end));
     return true;
   }
   const successor =
@@ -170,6 +183,8 @@ export function applyNewRoute(
     if ((flags & NLM_F_EXCL) !== 0 && data.bytes[start] === AF_INET) {
       for (let at = 0; at < length; at++) if (ids[at] !== successor) table.remove(ids[at]!);
     }
+    if (data.bytes[start] === AF_INET6 && addsToOthers(table, successor, flags, data, start, end))
+      doubts.siblingsDiffer(AF_INET6, routeTable(data, start, end));
     table.replace(successor, data, start, end);
     return true;
   }
@@ -177,6 +192,38 @@ export function applyNewRoute(
   const order = append ? table.orderOf(ids[length - 1]!) + 1 : table.orderOf(ids[0]!) - 1;
   table.insert(matches.hash, data, start, end, order);
   return true;
+}
+
+/**
+ * A hop that comes to those of a route may have metrics and the like of its own. The notification shows its own, a dump those of
+ * the route's first hop (net/ipv6/route.c rt6_fill_node).
+ */
+function addsToOthers(
+  table: ObjectTable,
+  id: number,
+  flags: number,
+  data: Datagram,
+  start: number,
+  end: number,
+): boolean {
+  if ((flags & NLM_F_REPLACE) !== 0 || findAttribute(data.words, start + HEADER, end, MULTIPATH) < 0)
+    return false;
+  const stored = table.locate(id);
+  return sharedParts(stored.data, stored.start, stored.end) !== sharedParts(data, start, end);
+}
+
+/** What a route says besides its hops, as text. */
+function sharedParts(data: Datagram, start: number, end: number): string {
+  const header = Buffer.from(data.bytes.subarray(start + 4, start + 8)).toString('hex');
+  const parts: string[] = [];
+  for (let at = start + HEADER; at + NLA_HDRLEN <= end; ) {
+    const length = attributeLength(data.words, at);
+    if (length < NLA_HDRLEN) break;
+    if (!OF_HOPS.has(attributeType(data.words, at)))
+      parts.push(Buffer.from(data.bytes.subarray(at, at + length)).toString('hex'));
+    at += align4(length);
+  }
+  return `${header} ${parts.sort().join(' ')}`;
 }
 
 /** The kernel announces as new what the mirror has: it left without a word, and its place with it. */
@@ -268,7 +315,11 @@ export function applyDeletedRoute(
     return true;
   }
   if (data.bytes[start] === AF_INET6 && mayHaveSiblings(data, start, end)) {
-    for (let at = 0; at < length; at++) if (removeSibling(table, ids[at]!, data, start, end)) return true;
+    for (let at = 0; at < length; at++) {
+      if (!removeSibling(table, ids[at]!, data, start, end)) continue;
+      doubts.siblingGone(AF_INET6, routeTable(data, start, end));
+      return true;
+    }
   }
   if (!replayed) doubts.doubt(data.bytes[start]!, routeTable(data, start, end));
   return true;

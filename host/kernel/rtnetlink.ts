@@ -1,4 +1,4 @@
-/** Numbers of linux/rtnetlink.h and linux/netfilter/nf_tables.h that requests and subscriptions need. */
+/** Numbers of linux/rtnetlink.h, linux/netfilter/nf_tables.h and linux/xfrm.h that requests and subscriptions need. */
 
 export const AF_UNSPEC = 0;
 export const AF_INET = 2;
@@ -69,6 +69,21 @@ export const TC_H_MIN_INGRESS = 0xfff2;
 export const TC_H_MIN_EGRESS = 0xfff3;
 /** tcm_ifindex of objects of a shared block. */
 export const TCM_IFINDEX_MAGIC_BLOCK = 0xffffffff;
+
+/** Message types of NETLINK_XFRM, which overlap those of NETLINK_ROUTE. */
+export const XFRM_MSG_NEWPOLICY = 0x13;
+export const XFRM_MSG_DELPOLICY = 0x14;
+export const XFRM_MSG_GETPOLICY = 0x15;
+export const XFRM_MSG_UPDPOLICY = 0x19;
+export const XFRM_MSG_POLEXPIRE = 0x1b;
+export const XFRM_MSG_FLUSHPOLICY = 0x1d;
+export const XFRM_MSG_MIGRATE = 0x21;
+export const XFRM_MSG_GETDEFAULT = 0x28;
+export const XFRMNLGRP_EXPIRE = 2;
+export const XFRMNLGRP_POLICY = 4;
+export const XFRMNLGRP_MIGRATE = 5;
+/** Directions of policies; those above are of sockets. */
+export const XFRM_POLICY_FWD = 2;
 
 /** Message types of nf_tables: NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_*. */
 export const NFT_MSG = 10 << 8;

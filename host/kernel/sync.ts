@@ -5,14 +5,15 @@
  * does without a word (see reactions.ts) to a dump of the part it concerns.
  */
 
+import { constants } from 'node:os';
 import { EkhoError } from '../errors.ts';
 import type { Mirror } from '../mirror/mirror.ts';
 import { TRANSACTION_ENTRIES } from '../mirror/transaction.ts';
 import { KIND, KINDS, type Kind, type KindNumber, type KindState, type ObjectId } from '../mirror/types.ts';
-import { type Datagram, NETLINK_NETFILTER, NETLINK_ROUTE } from '../netlink/message.ts';
+import { type Datagram, NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_XFRM } from '../netlink/message.ts';
 import { NetlinkClient, type NetlinkClientOptions, NetlinkError } from '../netlink/request.ts';
 import { Agenda, type Job } from './agenda.ts';
-import { groupsOf, isDeletion, kindOf } from './announcements.ts';
+import { concernsAll, groupsOf, isDeletion, kindOf } from './announcements.ts';
 import { Applier, DUMPED, DUMPED_IN_PART, LIVE, type Mode, REPLAYED } from './apply.ts';
 import { ControlView } from './control-view.ts';
 import { type KernelCounters, readKernelCounters } from './counters.ts';
@@ -195,21 +196,37 @@ export class KernelSync {
         );
       });
     }
-    for (const protocol of [NETLINK_ROUTE, NETLINK_NETFILTER]) {
+    for (const protocol of [NETLINK_ROUTE, NETLINK_NETFILTER, NETLINK_XFRM]) {
       const kinds = this.#kinds.map((kind) => KINDS[kind]!).filter((kind) => protocolOf(kind) === protocol);
-      if (kinds.length === 0) continue;
-      this.#subscriptions.set(protocol, this.#subscribe(protocol, kinds));
-      const open = this.#options.openClient ?? ((options) => new NetlinkClient(options));
-      this.#clients.set(protocol, open({ protocol, netns, threaded: protocol === NETLINK_ROUTE }));
+      if (kinds.length > 0) this.#open(protocol, kinds);
     }
-    await this.#readAll(this.#kinds, 'start', false);
+    await this.#readAll(
+      this.#kinds.filter((kind) => this.#clients.has(protocolOf(KINDS[kind]!))),
+      'start',
+      false,
+    );
+  }
+
+  /** Opens the sockets of a protocol. One that the kernel was built without has no objects. */
+  #open(protocol: number, kinds: readonly Kind[]): void {
+    const { netns, openClient } = this.#options;
+    try {
+      this.#subscriptions.set(protocol, this.#subscribe(protocol, kinds));
+    } catch (error) {
+      if (protocol === NETLINK_ROUTE || !isUnknownProtocol(error)) throw error;
+      const state = { state: 'unavailable', reason: (error as Error).message, isAbsent: true } as const;
+      for (const kind of kinds) this.#mirror.setKindState(KIND[kind], state);
+      return;
+    }
+    const open = openClient ?? ((options) => new NetlinkClient(options));
+    this.#clients.set(protocol, open({ protocol, netns, threaded: protocol === NETLINK_ROUTE }));
   }
 
   /** Reads kinds again as a whole (all by default). Resolves once they are in sync. */
   async resync(kinds?: readonly Kind[], cause = 'requested'): Promise<void> {
     const numbers = kinds === undefined ? this.#kinds : kinds.map((kind) => KIND[kind]);
     await this.#readAll(
-      numbers.filter((kind) => this.#kinds.includes(kind)),
+      numbers.filter((kind) => this.#kinds.includes(kind) && this.#clients.has(protocolOf(KINDS[kind]!))),
       cause,
       true,
     );
@@ -327,7 +344,7 @@ export class KernelSync {
       },
       {
         notification: (type, flags, _sequence, data, start, end) =>
-          this.#notification(type, flags, data, start, end),
+          this.#notification(protocol, type, flags, data, start, end),
         lost: (datagrams) => {
           this.#counters.overruns++;
           this.#counters.lost += datagrams;
@@ -342,9 +359,16 @@ export class KernelSync {
     );
   }
 
-  #notification(type: number, flags: number, data: Datagram, start: number, end: number): void {
+  #notification(
+    protocol: number,
+    type: number,
+    flags: number,
+    data: Datagram,
+    start: number,
+    end: number,
+  ): void {
     if (end <= start) return;
-    const kind = kindOf(type, data.bytes[start]!);
+    const kind = kindOf(protocol, type, data.bytes[start]!);
     if (kind < 0) return;
     const phase = this.#phases[kind]!;
     if (phase === UNREAD) {
@@ -352,6 +376,10 @@ export class KernelSync {
       return;
     }
     this.#counters.notifications++;
+    if (concernsAll(protocol, type)) {
+      this.#reread({ kind });
+      return;
+    }
     if (phase === READING) this.#hold(type, flags, data, start, end);
     else this.#apply(kind, LIVE, type, flags, data, start, end);
   }
@@ -389,7 +417,15 @@ export class KernelSync {
   ): void {
     let well = false;
     try {
-      well = this.#applier.apply(kind, mode < DUMPED && isDeletion(type), flags, mode, data, start, end);
+      well = this.#applier.apply(
+        kind,
+        mode < DUMPED && isDeletion(protocolOf(KINDS[kind]!), type),
+        flags,
+        mode,
+        data,
+        start,
+        end,
+      );
     } catch (error) {
       this.#log('warn', `${KINDS[kind]} message of type ${type}: ${error}`);
     }
@@ -613,12 +649,13 @@ export class KernelSync {
     name: string,
     requests: () => readonly DumpRequest[],
   ): Promise<boolean> {
-    const client = this.#clients.get(protocolOf(KINDS[kind]!))!;
+    const protocol = protocolOf(KINDS[kind]!);
+    const client = this.#clients.get(protocol)!;
     const table = this.#mirror.table(kind);
     const complete = await dumpConsistently(client, requests, {
       begin: () => table.beginSweep(),
       message: (type, flags, _sequence, data, start, end) => {
-        if (end > start && kindOf(type, data.bytes[start]!) === kind)
+        if (end > start && kindOf(protocol, type, data.bytes[start]!) === kind)
           this.#apply(kind, mode, type, flags, data, start, end);
       },
       interrupted: () => {
@@ -687,4 +724,11 @@ export class KernelSync {
   #log(level: 'warn' | 'info', message: string): void {
     this.#options.onLog?.(level, message);
   }
+}
+
+/** The kernel gives no sockets of a protocol (net/netlink/af_netlink.c netlink_create). */
+function isUnknownProtocol(error: unknown): boolean {
+  const cause =
+    error instanceof EkhoError ? (error.cause as { readonly errno?: number } | undefined) : undefined;
+  return cause?.errno === constants.errno.EPROTONOSUPPORT;
 }

@@ -8,12 +8,13 @@ import { Transaction } from '../mirror/transaction.ts';
 import { KIND, KINDS, type Kind, type KindNumber } from '../mirror/types.ts';
 import { decodeObject } from '../netlink/decode.ts';
 import type { Datagram } from '../netlink/message.ts';
-import { type NetlinkClient, NetlinkError } from '../netlink/request.ts';
+import type { NetlinkClient } from '../netlink/request.ts';
 import { kindOf } from './announcements.ts';
 import { Applier, DUMPED, type Reactions } from './apply.ts';
 import { comparableText } from './comparison.ts';
 import { ControlView } from './control-view.ts';
-import { dumpRequests } from './requests.ts';
+import { answer } from './dumps.ts';
+import { dumpRequests, protocolOf } from './requests.ts';
 import { NUD_FAILED } from './rtnetlink.ts';
 import { inSlices } from './slices.ts';
 
@@ -46,6 +47,8 @@ export interface VerifySource {
 
 const NO_REACTIONS: Reactions = {
   doubt: () => {},
+  siblingsDiffer: () => {},
+  siblingGone: () => {},
   removing: () => {},
   changed: () => {},
   bridgePort: () => {},
@@ -89,9 +92,10 @@ export async function freshDump(
   mirror: Mirror,
   kind: KindNumber,
   tables: readonly number[] | undefined,
-  client: Pick<NetlinkClient, 'dump'>,
+  client: Pick<NetlinkClient, 'dump' | 'request'>,
 ): Promise<ObjectTable> {
   const control = new ControlView((other) => mirror.table(other));
+  const protocol = protocolOf(KINDS[kind]!);
   for (let attempt = 1; ; attempt++) {
     const table = new ObjectTable(kind, KEYS[KINDS[kind]!], new Transaction());
     const applier = new Applier(
@@ -102,16 +106,12 @@ export async function freshDump(
     table.beginSweep();
     let interrupted = false;
     for (const request of dumpRequests({ kind }, control, tables)) {
-      try {
-        const again = await client.dump(request, (type, flags, _sequence, data, start, end) => {
-          if (end > start && kindOf(type, data.bytes[start]!) === kind) {
-            applier.apply(kind, false, flags, DUMPED, data, start, end);
-          }
-        });
-        if (again) interrupted = true;
-      } catch (error) {
-        if (!(error instanceof NetlinkError) || !request.none?.has(error.errno)) throw error;
-      }
+      const again = await answer(client, request, (type, flags, _sequence, data, start, end) => {
+        if (end > start && kindOf(protocol, type, data.bytes[start]!) === kind) {
+          applier.apply(kind, false, flags, DUMPED, data, start, end);
+        }
+      });
+      if (again) interrupted = true;
     }
     if (!interrupted || attempt === ATTEMPTS) return table;
   }

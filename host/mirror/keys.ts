@@ -14,6 +14,7 @@ import { routeKey } from './keys/route.ts';
 import { ruleKey } from './keys/rule.ts';
 import { chainKey, classKey, filterKey, qdiscKey } from './keys/tc.ts';
 import { vlanKey } from './keys/vlan.ts';
+import { xfrmDefaultKey, xfrmPolicyKey } from './keys/xfrm.ts';
 import type { Kind } from './types.ts';
 
 export const KEYS: Readonly<Record<Kind, KeyOf>> = {
@@ -32,6 +33,8 @@ export const KEYS: Readonly<Record<Kind, KeyOf>> = {
   chain: chainKey,
   filter: filterKey,
   action: actionKey,
+  'xfrm-default': xfrmDefaultKey,
+  'xfrm-policy': xfrmPolicyKey,
   'nft-table': nftTableKey,
   'nft-chain': nftChainKey,
   'nft-rule': nftRuleKey,

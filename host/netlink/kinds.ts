@@ -15,6 +15,8 @@ export const KINDS = [
   'chain',
   'filter',
   'action',
+  'xfrm-default',
+  'xfrm-policy',
   'nft-table',
   'nft-chain',
   'nft-rule',

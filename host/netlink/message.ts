@@ -1,6 +1,7 @@
 /** Netlink messages as bytes: linux/netlink.h struct nlmsghdr, struct nlattr, and walking them without copies. */
 
 export const NETLINK_ROUTE = 0;
+export const NETLINK_XFRM = 6;
 export const NETLINK_NETFILTER = 12;
 
 export const NLM_F_REQUEST = 0x1;

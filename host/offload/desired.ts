@@ -44,6 +44,7 @@ import {
   nexthopCodec,
 } from './nexthops.ts';
 import { Notices } from './notices.ts';
+import { concernsForwarded, policyPrefixes } from './policies.ts';
 import { type PortChoice, type PortsPlan, planPorts } from './ports.ts';
 import { REASON } from './reasons.ts';
 import { AF_INET, AF_INET6 } from './route-reader.ts';
@@ -69,6 +70,7 @@ export interface PlanOptions {
   readonly netfilter: 'trap' | 'ignore';
   /** What an earlier host counted for an entry, by its text. */
   readonly savedCounter?: (describe: () => string) => SavedCounter | undefined;
+  readonly xfrm: 'trap' | 'ignore';
   readonly log: (level: 'info' | 'warn' | 'error', message: string) => void;
 }
 
@@ -138,6 +140,7 @@ export class Desired {
   #lackedRoutes = false;
   #notableVersion = 0;
   #bridgeSignature = '';
+  #policySignature = '';
   #hostSignature = '';
   readonly #hosts = new Map<number, string>();
 
@@ -180,6 +183,7 @@ export class Desired {
       membersMax: description.groupMembers,
       egress: (ifindex) =>
         this.#egress.get(ifindex) ?? { routerInterface: 0, reason: REASON['egress-not-a-port'] },
+      leavesOut: (family, ifindex) => options.view.leavesOut(family, ifindex),
       onGroup: (group) => this.routes.entries.groupChanged(group),
     });
     this.routes = new Routes({
@@ -394,7 +398,7 @@ export class Desired {
 
   replan(): void {
     this.structureIsDirty = false;
-    const { view, isPort, isOwnProgram, netfilter, mirror } = this.#options;
+    const { view, isPort, isOwnProgram, netfilter, xfrm, mirror } = this.#options;
     const { aclFields, reversePath, vlanInterfaces } = this.#options.description;
     const canAcl = this.tables.acl.capacity > 0;
     const plan = planPorts(view, {
@@ -402,6 +406,8 @@ export class Desired {
       isOwnProgram,
       netfilter,
       netfilterUnreadable: isUnreadable(mirror, 'nft-chain') || isUnreadable(mirror, 'nft-rule'),
+      ignoresPolicies: xfrm === 'ignore',
+      policiesUnreadable: isUnreadable(mirror, 'xfrm-policy') || isUnreadable(mirror, 'xfrm-default'),
       isUnreadable: DECIDING_KINDS.some((kind) => isUnreadable(mirror, kind)),
       reversePath,
       vlanInterfaces,
@@ -421,6 +427,7 @@ export class Desired {
     this.#planInterfaces(plan);
     this.#planEgress(plan);
     this.#planRules();
+    this.#planPolicies();
     this.#planFilters(plan, canAcl ? aclFields : 0);
     this.#planVlans(plan);
     const hosts = JSON.stringify([...plan.interfaces.values()].map(({ link, vrf }) => [link.ifindex, vrf]));
@@ -568,6 +575,22 @@ export class Desired {
       }
     }
     for (const id of this.#refusedRules) if (!this.#options.view.rules.has(id)) this.#refusedRules.delete(id);
+  }
+
+  #planPolicies(): void {
+    const { view, xfrm } = this.#options;
+    if (xfrm === 'ignore') return;
+    const vrfs = this.rulesPlans.map(({ domains }) => domains.map(({ vrf }) => vrf));
+    const signature = `${view.policyVersion} ${JSON.stringify(vrfs)}`;
+    if (signature === this.#policySignature) return;
+    this.#policySignature = signature;
+    this.routes.setPolicies(policyPrefixes(view), (family) => vrfs[family === AF_INET ? 0 : 1]!);
+  }
+
+  /** Packets that the policy with this mirror id selects are handed to the kernel. */
+  isPolicyHeld(id: number): boolean {
+    const policy = this.#options.view.policies.get(id);
+    return policy !== undefined && this.#options.xfrm === 'trap' && concernsForwarded(policy);
   }
 
   #planFilters(plan: PortsPlan, aclFields: number): void {

@@ -21,9 +21,12 @@ import { ACTION } from '../plugin/records.ts';
 import { PrefixTrie } from './prefix-trie.ts';
 import { REASON } from './reasons.ts';
 
-/** Tables a domain may consult; the last rank is for neighbours. */
+/** Tables a domain may consult. The ranks after them are for IPsec policies and neighbours. */
 export const RANKS_MAX = 30;
+/** Not of a table: packets to these prefixes go to the kernel, whatever the tables say. */
+export const POLICY_RANK = 30;
 export const NEIGHBOUR_RANK = 31;
+const POLICED = 1 << POLICY_RANK;
 
 /** Bits of a candidate's `info`. */
 const RANK_MASK = 0x1f;
@@ -213,7 +216,9 @@ export class Fib {
 
   /** Candidates of later ranks exist, so a change of this rank may shadow or uncover them. */
   #mayShadow(rank: number): boolean {
-    for (let later = rank + 1; later < NEIGHBOUR_RANK; later++) if (this.#ranks[later]! > 0) return true;
+    // A policy says something about every route below.
+    if (rank === POLICY_RANK) return true;
+    for (let later = rank + 1; later < POLICY_RANK; later++) if (this.#ranks[later]! > 0) return true;
     return false;
   }
 
@@ -302,6 +307,11 @@ export class Fib {
         }
         continue;
       }
+      if (rank === POLICY_RANK) {
+        if (winner === 0) winner = best;
+        mask |= POLICED;
+        continue;
+      }
       const thrown = (bits & CANDIDATE_THROW) !== 0 && !selective && !ambiguous;
       const before = mask & ((1 << rank) - 1);
       if (winner === 0 && before === 1 << RANK_LOCAL && rank === RANK_MAIN && this.merged !== SEPARATE) {
@@ -331,6 +341,14 @@ export class Fib {
       // Where the lookup goes on is decided packet by packet by the tables after: let the kernel do it.
       winner = this.trie.head[node]!;
       action = ACTION.trap;
+    }
+    // What the device would do or resolve, the kernel does; what it does anyway keeps its reason.
+    if (
+      (mask & POLICED) !== 0 &&
+      (action !== ACTION.trap || reason === REASON.none || reason === REASON.connected)
+    ) {
+      action = ACTION.trap;
+      reason = REASON['ipsec-policy'];
     }
     this.#pickedWinner = winner;
     this.#pickedAction = action;

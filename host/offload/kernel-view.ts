@@ -6,6 +6,7 @@
 
 import { KIND, KINDS, type Kind, type KindNumber, type MirrorReader, objectCursor } from '../mirror/types.ts';
 import { type Decoded, type DecodedObject, DecodeError, decodeObject } from '../netlink/decode.ts';
+import { AF_INET } from './route-reader.ts';
 
 export interface LinkView {
   readonly id: number;
@@ -37,6 +38,8 @@ export interface NetconfView {
   readonly forwarding: boolean;
   /** 0 off, 1 strict, 2 loose */
   readonly reversePath: number;
+  /** Routes are not used while the link has no carrier. */
+  readonly ignoresDown: boolean;
 }
 
 export interface QdiscView {
@@ -92,6 +95,19 @@ export interface VlanView {
   readonly flags: number;
 }
 
+/** An IPsec policy. */
+export interface PolicyView {
+  readonly id: number;
+  /** XFRM_POLICY_* */
+  readonly direction: number;
+  readonly family: number;
+  /** One word for IPv4, four for IPv6. */
+  readonly destination: Uint32Array;
+  readonly destinationLength: number;
+  /** 0 for none. */
+  readonly interfaceId: number;
+}
+
 /** TCM_IFINDEX_MAGIC_BLOCK, linux/rtnetlink.h */
 export const BLOCK_IFINDEX = -1;
 
@@ -102,6 +118,8 @@ const WATCHED: readonly Kind[] = [
   'rule',
   'qdisc',
   'filter',
+  'xfrm-default',
+  'xfrm-policy',
   'nft-chain',
   'nft-rule',
 ];
@@ -117,10 +135,18 @@ export class KernelView {
   readonly #linkById = new Map<number, LinkView>();
   readonly #netconf = new Map<number, { readonly key: string; readonly view: NetconfView }>();
   readonly netconf = new Map<string, NetconfView>();
+  /** Revisions at which links were seen to lose their carrier, and their routes to be ignored without it. */
+  readonly #carrierLost = new Map<number, number>();
+  readonly #ignoringSince = new Map<string, number>();
   readonly qdiscs = new Map<number, QdiscView>();
   readonly filters = new Map<number, FilterView>();
   readonly rules = new Map<number, RuleView>();
   readonly vlans = new Map<number, VlanView>();
+  readonly policies = new Map<number, PolicyView>();
+  /** Grows whenever a policy comes, goes or changes. */
+  policyVersion = 0;
+  /** Packets that no IPsec policy matches are dropped. */
+  blocksByDefault = false;
   readonly #chains = new Map<number, Omit<ChainView, 'rules'>>();
   readonly #ruleChains = new Map<number, string>();
   readonly #rulesPerChain = new Map<string, number>();
@@ -132,8 +158,13 @@ export class KernelView {
   /** Takes one change; true when it is of a kind kept here. */
   change(kind: KindNumber, id: number, isDelete: boolean): boolean {
     if (!this.#watched.has(kind)) return false;
+    if (kind === KIND['xfrm-policy']) this.policyVersion++;
+    const link = this.#linkById.get(id);
+    const settings = this.#netconf.get(id);
     this.#forget(kind, id);
     if (!isDelete) this.#take(KINDS[kind]!, kind, id);
+    if (kind === KIND.link) this.#noteCarrier(link, this.#linkById.get(id));
+    if (kind === KIND.netconf) this.#noteIgnoring(settings, this.#netconf.get(id));
     return true;
   }
 
@@ -148,6 +179,39 @@ export class KernelView {
   /** `ifindex` -1 for `all`. */
   netconfOf(family: number, ifindex: number): NetconfView | undefined {
     return this.netconf.get(`${family}/${ifindex}`);
+  }
+
+  /**
+   * Hops over a link without carrier that its setting says to ignore take no part in choosing between those of a route.
+   * The kernel leaves them out when the link loses its carrier, not when the setting changes (net/ipv4/fib_semantics.c
+   * fib_rebalance, net/ipv6/route.c rt6_multipath_rebalance): true only where the setting was seen to come first.
+   */
+  leavesOut(family: number, ifindex: number): boolean {
+    const link = this.links.get(ifindex);
+    if (link === undefined || !link.up || link.carrier) return true;
+    const lost = this.#carrierLost.get(ifindex);
+    // For IPv4 either setting will do; that of IPv6 for all is written to every link.
+    const settings = family === AF_INET ? [ifindex, -1] : [ifindex];
+    const since = settings.map((index) => this.#ignoringSince.get(`${family}/${index}`) ?? Infinity);
+    return lost !== undefined && Math.min(...since) < lost;
+  }
+
+  #noteCarrier(before: LinkView | undefined, link: LinkView | undefined): void {
+    if (before !== undefined && before.ifindex !== link?.ifindex) this.#carrierLost.delete(before.ifindex);
+    if (link === undefined) return;
+    if (!link.up || link.carrier) this.#carrierLost.delete(link.ifindex);
+    else if (before !== undefined && (!before.up || before.carrier))
+      this.#carrierLost.set(link.ifindex, this.#mirror.revision);
+  }
+
+  #noteIgnoring(
+    before: { readonly key: string; readonly view: NetconfView } | undefined,
+    now: { readonly key: string; readonly view: NetconfView } | undefined,
+  ): void {
+    if (before !== undefined && before.key !== now?.key) this.#ignoringSince.delete(before.key);
+    if (now === undefined) return;
+    if (!now.view.ignoresDown) this.#ignoringSince.delete(now.key);
+    else if (!this.#ignoringSince.has(now.key)) this.#ignoringSince.set(now.key, this.#mirror.revision);
   }
 
   *chains(): Generator<ChainView> {
@@ -184,6 +248,8 @@ export class KernelView {
     this.filters.delete(kind === KIND.filter ? id : -1);
     this.rules.delete(kind === KIND.rule ? id : -1);
     this.vlans.delete(kind === KIND.vlan ? id : -1);
+    this.policies.delete(kind === KIND['xfrm-policy'] ? id : -1);
+    if (kind === KIND['xfrm-default']) this.blocksByDefault = false;
     this.#chains.delete(kind === KIND['nft-chain'] ? id : -1);
   }
 
@@ -206,6 +272,7 @@ export class KernelView {
         const view = {
           forwarding: number32(object.forwarding) !== 0,
           reversePath: number32(object.rp_filter),
+          ignoresDown: number32(object.ignore_routes_with_linkdown) !== 0,
         };
         this.#netconf.set(id, { key, view });
         this.netconf.set(key, view);
@@ -256,6 +323,12 @@ export class KernelView {
         });
         break;
       }
+      case 'xfrm-default':
+        this.blocksByDefault = object.header.fwd === BLOCK || object.header.out === BLOCK;
+        break;
+      case 'xfrm-policy':
+        this.policies.set(id, policyOf(id, object));
+        break;
       case 'nft-chain': {
         const hook = nested(object.hook);
         const names = nested(hook.devs).name;
@@ -315,6 +388,25 @@ function xdpPrograms(xdp: Decoded): readonly number[] {
   const ids = [xdp.prog_id, xdp.drv_prog_id, xdp.skb_prog_id, xdp.hw_prog_id].map(number32);
   const known = new Set(ids.filter((id) => id !== 0));
   return known.size === 0 ? [0] : [...known];
+}
+
+/** XFRM_USERPOLICY_BLOCK, linux/xfrm.h */
+const BLOCK = 1;
+
+function policyOf(id: number, object: DecodedObject): PolicyView {
+  const selector = nested(object.header.sel);
+  const family = number32(selector.family);
+  const bytes = Buffer.from(text(selector.daddr), 'hex');
+  return {
+    id,
+    direction: number32(object.header.dir),
+    family,
+    destination: Uint32Array.from({ length: family === AF_INET ? 1 : 4 }, (_, word) =>
+      bytes.readUInt32BE(4 * word),
+    ),
+    destinationLength: number32(selector.prefixlen_d),
+    interfaceId: number32(object.if_id),
+  };
 }
 
 export function number32(value: unknown): number {

@@ -141,6 +141,8 @@ export interface NexthopsOptions {
   readonly groups: EntryTable<GroupWant>;
   readonly membersMax: number;
   readonly egress: (ifindex: number) => Egress;
+  /** The kernel never chooses a hop that is shown as dead, by family and link; else it may. */
+  readonly leavesOut: (family: number, ifindex: number) => boolean;
   /** `action`, `reason`, the handle or its usability changed: routes with this group are to be looked at. */
   readonly onGroup: (group: Group) => void;
 }
@@ -170,6 +172,9 @@ export class Nexthops {
   // Hops of the route being read: ifindex, family, four address words, weight.
   readonly #scratch = new Uint32Array(HOPS_MAX * 7);
   #scratchCount = 0;
+  /** Of the route being read: its family, and whether all hops so far are dead. */
+  #family = 0;
+  #isDead = true;
 
   constructor(options: NexthopsOptions) {
     this.#options = options;
@@ -194,9 +199,11 @@ export class Nexthops {
   groupOf(route: RouteReader): number {
     if (route.nexthopId !== 0) return this.#retain(this.#groupOfObject(route.nexthopId));
     this.#scratchCount = 0;
+    this.#isDead = true;
+    this.#family = route.family;
     if (route.isMultipath) route.forEachHop(this.#collect);
     else this.#collect(route.hop);
-    if (this.#scratchCount === 0) return 0;
+    if (this.#isDead) return 0;
     return this.#retain(this.#groupOfScratch());
   }
 
@@ -293,7 +300,8 @@ export class Nexthops {
   }
 
   readonly #collect = (hop: HopReader): void => {
-    if ((hop.flags & RTNH_F_DEAD) !== 0) return;
+    if ((hop.flags & RTNH_F_DEAD) === 0) this.#isDead = false;
+    else if (this.#options.leavesOut(this.#family, hop.ifindex)) return;
     this.#push(hop.ifindex, hop.gatewayFamily, hop.gateway, hop.weight);
   };
 

@@ -55,7 +55,7 @@ export class OffloadStates {
     switch (kind) {
       case ENTRY_KIND.route: {
         const object = this.#desired.routes.entries.objectOf(index);
-        return object && { kind: object.isNeighbour ? KIND.neighbour : KIND.route, id: object.id };
+        return object && { kind: KIND[object.kind], id: object.id };
       }
       case ENTRY_KIND.port:
       case ENTRY_KIND.routerInterface: {
@@ -140,6 +140,14 @@ export class OffloadStates {
       }
       case KIND.rule:
         return this.#offloadOfRule(id);
+      case KIND['xfrm-policy']: {
+        if (!this.#desired.isPolicyHeld(id)) return undefined;
+        const isReady = this.#isReady();
+        return this.#state(
+          isReady ? 'trapped' : 'pending',
+          isReady ? REASON['ipsec-policy'] : REASON['not-started'],
+        );
+      }
       case KIND.filter: {
         const plans = this.#desired.aclPlans.get(id);
         if (plans === undefined || plans.length === 0) return undefined;

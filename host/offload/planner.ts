@@ -31,6 +31,8 @@ export interface PlannerOptions {
   readonly netfilter: 'trap' | 'ignore';
   /** What an earlier host counted for an entry, to go on from. */
   readonly savedCounter?: (plugin: string, describe: () => string) => SavedCounter | undefined;
+  /** What IPsec policies mean. */
+  readonly xfrm: 'trap' | 'ignore';
   readonly log: (level: 'info' | 'warn' | 'error', message: string) => void;
 }
 
@@ -111,6 +113,7 @@ export class Planner {
           isOwnProgram: plugin.isOwnProgram,
           netfilter: this.#options.netfilter,
           savedCounter: (describe) => this.#options.savedCounter?.(name, describe),
+          xfrm: this.#options.xfrm,
           log: (level, message) => this.#options.log(level, `${name}: ${message}`),
         },
         runner.description,

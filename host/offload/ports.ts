@@ -86,6 +86,10 @@ export interface PortsOptions {
   readonly netfilter: 'trap' | 'ignore';
   /** Netfilter could not be read: the reason it matters. */
   readonly netfilterUnreadable: boolean;
+  /** IPsec policies matter but could not be read. */
+  readonly policiesUnreadable?: boolean;
+  /** IPsec policies do not matter. */
+  readonly ignoresPolicies?: boolean;
   /** Another kind that decides about forwarding cannot be read, though the kernel has it. */
   readonly isUnreadable?: boolean;
   readonly reversePath: boolean;
@@ -300,6 +304,7 @@ function netfilterHooks(view: KernelView, options: PortsOptions): Hooks {
     const reason = REASON['kernel-unreadable'];
     return { ...hooks, ipv4: reason, ipv6: reason, bridge: reason };
   }
+  addPolicies(view, options, hooks);
   if (options.netfilter === 'ignore') return hooks;
   if (options.netfilterUnreadable) {
     const reason = REASON['netfilter-unreadable'];
@@ -324,4 +329,14 @@ function netfilterHooks(view: KernelView, options: PortsOptions): Hooks {
     if (chain.family === AF_INET6 || chain.family === NFPROTO_INET) hooks.ipv6 = REASON['netfilter-hook'];
   }
   return hooks;
+}
+
+/** Policies hold some destinations back (see policies.ts); these concern every packet. */
+function addPolicies(view: KernelView, options: PortsOptions, hooks: Hooks): void {
+  if (options.ignoresPolicies === true) return;
+  let reason: number = REASON.none;
+  if (options.policiesUnreadable === true) reason = REASON['ipsec-unreadable'];
+  else if (view.blocksByDefault) reason = REASON['ipsec-policy'];
+  hooks.ipv4 = reason;
+  hooks.ipv6 = reason;
 }

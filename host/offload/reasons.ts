@@ -139,6 +139,15 @@ const REASONS_BY_NAME = {
     why: 'netfilter cannot be read without CAP_NET_ADMIN, so its chains must be assumed to matter',
     remedy: 'Run the host as root, or set `netfilter = "ignore"` under [planner].',
   },
+  'ipsec-policy': {
+    why: 'an IPsec policy may encrypt or drop packets to these addresses, which hardware would forward in clear',
+    remedy:
+      'See `ekho show xfrm-policy` and `ip xfrm policy getdefault`; to offload all the same, set `xfrm = "ignore"` under [planner].',
+  },
+  'ipsec-unreadable': {
+    why: 'IPsec policies cannot be read without CAP_NET_ADMIN, so they must be assumed to matter',
+    remedy: 'Run the host as root, or set `xfrm = "ignore"` under [planner].',
+  },
   'kernel-unreadable': {
     why: 'rules, per-link settings, qdiscs or filters of the kernel cannot be read, so they must be assumed to matter',
     remedy: '`ekho status` says which kind and why.',

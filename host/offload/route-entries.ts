@@ -7,7 +7,15 @@ import type { BatchEncoder } from '../plugin/batch.ts';
 import { ACTION, ENTRY_KIND, FAMILY, OPERATION, type RouteRecord } from '../plugin/records.ts';
 import { formatAddress } from './addresses.ts';
 import { FAILURES_IN_PLACE, handleOf, STATUS_FAILED, STATUS_OK, STATUS_REFUSED } from './entry-table.ts';
-import { CANDIDATE_CONNECTED, type Candidates, type Fib, NEIGHBOUR_RANK, rankOf, WAITING } from './fib.ts';
+import {
+  CANDIDATE_CONNECTED,
+  type Candidates,
+  type Fib,
+  NEIGHBOUR_RANK,
+  POLICY_RANK,
+  rankOf,
+  WAITING,
+} from './fib.ts';
 import type { Group, Nexthops } from './nexthops.ts';
 import { grown } from './prefix-trie.ts';
 import { REASON } from './reasons.ts';
@@ -596,13 +604,16 @@ export class RouteEntries {
     return `${formatAddress(fib.family, words)}/${lengths[node]}${fib.vrf === 0 ? '' : ` in vrf table ${fib.vrf}`}`;
   }
 
-  /** What the entry stands for: `route` with the mirror's id, or `neighbour`. */
-  objectOf(entry: number): { readonly isNeighbour: boolean; readonly id: number } | undefined {
+  /** What the entry stands for, with the mirror's id. */
+  objectOf(
+    entry: number,
+  ): { readonly kind: 'route' | 'neighbour' | 'xfrm-policy'; readonly id: number } | undefined {
     if (entry < 1 || entry >= this.#entriesUsed || this.#entryNode[entry] === 0) return undefined;
     const winner = this.#entryWinner[entry]!;
     if (winner === 0) return undefined;
-    const isNeighbour = rankOf(this.#options.candidates.info[winner]!) === NEIGHBOUR_RANK;
-    return { isNeighbour, id: this.#options.candidates.object[winner]! };
+    const rank = rankOf(this.#options.candidates.info[winner]!);
+    const kind = rank === NEIGHBOUR_RANK ? 'neighbour' : rank === POLICY_RANK ? 'xfrm-policy' : 'route';
+    return { kind, id: this.#options.candidates.object[winner]! };
   }
 
   /** Compares a route read back with what it should be; the text of the difference, if any. `seen` counts matches. */

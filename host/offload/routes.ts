@@ -18,6 +18,7 @@ import {
   MERGED,
   MERGED_FALLING,
   NEIGHBOUR_RANK,
+  POLICY_RANK,
   rankOf,
   reasonOf,
   SEPARATE,
@@ -25,6 +26,7 @@ import {
 } from './fib.ts';
 import type { Group, Nexthops } from './nexthops.ts';
 import { NotableRoutes } from './notable-routes.ts';
+import type { PolicyPrefix } from './policies.ts';
 import { grown } from './prefix-trie.ts';
 import { REASON } from './reasons.ts';
 import { RouteEntries } from './route-entries.ts';
@@ -102,6 +104,8 @@ export class Routes implements FibHost {
   /** First candidate of each route, by mirror id. */
   #ofRoute = new Uint32Array(INITIAL);
   readonly #ofNeighbour = new Map<number, number>();
+  /** By domain and prefix. */
+  readonly #ofPolicy = new Map<string, number>();
   /** Of all tables, also those no domain consults. */
   readonly notable = new NotableRoutes();
 
@@ -155,7 +159,7 @@ export class Routes implements FibHost {
 
     this.#forEachCandidate((candidate) => {
       const fib = this.fibs[this.#candidateFib[candidate]!]!;
-      if (changed.has(fib) && rankOf(this.candidates.info[candidate]!) !== NEIGHBOUR_RANK)
+      if (changed.has(fib) && rankOf(this.candidates.info[candidate]!) < POLICY_RANK)
         this.#dropCandidate(candidate);
     });
     for (const [key, uses] of this.#consulted) {
@@ -180,6 +184,35 @@ export class Routes implements FibHost {
         if (changed.has(fib)) this.#addRoute(id, fib, rank);
       }
     });
+  }
+
+  /** Hands packets to these prefixes to the kernel, in every domain given. */
+  setPolicies(
+    prefixes: ReadonlyMap<string, PolicyPrefix>,
+    domains: (family: number) => Iterable<number>,
+  ): void {
+    const wanted = new Set<string>();
+    for (const [key, { id, family, prefix, length }] of prefixes) {
+      for (const vrf of domains(family)) {
+        const place = `${vrf} ${key}`;
+        wanted.add(place);
+        const known = this.#ofPolicy.get(place);
+        if (known !== undefined) {
+          this.candidates.object[known] = id;
+          continue;
+        }
+        const fib = this.#fibOf(family, vrf);
+        const candidate = this.#allocateCandidate(id, fib);
+        this.candidates.info[candidate] = candidateInfo(POLICY_RANK, ACTION.trap, REASON['ipsec-policy'], 0);
+        this.#ofPolicy.set(place, candidate);
+        this.#candidateNode[candidate] = fib.add(prefix, length, candidate);
+      }
+    }
+    for (const [place, candidate] of this.#ofPolicy) {
+      if (wanted.has(place)) continue;
+      this.#ofPolicy.delete(place);
+      this.#dropCandidate(candidate);
+    }
   }
 
   /** True when a rule leads packets of the device to this table. */
@@ -352,8 +385,11 @@ export class Routes implements FibHost {
 
   #dropCandidate(candidate: number): void {
     const object = this.candidates.object[candidate]!;
-    if (rankOf(this.candidates.info[candidate]!) === NEIGHBOUR_RANK) this.#ofNeighbour.delete(object);
-    else if (this.#ofRoute[object] === candidate) this.#ofRoute[object] = this.#nextOfObject[candidate]!;
+    const rank = rankOf(this.candidates.info[candidate]!);
+    if (rank === NEIGHBOUR_RANK) this.#ofNeighbour.delete(object);
+    else if (rank === POLICY_RANK) {
+      // Its owner forgets it.
+    } else if (this.#ofRoute[object] === candidate) this.#ofRoute[object] = this.#nextOfObject[candidate]!;
     else {
       let previous = this.#ofRoute[object]!;
       while (this.#nextOfObject[previous] !== candidate) previous = this.#nextOfObject[previous]!;
@@ -437,6 +473,7 @@ export class Routes implements FibHost {
       return { ...none, held: 'refused', reason: REASON['table-full'] };
     }
     if (winner !== candidate) {
+      if (rankOf(this.candidates.info[winner]!) === POLICY_RANK) return { ...none, reason: REASON.shadowed };
       const { object } = this.candidates;
       const isTie =
         rankOf(info) === rankOf(this.candidates.info[winner]!) &&

@@ -140,6 +140,30 @@ test('ignore_routes_with_linkdown: routes without carrier come to life and die b
   expect(await fate()).toBe('forward p1');
 });
 
+test('ignore_routes_with_linkdown: hops are left out from the loss of a carrier on, not from the setting on', async () => {
+  await start();
+  router!.ip(`route add 203.0.113.0/24 nexthop via ${host4(0, 2)} dev p0 nexthop via ${host4(1, 2)} dev p1`);
+  const group = async (): Promise<{ offloaded: boolean; detail: string }> => {
+    await host!.settled();
+    await host!.verified();
+    const { out } = await host!.ekho('show', 'route', '203.0.113.0/24', '--json');
+    const [route] = JSON.parse(out) as { offload: { state: string; detail?: string }[] }[];
+    const { state, detail } = route!.offload[0]!;
+    return { offloaded: state === 'offloaded', detail: detail ?? '' };
+  };
+  expect(await group()).toEqual({ offloaded: true, detail: '' });
+  // The kernel goes on to choose p0 for its share of the packets.
+  router!.ip('link set v0 down');
+  await host!.settled();
+  router!.sysctl('net.ipv4.conf.p0.ignore_routes_with_linkdown=1');
+  expect(await group()).toEqual({ offloaded: false, detail: `1 of 2 nexthops: ${host4(0, 2)} dev p0` });
+  router!.ip('link set v0 up');
+  expect(await group()).toEqual({ offloaded: true, detail: '' });
+  router!.ip('link set v0 down');
+  expect(await group()).toEqual({ offloaded: true, detail: '' });
+  expect((await host!.lookup({ destination: '203.0.113.7' })).ways.map(({ link }) => link)).toEqual(['p1']);
+});
+
 test('the namespace is deleted: the host stays up and says so', async () => {
   await start();
   router!.close();

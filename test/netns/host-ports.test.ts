@@ -101,6 +101,44 @@ describe('routed ports', () => {
     router.sysctl('net.ipv4.conf.p0.rp_filter=0');
   });
 
+  test('IPsec policies that forwarded packets can match', async () => {
+    router.ip('xfrm policy add src 10.0.0.0/8 dst 203.0.113.0/25 dir out action block');
+    // One for packets to the machine itself, one for packets through an XFRM interface.
+    router.ip('xfrm policy add src ::/0 dst ::/0 dir in action block');
+    router.ip('xfrm policy add src ::/0 dst ::/0 dir out if_id 7 action block');
+    expect(await fate()).toBe('route trap, forward');
+    const half = { destination: '203.0.113.200', source: '192.168.7.7', in: 'p0' };
+    expect((await host.lookup(half)).action).toBe('forward');
+    expect(await stateOf('route', '203.0.113.0/24')).toEqual(['offloaded']);
+    expect(await stateOf('xfrm-policy', 'dir', 'out', 'dst', '203.0.113.0/25')).toEqual([
+      'trapped ipsec-policy',
+    ]);
+    expect(await stateOf('xfrm-policy', 'dir', 'in')).toEqual(['none']);
+    await host.verified();
+
+    // Whatever it covers stays with the kernel: routes, and hosts of a connected network.
+    router.ip('xfrm policy update src 10.0.0.0/8 dst 203.0.0.0/16 dir fwd action block');
+    router.ip('xfrm policy add src 0.0.0.0/0 dst 10.255.1.0/24 dir fwd action block');
+    expect(await stateOf('route', '203.0.113.0/24')).toEqual(['trapped ipsec-policy']);
+    const neighbour = { destination: host4(1, 3), source: '192.168.7.7', in: 'p0' };
+    expect((await host.lookup(neighbour)).action).toBe('trap');
+    router.ip('xfrm policy delete src 0.0.0.0/0 dst 10.255.1.0/24 dir fwd');
+    await host.settled();
+    expect((await host.lookup(neighbour)).action).toBe('forward');
+    router.ip('xfrm policy add src ::/0 dst 2001:db8::/32 dir out action block');
+    expect(await fate()).toBe('route trap, route trap');
+    await host.verified();
+    const { out } = await host.ekho('explain', 'route', '203.0.113.0/24');
+    expect(out).toContain('ipsec-policy');
+    router.ip('xfrm policy flush');
+    expect(await fate()).toBe('forward, forward');
+
+    router.ip('xfrm policy setdefault fwd block');
+    expect(await fate()).toBe('family not routed, family not routed');
+    expect(await stateOf('link', 'dev', 'p0')).toEqual(['trapped ipsec-policy']);
+    router.ip('xfrm policy setdefault fwd accept');
+  });
+
   test('nft chains in the forwarding path', async () => {
     // Chains that change nothing do not matter.
     router.run('nft', ['add table ip t; add chain ip t f { type filter hook forward priority 0; }']);

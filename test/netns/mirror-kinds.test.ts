@@ -387,6 +387,49 @@ const steps: Step[] = [
       bench.run('nft', 'insert rule inet edge forward udp dport 53 accept');
     },
   },
+  {
+    title: 'IPsec policies',
+    kind: 'xfrm-policy',
+    more: 3,
+    run: () => {
+      bench.ip('xfrm policy add src 10.0.0.0/8 dst 192.168.0.0/16 dir fwd action block priority 7');
+      bench.ip(
+        'xfrm policy add src 10.0.0.0/8 dst 192.168.0.0/16 proto tcp dport 443 dir out mark 0x10 mask 0xff tmpl src 10.0.0.1 dst 10.0.0.7 proto esp reqid 5 mode tunnel',
+      );
+      bench.ip('xfrm policy add src 2001:db8::/32 dst ::/0 dir out ptype main if_id 0x2a');
+    },
+  },
+  {
+    title: 'an IPsec policy updated',
+    kind: 'xfrm-policy',
+    more: 0,
+    run: ip('xfrm policy update src 10.0.0.0/8 dst 192.168.0.0/16 dir fwd action allow priority 9'),
+    shows: '"priority":9',
+  },
+  {
+    title: 'an IPsec policy less',
+    kind: 'xfrm-policy',
+    more: -1,
+    run: ip('xfrm policy delete src 10.0.0.0/8 dst 192.168.0.0/16 dir fwd'),
+  },
+  {
+    title: 'packets without an IPsec policy are dropped',
+    kind: 'xfrm-default',
+    more: 0,
+    run: ip('xfrm policy setdefault fwd block'),
+    shows: '"fwd":1',
+  },
+  { title: 'IPsec policies flushed', kind: 'xfrm-policy', more: -2, run: ip('xfrm policy flush') },
+  {
+    title: 'an IPsec policy that expires',
+    kind: 'xfrm-policy',
+    more: 0,
+    run: () => {
+      bench.ip('xfrm policy add src 10.0.0.0/8 dst 10.9.0.0/16 dir out limit time-hard 1');
+      const until = Date.now() + 20_000;
+      while (bench.ip('xfrm policy').includes('10.9.0.0')) expect(Date.now()).toBeLessThan(until);
+    },
+  },
   { title: 'a chain flushed', kind: 'nft-rule', more: -3, run: nft('flush chain inet edge forward') },
   { title: 'the table less', kind: 'nft-table', more: -1, run: nft('delete table inet edge') },
   { title: 'the clsact qdisc less', kind: 'qdisc', more: -1, run: tc('qdisc del dev west clsact') },

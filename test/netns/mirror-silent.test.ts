@@ -207,6 +207,18 @@ describe('routes with the same key', () => {
     expect(routesTo('203.0.113.0')).toEqual([via(5), via(2), via(3), via(4)]);
   });
 
+  it('IPv6: siblings with different attributes, of which a dump shows those of the first', async () => {
+    bench.ip('-6 route add 2001:db8:9::/48 via 2001:db8::2');
+    bench.ip('-6 route append 2001:db8:9::/48 via 2001:db8::3 mtu 1400');
+    await equal();
+    bench.ip('-6 route append 2001:db8:9::/48 via 2001:db8::4');
+    await equal();
+    bench.ip('-6 route del 2001:db8:9::/48 via 2001:db8::2');
+    await equal();
+    const [route] = bench.objects('route').filter(({ dst }) => dst === '2001:db8:9::');
+    expect(route!.metrics).toEqual({ mtu: 1400 });
+  });
+
   it('IPv6: siblings added and deleted one by one', async () => {
     const hop = (last: number) => `nexthop via 2001:db8::${last}`;
     bench.ip(`-6 route add 2001:db8:9::/48 ${hop(2)} ${hop(3)} ${hop(4)}`);

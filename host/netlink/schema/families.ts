@@ -13,6 +13,7 @@ import { routeFamily } from './route.ts';
 import { ruleFamily } from './rule.ts';
 import { actionFamily, chainFamily, classFamily, filterFamily, qdiscFamily } from './tc.ts';
 import { vlanFamily } from './vlan.ts';
+import { xfrmDefaultFamily, xfrmPolicyFamily } from './xfrm.ts';
 
 export const FAMILIES: Readonly<Record<Kind, Family>> = {
   link: linkFamily,
@@ -30,6 +31,8 @@ export const FAMILIES: Readonly<Record<Kind, Family>> = {
   chain: chainFamily,
   filter: filterFamily,
   action: actionFamily,
+  'xfrm-default': xfrmDefaultFamily,
+  'xfrm-policy': xfrmPolicyFamily,
   'nft-table': nftTableFamily,
   'nft-chain': nftChainFamily,
   'nft-rule': nftRuleFamily,

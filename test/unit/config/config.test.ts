@@ -75,7 +75,7 @@ describe('a configuration file', () => {
     ],
     [
       '[mirror]\nkinds = [\n  "link", # first\n  """route""",\n  "rout",\n]',
-      'ekho.toml:5: mirror.kinds.2: expected link, netconf, address, neighbour, fdb, mdb, vlan, nexthop, rule, route, qdisc, class, chain, filter, action, nft-table, nft-chain, nft-rule or nft-flowtable, got "rout"; did you mean route?',
+      'ekho.toml:5: mirror.kinds.2: expected link, netconf, address, neighbour, fdb, mdb, vlan, nexthop, rule, route, qdisc, class, chain, filter, action, xfrm-default, xfrm-policy, nft-table, nft-chain, nft-rule or nft-flowtable, got "rout"; did you mean route?',
     ],
     ['[device.x]', 'ekho.toml:1: device.x.kind: is missing, expected asic or tables'],
     [
@@ -100,7 +100,7 @@ describe('a configuration file', () => {
     ],
     [
       '[mirror]\nnetns = "edge"\nkinds = ["link", "address", "route", "neighbour", "nexthop", "rule", "netconf"]',
-      'ekho.toml:3: mirror.kinds: leaves out qdisc, chain, filter, nft-table, nft-chain, nft-rule, without which plugins would forward what the kernel does not; add them or, for a host that only mirrors, set [plugin.softnic] enabled = false',
+      'ekho.toml:3: mirror.kinds: leaves out qdisc, chain, filter, xfrm-default, xfrm-policy, nft-table, nft-chain, nft-rule, without which plugins would forward what the kernel does not; add them or, for a host that only mirrors, set [plugin.softnic] enabled = false',
     ],
     [
       '[plugin.a]\n[plugin.b]\nenabled = false\n[plugin.c]\n[mirror]\ntables = [254, 255]',

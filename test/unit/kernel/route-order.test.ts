@@ -5,7 +5,7 @@ import { applyDumpedRoute, applyNewRoute } from '../../../host/kernel/routes.ts'
 import { Mirror } from '../../../host/mirror/mirror.ts';
 import { KIND } from '../../../host/mirror/types.ts';
 import { encodeObject } from '../../../host/netlink/encode.ts';
-import { datagram, NLM_F_APPEND, NLM_F_EXCL } from '../../../host/netlink/message.ts';
+import { datagram, NLM_F_APPEND, NLM_F_EXCL, NLM_F_REPLACE } from '../../../host/netlink/message.ts';
 
 const INET = 2;
 const INET6 = 10;
@@ -31,11 +31,17 @@ function make(family: number) {
     });
     return { data: datagram(bytes), end: bytes.length };
   };
+  const doubts: string[] = [];
   return {
     table,
+    doubts,
     announce: (oif: number, flags: number) => {
       const { data, end } = route(oif);
-      applyNewRoute(table, flags, data, 0, end);
+      applyNewRoute(table, flags, data, 0, end, {
+        doubt: (family, number) => doubts.push(`${family} ${number}`),
+        siblingsDiffer: () => {},
+        siblingGone: () => {},
+      });
     },
     dump: (oif: number) => {
       const { data, end } = route(oif);
@@ -100,4 +106,22 @@ test('an IPv4 route announced as the first of its key: the others left in silenc
   announce(6, NLM_F_APPEND);
   announce(3, NLM_F_EXCL);
   expect(order()).toEqual([3]);
+});
+
+test('a dump of a part shows a route before it is announced as a replacement: the table is read again', () => {
+  for (const family of [INET, INET6]) {
+    const { table, doubts, announce, dump } = make(family);
+    announce(3, NLM_F_EXCL);
+    table.beginSweep();
+    dump(7);
+    announce(7, NLM_F_REPLACE);
+    expect(doubts).toEqual([`${family} 255`]);
+  }
+});
+
+test('a route announced as a replacement once more: nothing is in doubt', () => {
+  const { doubts, announce } = make(INET);
+  announce(3, NLM_F_EXCL);
+  announce(3, NLM_F_REPLACE);
+  expect(doubts).toEqual([]);
 });

@@ -13,7 +13,15 @@ import { FAMILIES } from '../../../host/netlink/schema/families.ts';
 const seed = Date.now() & 0x7fffffff;
 console.log(`messages.test.ts seed ${seed}`);
 
-const silent = { doubt() {}, removing() {}, changed() {}, bridgePort() {}, bulkDeletion() {} };
+const silent = {
+  doubt() {},
+  siblingsDiffer() {},
+  siblingGone() {},
+  removing() {},
+  changed() {},
+  bridgePort() {},
+  bulkDeletion() {},
+};
 
 function applier(mirror: Mirror): Applier {
   return new Applier((kind) => mirror.table(kind), undefined, silent);

@@ -79,7 +79,7 @@ async function play(
   kernel.setRules(TABLES.slice(0, 2));
   kernel.commit();
   const device = new FakeDevice(options);
-  const planner = new Planner({ mirror: kernel.mirror, netfilter: 'trap', log: () => {} });
+  const planner = new Planner({ mirror: kernel.mirror, netfilter: 'trap', xfrm: 'trap', log: () => {} });
   const listener = { fault: () => {}, down: () => {} };
   planner.addPlugin({ name: 'fake', isPort: undefined });
   let runner = new FakeRunner(device);
@@ -249,7 +249,7 @@ describe('hitless', () => {
         const { kernel, device, planner } = await play(steps, { routes: 1000 });
         planner.close();
         const before = device.writes;
-        const next = new Planner({ mirror: kernel.mirror, netfilter: 'trap', log: () => {} });
+        const next = new Planner({ mirror: kernel.mirror, netfilter: 'trap', xfrm: 'trap', log: () => {} });
         next.addPlugin({ name: 'fake', isPort: undefined });
         await next.pluginUp('fake', new FakeRunner(device), { fault: () => {}, down: () => {} });
         await next.settled();

@@ -29,7 +29,7 @@ test.each([
   kernel.setNeighbour(1, true);
   kernel.commit();
   const device = new FakeDevice({ routes: 100 });
-  const planner = new Planner({ mirror: kernel.mirror, netfilter: 'trap', log: () => {} });
+  const planner = new Planner({ mirror: kernel.mirror, netfilter: 'trap', xfrm: 'trap', log: () => {} });
   planner.addPlugin({ name: 'fake', isPort: undefined });
   await planner.pluginUp('fake', new FakeRunner(device), { fault: () => {}, down: () => {} });
   await planner.settled();

@@ -34,7 +34,7 @@ async function play(...routes: readonly ModelRoute[]) {
   for (const each of routes) kernel.addRoute(each);
   kernel.commit();
   const device = new FakeDevice({ routes: 100 });
-  const planner = new Planner({ mirror: kernel.mirror, netfilter: 'trap', log: () => {} });
+  const planner = new Planner({ mirror: kernel.mirror, netfilter: 'trap', xfrm: 'trap', log: () => {} });
   planner.addPlugin({ name: 'fake', isPort: undefined });
   await planner.pluginUp('fake', new FakeRunner(device), { fault: () => {}, down: () => {} });
   const change = async (make: () => void) => {

@@ -25,7 +25,7 @@ async function start(options: Partial<FakeDeviceOptions> = {}) {
   kernel.setNeighbour(2, true);
   kernel.commit();
   const device = new FakeDevice({ routes: 1000, ...options });
-  const planner = new Planner({ mirror: kernel.mirror, netfilter: 'trap', log: () => {} });
+  const planner = new Planner({ mirror: kernel.mirror, netfilter: 'trap', xfrm: 'trap', log: () => {} });
   planner.addPlugin({ name: 'fake', isPort: undefined });
   const runner = new FakeRunner(device);
   await planner.pluginUp('fake', runner, LISTENER);

@@ -21,7 +21,7 @@ async function start(kind: Kind, state: KindState) {
   kernel.commit();
   kernel.mirror.setKindState(KIND[kind], state);
   const device = new FakeDevice({ routes: 100 });
-  const planner = new Planner({ mirror: kernel.mirror, netfilter: 'trap', log: () => {} });
+  const planner = new Planner({ mirror: kernel.mirror, netfilter: 'trap', xfrm: 'trap', log: () => {} });
   planner.addPlugin({ name: 'fake', isPort: undefined });
   await planner.pluginUp('fake', new FakeRunner(device), { fault: () => {}, down: () => {} });
   await planner.settled();
@@ -38,6 +38,8 @@ const KINDS_THAT_DECIDE: readonly Kind[] = [
   'qdisc',
   'chain',
   'filter',
+  'xfrm-default',
+  'xfrm-policy',
   'nft-chain',
   'nft-rule',
 ];
@@ -53,7 +55,7 @@ test.each(KINDS_THAT_DECIDE)('%s: not shown, nothing is routed until it is', asy
   }
 });
 
-test.each(['qdisc', 'chain', 'filter', 'nft-chain', 'nft-rule'] as const)(
+test.each(['qdisc', 'chain', 'filter', 'xfrm-default', 'xfrm-policy', 'nft-chain', 'nft-rule'] as const)(
   '%s: the kernel has none, so none matter',
   async (kind) => {
     const { planner, routes } = await start(kind, ABSENT);

@@ -67,7 +67,7 @@ for (const kind of KINDS) {
 const HEADERS = [
   ...['rtnetlink', 'if_link', 'if_addr', 'if_bridge', 'neighbour', 'nexthop', 'fib_rules', 'netconf', 'veth'],
   ...['lwtunnel', 'mpls_iptunnel', 'seg6_iptunnel', 'seg6_local', 'rpl_iptunnel', 'ioam6_iptunnel', 'ila'],
-  ...['pkt_cls', 'pkt_sched', 'gen_stats', 'netfilter/nf_tables', 'netfilter/nfnetlink'],
+  ...['pkt_cls', 'pkt_sched', 'gen_stats', 'xfrm', 'netfilter/nf_tables', 'netfilter/nfnetlink'],
   ...[
     'gact',
     'mirred',
