@@ -525,6 +525,16 @@ export class Host {
     return { counters, entries };
   }
 
+  /** Throws E_UNAVAILABLE where there are no notifiers to hear from. */
+  requireEvents(): void {
+    const status = this.events?.status();
+    if (status?.state === 'on') return;
+    const why = status?.reason ?? 'the mirror does not come from this kernel';
+    throw new EkhoError('E_UNAVAILABLE', `there are no notifiers: ${why}`, {
+      remedy: '`ekho doctor` says more; `--source netlink` needs none.',
+    });
+  }
+
   #eventCounters(): Record<string, Record<string, number>> {
     if (this.events === undefined) return {};
     const { produced, received, lost } = this.events.status();

@@ -1,42 +1,65 @@
-/** A stream of changes, one JSON object a line, that drops changes rather than hold up the mirror. */
+/** A stream of changes and events, one JSON object a line, that drops lines rather than hold up the mirror. */
 import { Readable } from 'node:stream';
 import type { Host } from '../host.ts';
+import { describeEvent, kindOfEvent } from '../iproute2/event.ts';
 import { stringify } from '../iproute2/json.ts';
+import type { NotifierRecord } from '../kernel/notifier/record.ts';
 import { type ChangeSet, KIND, KINDS, type Kind, OPERATION_DELETE } from '../mirror/types.ts';
 
-/** Characters that wait for a slow reader. Beyond, changes are dropped and their number is told. */
+/** Characters that wait for a slow reader. Beyond, lines are dropped and their number is told. */
 const BACKLOG_CHARS = 4 * 1024 * 1024;
+/** Events come one by one: so many characters of them are sent at once, or what there is at the end of a turn. */
+const BATCH_CHARS = 64 * 1024;
+
+export const SOURCES = ['netlink', 'notifier', 'all'] as const;
+export type FeedSource = (typeof SOURCES)[number];
 
 export class ChangeFeed extends Readable {
-  readonly #end: () => void;
+  readonly #host: Host;
+  readonly #ends: (() => void)[] = [];
+  readonly #wanted = new Uint8Array(KINDS.length);
+  /** Lines of changes say where they come from: others do so too. */
+  readonly #isMixed: boolean;
   #waiting: string[] = [];
   #waitingChars = 0;
   #flowing = false;
   #lost = 0;
+  #batch = '';
+  #batchIsScheduled = false;
 
   /** `kinds` empty: all. */
-  constructor(host: Host, kinds: readonly Kind[]) {
+  constructor(host: Host, kinds: readonly Kind[], source: FeedSource) {
     super({ encoding: 'utf8' });
-    const wanted = new Uint8Array(KINDS.length).fill(kinds.length === 0 ? 1 : 0);
-    for (const kind of kinds) wanted[KIND[kind]] = 1;
-    this.#end = host.mirror.subscribe((changes) => this.#take(host, changes, wanted));
+    this.#host = host;
+    this.#isMixed = source === 'all';
+    this.#wanted.fill(kinds.length === 0 ? 1 : 0);
+    for (const kind of kinds) this.#wanted[KIND[kind]] = 1;
+    if (source !== 'notifier') this.#ends.push(host.mirror.subscribe((changes) => this.#changes(changes)));
+    if (source === 'netlink' || host.events === undefined) return;
+    const end = host.events.subscribe({
+      record: (record) => this.#event(record),
+      lost: (overrun) => this.#add(stringify({ source: 'notifier', overrun })),
+    });
+    this.#ends.push(end);
   }
 
-  #take(host: Host, changes: ChangeSet, wanted: Uint8Array): void {
+  #changes(changes: ChangeSet): void {
+    this.#sendBatch();
     // What was lost is told before what comes after it.
     let text = this.#waitingChars > BACKLOG_CHARS / 2 ? '' : this.#lostLine();
     const first = changes.revision - changes.length + 1;
     for (let index = 0; index < changes.length; index++) {
       const kind = changes.kinds[index]!;
-      if (!wanted[kind]) continue;
+      if (!this.#wanted[kind]) continue;
       if (this.#lost > 0 || this.#waitingChars + text.length > BACKLOG_CHARS) {
         this.#lost++;
         continue;
       }
       const operation = changes.operations[index] === OPERATION_DELETE ? 'delete' : 'upsert';
-      const object = host.object(kind, changes.ids[index]!);
+      const object = this.#host.object(kind, changes.ids[index]!);
       if (object === undefined) continue;
       const line = {
+        ...(this.#isMixed && { source: 'netlink' }),
         revision: first + index,
         operation,
         kind: KINDS[kind],
@@ -46,6 +69,45 @@ export class ChangeFeed extends Readable {
       text += `${stringify(line)}\n`;
     }
     if (text !== '') this.#queue(text);
+  }
+
+  #event(record: NotifierRecord): void {
+    if (!this.#wanted[KIND[kindOfEvent(record.event)]]) return;
+    if (this.#isFull()) {
+      this.#lost++;
+      return;
+    }
+    const event = record.toEvent();
+    const { event: name, netns, time, sequence, ...rest } = event;
+    const text = describeEvent(event, this.#host.objects.context);
+    // Numbers of 64 bits are digits: JSON's readers would round them.
+    const wide = { netns: `${netns}`, time: `${time}`, sequence: `${sequence}` };
+    this.#add(stringify({ source: 'notifier', event: name, text, ...rest, ...wide }));
+  }
+
+  #isFull(): boolean {
+    // After a loss there has to be some room first, or every other line would be one about a loss.
+    const limit = this.#lost > 0 ? BACKLOG_CHARS / 2 : BACKLOG_CHARS;
+    return this.#waitingChars + this.#batch.length > limit;
+  }
+
+  #add(line: string): void {
+    this.#batch += `${this.#lostLine()}${line}\n`;
+    if (this.#batch.length >= BATCH_CHARS) {
+      this.#sendBatch();
+    } else if (!this.#batchIsScheduled) {
+      this.#batchIsScheduled = true;
+      setImmediate(() => {
+        this.#batchIsScheduled = false;
+        this.#sendBatch();
+      });
+    }
+  }
+
+  #sendBatch(): void {
+    const text = this.#batch;
+    this.#batch = '';
+    if (text !== '' && !this.destroyed) this.#queue(text);
   }
 
   #queue(text: string): void {
@@ -74,8 +136,9 @@ export class ChangeFeed extends Readable {
   }
 
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
-    this.#end();
+    for (const end of this.#ends) end();
     this.#waiting = [];
+    this.#batch = '';
     callback(error);
   }
 }

@@ -5,7 +5,7 @@ import { EkhoError } from '../errors.ts';
 import type { Host } from '../host.ts';
 import { type ExtraColumn, formatTable } from '../iproute2/table.ts';
 import type { ObjectOffload } from '../offload/reasons.ts';
-import { ChangeFeed } from './changes.ts';
+import { ChangeFeed, SOURCES } from './changes.ts';
 import { kindOf } from './kinds.ts';
 import {
   DeviceStatus,
@@ -79,12 +79,21 @@ export async function routes(
 
   app.get(
     '/changes',
-    { schema: { querystring: Type.Object({ kind: Type.Optional(Words) }, { additionalProperties: false }) } },
+    {
+      schema: {
+        querystring: Type.Object(
+          { kind: Type.Optional(Words), source: Type.Optional(Type.Enum([...SOURCES])) },
+          { additionalProperties: false },
+        ),
+      },
+    },
     (request, reply) => {
       const kinds = list(request.query.kind).map(kindOf);
+      const source = request.query.source ?? 'netlink';
+      if (source !== 'netlink') host.requireEvents();
       if (feeds >= FEEDS_MAX) throw new EkhoError('E_BUSY', `${FEEDS_MAX} change streams are open already`);
       feeds++;
-      const feed = new ChangeFeed(host, kinds);
+      const feed = new ChangeFeed(host, kinds, source);
       feed.once('close', () => {
         feeds--;
       });

@@ -219,9 +219,14 @@ export const Faults = Type.Object(
 );
 export type Faults = Static<typeof Faults>;
 
-/** A line of `/changes`: a change, or how many the reader was too slow for. */
+/**
+ * A line of `/changes`: a change, an event of a notifier, how many lines the reader was too slow for, or how many events found
+ * the ring full.
+ */
 export type ChangeLine =
   | {
+      /** With `source=all`. */
+      readonly source?: 'netlink';
       readonly revision: number;
       readonly operation: 'upsert' | 'delete';
       readonly kind: string;
@@ -230,6 +235,21 @@ export type ChangeLine =
       /** iproute2's JSON of the object, as it was last with `delete`. */
       readonly object: object;
     }
+  | {
+      readonly source: 'notifier';
+      readonly event: string;
+      /** What it is about, in the words of `ip` and `bridge`. */
+      readonly text: string;
+      readonly hook: string;
+      /** Cookie of the namespace, nanoseconds of CLOCK_MONOTONIC, and a count of the CPU's events: decimal digits. */
+      readonly netns: string;
+      readonly time: string;
+      readonly sequence: string;
+      readonly cpu: number;
+      readonly ifindex: number;
+      readonly [payload: string]: unknown;
+    }
+  | { readonly source: 'notifier'; readonly overrun: number }
   | { readonly lost: number };
 
 export const Stats = Type.Object({

@@ -105,6 +105,11 @@ function build(): Command {
 
   json(asking(program, 'monitor', 'changes as they happen, until interrupted'))
     .option('-k, --kind <kind...>', 'only these kinds')
+    .addOption(
+      new Option('--source <source>', 'changes of the mirror, events of the kernel’s notifiers, or both')
+        .choices(['netlink', 'notifier', 'all'])
+        .default('netlink'),
+    )
     .action((options) => monitor(client(options), options));
 
   json(asking(program, 'explain', 'why an object is, or is not, in hardware'))

@@ -60,16 +60,22 @@ function plainLines(text: string): string {
 
 export interface MonitorOptions extends JsonOption {
   readonly kind?: readonly string[];
+  readonly source: 'netlink' | 'notifier' | 'all';
 }
 
-export async function monitor(client: Client, { json, kind = [] }: MonitorOptions): Promise<void> {
-  const query = kind.map((word) => `kind=${kindOf(word)}`).join('&');
-  for await (const line of client.lines<ChangeLine>(`/api/v1/changes${query && `?${query}`}`)) {
-    const text = json
-      ? JSON.stringify(line)
-      : 'lost' in line
-        ? `(${count(line.lost)} changes lost: this reader is too slow)`
-        : `${line.operation === 'delete' ? 'Deleted ' : ''}${line.kind} ${plain(line.text)}`;
+export async function monitor(client: Client, { json, kind = [], source }: MonitorOptions): Promise<void> {
+  const query = [`source=${source}`, ...kind.map((word) => `kind=${kindOf(word)}`)].join('&');
+  for await (const line of client.lines<ChangeLine>(`/api/v1/changes?${query}`)) {
+    const text = json ? JSON.stringify(line) : lineText(line, source === 'all');
     if (!(await print(`${text}\n`))) return;
   }
+}
+
+/** `isMixed`: it says which of the sources it comes from. */
+function lineText(line: ChangeLine, isMixed: boolean): string {
+  if ('lost' in line) return `(${count(line.lost as number)} changes lost: this reader is too slow)`;
+  const from = isMixed ? `${line.source} `.padEnd('notifier '.length) : '';
+  if ('overrun' in line) return `${from}(${count(line.overrun as number)} events lost: the ring was full)`;
+  if ('event' in line) return `${from}${line.event} ${plain(line.text as string)}`;
+  return `${from}${line.operation === 'delete' ? 'Deleted ' : ''}${line.kind} ${plain(line.text)}`;
 }
