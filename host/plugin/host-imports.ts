@@ -9,18 +9,36 @@ import { CABI_LOWER, cases, checkEnum, guestOf, type HostImports, lowered } from
 import { CONTROL, LOG_LINE_SIZE, LOG_LINES, LOG_OFFSET, LOG_TEXT_MAX } from './ring.ts';
 import { tablesImports } from './tables-imports.ts';
 
-/** Writes log lines to the ring in shared memory. A line that finds no room is dropped and counted. */
-export class LogWriter {
+/** Where a plugin's log lines go. */
+export interface LogSink {
+  /** @param level index in `log.level` */
+  write(level: number, text: Uint8Array): void;
+}
+
+/** Lines a second that a plugin may write for long, and how many more at once. */
+const LOG_RATE = 100;
+const LOG_BURST = 400;
+
+/**
+ * Writes log lines to the ring in shared memory. A line beyond the rate, or that finds no room, is dropped and counted.
+ */
+export class LogWriter implements LogSink {
   private readonly control: Int32Array;
   private readonly bytes: Uint8Array;
+  /** Lines that may be written now, as of `filledAt`. */
+  private allowance = LOG_BURST;
+  private filledAt = performance.now();
 
   constructor(ring: SharedArrayBuffer) {
     this.control = new Int32Array(ring);
     this.bytes = new Uint8Array(ring);
   }
 
-  /** @param level index in `log.level` */
   write(level: number, text: Uint8Array): void {
+    if (!this.isWithinRate()) {
+      Atomics.add(this.control, CONTROL.logDropped, 1);
+      return;
+    }
     const written = Atomics.load(this.control, CONTROL.logWritten);
     if (((written - Atomics.load(this.control, CONTROL.logRead)) | 0) >= LOG_LINES) {
       Atomics.add(this.control, CONTROL.logDropped, 1);
@@ -34,9 +52,20 @@ export class LogWriter {
     // The line is complete before the reader can see that it is there.
     Atomics.store(this.control, CONTROL.logWritten, written + 1);
   }
+
+  private isWithinRate(): boolean {
+    if (this.allowance < 1) {
+      const now = performance.now();
+      this.allowance = Math.min(LOG_BURST, this.allowance + ((now - this.filledAt) / 1000) * LOG_RATE);
+      this.filledAt = now;
+      if (this.allowance < 1) return false;
+    }
+    this.allowance--;
+    return true;
+  }
 }
 
-function logImports(log: LogWriter, layouts: Layouts): HostImports[string] {
+function logImports(log: LogSink, layouts: Layouts): HostImports[string] {
   const levels = cases(layouts, 'log', 'level');
   const encoder = new TextEncoder();
   return {
@@ -68,12 +97,23 @@ function asicImports(device: AsicDeviceCore, layouts: Layouts): HostImports[stri
   /** Rows or keys in a list of words, and undefined for a list that ends within one. */
   const rowsIn = (words: number, width: number) => (words % width === 0 ? words / width : undefined);
 
+  /** A table's words per row do not change, and asking may be a call to another process. */
+  const widths: { readonly write: number; readonly remove: number }[] = [];
+  const widthOf = (table: number) => {
+    let width = widths[table];
+    if (width === undefined) {
+      const { words, keyWords } = device.info(table);
+      width = { write: words, remove: keyWords };
+      widths[table] = width;
+    }
+    return width;
+  };
+
   const burst = (call: 'write' | 'remove') =>
     lowered(
       (name: string, words: Uint32Array) => {
         const table = tables.indexOf(name);
-        const info = device.info(table);
-        const rows = rowsIn(words.length, call === 'write' ? info.words : info.keyWords);
+        const rows = rowsIn(words.length, widthOf(table)[call]);
         if (rows === undefined) return { done: 0, status: 'invalid' };
         const { done, status } = device[call](table, words, 0, rows);
         return { done, status: statuses[status] };
@@ -85,8 +125,7 @@ function asicImports(device: AsicDeviceCore, layouts: Layouts): HostImports[stri
           const at = guest.check(pointer, (length >>> 0) * 4, 4);
           const to = guest.check(result, 8, 4);
           const { u8, u32 } = guest.views;
-          const info = device.info(table);
-          const rows = rowsIn(length >>> 0, call === 'write' ? info.words : info.keyWords);
+          const rows = rowsIn(length >>> 0, widthOf(table)[call]);
           if (rows === undefined) {
             u32[to >>> 2] = 0;
             u8[to + 4] = invalid;
@@ -162,7 +201,7 @@ export const DEVICE_INTERFACES: readonly string[] = Object.keys(DEVICE_IMPORTS);
  * @param direct attach the lowered functions; without, jco's glue does all conversion
  */
 export function hostImports(
-  log: LogWriter,
+  log: LogSink,
   devices: ReadonlyMap<string, CoreDevice>,
   layouts: Layouts,
   direct: boolean,

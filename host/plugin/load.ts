@@ -5,7 +5,7 @@ import { basename, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { EkhoError } from '../errors.ts';
 import { BinaryError, capCoreModule, isSafeName, quote, readComponent } from './binary.ts';
-import { type CacheEntry, defaultCacheFolder, sha256, TranspileCache } from './cache.ts';
+import { defaultCacheFolder, sha256, TranspileCache } from './cache.ts';
 import { BASE_INTERFACES, DEVICE_INTERFACES } from './host-imports.ts';
 import { transpile, transpilerVersion } from './transpile.ts';
 import { TRANSPILE_OPTIONS } from './transpile-options.ts';
@@ -15,7 +15,7 @@ const VERSION = '0.1.0';
 const EXPORTS = ['plugin', 'offload', 'notifier', 'stats'] as const;
 
 /** Raised when the meaning of what is cached changes. */
-const CACHE_FORMAT = 1;
+const CACHE_FORMAT = 2;
 
 const GLUE = 'plugin.js';
 const CORE_MODULE = /^plugin\.core\d*\.wasm$/;
@@ -44,7 +44,10 @@ export interface LoadedPlugin {
   readonly devices: readonly string[];
   /** URL of the glue. */
   readonly glue: string;
-  readonly modules: ReadonlyMap<string, WebAssembly.Module>;
+  /** Source of the glue. */
+  readonly source: string;
+  /** Core modules by the file name the glue asks for. */
+  readonly modules: ReadonlyMap<string, Uint8Array>;
   readonly cached: boolean;
 }
 
@@ -71,12 +74,13 @@ export async function loadPlugin(file: string, options: LoadOptions): Promise<Lo
       sha256: hash,
       devices,
       glue: pathToFileURL(join(entry.folder, GLUE)).href,
-      modules: await compile(entry),
+      source: new TextDecoder().decode(entry.files.get(GLUE)),
+      modules: new Map([...entry.files].filter(([name]) => CORE_MODULE.test(name))),
       cached: found !== undefined,
     };
   } catch (error) {
     if (error instanceof EkhoError && error.code !== 'E_PLUGIN_INVALID') throw error;
-    if (error instanceof EkhoError || error instanceof BinaryError || isCompileError(error))
+    if (error instanceof EkhoError || error instanceof BinaryError)
       throw new EkhoError('E_PLUGIN_INVALID', `${file}: ${(error as Error).message}`, {
         remedy: 'Build it as a component of the package ekho:offload (docs/plugins.md).',
         operation: 'load',
@@ -184,13 +188,9 @@ function checkFiles(files: ReadonlyMap<string, Uint8Array>, memoryMax: number): 
   return checked;
 }
 
-async function compile({ files }: CacheEntry): Promise<Map<string, WebAssembly.Module>> {
-  const modules = new Map<string, WebAssembly.Module>();
-  for (const [name, bytes] of files)
-    if (CORE_MODULE.test(name)) modules.set(name, await WebAssembly.compile(bytes));
-  return modules;
-}
-
-function isCompileError(error: unknown): boolean {
-  return error instanceof Error && error.name === 'CompileError';
+/** For a plugin that runs within the host's own process. */
+export async function compileModules({ modules }: LoadedPlugin): Promise<Map<string, WebAssembly.Module>> {
+  const compiled = new Map<string, WebAssembly.Module>();
+  for (const [name, bytes] of modules) compiled.set(name, await WebAssembly.compile(bytes));
+  return compiled;
 }

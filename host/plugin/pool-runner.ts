@@ -4,12 +4,14 @@ import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import type { DeviceShare } from '../device/types.ts';
-import { EkhoError } from '../errors.ts';
+import { EkhoError, ERROR_CODES, type ErrorCode } from '../errors.ts';
 import { BATCH_ENTRIES_MAX, BatchEncoder, BatchReader } from './batch.ts';
 import { checkDescription } from './description.ts';
-import type { LoadedPlugin } from './load.ts';
+import type { UpMessage, WorkerEnd } from './instance.ts';
+import { compileModules, type LoadedPlugin } from './load.ts';
 import { OutcomeCheck } from './outcome-check.ts';
 import { readLayouts } from './package.ts';
+import { type PluginProcess, startPluginProcess } from './plugin-process.ts';
 import { type MemoryViews, memoryViews } from './record-cursor.ts';
 import { CounterRecord, EventRecord, NoticeRecord, OutcomeRecord, TableUsageRecord } from './records.ts';
 import {
@@ -30,7 +32,7 @@ import {
   SLOTS,
 } from './ring.ts';
 import type { BatchResult, Description, Runner, RunnerCounters, RunnerListener } from './runner.ts';
-import type { UpMessage, WorkerEnd, WorkerTask } from './worker.ts';
+import type { WorkerTask } from './worker.ts';
 
 const WORKER = fileURLToPath(new URL('./worker.ts', import.meta.url));
 
@@ -48,8 +50,13 @@ export interface RunnerLimits {
 
 export const LIMITS_DEFAULT: RunnerLimits = { apply: 1000, call: 2000, start: 5000, load: 20_000 };
 
+/** `process`: in a process of its own that can reach nothing. `worker`: in a thread of the host. */
+export type Isolation = 'process' | 'worker';
+
 export interface StartOptions {
   readonly plugin: LoadedPlugin;
+  /** Default `worker`: for those who trust the plugin. */
+  readonly isolation?: Isolation;
   readonly devices: readonly DeviceShare[];
   readonly settings?: readonly { readonly name: string; readonly value: string }[];
   readonly limits?: Partial<RunnerLimits>;
@@ -129,6 +136,7 @@ class PoolRunner implements Runner {
   private readonly check = new OutcomeCheck();
   private readonly result: { -readonly [K in keyof BatchResult]: BatchResult[K] };
   private readonly pool: Piscina<WorkerTask, WorkerEnd>;
+  private process: PluginProcess | undefined;
   private listener: RunnerListener | undefined;
   private batch: Slot | undefined;
   private notices: Slot | undefined;
@@ -203,8 +211,7 @@ class PoolRunner implements Runner {
     const task: WorkerTask = {
       ring: this.ring,
       wit: readLayouts().package,
-      glue: options.plugin.glue,
-      modules: options.plugin.modules,
+      code: await this.code(),
       devices: options.devices.filter(({ kind }) => options.plugin.devices.includes(kind)),
       settings: options.settings ?? [],
       direct: options.path !== 'glue',
@@ -214,11 +221,26 @@ class PoolRunner implements Runner {
     // A worker's error ends its task too, which is where it is handled.
     this.pool.on('error', () => {});
     // Ended by `kill`, it rejects; the reason is known then.
-    this.pool.run(task).then(
-      (end) => this.ended(end),
-      (error: unknown) => this.ended({ end: 'failed', text: (error as Error).message, code: undefined }),
-    );
+    this.pool
+      .run(task)
+      .catch(
+        (error: unknown): WorkerEnd => ({
+          end: 'failed',
+          text: (error as Error).message,
+          code: undefined,
+        }),
+      )
+      .then(async (end) => this.ended(end, end.end === 'gone' ? await this.process?.ended : undefined));
     await this.up.promise;
+  }
+
+  private async code(): Promise<WorkerTask['code']> {
+    const { plugin, isolation } = this.options;
+    if (isolation !== 'process')
+      return { isolation: 'worker', glue: plugin.glue, modules: await compileModules(plugin) };
+    this.process = startPluginProcess(this.name);
+    const { descriptors } = this.process;
+    return { isolation: 'process', glue: plugin.source, modules: plugin.modules, descriptors };
   }
 
   listen(listener: RunnerListener): void {
@@ -541,13 +563,15 @@ class PoolRunner implements Runner {
       return;
     }
     this.wasUp = true;
+    this.process?.seal();
     this.up.resolve();
     void this.listenToRing();
   }
 
-  private ended(end: WorkerEnd): void {
+  /** @param how its process ended, where that is why */
+  private ended(end: WorkerEnd, how?: string): void {
     if (!this.down) this.drain();
-    const what = end.end === 'stopped' ? '' : firstLine(end.text);
+    const what = 'text' in end ? firstLine(end.text) : '';
     switch (end.end) {
       case 'stopped':
         this.fall(undefined);
@@ -566,9 +590,12 @@ class PoolRunner implements Runner {
           }),
         );
         break;
+      case 'gone':
+        this.fall(new EkhoError('E_PLUGIN_TRAP', `the process of plugin ${this.name} ended: ${how}`));
+        break;
       case 'failed':
         this.fall(
-          new EkhoError(end.code ?? 'E_PLUGIN_TRAP', `the worker of plugin ${this.name} ended: ${what}`, {
+          new EkhoError(codeOf(end.code), `the worker of plugin ${this.name} ended: ${what}`, {
             cause: new Error(end.text),
           }),
         );
@@ -601,8 +628,20 @@ class PoolRunner implements Runner {
       else this.up.reject(reason);
       this.gone.resolve();
     };
-    this.pool.destroy().then(finish, finish);
+    // First: the worker waits for it, and cannot be ended while it does.
+    this.process?.kill();
+    this.pool
+      .destroy()
+      .catch(() => {})
+      .finally(() => {
+        this.process?.close();
+        finish();
+      });
   }
+}
+
+function codeOf(code: string | undefined): ErrorCode {
+  return code !== undefined && Object.hasOwn(ERROR_CODES, code) ? (code as ErrorCode) : 'E_PLUGIN_TRAP';
 }
 
 function firstLine(text: string): string {

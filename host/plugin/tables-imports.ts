@@ -20,6 +20,18 @@ export function tablesImports(device: TablesCore, layouts: Layouts): HostImports
     return info;
   };
 
+  /** Tables keep their words per row and key, and asking may be a call to another process. */
+  const widths = new Map<number, { readonly words: number; readonly keyWords: number }>();
+  const widthOf = (table: number) => {
+    let width = widths.get(table >>> 0);
+    if (width === undefined) {
+      const { words, keyWords } = known(table);
+      width = { words, keyWords };
+      widths.set(table >>> 0, width);
+    }
+    return width;
+  };
+
   /** Rows or keys in a list of words, and undefined for a list that ends within one. */
   const rowsIn = (words: number, width: number) => (words % width === 0 ? words / width : undefined);
   const typed = ({ done, status }: Completion) => ({ done, status: statuses[status] });
@@ -77,13 +89,13 @@ export function tablesImports(device: TablesCore, layouts: Layouts): HostImports
     ),
     put: lowered(
       (table: number, words: Uint32Array, added: boolean) => {
-        const rows = rowsIn(words.length, known(table).words);
+        const rows = rowsIn(words.length, widthOf(table).words);
         return rows === undefined ? nothing : typed(device.put(table, words, 0, rows, added));
       },
       (context) => {
         const guest = guestOf(context);
         return (table: number, pointer: number, length: number, added: number, result: number) => {
-          const { words } = known(table);
+          const { words } = widthOf(table);
           burst(guest, words, pointer, length, result, (from, start, rows) =>
             device.put(table >>> 0, from, start, rows, added !== 0),
           );
@@ -92,13 +104,13 @@ export function tablesImports(device: TablesCore, layouts: Layouts): HostImports
     ),
     remove: lowered(
       (table: number, words: Uint32Array) => {
-        const rows = rowsIn(words.length, known(table).keyWords);
+        const rows = rowsIn(words.length, widthOf(table).keyWords);
         return rows === undefined ? nothing : typed(device.remove(table, words, 0, rows));
       },
       (context) => {
         const guest = guestOf(context);
         return (table: number, pointer: number, length: number, result: number) => {
-          const { keyWords } = known(table);
+          const { keyWords } = widthOf(table);
           burst(guest, keyWords, pointer, length, result, (from, start, rows) =>
             device.remove(table >>> 0, from, start, rows),
           );
@@ -107,13 +119,13 @@ export function tablesImports(device: TablesCore, layouts: Layouts): HostImports
     ),
     read: lowered(
       (table: number, cursor: number, limit: number) => {
-        known(table);
+        widthOf(table);
         return Uint32Array.from(device.read(table, cursor, limit));
       },
       (context) => {
         const guest = guestOf(context);
         return (table: number, cursor: number, limit: number, result: number) => {
-          known(table);
+          widthOf(table);
           const words = device.read(table >>> 0, cursor >>> 0, limit >>> 0);
           const at = guest.allocate(words.length * 4, 4);
           const to = guest.check(result, 8, 4);

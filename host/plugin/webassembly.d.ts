@@ -15,6 +15,10 @@ declare namespace WebAssembly {
   interface Module {
     readonly [Symbol.toStringTag]: 'WebAssembly.Module';
   }
+  interface ModuleConstructor {
+    new (bytes: Uint8Array): Module;
+  }
+  const Module: ModuleConstructor;
   interface Instance {
     readonly exports: Exports;
   }

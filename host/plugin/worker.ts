@@ -1,6 +1,6 @@
 /**
- * A plugin's worker: instantiates it, brings it up, then serves the ring until it stops or traps. Runs as one long task
- * of a pool with one thread.
+ * A plugin's worker: runs it, or speaks for the process that does, and serves the ring until it stops or traps. Runs as
+ * one long task of a pool with one thread.
  *
  * All of it happens inside the task, which a message starts, and never while a module is evaluated: a worker that
  * spins below a module's evaluation cannot be ended without taking the process along.
@@ -10,14 +10,13 @@ import { parentPort } from 'node:worker_threads';
 import type { CoreDevice } from '../device/core.ts';
 import { openCore } from '../device/registry.ts';
 import type { DeviceShare } from '../device/types.ts';
-import { EkhoError, type ErrorCode } from '../errors.ts';
+import { EkhoError } from '../errors.ts';
 import type { Calls } from './calls.ts';
-import { DIRECT_FUNCTIONS, DirectCalls } from './direct-calls.ts';
-import { GlueCalls, type GlueExports } from './glue-calls.ts';
-import { Guest } from './guest.ts';
-import { hostImports, LogWriter } from './host-imports.ts';
+import { LogWriter } from './host-imports.ts';
+import { describeError, type Instantiate, perform, runInstance, type WorkerEnd } from './instance.ts';
 import { Layouts } from './layout.ts';
-import { memoryViews } from './record-cursor.ts';
+import type { ProcessTask } from './process-messages.ts';
+import { relay } from './relay.ts';
 import { CONTROL, HEADER, headerOffset, OP, PHASE, SLOTS } from './ring.ts';
 import type { WitPackage } from './wit.ts';
 
@@ -26,57 +25,27 @@ export interface WorkerTask {
   readonly ring: SharedArrayBuffer;
   /** The WIT package, so that nothing is read from disk here. */
   readonly wit: WitPackage;
-  /** URL of the transpiled glue. */
-  readonly glue: string;
-  /** Core modules by the file name the glue asks for. */
-  readonly modules: ReadonlyMap<string, WebAssembly.Module>;
+  readonly code:
+    | {
+        readonly isolation: 'worker';
+        /** URL of the transpiled glue. */
+        readonly glue: string;
+        /** Core modules by the file name the glue asks for. */
+        readonly modules: ReadonlyMap<string, WebAssembly.Module>;
+      }
+    | {
+        readonly isolation: 'process';
+        /** Source of the glue. */
+        readonly glue: string;
+        readonly modules: ReadonlyMap<string, Uint8Array>;
+        /** Of the process's channels, see relay.ts. */
+        readonly descriptors: readonly [number, number];
+      };
   readonly devices: readonly DeviceShare[];
   readonly settings: readonly { readonly name: string; readonly value: string }[];
   /** Call core exports directly, where the plugin follows the usual naming; else always through the glue. */
   readonly direct: boolean;
 }
-
-/** Sent once, when the plugin is up. */
-export interface UpMessage {
-  /** As jco's typed API gives it, not checked. */
-  readonly description: unknown;
-  /** Core exports are called directly. */
-  readonly direct: boolean;
-}
-
-/** Why the task ended. */
-export type WorkerEnd =
-  | { readonly end: 'stopped' }
-  /** `configure` or `start` returned an error. */
-  | { readonly end: 'refused'; readonly text: string }
-  /** A call threw: the stack is the plugin's. */
-  | { readonly end: 'trap'; readonly text: string }
-  /** The host's own part failed. */
-  | { readonly end: 'failed'; readonly text: string; readonly code: ErrorCode | undefined };
-
-/** Longest text of an error, in UTF-16 units. */
-const TEXT_MAX = 4096;
-
-/** Bytes of a page of WebAssembly memory. */
-const PAGE_SIZE = 65_536;
-
-interface Glue extends GlueExports {
-  readonly plugin: {
-    describe(): unknown;
-    configure(settings: readonly { name: string; value: string }[]): void;
-    start(): void;
-    stop(): void;
-  };
-}
-
-type Instantiate = (
-  getCoreModule: (name: string) => WebAssembly.Module | undefined,
-  imports: object,
-  instantiateCore: (
-    module: WebAssembly.Module,
-    imports?: Record<string, Record<string, unknown>>,
-  ) => WebAssembly.Instance,
-) => Glue;
 
 export async function serve(task: WorkerTask): Promise<WorkerEnd> {
   // jco's glue looks at it in every call, and looking is slow when it is the real one.
@@ -85,14 +54,14 @@ export async function serve(task: WorkerTask): Promise<WorkerEnd> {
   const devices = new Map<string, CoreDevice>();
   try {
     control[CONTROL.phase] = PHASE.load;
-    const layouts = new Layouts(task.wit);
     for (const share of task.devices) devices.set(share.kind, openCore(share));
-    const { instantiate } = (await import(task.glue)) as { instantiate: Instantiate };
-    return run(task, control, devices, layouts, instantiate);
+    return await (task.code.isolation === 'process'
+      ? relay(relayOptions(task, task.code, devices))
+      : run(task, task.code, control, devices));
   } catch (error) {
     return {
       end: 'failed',
-      text: describe(error),
+      text: describeError(error),
       code: error instanceof EkhoError ? error.code : undefined,
     };
   } finally {
@@ -100,78 +69,43 @@ export async function serve(task: WorkerTask): Promise<WorkerEnd> {
   }
 }
 
-function run(
-  task: WorkerTask,
+function relayOptions(
+  { ring, wit, settings, direct }: WorkerTask,
+  { glue, modules, descriptors }: Extract<WorkerTask['code'], { isolation: 'process' }>,
+  devices: ReadonlyMap<string, CoreDevice>,
+) {
+  const task: ProcessTask = { wit, glue, modules, devices: [...devices.keys()], settings, direct };
+  return { ring, descriptors, task, devices: [...devices.values()] };
+}
+
+async function run(
+  { ring, wit, settings, direct }: WorkerTask,
+  { glue, modules }: Extract<WorkerTask['code'], { isolation: 'worker' }>,
   control: Int32Array,
   devices: ReadonlyMap<string, CoreDevice>,
-  layouts: Layouts,
-  instantiate: Instantiate,
-): WorkerEnd {
-  const imports = hostImports(new LogWriter(task.ring), devices, layouts, task.direct);
-  try {
-    let core: WebAssembly.Exports | undefined;
-    let memory: WebAssembly.Memory | undefined;
-    const glue = instantiate(
-      (name) => task.modules.get(name),
-      imports,
-      (module, imports) => {
-        const instance = new WebAssembly.Instance(module, imports);
-        if (Guest.fits(instance.exports, DIRECT_FUNCTIONS)) core = instance.exports;
-        // One at most, see load.ts.
-        if (instance.exports.memory instanceof WebAssembly.Memory) memory = instance.exports.memory;
-        return instance;
-      },
-    );
-    enter(control, PHASE.describe);
-    const description = glue.plugin.describe();
-    enter(control, PHASE.configure);
-    const refused = attempt(() => glue.plugin.configure(task.settings)) ?? attemptStart(control, glue);
-    if (refused !== undefined) return { end: 'refused', text: refused };
-
-    const direct = task.direct && core !== undefined;
-    const calls = direct
-      ? new DirectCalls(core!, memoryViews(task.ring))
-      : new GlueCalls(glue, task.ring, layouts);
-    enter(control, PHASE.serve);
-    parentPort!.postMessage({ description, direct } satisfies UpMessage);
-    loop(control, new Uint32Array(task.ring), calls, memory);
-    glue.plugin.stop();
-    complete(control);
-    return { end: 'stopped' };
-  } catch (error) {
-    return { end: 'trap', text: describe(error) };
-  }
-}
-
-function attemptStart(control: Int32Array, glue: Glue): string | undefined {
-  enter(control, PHASE.start);
-  return attempt(() => glue.plugin.start());
-}
-
-/** jco turns `result<_, string>`'s error into something thrown that has a `payload`. Anything else thrown is a trap. */
-function attempt(call: () => void): string | undefined {
-  try {
-    call();
-    return undefined;
-  } catch (error) {
-    const payload = (error as { payload?: unknown } | undefined)?.payload;
-    if (typeof payload === 'string') return payload.slice(0, TEXT_MAX);
-    throw error;
-  }
-}
-
-function enter(control: Int32Array, phase: number): void {
-  // Starts the phase's time on the watchdog, which reads it with a load.
-  Atomics.store(control, CONTROL.phase, phase);
+): Promise<WorkerEnd> {
+  const { instantiate } = (await import(glue)) as { instantiate: Instantiate };
+  const end = runInstance({
+    instantiate,
+    modules,
+    devices,
+    settings,
+    layouts: new Layouts(wit),
+    direct,
+    slots: ring,
+    log: new LogWriter(ring),
+    // Starts the phase's time on the watchdog, which reads it with a load.
+    enter: (phase) => Atomics.store(control, CONTROL.phase, phase),
+    up: (message) => parentPort!.postMessage(message),
+    serve: (calls) => loop(control, new Uint32Array(ring), calls),
+  });
+  // `stop`, the one operation that is left.
+  if (end.end === 'stopped') complete(control);
+  return end;
 }
 
 /** Serves operations in order; returns when it has taken `stop`, not yet completed. */
-function loop(
-  control: Int32Array,
-  words: Uint32Array,
-  calls: Calls,
-  memory: WebAssembly.Memory | undefined,
-): void {
+function loop(control: Int32Array, words: Uint32Array, calls: Calls): void {
   let taken = 0;
   for (;;) {
     // `wait` returns at once when `submitted` is no longer what we have served, so a submission between the last
@@ -185,29 +119,9 @@ function loop(
       words[header + HEADER.breach] = 0;
       words[header + HEADER.excess] = 0;
       taken = (taken + 1) | 0;
-      switch (words[header + HEADER.op]) {
-        case OP.apply:
-          calls.apply(slot);
-          break;
-        case OP.readback:
-          calls.readback(slot);
-          break;
-        case OP.collect:
-          calls.collect(slot);
-          break;
-        case OP.tables:
-          calls.tables(slot);
-          break;
-        case OP.poll:
-          calls.poll(slot);
-          break;
-        case OP.notify:
-          calls.notify(slot);
-          break;
-        case OP.stop:
-          return;
-      }
-      if (memory !== undefined) control[CONTROL.memory] = memory.buffer.byteLength / PAGE_SIZE;
+      const op = words[header + HEADER.op]!;
+      if (op === OP.stop) return;
+      perform(calls, op, slot);
       complete(control);
     }
   }
@@ -217,9 +131,4 @@ function complete(control: Int32Array): void {
   // Releases the slot: the answer is written before the main thread can see the new count. Only this thread writes it.
   Atomics.store(control, CONTROL.completed, (control[CONTROL.completed]! + 1) | 0);
   Atomics.notify(control, CONTROL.completed);
-}
-
-function describe(error: unknown): string {
-  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return text.slice(0, TEXT_MAX);
 }

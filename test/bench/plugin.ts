@@ -1,14 +1,15 @@
 /**
  * `npm run bench -- plugin`: what a route costs on its way into a plugin: encoded, through the ring, applied, answered.
- * `idle` does nothing with it and shows the way itself, by core calls and by jco's glue; `softnic` programs the simulated ASIC.
+ * `idle` does nothing with it and shows the way itself, in a worker by core calls and by jco's glue, and in a process of its own;
+ * `softnic` programs the simulated ASIC. Beside them a plain function that reads the same batch where it was written.
  */
 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openDevice } from '../../host/device/registry.ts';
-import { BATCH_AREA_SIZE, BatchEncoder } from '../../host/plugin/batch.ts';
+import { BATCH_AREA_SIZE, BatchEncoder, BatchReader } from '../../host/plugin/batch.ts';
 import { loadPlugin } from '../../host/plugin/load.ts';
-import { startRunner } from '../../host/plugin/pool-runner.ts';
+import { type Isolation, startRunner } from '../../host/plugin/pool-runner.ts';
 import { memoryViews } from '../../host/plugin/record-cursor.ts';
 import { ACTION, OPERATION } from '../../host/plugin/records.ts';
 import { buildPlugin } from '../../plugins/toolchain/build-plugin.mjs';
@@ -41,10 +42,44 @@ function encodeOnly(size: number): number {
   return ((performance.now() - started) * 1e6) / changes;
 }
 
-async function throughPlugin(file: string, path: 'direct' | 'glue', size: number): Promise<number> {
+/** Encodes, and a function of this thread reads every field that a plugin would program. */
+function plainFunction(size: number): number {
+  const views = memoryViews(new SharedArrayBuffer(BATCH_AREA_SIZE));
+  const batch = new BatchEncoder(views, 0);
+  const reader = new BatchReader(views, 0);
+  const { routes } = reader;
+  let index = 0;
+  let changes = 0;
+  let sum = 0;
+  const started = performance.now();
+  while (performance.now() - started < SECONDS * 500) {
+    for (let round = 0; round < 64; round++) {
+      batch.reset();
+      for (let one = 0; one < size; one++) put(batch, index++ % ROUTES);
+      for (routes.reset(size); routes.next(); )
+        sum += routes.handle + routes.action + routes.prefixLength + routes.vrf + routes.prefix0;
+    }
+    changes += size * 64;
+  }
+  if (sum === 0) throw new Error('nothing was read');
+  return ((performance.now() - started) * 1e6) / changes;
+}
+
+async function throughPlugin(
+  file: string,
+  isolation: Isolation,
+  path: 'direct' | 'glue',
+  size: number,
+): Promise<number> {
   const plugin = await loadPlugin(file, { grants: ['asic'], cache: join(ROOT, 'build/fixtures/cache') });
   const device = openDevice({ kind: 'asic', name: 'bench' });
-  const runner = await startRunner({ plugin, devices: [device.share], path, limits: { apply: 60_000 } });
+  const runner = await startRunner({
+    plugin,
+    devices: [device.share],
+    isolation,
+    path,
+    limits: { apply: 60_000 },
+  });
   let index = 0;
   let answered = 0;
   let until = performance.now() + 300;
@@ -89,19 +124,19 @@ await buildPlugin({ folder: join(ROOT, 'test/fixtures/plugins/idle'), output: id
 const softnic = join(ROOT, 'build/plugins/softnic.wasm');
 await buildPlugin({ folder: join(ROOT, 'plugins/softnic'), output: softnic });
 
-console.log('ns per route    encode   idle direct   idle glue   glue/direct   softnic');
+const WAYS: readonly { title: string; cost: (size: number) => number | Promise<number> }[] = [
+  { title: 'encode', cost: encodeOnly },
+  { title: 'function', cost: plainFunction },
+  { title: 'idle worker', cost: (size) => throughPlugin(idle, 'worker', 'direct', size) },
+  { title: 'idle process', cost: (size) => throughPlugin(idle, 'process', 'direct', size) },
+  { title: 'idle glue', cost: (size) => throughPlugin(idle, 'worker', 'glue', size) },
+  { title: 'softnic worker', cost: (size) => throughPlugin(softnic, 'worker', 'direct', size) },
+  { title: 'softnic process', cost: (size) => throughPlugin(softnic, 'process', 'direct', size) },
+];
+
+console.log(['ns per route', ...WAYS.map(({ title }) => title.padStart(15))].join(' '));
 for (const size of BATCHES) {
-  const encode = encodeOnly(size);
-  const direct = await throughPlugin(idle, 'direct', size);
-  const glue = await throughPlugin(idle, 'glue', size);
-  const asic = await throughPlugin(softnic, 'direct', size);
-  const columns = [
-    `batch ${size}`.padEnd(12),
-    encode.toFixed(1).padStart(9),
-    direct.toFixed(1).padStart(13),
-    glue.toFixed(1).padStart(11),
-    (glue / direct).toFixed(1).padStart(13),
-    asic.toFixed(1).padStart(9),
-  ];
+  const columns = [`batch ${size}`.padEnd(12)];
+  for (const { cost } of WAYS) columns.push((await cost(size)).toFixed(1).padStart(15));
   console.log(columns.join(' '));
 }

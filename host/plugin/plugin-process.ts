@@ -1,0 +1,136 @@
+/**
+ * The process that a plugin runs in under `isolation = "process"`: started with no environment, Node's permission model
+ * on, and limits of the system set from outside.
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { EkhoError } from '../errors.ts';
+import { type ResourceLimit, setResourceLimit, socketPair } from './system.ts';
+
+const CHILD = fileURLToPath(new URL('./process-child.ts', import.meta.url));
+/** All that the process's own program is made of. */
+const PROGRAM = fileURLToPath(new URL('../', import.meta.url));
+const PACKAGE = fileURLToPath(new URL('../../package.json', import.meta.url));
+
+/** JavaScript heap in MiB; the plugin's memory is capped in its module. */
+const HEAP_MAX_MIB = 256;
+const MESSAGES_MAX = 16 * 1024;
+/** Between two renewals of what CPU time it may use, and what it may use beyond: a host that died renews nothing. */
+const LEASE_INTERVAL_MS = 5_000;
+const LEASE_S = 30;
+/** CLOCKS_PER_SEC of /proc (USER_HZ), the same on every Linux architecture. */
+const TICKS_PER_S = 100;
+
+export class PluginProcess {
+  /** The host's ends of its channels. */
+  readonly descriptors: readonly [number, number];
+  private readonly child: ChildProcess;
+  private readonly lease: NodeJS.Timeout;
+  private messages = '';
+  private readonly gone = Promise.withResolvers<string>();
+
+  constructor() {
+    const [channel, theirChannel] = socketPair();
+    const [answers, theirAnswers] = socketPair();
+    this.descriptors = [channel, answers];
+    try {
+      this.child = spawn(
+        process.execPath,
+        [
+          '--permission',
+          `--allow-fs-read=${PROGRAM}`,
+          `--allow-fs-read=${PACKAGE}`,
+          '--no-addons',
+          '--disallow-code-generation-from-strings',
+          `--max-old-space-size=${HEAP_MAX_MIB}`,
+          '--no-warnings',
+          CHILD,
+        ],
+        { env: {}, cwd: '/', stdio: ['ignore', 'ignore', 'pipe', theirChannel, theirAnswers] },
+      );
+    } finally {
+      closeSync(theirChannel);
+      closeSync(theirAnswers);
+    }
+    this.child.stderr!.on('data', (chunk: Buffer) => {
+      if (this.messages.length < MESSAGES_MAX) this.messages += chunk.toString();
+    });
+    this.child.on('error', (error) => this.gone.resolve(error.message));
+    this.child.on('close', (code, signal) => this.gone.resolve(this.describe(code, signal)));
+    this.limit('core', 0);
+    this.limit('fileSize', 0);
+    this.renew();
+    this.lease = setInterval(() => this.renew(), LEASE_INTERVAL_MS);
+    this.lease.unref();
+  }
+
+  /** Once it has all it needs: it opens nothing any more. */
+  seal(): void {
+    this.limit('descriptors', 0);
+  }
+
+  /** Ends it at once, whatever it does. */
+  kill(): void {
+    this.child.kill('SIGKILL');
+  }
+
+  /** How it ended, in words, once it has. */
+  get ended(): Promise<string> {
+    return this.gone.promise;
+  }
+
+  /** After whoever uses the descriptors ended. */
+  close(): void {
+    clearInterval(this.lease);
+    this.kill();
+    for (const descriptor of this.descriptors) closeSync(descriptor);
+  }
+
+  private limit(what: ResourceLimit, value: number, soft = false): void {
+    const { pid, exitCode, signalCode } = this.child;
+    // Of a process that ended, the number may be another's by now.
+    if (pid !== undefined && exitCode === null && signalCode === null)
+      setResourceLimit(pid, what, value, soft);
+  }
+
+  /** The system ends it when it has used this much CPU time, which only a process without a host can. */
+  private renew(): void {
+    this.limit('cpu', Math.ceil(cpuSeconds(this.child.pid)) + LEASE_S, true);
+  }
+
+  private describe(code: number | null, signal: NodeJS.Signals | null): string {
+    const text = this.messages
+      .split('\n')
+      .map((line) => line.trim())
+      .filter((line) => line !== '')
+      .slice(0, 3)
+      .join(' ')
+      .slice(0, 300);
+    return `${signal ?? `exit ${code}`}${text === '' ? '' : `: ${text}`}`;
+  }
+}
+
+/** CPU time of a process so far, 0 if it is gone. */
+export function cpuSeconds(pid: number | undefined): number {
+  try {
+    // proc(5): utime and stime are fields 14 and 15; the name before them may have spaces, but ends the last parenthesis.
+    const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_S;
+  } catch {
+    return 0;
+  }
+}
+
+/** @throws EkhoError E_PLUGIN_DOWN when the machine has no more processes or descriptors to give */
+export function startPluginProcess(name: string): PluginProcess {
+  try {
+    return new PluginProcess();
+  } catch (error) {
+    throw new EkhoError('E_PLUGIN_DOWN', `plugin ${name} gets no process: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
