@@ -1,7 +1,11 @@
 /** A connection to NATS for one session, and its errors in words a person can act on. It never reconnects: a session starts over. */
 
 import { readFileSync } from 'node:fs';
-import { connect as connectNats, type NatsConnection } from '@nats-io/transport-node';
+import {
+  connect as connectNats,
+  type NatsConnection,
+  type NodeConnectionOptions,
+} from '@nats-io/transport-node';
 import { EkhoError } from '../errors.ts';
 
 const CONNECT_MS = 5000;
@@ -28,27 +32,34 @@ export function subjectOf(bucket: string, key: string): string {
   return `$KV.${bucket}.${key}`;
 }
 
-/** Throws E_REMOTE. */
+/** Takes the first server that answers. Throws E_REMOTE with what the last one said. */
 export async function connect(options: NatsOptions, name: string): Promise<NatsConnection> {
-  try {
-    return await connectNats({
-      servers: [...options.servers],
-      name,
-      timeout: CONNECT_MS,
-      reconnect: false,
-      pingInterval: PING_MS,
-      maxPingOut: PINGS_OUT,
-      ...tlsOptions(options),
-    });
-  } catch (error) {
-    throw remoteError(error, options);
+  let failure: unknown;
+  for (const server of options.servers) {
+    try {
+      return await connectNats({
+        servers: [server],
+        name,
+        timeout: CONNECT_MS,
+        reconnect: false,
+        pingInterval: PING_MS,
+        maxPingOut: PINGS_OUT,
+        ignoreClusterUpdates: true,
+        ...tlsOptions(server, options),
+      });
+    } catch (error) {
+      failure = error;
+    }
   }
+  throw remoteError(failure, options);
 }
 
 /** Read at each connection: certificates are renewed under a host that runs. */
-function tlsOptions({ servers, ca, cert, key }: NatsOptions) {
-  const secure = servers.some((server) => server.startsWith('tls://'));
-  if (!secure && ca === undefined && cert === undefined) return {};
+function tlsOptions(
+  server: string,
+  { ca, cert, key }: NatsOptions,
+): { tls?: NodeConnectionOptions['tls'] & { host: string } } {
+  if (!server.startsWith('tls://') && ca === undefined && cert === undefined) return {};
   const read = (file: string | undefined, name: string) => {
     if (file === undefined) return {};
     try {
@@ -60,7 +71,9 @@ function tlsOptions({ servers, ca, cert, key }: NatsOptions) {
       });
     }
   };
-  return { tls: { ...read(ca, 'ca'), ...read(cert, 'cert'), ...read(key, 'key') } };
+  // The name in the certificate: the client does not hand on an address, and "localhost" would be checked instead.
+  const host = new URL(server).hostname.replace(/^\[|\]$/g, '');
+  return { tls: { host, ...read(ca, 'ca'), ...read(cert, 'cert'), ...read(key, 'key') } };
 }
 
 /** `error` of a session as E_REMOTE; one that is already stays as it is. */

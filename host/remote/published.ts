@@ -21,6 +21,8 @@ export class Published {
   readonly #aliases: Uint16Array[] = KINDS.map(() => new Uint16Array(0));
   /** Objects to put as kind × 2^32 + id, keys to delete; in the order of their first change. */
   readonly #queue = new Map<number | string, true>();
+  /** Goes on where it was: to begin anew would walk over what was taken out before. */
+  #cursor = this.#queue.keys();
   /** Objects that the bucket holds. */
   count = 0;
 
@@ -93,7 +95,12 @@ export class Published {
 
   /** The next write, taken from the queue; undefined when there is none. */
   next(epoch: number): Write | undefined {
-    for (const item of this.#queue.keys()) {
+    while (this.#queue.size > 0) {
+      const { done, value: item } = this.#cursor.next();
+      if (done) {
+        this.#cursor = this.#queue.keys();
+        continue;
+      }
       this.#queue.delete(item);
       if (typeof item === 'string') return { key: item, value: undefined };
       const write = this.#put(Math.floor(item / ID_LIMIT), item % ID_LIMIT, epoch);

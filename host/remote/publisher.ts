@@ -207,7 +207,7 @@ export class Publisher {
           this.#putRecord(writer);
           await this.#purge(connection);
         }
-        await writer.room();
+        if (!writer.hasRoom) await writer.room();
         this.#isWriting = true;
         const write = signal.aborted ? undefined : this.#published.next(this.#epoch);
         if (write === undefined) break;
@@ -240,7 +240,7 @@ export class Publisher {
     published.forget();
     this.#marks = [];
     const reading = await Reading.open(connection, this.#options.bucket, (message) => this.#found(message));
-    await reading.whole.finally(() => reading.discard());
+    await reading.barrier().finally(() => reading.discard());
     for (const kind of KINDS.keys()) this.#mirror.forEach(kind, (id) => published.want(kind, id));
   }
 

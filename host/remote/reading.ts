@@ -4,6 +4,7 @@
  * another. The server hands out messages as they are asked for, so a slow reader costs it nothing.
  */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { AckPolicy, DeliverPolicy, type JsMsg, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { EkhoError } from '../errors.ts';
@@ -15,7 +16,9 @@ const EXPIRES_MS = 6000;
 const HEARTBEAT_MS = 2000;
 /** After this long without its reader the server forgets a consumer, in nanoseconds. */
 const INACTIVE_NS = 60e9;
+/** While a barrier waits it looks again; after the second, in vain, also whether there is anything to wait for. */
 const BARRIER_LOOK_MS = 20;
+const BARRIER_DOUBT_MS = 2000;
 
 export interface Message {
   readonly key: string;
@@ -32,11 +35,11 @@ export class Reading {
   readonly #name: string;
   readonly #prefix: number;
   readonly #take: (message: Message) => void;
-  readonly #whole = Promise.withResolvers<void>();
-  readonly #ended = Promise.withResolvers<never>();
-  #isWhole = false;
+  readonly #ended = new AbortController();
   #closed = false;
+  /** Messages delivered, and the sequence of the last in the stream. */
   #delivered = 0;
+  #sequence = 0;
   #caughtUp = performance.now();
   #stop: (() => void) | undefined;
 
@@ -51,8 +54,6 @@ export class Reading {
     this.#name = name;
     this.#prefix = subjectOf(bucket, '').length;
     this.#take = take;
-    this.#whole.promise.catch(() => {});
-    this.#ended.promise.catch(() => {});
     connection.closed().then((error) => {
       this.#end(error instanceof Error ? error : new EkhoError('E_REMOTE', 'the connection to NATS was cut'));
     });
@@ -65,46 +66,45 @@ export class Reading {
     take: (message: Message) => void,
   ): Promise<Reading> {
     const manager = await jetstreamManager(connection);
-    const { name, num_pending } = await manager.consumers.add(streamOf(bucket), {
+    const { name } = await manager.consumers.add(streamOf(bucket), {
       ack_policy: AckPolicy.None,
-      deliver_policy: DeliverPolicy.LastPerSubject,
+      deliver_policy: DeliverPolicy.All,
       filter_subject: subjectOf(bucket, '>'),
       inactive_threshold: INACTIVE_NS,
       mem_storage: true,
       num_replicas: 1,
     });
     const reading = new Reading(connection, bucket, name, take);
-    if (num_pending === 0) reading.#caughtUpNow();
     await reading.#begin();
     return reading;
   }
 
-  /** Resolves once all that the bucket held at the beginning was handed over. */
-  get whole(): Promise<void> {
-    return this.#whole.promise;
+  /** Resolves after so long; rejects when the reading ends before, with why. */
+  async pause(milliseconds: number): Promise<void> {
+    const { signal } = this.#ended;
+    await sleep(milliseconds, undefined, { signal }).catch(() => {});
+    signal.throwIfAborted();
   }
 
-  /** Rejects when the reading ends. */
-  get ended(): Promise<never> {
-    return this.#ended.promise;
-  }
-
-  /** How long ago nothing was left to read, in milliseconds. */
+  /** How long ago all that was in the bucket had been handed over, as far as a barrier told; in milliseconds. */
   get behind_ms(): number {
     return performance.now() - this.#caughtUp;
   }
 
-  /** Resolves once all that is in the bucket now was handed over. */
+  /** Resolves once all that is in the bucket now was handed over. Rejects when the reading ends. */
   async barrier(): Promise<void> {
+    const began = performance.now();
     const manager = await jetstreamManager(this.#connection);
-    for (let target: number | undefined; ; ) {
+    const { messages, last_seq } = (await manager.streams.info(this.#stream)).state;
+    for (let doubt = began + BARRIER_DOUBT_MS; messages > 0 && this.#sequence < last_seq; ) {
+      await this.pause(BARRIER_LOOK_MS);
+      if (performance.now() < doubt) continue;
+      // What was last then may have been taken out since: that never comes.
       const { delivered, num_pending } = await manager.consumers.info(this.#stream, this.#name);
-      target ??= delivered.consumer_seq + num_pending;
-      // Values that are overwritten before they were read are never delivered: then nothing is pending earlier.
-      const enough = num_pending === 0 ? Math.min(target, delivered.consumer_seq) : target;
-      if (this.#delivered >= enough) return;
-      await Promise.race([new Promise((resolve) => setTimeout(resolve, BARRIER_LOOK_MS)), this.ended]);
+      if (num_pending === 0 && delivered.consumer_seq === this.#delivered) break;
+      doubt = performance.now() + BARRIER_DOUBT_MS;
     }
+    this.#caughtUp = Math.max(this.#caughtUp, began);
   }
 
   /** The server forgets it by itself. */
@@ -149,7 +149,7 @@ export class Reading {
 
   #message(message: JsMsg): void {
     if (this.#closed) return;
-    const { deliverySequence, pending, streamSequence } = message.info;
+    const { deliverySequence, streamSequence } = message.info;
     if (deliverySequence !== this.#delivered + 1) {
       this.#end(
         new EkhoError('E_REMOTE', `messages ${this.#delivered + 1} to ${deliverySequence - 1} were lost`),
@@ -168,22 +168,14 @@ export class Reading {
       return;
     }
     this.#delivered = deliverySequence;
-    if (pending === 0) this.#caughtUpNow();
-  }
-
-  #caughtUpNow(): void {
-    this.#caughtUp = performance.now();
-    if (this.#isWhole) return;
-    this.#isWhole = true;
-    this.#whole.resolve();
+    this.#sequence = streamSequence;
   }
 
   #end(error: Error): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#stop?.();
-    this.#whole.reject(error);
-    this.#ended.reject(error);
+    this.#ended.abort(error);
   }
 }
 

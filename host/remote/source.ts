@@ -28,6 +28,8 @@ const LAST_PAUSE_MS = 5000;
 /** A reader further behind than this could miss that a key was deleted, for marks of deletions do not last. */
 const BEHIND_MS = MARK_MS / 2;
 const LOOK_MS = 250;
+/** Looks between two checks of how far behind the reading is. */
+const CHECK_EVERY = 120;
 /** Values left out that are logged in a session. */
 const REJECTIONS_LOGGED = 10;
 
@@ -178,7 +180,7 @@ export class RemoteSync {
       this.#reading = reading;
       this.#state = 'reading';
       if (this.#counters.sessions > 0) this.#lastResync = report;
-      await reading.whole;
+      await reading.barrier();
       await this.#untilComplete(reading);
       await this.#sweep();
       this.#isWhole = true;
@@ -217,13 +219,14 @@ export class RemoteSync {
         });
         this.#setStates();
       }
-      await Promise.race([sleep(LOOK_MS / 10), reading.ended]);
+      await reading.pause(LOOK_MS / 10);
     }
   }
 
   async #watch(reading: Reading): Promise<never> {
-    for (;;) {
-      await Promise.race([sleep(LOOK_MS), reading.ended]);
+    for (let check = 0; ; check++) {
+      await reading.pause(LOOK_MS);
+      if (check % CHECK_EVERY === 0) reading.barrier().catch(() => {});
       if (reading.behind_ms > BEHIND_MS) {
         throw new EkhoError('E_REMOTE', `the reading fell ${BEHIND_MS / 60_000} minutes behind`);
       }
@@ -297,7 +300,7 @@ export class RemoteSync {
         else objects.put(key, value);
       },
     );
-    await reading.whole.finally(() => reading.discard());
+    await reading.barrier().finally(() => reading.discard());
     return (kind) => tables[kind]!;
   }
 

@@ -30,6 +30,8 @@ export class Writer {
   readonly #bucket: string;
   readonly #inbox = createInbox();
   readonly #ended = Promise.withResolvers<never>();
+  /** Those who wait, and for what. */
+  #waiting: { readonly isMet: () => boolean; resolve(): void; reject(error: Error): void }[] = [];
   readonly #sizes = new Uint32Array(WINDOW);
   #failure: Error | undefined;
   #closed = false;
@@ -38,7 +40,6 @@ export class Writer {
   #sent = 0;
   #acknowledged = 0;
   #bytes = 0;
-  #wake: (() => void) | undefined;
   #progress = performance.now();
   readonly #timer: NodeJS.Timeout;
 
@@ -80,32 +81,28 @@ export class Writer {
     this.#write(key, EMPTY, 'DEL');
   }
 
-  /** Resolves once there is room. Rejects as `ended`. */
-  async room(): Promise<void> {
-    while (!this.hasRoom) await this.#change();
+  /** Resolves once there is room for many. Rejects as `ended`. */
+  room(): Promise<void> {
+    return this.#until(
+      () => this.#sent - this.#acknowledged <= WINDOW / 2 && this.#bytes <= WINDOW_BYTES / 2,
+    );
   }
 
   /** Resolves once everything is acknowledged. Rejects as `ended`. */
-  async flushed(): Promise<void> {
-    while (this.#failure !== undefined || this.#sent > this.#acknowledged) await this.#change();
+  flushed(): Promise<void> {
+    return this.#until(() => this.#sent === this.#acknowledged);
   }
 
   close(): void {
     this.#end(new EkhoError('E_REMOTE', 'the writer was closed'));
   }
 
-  #change(): Promise<unknown> {
+  #until(isMet: () => boolean): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    return Promise.race([
-      this.ended,
-      new Promise<void>((resolve) => {
-        const before = this.#wake;
-        this.#wake = () => {
-          before?.();
-          resolve();
-        };
-      }),
-    ]);
+    if (isMet()) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ isMet, resolve, reject });
+    });
   }
 
   #write(key: string, value: Uint8Array, operation: string | undefined): void {
@@ -140,9 +137,10 @@ export class Writer {
     this.#bytes -= this.#sizes[this.#acknowledged % WINDOW]!;
     this.#acknowledged++;
     this.#progress = performance.now();
-    const wake = this.#wake;
-    this.#wake = undefined;
-    wake?.();
+    const met = this.#waiting.filter(({ isMet }) => isMet());
+    if (met.length === 0) return;
+    this.#waiting = this.#waiting.filter((one) => !met.includes(one));
+    for (const { resolve } of met) resolve();
   }
 
   #failureIn(message: Msg): Error | undefined {
@@ -168,6 +166,6 @@ export class Writer {
     this.#failure = error;
     clearInterval(this.#timer);
     this.#ended.reject(error);
-    this.#wake?.();
+    for (const { reject } of this.#waiting.splice(0)) reject(error);
   }
 }
