@@ -24,6 +24,7 @@ const COMMANDS = {
   ping: 'iputils-ping',
   'nats-server': 'nats-server',
   openssl: 'openssl',
+  minisign: 'minisign',
   ethtool: 'ethtool',
   // For the lab's guests; test/lab/machine.ts installs them, too, which two lanes cannot do at once.
   'qemu-system-aarch64': 'qemu-system-arm',

@@ -112,18 +112,49 @@ export interface ComponentNames {
   /** Names of imports, with version; all of them interfaces. */
   readonly imports: readonly string[];
   readonly exports: readonly string[];
+  /** Contents of the last custom section of each name that is asked for. */
+  readonly custom: ReadonlyMap<string, Uint8Array>;
+  readonly counts: ComponentCounts;
 }
 
+/** How much of everything it has, nested components included. */
+export interface ComponentCounts {
+  readonly modules: number;
+  readonly components: number;
+  readonly instances: number;
+  readonly types: number;
+  readonly functions: number;
+}
+
+/**
+ * Of the component as a whole: what the tools of any language make stays far below, and what the transpiler makes of more
+ * is out of proportion.
+ */
+export const COMPONENT_LIMITS: ComponentCounts & { readonly depth: number } = {
+  modules: 64,
+  components: 64,
+  instances: 512,
+  types: 8192,
+  functions: 4096,
+  depth: 8,
+};
+
 /** What a component imports and exports. Throws BinaryError, also for imports that are not interfaces. */
-export function readComponent(bytes: Uint8Array): ComponentNames {
+export function readComponent(bytes: Uint8Array, customNames: readonly string[] = []): ComponentNames {
   const version = header(bytes);
   if (version === CORE) throw new BinaryError('it is a core module, not a component');
   if (version !== COMPONENT) throw new BinaryError('it is a component of another version');
   const imports: string[] = [];
   const exports: string[] = [];
+  const custom = new Map<string, Uint8Array>();
+  const counts = { modules: 0, components: 0, instances: 0, types: 0, functions: 0 };
+  count(bytes, counts, 0);
   for (const { id, start, end } of sections(bytes)) {
     const reader = new Reader(bytes, start, end);
-    if (id === 10) {
+    if (id === 0) {
+      const name = reader.name();
+      if (customNames.includes(name)) custom.set(name, bytes.subarray(reader.position, end));
+    } else if (id === 10) {
       for (let left = reader.count(); left > 0; left--) {
         const name = externName(reader);
         if (externKind(reader) !== INSTANCE)
@@ -139,7 +170,38 @@ export function readComponent(bytes: Uint8Array): ComponentNames {
       }
     }
   }
-  return { imports, exports };
+  return { imports, exports, custom, counts };
+}
+
+/** What a section of a component holds, by its id; those not listed hold nothing that is counted. */
+const COUNTED: Readonly<Record<number, keyof ComponentCounts>> = {
+  1: 'modules',
+  2: 'instances',
+  3: 'types',
+  4: 'components',
+  5: 'instances',
+  7: 'types',
+  8: 'functions',
+};
+const MODULE_SECTION = 1;
+const COMPONENT_SECTION = 4;
+
+function count(bytes: Uint8Array, counts: Record<keyof ComponentCounts, number>, depth: number): void {
+  if (depth > COMPONENT_LIMITS.depth)
+    throw new BinaryError(`its components are nested deeper than ${COMPONENT_LIMITS.depth}`);
+  for (const { id, start, end } of sections(bytes)) {
+    const what = COUNTED[id];
+    if (what === undefined) continue;
+    const isOne = id === MODULE_SECTION || id === COMPONENT_SECTION;
+    counts[what] += isOne ? 1 : new Reader(bytes, start, end).u32();
+    if (counts[what] > COMPONENT_LIMITS[what])
+      throw new BinaryError(`it has more than ${COMPONENT_LIMITS[what]} ${what}`);
+    if (id === COMPONENT_SECTION) {
+      const nested = bytes.subarray(start, end);
+      if (header(nested) !== COMPONENT) throw new BinaryError('a component within it is of another version');
+      count(nested, counts, depth + 1);
+    }
+  }
 }
 
 /** Sort of an `externdesc`. */
@@ -181,11 +243,32 @@ export interface CoreModule {
   readonly names: readonly string[];
   /** Memories it defines. */
   readonly memories: number;
+  /** Tables it defines. */
+  readonly tables: number;
+  readonly types: number;
+  readonly functions: number;
   /** The module, its memory's maximum lowered to the cap. */
   readonly bytes: Uint8Array;
 }
 
 const PAGE = 65536;
+
+/** Of one core module. Interpreters for other languages, compiled whole, have some ten thousand functions. */
+export const CORE_LIMITS = { types: 4096, functions: 65_536, tables: 16, elements: 262_144 } as const;
+
+/** A table's elements cost the host memory from the start. */
+function checkTable(reader: Reader): void {
+  // 0x40 0x00: a table with an expression that fills it, which no tool for components makes.
+  if (reader.bytes[reader.position] === 0x40)
+    throw new BinaryError('a table of it is filled by an expression');
+  skipReferenceType(reader);
+  const flags = reader.byte();
+  if (flags > 1) throw new BinaryError('a table of it is shared or of 64 bits');
+  const minimum = reader.u32();
+  if (flags === 1) reader.u32();
+  if (minimum > CORE_LIMITS.elements)
+    throw new BinaryError(`a table of it has more than ${CORE_LIMITS.elements} elements`);
+}
 
 /**
  * Checks a core module and caps its memory.
@@ -197,6 +280,7 @@ export function capCoreModule(bytes: Uint8Array, memoryMax: number): CoreModule 
   const names: string[] = [];
   const parts: Uint8Array[] = [bytes.subarray(0, 8)];
   let memories = 0;
+  const counts = { types: 0, functions: 0, tables: 0 };
   for (const { id, start, end, from } of sections(bytes)) {
     const reader = new Reader(bytes, start, end);
     let section = bytes.subarray(from, end);
@@ -211,6 +295,13 @@ export function capCoreModule(bytes: Uint8Array, memoryMax: number): CoreModule 
         reader.byte();
         reader.u32();
       }
+    } else if (id === 1) counts.types += reader.u32();
+    else if (id === 3) counts.functions += reader.u32();
+    else if (id === 4) {
+      const count = reader.u32();
+      counts.tables += count;
+      if (count > CORE_LIMITS.tables) throw new BinaryError(`it has more than ${CORE_LIMITS.tables} tables`);
+      for (let left = count; left > 0; left--) checkTable(reader);
     } else if (id === 5) {
       const count = reader.count();
       memories += count;
@@ -221,7 +312,11 @@ export function capCoreModule(bytes: Uint8Array, memoryMax: number): CoreModule 
     }
     parts.push(section);
   }
-  return { names, memories, bytes: new Uint8Array(Buffer.concat(parts)) };
+  for (const [what, value] of Object.entries(counts)) {
+    const max = CORE_LIMITS[what as keyof typeof counts];
+    if (value > max) throw new BinaryError(`it has more than ${max} ${what}`);
+  }
+  return { names, memories, ...counts, bytes: new Uint8Array(Buffer.concat(parts)) };
 }
 
 function capLimits(reader: Reader, pagesMax: number): number[] {

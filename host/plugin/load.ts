@@ -7,6 +7,15 @@ import { EkhoError } from '../errors.ts';
 import { BinaryError, capCoreModule, isSafeName, quote, readComponent } from './binary.ts';
 import { defaultCacheFolder, sha256, TranspileCache } from './cache.ts';
 import { BASE_INTERFACES, DEVICE_INTERFACES } from './host-imports.ts';
+import { MANIFEST_SECTION, type Manifest, parseManifest } from './manifest.ts';
+import {
+  enforce,
+  type PublicKey,
+  SIGNATURE_TEXT_MAX,
+  type SignaturePolicy,
+  type Trust,
+  verifyFile,
+} from './signature.ts';
 import { transpile, transpilerVersion } from './transpile.ts';
 import { TRANSPILE_OPTIONS } from './transpile-options.ts';
 
@@ -21,7 +30,7 @@ const GLUE = 'plugin.js';
 const CORE_MODULE = /^plugin\.core\d*\.wasm$/;
 
 export const MEMORY_MAX_DEFAULT = 256 * 1024 * 1024;
-const FILE_MAX_DEFAULT = 32 * 1024 * 1024;
+export const FILE_MAX_DEFAULT = 32 * 1024 * 1024;
 
 export interface LoadOptions {
   /** Device interfaces this plugin may import, e.g. `asic`. */
@@ -32,6 +41,9 @@ export interface LoadOptions {
   readonly memoryMax?: number;
   /** Bytes of the file. Default 32 MiB. */
   readonly fileMax?: number;
+  /** Default `off`. */
+  readonly signatures?: SignaturePolicy;
+  readonly trustedKeys?: readonly PublicKey[];
 }
 
 export interface LoadedPlugin {
@@ -49,18 +61,27 @@ export interface LoadedPlugin {
   /** Core modules by the file name the glue asks for. */
   readonly modules: ReadonlyMap<string, Uint8Array>;
   readonly cached: boolean;
+  /** `unsigned` also where signatures are not looked at. */
+  readonly trust: Trust;
+  readonly manifest: Manifest | undefined;
+}
+
+/** The file of a plugin's signature. */
+export function signatureFileOf(file: string): string {
+  return `${file}.sig`;
 }
 
 /**
  * @throws EkhoError E_PLUGIN_INVALID (not a plugin, or beyond a limit), E_PLUGIN_IMPORT (imports what it was not granted),
- * E_CACHE
+ * E_SIGNATURE (not of this file, or not enough for the policy), E_CACHE
  */
 export async function loadPlugin(file: string, options: LoadOptions): Promise<LoadedPlugin> {
   const name = basename(file, '.wasm');
   const bytes = await readLimited(file, options.fileMax ?? FILE_MAX_DEFAULT);
+  const trust = await trustOf(file, bytes, options);
   const memoryMax = options.memoryMax ?? MEMORY_MAX_DEFAULT;
   try {
-    const devices = checkNames(name, bytes, options.grants);
+    const { devices, manifest } = checkNames(name, bytes, options.grants);
     const hash = sha256(bytes);
     const cache = new TranspileCache(options.cache ?? defaultCacheFolder());
     const key = sha256(
@@ -77,6 +98,8 @@ export async function loadPlugin(file: string, options: LoadOptions): Promise<Lo
       source: new TextDecoder().decode(entry.files.get(GLUE)),
       modules: new Map([...entry.files].filter(([name]) => CORE_MODULE.test(name))),
       cached: found !== undefined,
+      trust,
+      manifest,
     };
   } catch (error) {
     if (error instanceof EkhoError && error.code !== 'E_PLUGIN_INVALID') throw error;
@@ -90,8 +113,31 @@ export async function loadPlugin(file: string, options: LoadOptions): Promise<Lo
   }
 }
 
+async function trustOf(file: string, bytes: Uint8Array, options: LoadOptions): Promise<Trust> {
+  const { signatures = 'off', trustedKeys = [] } = options;
+  if (signatures === 'off') return { trust: 'unsigned' };
+  try {
+    const trust = verifyFile(bytes, await readSignature(file), trustedKeys);
+    enforce(trust, signatures);
+    return trust;
+  } catch (error) {
+    if (!(error instanceof EkhoError)) throw error;
+    throw new EkhoError(error.code, `${file}: ${error.message}`, {
+      ...(error.remedy !== undefined && { remedy: error.remedy }),
+      operation: 'load',
+    });
+  }
+}
+
+/** Text of the signature beside a plugin; undefined if there is none. */
+export async function readSignature(file: string): Promise<string | undefined> {
+  const path = signatureFileOf(file);
+  if ((await stat(path).catch(() => undefined)) === undefined) return undefined;
+  return new TextDecoder().decode(await readLimited(path, SIGNATURE_TEXT_MAX));
+}
+
 /** Opening something else than a regular file may wait for ever, or touch a device: looked at before, and once open. */
-async function readLimited(file: string, fileMax: number): Promise<Uint8Array> {
+export async function readLimited(file: string, fileMax: number): Promise<Uint8Array> {
   const refuse = (what: string, cause?: unknown) =>
     new EkhoError('E_PLUGIN_INVALID', `${file}: ${what}`, {
       remedy: 'Put a component of the package ekho:offload there (docs/plugins.md), or remove it.',
@@ -124,9 +170,15 @@ async function readLimited(file: string, fileMax: number): Promise<Uint8Array> {
   }
 }
 
-/** Checks what the component imports and exports, before any other tool sees it. Returns the devices it needs. */
-function checkNames(name: string, bytes: Uint8Array, grants: readonly string[]): string[] {
-  const { imports, exports } = readComponent(bytes);
+/** Checks what the component imports and exports, before any other tool sees it. Returns the devices it needs and its manifest. */
+function checkNames(
+  name: string,
+  bytes: Uint8Array,
+  grants: readonly string[],
+): { devices: string[]; manifest: Manifest | undefined } {
+  const { imports, exports, custom } = readComponent(bytes, [MANIFEST_SECTION]);
+  const told = custom.get(MANIFEST_SECTION);
+  const manifest = told && parseManifest(told);
   const devices: string[] = [];
   for (const one of [...imports, ...exports])
     if (!isSafeName(one))
@@ -163,7 +215,7 @@ function checkNames(name: string, bytes: Uint8Array, grants: readonly string[]):
     const full = `${PACKAGE}/${one}@${VERSION}`;
     if (!exports.includes(full)) throw new BinaryError(`it does not export ${full}`);
   }
-  return devices;
+  return { devices, manifest };
 }
 
 /** What the transpiler made, with core modules checked and capped: names in them are pasted into the glue as they are. */

@@ -4,10 +4,10 @@
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, readFileSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { EkhoError } from '../errors.ts';
-import { type ResourceLimit, setResourceLimit, socketPair } from './system.ts';
+import { cpuSeconds, type ResourceLimit, setResourceLimit, socketPair } from './system.ts';
 
 const CHILD = fileURLToPath(new URL('./process-child.ts', import.meta.url));
 /** All that the process's own program is made of. */
@@ -20,8 +20,6 @@ const MESSAGES_MAX = 16 * 1024;
 /** Between two renewals of what CPU time it may use, and what it may use beyond: a host that died renews nothing. */
 const LEASE_INTERVAL_MS = 5_000;
 const LEASE_S = 30;
-/** CLOCKS_PER_SEC of /proc (USER_HZ), the same on every Linux architecture. */
-const TICKS_PER_S = 100;
 
 export class PluginProcess {
   /** The host's ends of its channels. */
@@ -109,18 +107,6 @@ export class PluginProcess {
       .join(' ')
       .slice(0, 300);
     return `${signal ?? `exit ${code}`}${text === '' ? '' : `: ${text}`}`;
-  }
-}
-
-/** CPU time of a process so far, 0 if it is gone. */
-export function cpuSeconds(pid: number | undefined): number {
-  try {
-    // proc(5): utime and stime are fields 14 and 15; the name before them may have spaces, but ends the last parenthesis.
-    const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_S;
-  } catch {
-    return 0;
   }
 }
 

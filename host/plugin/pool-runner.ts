@@ -44,11 +44,11 @@ export interface RunnerLimits {
   readonly call: number;
   /** `configure` and `start`, and `stop`. Default 5000. */
   readonly start: number;
-  /** The worker's own start and instantiation. Default 20000. */
+  /** The worker's or process's own start and instantiation. Default 60000. */
   readonly load: number;
 }
 
-export const LIMITS_DEFAULT: RunnerLimits = { apply: 1000, call: 2000, start: 5000, load: 20_000 };
+export const LIMITS_DEFAULT: RunnerLimits = { apply: 1000, call: 2000, start: 5000, load: 60_000 };
 
 /** `process`: in a process of its own that can reach nothing. `worker`: in a thread of the host. */
 export type Isolation = 'process' | 'worker';

@@ -5,13 +5,19 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { deserialize } from 'node:v8';
 import { EkhoError } from '../errors.ts';
+import { cpuSeconds, memoryMib, setResourceLimit } from './system.ts';
 import type { TranspileAnswer } from './transpile-options.ts';
 
 const CHILD = fileURLToPath(new URL('./transpile-child.ts', import.meta.url));
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
-/** A 30 KB component takes 0.6 s on a small machine. */
-const TIME_MAX_MS = 30_000;
+/** Of CPU time, so that a slow or busy machine refuses nothing it would else take: a 30 KB component takes 0.6 s. */
+const CPU_MAX_S = 60;
+/** However little of the CPU it gets. */
+const TIME_MAX_MS = 600_000;
+/** Memory in all, in MiB: more than heap and one large memory of the transpiler's. */
+const MEMORY_MAX_MIB = 1536;
+const WATCH_INTERVAL_MS = 100;
 /** Of JavaScript heap in MiB, and of each WebAssembly memory in pages of 64 KiB (512 MiB). */
 const HEAP_MAX_MIB = 512;
 const WASM_PAGES_MAX = 8192;
@@ -57,6 +63,12 @@ export async function transpile(component: Uint8Array): Promise<Map<string, Uint
     () => end(`it took longer than ${TIME_MAX_MS / 1000} s to transpile`),
     TIME_MAX_MS,
   );
+  // The system ends it, too, should this process go.
+  if (child.pid !== undefined) setResourceLimit(child.pid, 'cpu', CPU_MAX_S + 1);
+  const watch = setInterval(() => {
+    if (cpuSeconds(child.pid) > CPU_MAX_S) end(`it took more than ${CPU_MAX_S} s of CPU time to transpile`);
+    if (memoryMib(child.pid) > MEMORY_MAX_MIB) end(`it took more than ${MEMORY_MAX_MIB} MiB to transpile`);
+  }, WATCH_INTERVAL_MS);
   child.stdout.on('data', (chunk: Buffer) => {
     size += chunk.length;
     if (size > OUTPUT_MAX) end(`it makes more than ${OUTPUT_MAX / 2 ** 20} MiB of glue`);
@@ -82,6 +94,7 @@ export async function transpile(component: Uint8Array): Promise<Map<string, Uint
     }
   } finally {
     clearTimeout(timer);
+    clearInterval(watch);
   }
   const answer = deserialize(Buffer.concat(chunks)) as TranspileAnswer;
   if ('error' in answer) throw invalid(answer.error.split('\n')[0]!.slice(0, 400));
