@@ -154,7 +154,7 @@ const Device = Type.Object(
       Type.String({
         minLength: 1,
         description:
-          'File that keeps the tables, so that they outlive the host. Relative to the configuration file. Default: none; they are lost when the host ends.',
+          'Keeps the tables, so that they outlive the host: of `asic` a file, of `tables` a folder in a BPF file system, where ports stay attached as well. Relative to the configuration file. Default: none; they are lost when the host ends.',
       }),
     ),
     tables: Type.Optional(

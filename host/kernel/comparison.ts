@@ -16,11 +16,12 @@ import {
 import { routeAttributes } from '../netlink/schema/route.ts';
 import { xfrmLifetime, xfrmPolicyHeader } from '../netlink/schema/xfrm.ts';
 import { NUD_DELAY, NUD_REACHABLE, NUD_STALE } from './rtnetlink.ts';
-import { FAMILY_OF, NOT_COMPARED, NOT_STORED } from './significance.ts';
+import { FAMILY_OF, NOT_ANNOUNCED, NOT_COMPARED, NOT_STORED } from './significance.ts';
 
 const storing = new Rewriter(NOT_STORED);
 const mine = new Rewriter(NOT_COMPARED);
 const theirs = new Rewriter(NOT_COMPARED);
+const announced = new Rewriter(new Set([...NOT_COMPARED, ...NOT_ANNOUNCED]));
 
 const { multipath: MULTIPATH } = routeAttributes.number;
 
@@ -120,7 +121,7 @@ export function forEachHop(data: Datagram, at: number, callback: (hop: number, e
 
 /** Only words that `verify` compares: attributes in any order, IPv6 hops in any order, neighbours used or not. */
 export function comparableText(kind: KindNumber, data: Datagram, start: number, end: number): string {
-  const span = mine.rewrite(FAMILY_OF[kind]!, data, start, end);
+  const span = announced.rewrite(FAMILY_OF[kind]!, data, start, end);
   const { words, bytes } = span.data;
   if (kind === KIND.neighbour || kind === KIND.fdb) {
     // The kernel does not announce NUD_DELAY.

@@ -65,6 +65,9 @@ export const NOT_STORED: ReadonlySet<Attribute> = new Set([
   ...actionTimes(),
 ]);
 
+/** Stored, and a change where one is announced; not all are: attaching XDP by a BPF link is not. */
+export const NOT_ANNOUNCED: ReadonlySet<Attribute> = new Set([...named(linkAttributes, 'xdp')]);
+
 /** Stored, but no change: running timers, and counts and states that change without a notification. */
 export const NOT_COMPARED: ReadonlySet<Attribute> = new Set([
   ...named(
@@ -74,8 +77,6 @@ export const NOT_COMPARED: ReadonlySet<Attribute> = new Set([
     'carrier_changes',
     'carrier_up_count',
     'carrier_down_count',
-    // Attaching by a BPF link is not announced.
-    'xdp',
   ),
   ...named(
     bridgeAttributes,

@@ -719,7 +719,8 @@ __attribute__((import_module("ekho:offload/tables@0.1.0"), import_name("remove")
 extern void ekho_tables_remove_import_(uint32_t, uint32_t, uint32_t, void *);
 static inline ekho_tables_completion ekho_tables_remove(uint32_t table, ekho_u32_list keys) { ekho_tables_completion result; ekho_tables_remove_import_(table, (uint32_t)keys.items, keys.count, &result); return result; }
 /* The first word is where to go on (0: done), then whole rows, at most `limit`. Start with `cursor` 0; reading from 0 again
- * ends what was being read of that table. */
+ * ends what was being read of that table. In slots and counters a cursor is the slot that comes next; an answer may then have
+ * no rows before the end. */
 __attribute__((import_module("ekho:offload/tables@0.1.0"), import_name("read")))
 extern void ekho_tables_read_import_(uint32_t, uint32_t, uint32_t, void *);
 static inline ekho_u32_list ekho_tables_read(uint32_t table, uint32_t cursor, uint32_t limit) { ekho_u32_list result; ekho_tables_read_import_(table, cursor, limit, &result); return result; }

@@ -5,6 +5,7 @@
 struct held {
   uint32_t capacity;
   uint32_t count;
+  uint32_t end;
   uint32_t *bits;
 };
 
@@ -44,7 +45,7 @@ void held_load(void) {
     uint32_t size = (held_capacity(kind) + 31) / 32 * sizeof *held->bits;
     if (held->bits == NULL) held->bits = ekho_keep(size);
     memset(held->bits, 0, size);
-    held->count = 0;
+    held->count = held->end = 0;
     for (enum table table = tables_of[kind].first; table <= tables_of[kind].last; table++) load_table(kind, table);
   }
 }
@@ -56,6 +57,8 @@ uint32_t held_capacity(ekho_kind kind) {
     held->capacity += tables[table].capacity;
   return held->capacity;
 }
+
+uint32_t held_end(ekho_kind kind) { return all[kind].end; }
 
 uint32_t held_count(ekho_kind kind) { return all[kind].count; }
 
@@ -73,6 +76,7 @@ void held_add(ekho_kind kind, ekho_handle handle) {
   if (!held_fits(kind, handle) || held_has(kind, handle)) return;
   all[kind].bits[index / 32] |= 1u << index % 32;
   all[kind].count++;
+  if (index >= all[kind].end) all[kind].end = index + 1;
 }
 
 void held_drop(ekho_kind kind, ekho_handle handle) {

@@ -5,24 +5,36 @@
 #define TABLE_SHIFT 24
 #define POSITION ((1u << TABLE_SHIFT) - 1)
 
-/* Finds the next of tables `from`..`to` that has rows, from the cursor on, and reads at most `limit` of them. */
+/* Indexes of a table's rows, or counters, that need not be looked at: from here on. */
+static uint32_t end_of(enum table table) {
+  switch (table) {
+    case TABLE_PORTS:
+    case TABLE_PORT_COUNTS: return held_end(EKHO_KIND_PORT);
+    case TABLE_INTERFACES: return held_end(EKHO_KIND_ROUTER_INTERFACE);
+    case TABLE_NEXTHOPS:
+    case TABLE_NEXTHOP_COUNTS: return held_end(EKHO_KIND_NEXTHOP);
+    case TABLE_GROUPS: return held_end(EKHO_KIND_GROUP);
+    case TABLE_ROUTE_COUNTS: return held_end(EKHO_KIND_ROUTE);
+    case TABLE_FDB_COUNTS: return held_end(EKHO_KIND_FDB_ENTRY);
+    case TABLE_ACL_RULES:
+    case TABLE_ACL_COUNTS: return held_end(EKHO_KIND_ACL_RULE);
+    default: return DP_NONE;
+  }
+}
+
+/* Reads at most `limit` rows of the table that the cursor names, between `from` and `to`; `next` is the cursor that goes on. */
 static ekho_u32_list read_page(enum table from, enum table to, uint32_t cursor, uint32_t limit, enum table *table,
                                uint32_t *next) {
-  ekho_u32_list rows = {NULL, 0};
-  uint32_t position = cursor & POSITION;
-  *next = 0;
-  for (*table = from + (cursor >> TABLE_SHIFT); *table <= to; (*table)++, position = 0) {
-    /* Members of groups count as entries of their own. */
-    uint32_t most = *table == TABLE_GROUPS ? limit / (1 + DP_MEMBERS) : limit;
-    if (*table == TABLE_INTERFACES_AT) continue;
-    rows = device_read(*table, position, most == 0 ? 1 : most);
-    if (rows.items[0] != 0)
-      *next = (uint32_t)(*table - from) << TABLE_SHIFT | rows.items[0];
-    else
-      *next = *table < to ? (uint32_t)(*table + 1 - from) << TABLE_SHIFT : 0;
-    if (rows.count > 1) return rows;
+  *table = from + (cursor >> TABLE_SHIFT);
+  /* Members of groups count as entries of their own. */
+  uint32_t most = *table == TABLE_GROUPS ? limit / (1 + DP_MEMBERS) : limit;
+  ekho_u32_list rows = device_read(*table, cursor & POSITION, most == 0 ? 1 : most);
+  if (rows.items[0] != 0 && rows.items[0] < end_of(*table)) {
+    *next = (uint32_t)(*table - from) << TABLE_SHIFT | rows.items[0];
+    return rows;
   }
-  *next = 0;
+  enum table after = *table + 1 == TABLE_INTERFACES_AT ? *table + 2 : *table + 1;
+  *next = after <= to ? (uint32_t)(after - from) << TABLE_SHIFT : 0;
   return rows;
 }
 

@@ -53,6 +53,8 @@ static inline ekho_handle handle_of(ekho_kind kind, uint32_t index) {
 void held_load(void);
 uint32_t held_capacity(ekho_kind kind);
 uint32_t held_count(ekho_kind kind);
+/* Above all indexes that were ever held. */
+uint32_t held_end(ekho_kind kind);
 bool held_has(ekho_kind kind, ekho_handle handle);
 /* False for a handle that has no place. */
 bool held_fits(ekho_kind kind, ekho_handle handle);

@@ -57,18 +57,26 @@ export class LabSpace extends Netns {
     if (status !== 0) throw new Error(stderr.slice(stderr.lastIndexOf('\n+ ') + 1));
   }
 
-  /** Starts a host whose device has the links that `ports` match, and waits until all is in hardware. */
-  async start(ports: readonly string[]): Promise<void> {
+  /**
+   * Starts a host whose device has the links that `ports` match, and waits until all is in hardware: the simulated ASIC, or
+   * with plugin `xdp` the data path.
+   */
+  async start(ports: readonly string[], plugin: 'softnic' | 'xdp' = 'softnic'): Promise<void> {
     const text = [
       `mirror.netns = "${this.name}"`,
-      `plugin.softnic = { device = "asic0", ports = ${JSON.stringify(ports)} }`,
-      'device.asic0.kind = "asic"',
+      `plugin.${plugin} = { device = "device0", ports = ${JSON.stringify(ports)} }`,
+      `device.device0.kind = "${plugin === 'xdp' ? 'tables' : 'asic'}"`,
     ].join('\n');
     const config = parseConfig(text, join(this.#folder, 'ekho.toml'));
     this.#host = new Host(config, (line) => this.said.push(line));
-    await this.settled();
+    await this.settled().catch((error) => {
+      throw new Error(this.said.join('\n'), { cause: error });
+    });
     const { plugins } = this.host.status();
-    expect(plugins[0], this.said.join('\n')).toMatchObject({ state: 'active' });
+    expect(
+      plugins.find(({ name }) => name === plugin),
+      this.said.join('\n'),
+    ).toMatchObject({ state: 'active' });
   }
 
   /** Resolves once what was done so far is in hardware. */

@@ -36,6 +36,8 @@ export interface HostOptions {
   readonly tables?: { readonly [table: string]: number };
   /** Keep the ASIC's state in a file, which outlives the process. */
   readonly keepsState?: boolean;
+  /** Path of the device's state. */
+  readonly state?: string;
   readonly receiveBuffer?: number;
   readonly netfilter?: 'trap' | 'ignore';
   /** Seconds between readings of the counters. */
@@ -278,6 +280,7 @@ function pluginLines(options: HostOptions, plugin: string, folder: string): stri
     '[device.asic0]',
     `kind = "${options.device ?? (plugin === 'xdp' ? 'tables' : 'asic')}"`,
     ...(options.mode === undefined ? [] : [`mode = "${options.mode}"`]),
+    ...(options.state === undefined ? [] : [`state = ${text(options.state)}`]),
     ...(options.keepsState === true ? [`state = ${text(join(folder, 'asic0'))}`] : []),
     '[device.asic0.tables]',
     ...Object.entries(tables).map(([name, rows]) => `${name} = ${rows}`),

@@ -1,5 +1,6 @@
 /** A network namespace of a test's own, with `ip` and its friends run in it. */
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcessByStdio, execFileSync, spawn, spawnSync } from 'node:child_process';
+import type { Readable } from 'node:stream';
 
 const OUTPUT_MAX = 1 << 30;
 let made = 0;
@@ -32,6 +33,13 @@ export class Netns {
       maxBuffer: OUTPUT_MAX,
       stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
       ...(input !== undefined && { input }),
+    });
+  }
+
+  /** Starts a command; the caller ends it. */
+  launch(command: string, words: readonly string[] = []): ChildProcessByStdio<null, Readable, Readable> {
+    return spawn('ip', ['netns', 'exec', this.name, command, ...words], {
+      stdio: ['ignore', 'pipe', 'pipe'],
     });
   }
 

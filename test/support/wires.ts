@@ -43,6 +43,8 @@ export class Wires {
       'net.ipv4.conf.default.rp_filter=0',
     );
     this.hosts.forEach((host, number) => {
+      // Silence: IPv6 has hosts speak by themselves.
+      if (!routed) host.sysctl('net.ipv6.conf.all.disable_ipv6=1', 'net.ipv6.conf.default.disable_ipv6=1');
       this.router.ip(
         `link add p${number} address ${routerMac(number)} type veth peer name eth0 address ${hostMac(number)} netns ${host.name}`,
       );
@@ -77,6 +79,24 @@ export class Wires {
       output = String((error as { stdout?: unknown }).stdout);
     }
     return Number(/(\d+) received/.exec(output)?.[1] ?? Number.NaN);
+  }
+
+  /** Pings all the time until it is stopped: how many were sent, and answered. */
+  pingMeanwhile(from: number, to: string): { stop(): Promise<{ sent: number; received: number }> } {
+    const child = this.hosts[from]!.launch('ping', ['-i', '0.005', '-q', to]);
+    let output = '';
+    child.stdout.setEncoding('utf8').on('data', (text) => {
+      output += text;
+    });
+    const ended = new Promise<void>((resolve) => child.on('close', () => resolve()));
+    return {
+      stop: async () => {
+        child.kill('SIGINT');
+        await ended;
+        const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(output) ?? [];
+        return { sent: Number(sent), received: Number(received) };
+      },
+    };
   }
 
   close(): void {

@@ -264,3 +264,30 @@ function* readSingly(map: BpfMap): Generator<Chunk, void, undefined> {
     yield { count: 1, keys: key, values: value };
   }
 }
+
+export function readSlots(map: BpfMap, first: number, values: Uint8Array<ArrayBuffer>): number {
+  const size = map.valueCodec.size;
+  const count = new Uint32Array([values.byteLength / size]);
+  if (!map.type.endsWith('array') || map.keySize !== 4 || values.byteLength % size !== 0) {
+    throw new BpfError(
+      'E_VALUE',
+      `${map.title}: ${values.byteLength} bytes are no values of ${size} of an array`,
+    );
+  }
+  if (first >= map.maxEntries || count[0] === 0) return 0;
+  // The cursor is the key before the first one.
+  const before = first === 0 ? null : new Uint32Array([first - 1]);
+  const keys = new Uint32Array(count[0]!);
+  const after = new Uint32Array(1);
+  const result = native().bpf_map_lookup_batch(
+    map.fd,
+    before,
+    after,
+    keys,
+    values,
+    count,
+    options(0),
+  ) as number;
+  if (result !== 0 && result !== -ENOENT) throw fail(map, -result, 'read a batch of', 0);
+  return count[0]!;
+}

@@ -356,6 +356,14 @@ export class BpfMap<K = unknown, V = unknown> extends Handle {
     return batch.readChunks(this as unknown as BpfMap, false);
   }
 
+  /**
+   * Values of an array's entries from `first` on, as many as `values` has room for, packed; of per-CPU arrays the values of all CPUs.
+   * Returns how many there were. @throws E_VALUE when `values` holds no whole number of them, or the map is no array
+   */
+  readSlots(first: number, values: Uint8Array<ArrayBuffer>): number {
+    return batch.readSlots(this as unknown as BpfMap, first, values);
+  }
+
   /** Reads and deletes all entries, as chunks() does. @throws E_NOT_SUPPORTED where the map type has no such batch */
   takeChunks(): Generator<batch.Chunk, void, undefined> {
     return batch.readChunks(this as unknown as BpfMap, true);

@@ -4,8 +4,8 @@ import { BpfError, BpfMap } from '../../../bpf/libbpf-ts/src/index.ts';
 import type { Completion, TablesCore, TablesInfo } from '../core.ts';
 import type { DeviceShare } from '../types.ts';
 import { Attachments } from './attachments.ts';
-import { ORGANISATIONS, PORTS, TABLES } from './layout.ts';
-import { Reader } from './reader.ts';
+import { ORGANISATIONS, type Organisation, PORTS, TABLES } from './layout.ts';
+import { ContentReader, type Reader, SlotReader, takeCounter, takeSlot } from './reader.ts';
 import { SharedState } from './shared.ts';
 
 /** In the order of `tables.status` of wit/host.wit. */
@@ -49,7 +49,7 @@ export class MapTables implements TablesCore {
       const { maxEntries } = map.info();
       const keyWords = map.keySize / 4;
       const words = keyWords + (organisation === 'counters' ? COUNTER_WORDS : map.valueSize / 4);
-      const reader = new Reader(map, organisation, keyWords, words);
+      const reader = readerOf(map, organisation, keyWords, words);
       return {
         number,
         map,
@@ -194,6 +194,12 @@ export class MapTables implements TablesCore {
 
 /** Packets, bytes, last used; of two words each. */
 export const COUNTER_WORDS = 6;
+
+function readerOf(map: BpfMap, organisation: Organisation, keyWords: number, words: number): Reader {
+  if (organisation === 'slots') return new SlotReader(map, words, takeSlot(words - keyWords));
+  if (organisation !== 'counters') return new ContentReader(map, keyWords, words);
+  return new SlotReader(map, words, takeCounter(map.valueCodec.size / (4 * COUNTER_WORDS)));
+}
 
 function statusOf(error: BpfError): number {
   switch (error.code) {

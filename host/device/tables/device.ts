@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { BpfError, BpfObject } from '../../../bpf/libbpf-ts/src/index.ts';
+import { BpfError, type BpfMap, BpfObject } from '../../../bpf/libbpf-ts/src/index.ts';
 import { EkhoError } from '../../errors.ts';
 import { inNetns } from '../../netlink/syscall.ts';
 import type {
@@ -18,11 +18,14 @@ import type {
 } from '../types.ts';
 import { MAPS, rowsOf, TABLES } from './layout.ts';
 import { Lookup } from './lookup.ts';
+import { Pins } from './pins.ts';
 import { sumCounters } from './reader.ts';
 import { REASONS } from './reasons.ts';
-import { SharedState } from './shared.ts';
+import { MODE, SharedState } from './shared.ts';
 import { closeDescriptor } from './system.ts';
 
+/** Of bpf/datapath_maps.h. */
+const MODE_NATIVE = 1;
 const MODE_NAMES = ['none', 'native', 'generic'] as const;
 
 const OBJECT = fileURLToPath(new URL('../../../build/bpf/datapath.bpf.o', import.meta.url));
@@ -35,6 +38,8 @@ export class TablesDevice implements Device {
   readonly #state: SharedState;
   readonly #rows: ReadonlyMap<string, number>;
   readonly #lookup: Lookup;
+  /** Absent: all of it ends with the host. */
+  readonly #pins: Pins | undefined;
   /** Ids of the data path that ports have, and of those they had before a takeover. */
   readonly #programs = new Set<number>();
 
@@ -44,7 +49,13 @@ export class TablesDevice implements Device {
     this.name = name;
     this.#rows = rowsOf(config.tables ?? {});
     this.#state = new SharedState(this.#rows.get('ports')!);
-    this.#object = guarded(name, () => load(this.#rows));
+    this.#pins = config.state === undefined ? undefined : new Pins(config.state, this.#rows);
+    try {
+      this.#object = guarded(name, () => this.#load());
+    } catch (error) {
+      this.#pins?.close();
+      throw error;
+    }
     const id = (map: string) => this.#object.map(map).info().id;
     this.share = {
       kind: this.kind,
@@ -53,12 +64,43 @@ export class TablesDevice implements Device {
       maps: Object.fromEntries(MAPS.map((map) => [map, id(map)])),
       program: this.#object.program('datapath').info().id,
       memory: this.#state.memory,
+      ...(this.#pins !== undefined && { folder: this.#pins.folder }),
       ...(netns !== undefined && { netns }),
       ...(mode !== undefined && { mode }),
     };
     this.#programs.add(this.share.program!);
     this.#lookup = new Lookup(this.#object, this.#state);
     guarded(name, () => this.#followHashPolicy());
+  }
+
+  #load(): BpfObject {
+    const object = BpfObject.open(OBJECT, { name: 'datapath' });
+    try {
+      for (const [map, count] of this.#rows) object.map(map).setMaxEntries(count);
+      const isThere = this.#pins?.reuse(object) === true;
+      object.load();
+      if (isThere) this.#takeOver(object);
+      else this.#pins?.pin(object);
+      return object;
+    } catch (error) {
+      object.close();
+      throw error;
+    }
+  }
+
+  /** Ports stay attached, now to this host's program, and tables as full as they are. */
+  #takeOver(object: BpfObject): void {
+    const { ifindexes, programs } = this.#pins!.takeOver(object.program('datapath'));
+    for (const id of programs) this.#programs.add(id);
+    for (const [ifindex, slot] of object.map<number, number>('ports_at')) {
+      const native = (object.map<number, number>('port_modes').get(slot)! & MODE_NATIVE) !== 0;
+      const mode = !ifindexes.has(ifindex) ? MODE.none : native ? MODE.native : MODE.generic;
+      this.#state.attach(slot, ifindex, mode, -1);
+    }
+    for (const [number, { name, organisation }] of TABLES.entries()) {
+      if (organisation === 'counters') continue;
+      this.#state.addUsed(number, countRows(object.map(name), organisation === 'slots'));
+    }
   }
 
   /** As the kernel chooses among the members of a group: by addresses, or with `fib_multipath_hash_policy` also by ports. */
@@ -149,18 +191,23 @@ export class TablesDevice implements Device {
       if (fd >= 0) closeDescriptor(fd);
     }
     this.#object.close();
+    this.#pins?.close();
   }
 }
 
-function load(rows: ReadonlyMap<string, number>): BpfObject {
-  const object = BpfObject.open(OBJECT, { name: 'datapath' });
-  try {
-    for (const [name, count] of rows) object.map(name).setMaxEntries(count);
-    return object.load();
-  } catch (error) {
-    object.close();
-    throw error;
+/** Rows of a map; of an array those whose first word is not 0. */
+function countRows(map: BpfMap, slots: boolean): number {
+  let rows = 0;
+  for (const { count, values } of map.chunks()) {
+    if (!slots) {
+      rows += count;
+      continue;
+    }
+    const words = new Uint32Array(values.buffer);
+    const width = map.valueSize / 4;
+    for (let entry = 0; entry < count; entry++) if (words[entry * width] !== 0) rows++;
   }
+  return rows;
 }
 
 /** What BPF refuses is the device's fault, in its words. */

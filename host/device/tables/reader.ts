@@ -1,32 +1,78 @@
-/** Pages through a BPF map, as rows of 32-bit words. */
+/** Pages through BPF maps, as rows of 32-bit words. */
 
 import type { BpfMap, Chunk } from '../../../bpf/libbpf-ts/src/index.ts';
-import type { Organisation } from './layout.ts';
 
-/** Most rows an answer has. */
+/** Most rows an answer has, and most entries of an array that one read looks at. */
 const LIMIT = 4096;
 
-export class Reader {
+export interface Reader {
+  /** Next cursor, then rows. Of an array, rows that are not held are left out, and an answer may be empty before the end. */
+  read(cursor: number, limit: number): Uint32Array;
+  close(): void;
+}
+
+/** Writes the value that stands at `from[start]` to `to[at]`; false if the entry is no row. */
+type Take = (from: Uint32Array, start: number, to: Uint32Array, at: number) => boolean;
+
+/** Reads arrays; a cursor is the index of the entry that comes next. */
+export class SlotReader implements Reader {
   readonly #map: BpfMap;
-  readonly #organisation: Organisation;
+  readonly #entries: number;
+  readonly #words: number;
+  readonly #take: Take;
+  #values = new Uint8Array(0);
+  #answer = new Uint32Array(1);
+
+  /** `words` of a row. */
+  constructor(map: BpfMap, words: number, take: Take) {
+    this.#map = map;
+    this.#entries = map.maxEntries;
+    this.#words = words;
+    this.#take = take;
+  }
+
+  read(cursor: number, limit: number): Uint32Array {
+    const size = this.#map.valueCodec.size;
+    const most = Math.min(Math.max(limit, 1), LIMIT, Math.max(0, this.#entries - cursor));
+    if (this.#values.byteLength < most * size) this.#values = new Uint8Array(most * size);
+    if (this.#answer.length < 1 + most * this.#words) this.#answer = new Uint32Array(1 + most * this.#words);
+    const answer = this.#answer;
+    const count = this.#map.readSlots(cursor, this.#values.subarray(0, most * size));
+    const values = new Uint32Array(this.#values.buffer, 0, this.#values.byteLength >>> 2);
+    let at = 1;
+    for (let entry = 0; entry < count; entry++) {
+      if (!this.#take(values, (entry * size) >>> 2, answer, at + 1)) continue;
+      answer[at] = cursor + entry;
+      at += this.#words;
+    }
+    const next = cursor + count;
+    answer[0] = count > 0 && next < this.#entries ? next : 0;
+    return answer.subarray(0, at);
+  }
+
+  close(): void {
+    this.#values = new Uint8Array(0);
+  }
+}
+
+/** Reads maps that are found by content; a cursor stands for where the last page ended, and any other starts over. */
+export class ContentReader implements Reader {
+  readonly #map: BpfMap;
   readonly #keyWords: number;
   readonly #words: number;
   #chunks: Generator<Chunk, void, undefined> | undefined;
   #chunk: Chunk | undefined;
   /** Entry of the chunk that comes next. */
   #next = 0;
-  /** Cursor that goes on where the last page ended. */
   #cursor = 0;
   #answer = new Uint32Array(1);
 
-  constructor(map: BpfMap, organisation: Organisation, keyWords: number, words: number) {
+  constructor(map: BpfMap, keyWords: number, words: number) {
     this.#map = map;
-    this.#organisation = organisation;
     this.#keyWords = keyWords;
     this.#words = words;
   }
 
-  /** Next cursor, then rows. With another cursor than the last answer's it starts over. */
   read(cursor: number, limit: number): Uint32Array {
     const most = Math.min(Math.max(limit, 1), LIMIT);
     if (this.#answer.length < 1 + most * this.#words) this.#answer = new Uint32Array(1 + most * this.#words);
@@ -34,16 +80,14 @@ export class Reader {
       this.close();
       this.#chunks = this.#map.chunks();
     }
-    let rows = 0;
-    while (rows < most && this.#fill()) {
-      if (this.#take(1 + rows * this.#words)) rows++;
-    }
+    let at = 1;
+    for (let rows = 0; rows < most && this.#fill(); rows++, at += this.#words) this.#copy(at);
     const more = this.#fill();
-    // Never 0, and never what an earlier page had.
+    // Never 0, and never what the page before had.
     this.#cursor = more ? (this.#cursor % 0xffff) + 1 : 0;
     if (!more) this.close();
     this.#answer[0] = this.#cursor;
-    return this.#answer.subarray(0, 1 + rows * this.#words);
+    return this.#answer.subarray(0, at);
   }
 
   /** False when there are no more entries. */
@@ -56,23 +100,16 @@ export class Reader {
     return true;
   }
 
-  /** Writes the next entry into the answer at `at`; false if it is none. */
-  #take(at: number): boolean {
+  #copy(at: number): void {
     const { keys, values } = this.#chunk!;
     const entry = this.#next++;
     const answer = this.#answer;
+    const keyWords = this.#keyWords;
+    const width = this.#words - keyWords;
     const key = new Uint32Array(keys.buffer, 0, keys.byteLength >>> 2);
-    for (let word = 0; word < this.#keyWords; word++) answer[at + word] = key[entry * this.#keyWords + word]!;
     const value = new Uint32Array(values.buffer, 0, values.byteLength >>> 2);
-    const width = this.#map.valueCodec.size / 4;
-    const words = this.#words - this.#keyWords;
-    const from = entry * width;
-    if (this.#organisation === 'counters') {
-      return sumCounters(value, from, width / words, answer, at + this.#keyWords);
-    }
-    if (this.#organisation === 'slots' && value[from] === 0) return false;
-    for (let word = 0; word < words; word++) answer[at + this.#keyWords + word] = value[from + word]!;
-    return true;
+    for (let word = 0; word < keyWords; word++) answer[at + word] = key[entry * keyWords + word]!;
+    for (let word = 0; word < width; word++) answer[at + keyWords + word] = value[entry * width + word]!;
   }
 
   close(): void {
@@ -81,6 +118,20 @@ export class Reader {
     this.#chunk = undefined;
     this.#next = 0;
   }
+}
+
+/** Of rows of an array: those whose first word is not 0. `width` words. */
+export function takeSlot(width: number): Take {
+  return (from, start, to, at) => {
+    if (from[start] === 0) return false;
+    for (let word = 0; word < width; word++) to[at + word] = from[start + word]!;
+    return true;
+  };
+}
+
+/** Of counters: those that ever counted, one for all of `cpus`. */
+export function takeCounter(cpus: number): Take {
+  return (from, start, to, at) => sumCounters(from, start, cpus, to, at);
 }
 
 /** One counter for all CPUs: sums of packets and bytes, the latest use. False when it never counted. */

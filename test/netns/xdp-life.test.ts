@@ -1,0 +1,111 @@
+/** What ends and what goes on: without state the data path ends with the host, with state the next host takes it over. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { added, Datapath } from '../support/datapath.ts';
+import { address4, Wires } from '../support/wires.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'ekho-xdp-'));
+const bpffs = join(folder, 'bpf');
+let path: Datapath | undefined;
+
+beforeAll(() => {
+  mkdirSync(bpffs);
+  execFileSync('mount', ['-t', 'bpf', 'bpf', bpffs]);
+});
+
+afterEach(async () => {
+  await path?.close();
+  path = undefined;
+});
+
+afterAll(() => {
+  execFileSync('umount', [bpffs]);
+  rmSync(folder, { recursive: true });
+});
+
+/** Object file of a program that passes everything. */
+function foreign(): string {
+  const file = join(folder, 'pass.o');
+  const source = '__attribute__((section("xdp"), used)) int pass(void *context) { return 2; }';
+  execFileSync('clang', ['-target', 'bpf', '-O2', '-g', '-x', 'c', '-c', '-', '-o', file], { input: source });
+  return file;
+}
+
+/** Whether each of the router's ports has an XDP program. */
+function programs(wires: Wires): boolean[] {
+  const links = JSON.parse(wires.router.run('ip', ['-j', 'link'])) as { ifname: string; xdp?: object }[];
+  return links.filter(({ ifname }) => /^p\d$/.test(ifname)).map(({ xdp }) => xdp !== undefined);
+}
+
+test('without state, the kernel forwards everything once the host is killed', async () => {
+  path = await Datapath.start(new Wires());
+  const { wires, host } = path;
+  expect(programs(wires)).toEqual([true, true]);
+  await host.stop('SIGKILL');
+  await host.until('the ports are detached', async () => !programs(wires).includes(true));
+  const before = path.forwarded().v4;
+  expect(wires.ping(0, address4(1), 3)).toBe(3);
+  expect(path.forwarded().v4 - before).toBe(6);
+});
+
+test('a plugin that is restarted finds what it left, and no packet is lost meanwhile', async () => {
+  path = await Datapath.start(new Wires());
+  const { wires, host } = path;
+  const before = await path.traps();
+  const kernel = path.forwarded();
+  const pinging = wires.pingMeanwhile(0, address4(1));
+  await host.restartPlugin();
+  await host.settled();
+  const { sent, received } = await pinging.stop();
+  expect(received).toBe(sent);
+  expect(added(before, await path.traps())).toEqual({});
+  expect(path.forwarded()).toEqual(kernel);
+  expect((await path.count(`route ${address4(1)}/32`)).packets).toBe(sent);
+  await host.verified();
+});
+
+test('with state, the data path goes on without a host, and the next one takes it over', async () => {
+  path = await Datapath.start(new Wires(), { state: join(bpffs, 'path') });
+  const { wires, host } = path;
+  const { writes } = await host.device();
+  expect(writes).toBeGreaterThan(0);
+  const kernel = path.forwarded();
+  const pinging = wires.pingMeanwhile(0, address4(1));
+  await host.stop('SIGKILL');
+  expect(programs(wires)).toEqual([true, true]);
+  await host.start();
+  const { sent, received } = await pinging.stop();
+  expect(received).toBe(sent);
+  expect(path.forwarded()).toEqual(kernel);
+  // What was right was not written again, and counters went on.
+  expect((await host.device()).writes).toBe(0);
+  expect((await path.count(`route ${address4(1)}/32`)).packets).toBe(sent);
+  await host.verified();
+  await host.stop();
+  expect(programs(wires)).toEqual([true, true]);
+});
+
+test('a port with somebody else’s program is the kernel’s, and says so', async () => {
+  const wires = new Wires();
+  path = await Datapath.start(wires);
+  await path.host.stop();
+  wires.router.run('ip', ['link', 'set', 'p0', 'xdpgeneric', 'obj', foreign(), 'sec', 'xdp']);
+  await path.host.start();
+  const { out } = await path.host.ekho('explain', 'link', 'p0');
+  expect(out).toMatch(/an XDP program sees packets first/);
+  const kernel = path.forwarded().v4;
+  expect(wires.ping(0, address4(1), 3)).toBe(3);
+  // Requests enter by p0, answers by p1, where the data path is.
+  expect(path.forwarded().v4 - kernel).toBe(3);
+  expect((await path.host.device()).ports).toMatchObject([
+    { link: 'p0', mode: 'none' },
+    { link: 'p1', mode: 'generic' },
+  ]);
+  wires.router.ip('link set p0 xdpgeneric off');
+  await path.host.settled();
+  expect(wires.ping(0, address4(1), 3)).toBe(3);
+  expect(path.forwarded().v4 - kernel).toBe(3);
+});
