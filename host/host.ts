@@ -99,6 +99,7 @@ export class Host {
       log: (level, message) => say(level === 'info' ? message : `${level}: ${message}`),
     });
     this.#statistics.start(this.#planner);
+    this.events?.subscribe({ record: (record) => this.#planner.kernelEvent(record), lost: () => {} });
     this.objects = new Objects(this.mirror, (kind, id) => this.#planner.offloadOf(kind, id));
     for (const plugin of config.plugin) {
       this.#planner.addPlugin({

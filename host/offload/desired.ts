@@ -3,6 +3,7 @@
  * `Plan` carries the differences over.
  */
 
+import type { NotifierRecord } from '../kernel/notifier/record.ts';
 import { KIND, type Kind, type KindNumber, type MirrorReader, objectCursor } from '../mirror/types.ts';
 import { decodeObject } from '../netlink/decode.ts';
 import {
@@ -31,6 +32,7 @@ import {
 } from './codecs.ts';
 import type { SavedCounter } from './counters.ts';
 import { type Entry, type EntryCodec, EntryTable, indexOfHandle, kindOfHandle } from './entry-table.ts';
+import { noticeEvent } from './event-notices.ts';
 import { type KernelView, type LinkView, nested, number32, type VlanView } from './kernel-view.ts';
 import { NeighbourReader, NUD_PERMANENT } from './neighbour-reader.ts';
 import {
@@ -111,7 +113,7 @@ export class Desired {
   readonly #byKind: (EntryTable<unknown> | undefined)[] = [];
   readonly nexthops: Nexthops;
   readonly routes: Routes;
-  readonly notices = new Notices();
+  readonly notices: Notices;
 
   /** The mirror was read once: changes count from then on. */
   isLoaded = false;
@@ -147,6 +149,7 @@ export class Desired {
   constructor(options: DesiredOptions) {
     this.#options = options;
     const { mirror, description, onQueued } = options;
+    this.notices = new Notices(description.notices);
     const capacity = (kind: number) =>
       description.abilities.find((ability) => ability.kind === kind)?.capacity ?? 0;
     const updatesInPlace = (kind: number) =>
@@ -273,6 +276,15 @@ export class Desired {
     this.changeCount++;
     this.structureIsDirty = true;
     this.#options.onQueued();
+  }
+
+  /** What the kernel told its notifiers. */
+  kernelEvent(record: NotifierRecord): void {
+    if (!this.isLoaded) return;
+    const isNoted = noticeEvent(record, this.notices, (ifindex) =>
+      this.tables.ports.handle(this.tables.ports.get(`${ifindex}`)),
+    );
+    if (isNoted) this.#options.onQueued();
   }
 
   /** `neighbour` undefined: it is gone. */

@@ -1,9 +1,10 @@
 /**
- * Kernel events about a plugin's ports, passed on as they happen (wit/plugin.wit `notifier`). They tell a plugin early what
- * the plan will ask for, or what no entry says; a plugin may ignore them all.
+ * Kernel events that a plugin wants to hear of, passed on as they happen (wit/plugin.wit `notifier`). They tell it early what the
+ * plan will ask for, or what no entry says. Those of links, neighbours and resyncs come from the mirror, the others from the
+ * kernel's notifiers (event-notices.ts): none comes twice.
  */
 
-import { NOTICE_TYPE } from '../plugin/records.ts';
+import { NOTICE_SET, NOTICE_TYPE } from '../plugin/records.ts';
 import { NOTICES_MAX, type Runner } from '../plugin/runner.ts';
 import type { Words } from './codecs.ts';
 import type { LinkView } from './kernel-view.ts';
@@ -19,26 +20,64 @@ interface Notice {
   readonly mac: number;
   readonly family: number;
   readonly address: Words | undefined;
+  readonly prefixLength: number;
+  readonly vlan: number;
+  /** Nanoseconds of CLOCK_MONOTONIC. */
   readonly time: number;
 }
+
+/** What is not the same for every notice; zero where it is left out. */
+export interface NoticeDetails {
+  readonly value?: number;
+  readonly mac?: number;
+  readonly family?: number;
+  readonly address?: Words;
+  readonly prefixLength?: number;
+  readonly vlan?: number;
+  /** Absent: now. */
+  readonly time?: number;
+}
+
+/** The set that each type is of, by the type's number. */
+const SET_OF: readonly number[] = [
+  ...new Array<number>(10).fill(NOTICE_SET.links),
+  NOTICE_SET.neighbours,
+  NOTICE_SET.neighbours,
+  NOTICE_SET.fdb,
+  NOTICE_SET.resyncs,
+  NOTICE_SET.resyncs,
+  NOTICE_SET.routes,
+  NOTICE_SET.routes,
+  NOTICE_SET.nexthops,
+  NOTICE_SET.nexthops,
+  NOTICE_SET.fdb,
+  NOTICE_SET.fdb,
+  NOTICE_SET.stp,
+];
 
 export class Notices {
   #queue: Notice[] = [];
   #sequence = 0;
   /** Notices that did not reach the plugin because it was too slow. */
   dropped = 0;
+  readonly #wanted: number;
 
-  add(
-    type: number,
-    ifindex: number,
-    port: number,
-    more: { value?: number; mac?: number; family?: number; address?: Words } = {},
-  ): void {
+  /** `wanted`: bits of `NOTICE_SET`. */
+  constructor(wanted: number) {
+    this.#wanted = wanted;
+  }
+
+  wants(type: number): boolean {
+    return (SET_OF[type]! & this.#wanted) !== 0;
+  }
+
+  add(type: number, ifindex: number, port: number, more: NoticeDetails = {}): void {
+    if (!this.wants(type)) return;
     if (this.#queue.length === QUEUE_MAX) {
       this.#queue.shift();
       this.dropped++;
     }
-    const { value = 0, mac = 0, family = 0, address } = more;
+    const { value = 0, mac = 0, family = 0, address, prefixLength = 0, vlan = 0, time } = more;
     this.#queue.push({
       type,
       ifindex,
@@ -47,7 +86,9 @@ export class Notices {
       mac,
       family,
       address,
-      time: Number(process.hrtime.bigint()),
+      prefixLength,
+      vlan,
+      time: time ?? Number(process.hrtime.bigint()),
     });
   }
 
@@ -89,6 +130,8 @@ export class Notices {
         record.value = notice.value;
         record.mac = notice.mac;
         record.family = notice.family;
+        record.prefixLength = notice.prefixLength;
+        record.vlan = notice.vlan;
         record.sequence = ++this.#sequence;
         record.time = notice.time;
         if (notice.address !== undefined) record.setAddress(...notice.address);

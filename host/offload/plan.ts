@@ -4,6 +4,7 @@
  */
 
 import { EkhoError } from '../errors.ts';
+import type { NotifierRecord } from '../kernel/notifier/record.ts';
 import {
   ENTRY_KIND,
   EVENT_TYPE,
@@ -23,6 +24,7 @@ import {
   STATUS_FAILED,
   STATUS_REFUSED,
 } from './entry-table.ts';
+import { EVENT_NOTICES } from './event-notices.ts';
 import { OffloadStates } from './offload-state.ts';
 import { adopt, Comparison, type Difference } from './readback.ts';
 import { REASON, type Reason } from './reasons.ts';
@@ -194,6 +196,12 @@ export class Plan {
   /** Links, rules, filters or the like changed. */
   structureChanged(): void {
     this.#guard(() => this.#desired.structureChanged());
+  }
+
+  /** What the kernel told its notifiers. */
+  kernelEvent(record: NotifierRecord): void {
+    if ((this.description.notices & EVENT_NOTICES) === 0) return;
+    this.#guard(() => this.#desired.kernelEvent(record));
   }
 
   /** `neighbour` undefined: it is gone. */

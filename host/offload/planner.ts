@@ -3,6 +3,7 @@
  * (links, rules, filters, neighbours) and a `Plan` per plugin.
  */
 
+import type { NotifierRecord } from '../kernel/notifier/record.ts';
 import {
   type ChangeSet,
   KIND,
@@ -133,6 +134,11 @@ export class Planner {
       },
     });
     await current.start(runner);
+  }
+
+  /** What the kernel told its notifiers: plugins that want to hear of it do. The record is valid during the call only. */
+  kernelEvent(record: NotifierRecord): void {
+    for (const { plan } of this.#plugins.values()) plan?.kernelEvent(record);
   }
 
   #changed(changes: ChangeSet): void {

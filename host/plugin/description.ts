@@ -1,7 +1,7 @@
 /** Checks what `plugin.describe` returned: nothing of it is believed before. */
 
 import { EkhoError } from '../errors.ts';
-import { ACL_FIELDS, ENTRY_KIND_NAMES } from './records.ts';
+import { ACL_FIELDS, ENTRY_KIND_NAMES, NOTICE_SET } from './records.ts';
 import type { Ability, Description } from './runner.ts';
 
 /** Characters of vendor, name and version. */
@@ -55,6 +55,9 @@ export function checkDescription(name: string, value: unknown): Description {
   let aclFields = 0;
   for (const [field, bit] of Object.entries(ACL_FIELDS))
     if ((fields.aclFields as Record<string, boolean>)[field] === true) aclFields |= bit;
+  let notices = 0;
+  for (const [field, bit] of Object.entries(NOTICE_SET))
+    if ((fields.notices as Record<string, boolean>)[field] === true) notices |= bit;
   return {
     vendor: text('vendor'),
     name: text('name'),
@@ -65,5 +68,6 @@ export function checkDescription(name: string, value: unknown): Description {
     reversePath: fields.reversePath === true,
     vlanInterfaces: fields.vlanInterfaces === true,
     pollInterval,
+    notices,
   };
 }

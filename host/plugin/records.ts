@@ -1058,6 +1058,13 @@ export const NOTICE_TYPE = {
   fdbFlushed: 12,
   resyncStarted: 13,
   resyncFinished: 14,
+  routeChanged: 15,
+  routeRemoved: 16,
+  nexthopChanged: 17,
+  nexthopRemoved: 18,
+  fdbChanged: 19,
+  fdbRemoved: 20,
+  stpState: 21,
 } as const;
 export const NOTICE_TYPE_NAMES = [
   'link-up',
@@ -1075,15 +1082,43 @@ export const NOTICE_TYPE_NAMES = [
   'fdb-flushed',
   'resync-started',
   'resync-finished',
+  'route-changed',
+  'route-removed',
+  'nexthop-changed',
+  'nexthop-removed',
+  'fdb-changed',
+  'fdb-removed',
+  'stp-state',
 ] as const;
 
-/** Something that happened in the kernel and concerns a port of this plugin, in order of `sequence`. */
+/**
+ * Which notices a plugin wants. The first three come with every kernel, from what the host mirrors. The others are what the
+ * kernel tells its own drivers, sooner than the plan can follow, and come only where the host may listen to that.
+ */
+export const NOTICE_SET = {
+  /** From link-up to bridge-left. */
+  links: 1,
+  /** neighbour-update and neighbour-failed. */
+  neighbours: 2,
+  /** resync-started and resync-finished. */
+  resyncs: 4,
+  /** route-changed (the first route of a prefix is new or another one) and route-removed (the prefix has none left). */
+  routes: 8,
+  /** nexthop-changed and nexthop-removed: nexthop objects of the kernel and groups of them. */
+  nexthops: 16,
+  /** fdb-changed, fdb-removed and fdb-flushed, on ports of this plugin. */
+  fdb: 32,
+  /** stp-state of ports of this plugin. */
+  stp: 64,
+} as const;
+
+/** Something that happened in the kernel, in order of `sequence`. It asks for nothing: what the device is to hold comes by `apply`. */
 export class NoticeRecord extends RecordCursor {
   /** Bytes. */
-  static readonly SIZE = 56;
+  static readonly SIZE = 64;
 
   constructor(views: MemoryViews, start: number) {
-    super(views, start, 56);
+    super(views, start, 64);
   }
 
   get noticeType(): number {
@@ -1100,78 +1135,90 @@ export class NoticeRecord extends RecordCursor {
     this.u8[this.offset + 1] = value;
   }
 
+  /** Of `address`, where that is a route's. */
+  get prefixLength(): number {
+    return this.u8[this.offset + 2]!;
+  }
+  set prefixLength(value: number) {
+    this.u8[this.offset + 2] = value;
+  }
+
   get vlan(): number {
-    return this.u16[(this.offset + 2) >>> 1]!;
+    return this.u16[(this.offset + 4) >>> 1]!;
   }
   set vlan(value: number) {
-    this.u16[(this.offset + 2) >>> 1] = value;
+    this.u16[(this.offset + 4) >>> 1] = value;
   }
 
+  /** 0 where it is not about a port of this plugin. */
   get port(): number {
-    return this.u32[(this.offset + 4) >>> 2]!;
-  }
-  set port(value: number) {
-    this.u32[(this.offset + 4) >>> 2] = value;
-  }
-
-  get ifindex(): number {
     return this.u32[(this.offset + 8) >>> 2]!;
   }
-  set ifindex(value: number) {
+  set port(value: number) {
     this.u32[(this.offset + 8) >>> 2] = value;
   }
 
-  /** Interface index of the bridge, MTU in bytes or neighbour state, by `notice-type`. */
-  get value(): number {
+  get ifindex(): number {
     return this.u32[(this.offset + 12) >>> 2]!;
   }
-  set value(value: number) {
+  set ifindex(value: number) {
     this.u32[(this.offset + 12) >>> 2] = value;
   }
 
-  get sequence(): number {
-    return this.u32[(this.offset + 20) >>> 2]! * WORD + this.u32[(this.offset + 16) >>> 2]!;
+  /**
+   * By `notice-type`: interface index of the bridge, MTU in bytes, routing table, id of the nexthop object, or STP state (BR_STATE_*:
+   * disabled, listening, learning, forwarding, blocking).
+   */
+  get value(): number {
+    return this.u32[(this.offset + 16) >>> 2]!;
   }
-  set sequence(value: number) {
-    this.u32[(this.offset + 16) >>> 2] = value % WORD;
-    this.u32[(this.offset + 20) >>> 2] = value / WORD;
+  set value(value: number) {
+    this.u32[(this.offset + 16) >>> 2] = value;
   }
 
-  /** CLOCK_MONOTONIC, ns. */
-  get time(): number {
+  get sequence(): number {
     return this.u32[(this.offset + 28) >>> 2]! * WORD + this.u32[(this.offset + 24) >>> 2]!;
   }
-  set time(value: number) {
+  set sequence(value: number) {
     this.u32[(this.offset + 24) >>> 2] = value % WORD;
     this.u32[(this.offset + 28) >>> 2] = value / WORD;
   }
 
-  get mac(): number {
+  /** CLOCK_MONOTONIC, ns. */
+  get time(): number {
     return this.u32[(this.offset + 36) >>> 2]! * WORD + this.u32[(this.offset + 32) >>> 2]!;
   }
-  set mac(value: number) {
+  set time(value: number) {
     this.u32[(this.offset + 32) >>> 2] = value % WORD;
     this.u32[(this.offset + 36) >>> 2] = value / WORD;
   }
 
+  get mac(): number {
+    return this.u32[(this.offset + 44) >>> 2]! * WORD + this.u32[(this.offset + 40) >>> 2]!;
+  }
+  set mac(value: number) {
+    this.u32[(this.offset + 40) >>> 2] = value % WORD;
+    this.u32[(this.offset + 44) >>> 2] = value / WORD;
+  }
+
   /** Four words, the most significant first; IPv4 is `w3` alone. */
   setAddress(w0: number, w1: number, w2: number, w3: number): void {
-    this.u32[(this.offset + 44) >>> 2] = w0;
-    this.u32[(this.offset + 40) >>> 2] = w1;
-    this.u32[(this.offset + 52) >>> 2] = w2;
-    this.u32[(this.offset + 48) >>> 2] = w3;
+    this.u32[(this.offset + 52) >>> 2] = w0;
+    this.u32[(this.offset + 48) >>> 2] = w1;
+    this.u32[(this.offset + 60) >>> 2] = w2;
+    this.u32[(this.offset + 56) >>> 2] = w3;
   }
   get address0(): number {
-    return this.u32[(this.offset + 44) >>> 2]!;
-  }
-  get address1(): number {
-    return this.u32[(this.offset + 40) >>> 2]!;
-  }
-  get address2(): number {
     return this.u32[(this.offset + 52) >>> 2]!;
   }
-  get address3(): number {
+  get address1(): number {
     return this.u32[(this.offset + 48) >>> 2]!;
+  }
+  get address2(): number {
+    return this.u32[(this.offset + 60) >>> 2]!;
+  }
+  get address3(): number {
+    return this.u32[(this.offset + 56) >>> 2]!;
   }
 }
 

@@ -38,6 +38,8 @@ export interface Description {
   readonly vlanInterfaces: boolean;
   /** Milliseconds, 0: never. */
   readonly pollInterval: number;
+  /** Bits of `NOTICE_SET`. */
+  readonly notices: number;
 }
 
 /** The answer to one batch. Reused: valid only until the callback returns. */

@@ -420,16 +420,47 @@ enum {
   EKHO_NOTICE_TYPE_FDB_FLUSHED = 12,
   EKHO_NOTICE_TYPE_RESYNC_STARTED = 13,
   EKHO_NOTICE_TYPE_RESYNC_FINISHED = 14,
+  EKHO_NOTICE_TYPE_ROUTE_CHANGED = 15,
+  EKHO_NOTICE_TYPE_ROUTE_REMOVED = 16,
+  EKHO_NOTICE_TYPE_NEXTHOP_CHANGED = 17,
+  EKHO_NOTICE_TYPE_NEXTHOP_REMOVED = 18,
+  EKHO_NOTICE_TYPE_FDB_CHANGED = 19,
+  EKHO_NOTICE_TYPE_FDB_REMOVED = 20,
+  EKHO_NOTICE_TYPE_STP_STATE = 21,
 };
 
-/* Something that happened in the kernel and concerns a port of this plugin, in order of `sequence`. */
+/* Which notices a plugin wants. The first three come with every kernel, from what the host mirrors. The others are what the
+ * kernel tells its own drivers, sooner than the plan can follow, and come only where the host may listen to that. */
+typedef uint8_t ekho_notice_set;
+enum {
+  /* From link-up to bridge-left. */
+  EKHO_NOTICE_SET_LINKS = 1u << 0,
+  /* neighbour-update and neighbour-failed. */
+  EKHO_NOTICE_SET_NEIGHBOURS = 1u << 1,
+  /* resync-started and resync-finished. */
+  EKHO_NOTICE_SET_RESYNCS = 1u << 2,
+  /* route-changed (the first route of a prefix is new or another one) and route-removed (the prefix has none left). */
+  EKHO_NOTICE_SET_ROUTES = 1u << 3,
+  /* nexthop-changed and nexthop-removed: nexthop objects of the kernel and groups of them. */
+  EKHO_NOTICE_SET_NEXTHOPS = 1u << 4,
+  /* fdb-changed, fdb-removed and fdb-flushed, on ports of this plugin. */
+  EKHO_NOTICE_SET_FDB = 1u << 5,
+  /* stp-state of ports of this plugin. */
+  EKHO_NOTICE_SET_STP = 1u << 6,
+};
+
+/* Something that happened in the kernel, in order of `sequence`. It asks for nothing: what the device is to hold comes by `apply`. */
 typedef struct {
   ekho_notice_type notice_type;
   ekho_family family;
+  /* Of `address`, where that is a route's. */
+  uint8_t prefix_length;
   uint16_t vlan;
+  /* 0 where it is not about a port of this plugin. */
   ekho_handle port;
   uint32_t ifindex;
-  /* Interface index of the bridge, MTU in bytes or neighbour state, by `notice-type`. */
+  /* By `notice-type`: interface index of the bridge, MTU in bytes, routing table, id of the nexthop object, or STP state (BR_STATE_*:
+   * disabled, listening, learning, forwarding, blocking). */
   uint32_t value;
   uint64_t sequence;
   /* CLOCK_MONOTONIC, ns. */
@@ -437,8 +468,8 @@ typedef struct {
   uint64_t mac;
   ekho_address address;
 } ekho_notice;
-_Static_assert(sizeof(ekho_notice) == 56, "ekho_notice");
-_Static_assert(offsetof(ekho_notice, address) == 40, "ekho_notice.address");
+_Static_assert(sizeof(ekho_notice) == 64, "ekho_notice");
+_Static_assert(offsetof(ekho_notice, address) == 48, "ekho_notice.address");
 
 /* Cumulative since the entry was added to the device; never lowered by an in-place put. */
 typedef struct {
@@ -588,9 +619,11 @@ typedef struct {
   bool vlan_interfaces;
   /* Milliseconds between calls of `offload.poll`, 10-60,000; 0: never. */
   uint32_t poll_interval;
+  /* What `notifier.notify` is called for; nothing: it never is. */
+  ekho_notice_set notices;
 } ekho_plugin_description;
-_Static_assert(sizeof(ekho_plugin_description) == 48, "ekho_plugin_description");
-_Static_assert(offsetof(ekho_plugin_description, poll_interval) == 44, "ekho_plugin_description.poll_interval");
+_Static_assert(sizeof(ekho_plugin_description) == 52, "ekho_plugin_description");
+_Static_assert(offsetof(ekho_plugin_description, notices) == 48, "ekho_plugin_description.notices");
 
 typedef struct {
   ekho_string name;
@@ -654,7 +687,7 @@ void ekho_offload_poll(ekho_event_list *result);
 /* Fill of every table. */
 void ekho_offload_tables(ekho_table_usage_list *result);
 
-/* Kernel events, as they happen. */
+/* Kernel events, as they happen. A plugin that is too slow loses the oldest of those that wait. */
 void ekho_notifier_notify(const ekho_notice_list *notices);
 
 /* Counters in bulk. */

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import type {
   DeviceStatus,
   Faults,
+  LogLine,
   LookupAnswer,
   LookupQuery,
   Stats,
@@ -171,6 +172,11 @@ export class TestHost {
 
   status(): Promise<Status> {
     return this.client.get<Status>('/api/v1/status');
+  }
+
+  /** The last lines that the plugin wrote. */
+  logs(): Promise<LogLine[]> {
+    return this.client.get<LogLine[]>(`/api/v1/plugins/${this.plugin}/logs`);
   }
 
   stats(): Promise<Stats> {

@@ -91,6 +91,7 @@ export class FakeDevice {
       reversePath: true,
       vlanInterfaces: true,
       pollInterval: 0,
+      notices: 0,
     };
   }
 

@@ -8,7 +8,7 @@ import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { BATCH_ENTRIES_MAX } from '../../../host/plugin/batch.ts';
 import type { LoadedPlugin } from '../../../host/plugin/load.ts';
 import type { Isolation } from '../../../host/plugin/pool-runner.ts';
-import { ENTRY_KIND, OPERATION, REASON, STATUS } from '../../../host/plugin/records.ts';
+import { ENTRY_KIND, NOTICE_SET, OPERATION, REASON, STATUS } from '../../../host/plugin/records.ts';
 import { SLOTS } from '../../../host/plugin/ring.ts';
 import { type Answer, loadProbe, RunningProbe } from './probe.ts';
 import { entries, write } from './random-batch.ts';
@@ -62,6 +62,7 @@ describe.each(['worker', 'process'] as const)('in a %s', (chosen) => {
       reversePath: true,
       vlanInterfaces: false,
       pollInterval: 0,
+      notices: NOTICE_SET.links | NOTICE_SET.stp,
     });
     expect(runner.description.abilities).toContainEqual({
       kind: ENTRY_KIND.group,
