@@ -58,6 +58,9 @@ export class Arena {
       'net.ipv6.icmp.ratemask=',
       'net.ipv6.auto_flowlabels=0',
     );
+    // Netfilter's checks of what bridges forward; not every kernel has them.
+    for (const family of ['iptables', 'ip6tables', 'arptables'])
+      this.router.run('sysctl', ['-qew', `net.bridge.bridge-nf-call-${family}=0`]);
     const lines: string[] = [];
     for (let port = 0; port < this.#ports; port++) {
       lines.push(
@@ -153,7 +156,7 @@ export class Arena {
   }
 
   close(): void {
-    for (const wire of this.#wires) wire[Symbol.dispose]();
+    for (const wire of this.#wires.splice(0)) wire[Symbol.dispose]();
     this.router.close();
     this.#far.close();
   }
