@@ -30,6 +30,9 @@ static __always_inline int bridge_frame(const struct frame *frame, __u32 mode, _
 
 	if (!(flags & DP_PORT_BRIDGE_FORWARDING))
 		return to_kernel(verdict, REASON_BRIDGE_STATE);
+	/* br_netfilter drops IP that is not sound. */
+	if (frame->unroutable >= 0 && frame->unroutable != REASON_NOT_IP)
+		return to_kernel(verdict, frame->unroutable);
 	if (flags & DP_PORT_IN_VLAN) {
 		vlan = tag;
 		if (tag == 0)

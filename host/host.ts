@@ -24,6 +24,7 @@ import { EkhoError } from './errors.ts';
 import { describe } from './iproute2/describe.ts';
 import type { Json } from './iproute2/json.ts';
 import { parseSelector } from './iproute2/selector.ts';
+import { BridgeNetfilter } from './kernel/bridge-netfilter.ts';
 import { KernelEvents } from './kernel/kernel-events.ts';
 import { rungsText } from './kernel/rungs-text.ts';
 import { KernelSync } from './kernel/sync.ts';
@@ -67,6 +68,7 @@ export class Host {
   /** Why there are no plugins at all: their folder cannot be read. */
   #noPlugins: EkhoError | undefined;
   readonly #statistics: Statistics;
+  readonly #bridgeNetfilter: BridgeNetfilter | undefined;
   #verifying: Promise<VerifyAnswer> | undefined;
   #diagnosing: Promise<Diagnosis> | undefined;
   #counting: Promise<Stats> | undefined;
@@ -91,9 +93,14 @@ export class Host {
       file: state,
       warn: (message) => say(`warn: ${message}`),
     });
+    if (config.source === undefined) {
+      this.#bridgeNetfilter = new BridgeNetfilter(config.mirror.netns, () => this.#planner.settingsChanged());
+    }
+    const bridgeNetfilter = this.#bridgeNetfilter;
     this.#planner = new Planner({
       mirror: this.mirror,
       netfilter: config.planner.netfilter,
+      ...(bridgeNetfilter && { bridgeNetfilter: () => bridgeNetfilter.state }),
       savedCounter: (plugin, describe) => this.#statistics.savedCounter(plugin, describe),
       xfrm: config.planner.xfrm,
       log: (level, message) => say(level === 'info' ? message : `${level}: ${message}`),
@@ -233,6 +240,7 @@ export class Host {
     this.#stopping = true;
     await this.#statistics.stop();
     await this.#supervisor.stop();
+    this.#bridgeNetfilter?.close();
     this.#planner.close();
     await this.#publisher?.stop();
     this.events?.close();
@@ -592,6 +600,7 @@ export class Host {
     await until(this.start());
     this.#requireNetns();
     await until(this.#source.barrier());
+    this.#bridgeNetfilter?.refresh();
     const revision = this.mirror.revision;
     while (this.#config.plugin.some(({ name }) => this.#isComingUp(name))) {
       await until(new Promise((resolve) => setTimeout(resolve, LOOK_MS)));

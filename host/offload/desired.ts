@@ -70,6 +70,7 @@ export interface PlanOptions {
   readonly isPort: PortChoice | undefined;
   readonly isOwnProgram?: ((id: number) => boolean) | undefined;
   readonly netfilter: 'trap' | 'ignore';
+  readonly bridgeNetfilter: () => { readonly ipv4: boolean; readonly ipv6: boolean };
   /** What an earlier host counted for an entry, by its text. */
   readonly savedCounter?: (describe: () => string) => SavedCounter | undefined;
   readonly xfrm: 'trap' | 'ignore';
@@ -410,13 +411,14 @@ export class Desired {
 
   replan(): void {
     this.structureIsDirty = false;
-    const { view, isPort, isOwnProgram, netfilter, xfrm, mirror } = this.#options;
+    const { view, isPort, isOwnProgram, netfilter, bridgeNetfilter, xfrm, mirror } = this.#options;
     const { aclFields, reversePath, vlanInterfaces } = this.#options.description;
     const canAcl = this.tables.acl.capacity > 0;
     const plan = planPorts(view, {
       isPort,
       isOwnProgram,
       netfilter,
+      bridgeNetfilter: bridgeNetfilter(),
       netfilterUnreadable: isUnreadable(mirror, 'nft-chain') || isUnreadable(mirror, 'nft-rule'),
       ignoresPolicies: xfrm === 'ignore',
       policiesUnreadable: isUnreadable(mirror, 'xfrm-policy') || isUnreadable(mirror, 'xfrm-default'),

@@ -84,6 +84,8 @@ export interface PortsOptions {
   /** Whether an XDP program is the device's own: its data path. */
   readonly isOwnProgram?: ((id: number) => boolean) | undefined;
   readonly netfilter: 'trap' | 'ignore';
+  /** Frames of every bridge pass the IP hooks, whatever the bridge says. */
+  readonly bridgeNetfilter: { readonly ipv4: boolean; readonly ipv6: boolean };
   /** Netfilter could not be read: the reason it matters. */
   readonly netfilterUnreadable: boolean;
   /** IPsec policies matter but could not be read. */
@@ -161,7 +163,13 @@ export function planPorts(view: KernelView, options: PortsOptions): PortsPlan {
       egressReasons.set(link.ifindex, own === REASON.none ? egressReasons.get(port.ifindex)! : own);
     }
   }
-  return { ports, interfaces, egressReasons, bridgeReasons: bridgeReasons(view, hooks), filters };
+  return {
+    ports,
+    interfaces,
+    egressReasons,
+    bridgeReasons: bridgeReasons(view, hooks, options.bridgeNetfilter),
+    filters,
+  };
 }
 
 /** What sees packets that arrive by a VLAN link, after the port's own: the device has no entry for it. */
@@ -186,15 +194,19 @@ function withoutRouting(planned: InterfacePlan, reason: number): InterfacePlan {
   };
 }
 
-/** br_netfilter hands frames of a bridge that asks for it to the hooks of the IP families. */
-function bridgeReasons(view: KernelView, hooks: Hooks): Map<number, number> {
+/** br_netfilter hands frames of a bridge to the hooks of the IP families if the bridge asks for it, or the namespace for all. */
+function bridgeReasons(
+  view: KernelView,
+  hooks: Hooks,
+  all: PortsOptions['bridgeNetfilter'],
+): Map<number, number> {
   const reasons = new Map<number, number>();
   for (const { kind, ifindex, data } of view.links.values()) {
     if (kind !== 'bridge') continue;
     const isSeen =
       hooks.bridge !== REASON.none ||
-      (hooks.ipv4 !== REASON.none && number32(data.nf_call_iptables) !== 0) ||
-      (hooks.ipv6 !== REASON.none && number32(data.nf_call_ip6tables) !== 0);
+      (hooks.ipv4 !== REASON.none && (all.ipv4 || number32(data.nf_call_iptables) !== 0)) ||
+      (hooks.ipv6 !== REASON.none && (all.ipv6 || number32(data.nf_call_ip6tables) !== 0));
     if (isSeen) reasons.set(ifindex, REASON['bridge-filter']);
   }
   return reasons;

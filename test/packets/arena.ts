@@ -4,7 +4,7 @@ import { host4, host6, macOf } from '../support/router.ts';
 import { comparable, frameOf, isRedirect, numberOf, type Packet } from './frame.ts';
 import { WireEnd } from './wire.ts';
 
-/** `ip …`, `bridge …`, `tc …` or `sysctl NAME=VALUE`, carried out in order. */
+/** `ip …`, `bridge …`, `tc …`, `nft …` or `sysctl NAME=VALUE`, carried out in order. */
 export type Command = string;
 
 /** For each packet, what left: `port: bytes`, sorted. */
@@ -101,8 +101,9 @@ export class Arena {
       let to = from;
       while (to < commands.length && toolOf(commands[to]!) === tool) to++;
       const lines = commands.slice(from, to).map((command) => command.slice(tool.length + 1));
-      if (tool === 'sysctl') {
-        this.router.sysctl(...lines);
+      if (tool === 'sysctl' || tool === 'nft') {
+        if (tool === 'sysctl') this.router.sysctl(...lines);
+        else this.router.run('nft', ['-f', '-'], `${lines.join('\n')}\n`);
         done.push(...lines.map(() => true));
       } else {
         const failed = this.router.batch(lines, tool);

@@ -55,6 +55,7 @@ function plan(setup: (kernel: KernelModel) => void, options: Partial<PortsOption
   const plans = planPorts(view, {
     isPort: undefined,
     netfilter: 'trap',
+    bridgeNetfilter: { ipv4: false, ipv6: false },
     netfilterUnreadable: false,
     reversePath: true,
     vlanInterfaces: true,
