@@ -14,6 +14,7 @@ import {
   LITTLE_ENDIAN,
   NLA_HDRLEN,
   NLM_F_APPEND,
+  NLM_F_CREATE,
   NLM_F_EXCL,
   NLM_F_REPLACE,
 } from '../netlink/message.ts';
@@ -169,6 +170,7 @@ export function applyNewRoute(
     if (!isEqual && !isSameRoute(table, ids[at]!, data, start, end)) continue;
     if (!isEqual) table.replace(ids[at]!, data, start, end);
     if (data.bytes[start] === AF_INET) cameAgain(table, matches, at, flags);
+    else if (!mayHaveSiblings(data, start, end)) addedAgain(table, matches, at, flags);
     // The dump of a part showed it before it was announced: whose place it took is not known.
     if ((flags & NLM_F_REPLACE) !== 0 && length > 1)
       doubts.doubt(data.bytes[start]!, routeTable(data, start, end));
@@ -233,6 +235,16 @@ function cameAgain(table: ObjectTable, { ids, length }: Matches, place: number, 
   if ((flags & NLM_F_EXCL) !== 0) {
     for (let at = 0; at < length; at++) if (at !== place) table.remove(ids[at]!);
   } else if ((flags & NLM_F_APPEND) !== 0 && id !== last) table.setOrder(id, table.orderOf(last) + 1);
+}
+
+/**
+ * IPv6 adds a route behind the others of its key (net/ipv6/ip6_fib.c fib6_add_rt2node). The dumps of two links may have shown
+ * two of them in another order than that in which they were added.
+ */
+function addedAgain(table: ObjectTable, { ids, length }: Matches, place: number, flags: number): void {
+  const last = ids[length - 1]!;
+  const isAdded = (flags & (NLM_F_CREATE | NLM_F_REPLACE)) === NLM_F_CREATE;
+  if (isAdded && ids[place] !== last) table.setOrder(ids[place]!, table.orderOf(last) + 1);
 }
 
 /** Which IPv4 alias the message takes the place of, 0 for none. */

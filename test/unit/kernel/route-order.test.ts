@@ -5,7 +5,13 @@ import { applyDumpedRoute, applyNewRoute } from '../../../host/kernel/routes.ts'
 import { Mirror } from '../../../host/mirror/mirror.ts';
 import { KIND } from '../../../host/mirror/types.ts';
 import { encodeObject } from '../../../host/netlink/encode.ts';
-import { datagram, NLM_F_APPEND, NLM_F_EXCL, NLM_F_REPLACE } from '../../../host/netlink/message.ts';
+import {
+  datagram,
+  NLM_F_APPEND,
+  NLM_F_CREATE,
+  NLM_F_EXCL,
+  NLM_F_REPLACE,
+} from '../../../host/netlink/message.ts';
 
 const INET = 2;
 const INET6 = 10;
@@ -124,4 +130,20 @@ test('a route announced as a replacement once more: nothing is in doubt', () => 
   announce(3, NLM_F_EXCL);
   announce(3, NLM_F_REPLACE);
   expect(doubts).toEqual([]);
+});
+
+test('dumps of two links show IPv6 routes in another order than that in which they are announced', () => {
+  const { table, announce, dump, order } = make(INET6);
+  announce(6, NLM_F_CREATE | NLM_F_EXCL);
+  table.beginSweep();
+  dump(3);
+  table.beginSweep();
+  dump(7);
+  expect(order()).toEqual([6, 3, 7]);
+  announce(7, NLM_F_CREATE);
+  announce(3, NLM_F_CREATE);
+  expect(order()).toEqual([6, 7, 3]);
+  // Announced for its flags alone.
+  announce(6, 0);
+  expect(order()).toEqual([6, 7, 3]);
 });
