@@ -25,6 +25,7 @@ import { describe } from './iproute2/describe.ts';
 import type { Json } from './iproute2/json.ts';
 import { parseSelector } from './iproute2/selector.ts';
 import { BridgeNetfilter } from './kernel/bridge-netfilter.ts';
+import { HookWatch, hooksStatus, NO_HOOKS } from './kernel/hooks.ts';
 import { KernelEvents } from './kernel/kernel-events.ts';
 import { rungsText } from './kernel/rungs-text.ts';
 import { KernelSync } from './kernel/sync.ts';
@@ -62,6 +63,7 @@ export class Host {
   /** Undefined where the mirror does not come from the kernel. */
   readonly events: KernelEvents | undefined;
   readonly #planner: Planner;
+  readonly #hooks: HookWatch | undefined;
   readonly #supervisor: Supervisor;
   readonly #devices = new Map<string, Device>();
   #started: Promise<void> | undefined;
@@ -97,16 +99,28 @@ export class Host {
       this.#bridgeNetfilter = new BridgeNetfilter(config.mirror.netns, () => this.#planner.settingsChanged());
     }
     const bridgeNetfilter = this.#bridgeNetfilter;
+    if (this.#source instanceof KernelSync) {
+      this.#hooks = new HookWatch({
+        netns: config.mirror.netns,
+        links: () => this.#planner.links(),
+        onChange: () => this.#planner.hooksChanged(),
+      });
+    }
     this.#planner = new Planner({
       mirror: this.mirror,
       netfilter: config.planner.netfilter,
       ...(bridgeNetfilter && { bridgeNetfilter: () => bridgeNetfilter.state }),
       savedCounter: (plugin, describe) => this.#statistics.savedCounter(plugin, describe),
       xfrm: config.planner.xfrm,
+      hooks: () => this.#hooks?.state ?? NO_HOOKS,
       log: (level, message) => say(level === 'info' ? message : `${level}: ${message}`),
     });
     this.#statistics.start(this.#planner);
     this.events?.subscribe({ record: (record) => this.#planner.kernelEvent(record), lost: () => {} });
+    this.#hooks?.look();
+    this.mirror.subscribe((changes) => {
+      if (changes.kinds.subarray(0, changes.length).includes(KIND.link)) this.#hooks?.lookSoon();
+    });
     this.objects = new Objects(this.mirror, (kind, id) => this.#planner.offloadOf(kind, id));
     for (const plugin of config.plugin) {
       this.#planner.addPlugin({
@@ -245,6 +259,7 @@ export class Host {
     await this.#publisher?.stop();
     this.events?.close();
     this.#source.close();
+    this.#hooks?.close();
     for (const device of this.#devices.values()) device.close();
   }
 
@@ -268,6 +283,9 @@ export class Host {
       ...(isOrphaned && { netns_deleted: true as const }),
       ...this.#remoteStatus(source),
       ...this.#eventsStatus(),
+      ...(this.#hooks && {
+        hooks: hooksStatus(this.#hooks.state, (ifindex) => this.objects.linkName(ifindex)),
+      }),
       socket: this.#config.api.socket,
       ...(this.url !== undefined && { url: this.url }),
       memory_bytes: process.memoryUsage.rss(),
@@ -601,6 +619,8 @@ export class Host {
     this.#requireNetns();
     await until(this.#source.barrier());
     this.#bridgeNetfilter?.refresh();
+    // Nobody announces these.
+    this.#hooks?.look();
     const revision = this.mirror.revision;
     while (this.#config.plugin.some(({ name }) => this.#isComingUp(name))) {
       await until(new Promise((resolve) => setTimeout(resolve, LOOK_MS)));

@@ -16,6 +16,7 @@ const COMMANDS = {
   bridge: 'iproute2',
   tc: 'iproute2',
   nft: 'nftables',
+  'iptables-legacy': 'iptables',
   cc: 'gcc',
   clang: 'clang',
   bpftool: 'bpftool',

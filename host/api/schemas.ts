@@ -118,6 +118,15 @@ export const Status = Type.Object({
       lost: Count,
     }),
   ),
+  /** What sees packets and is not mirrored; absent: the mirror does not come from the kernel. */
+  hooks: Type.Optional(
+    Type.Object({
+      /** E.g. `iptables-legacy: filter`, `tcx ingress: eth0`. */
+      present: Type.Array(Text),
+      /** What this process may not see, and so does not know. */
+      hidden: Type.Array(Text),
+    }),
+  ),
   socket: Text,
   url: Type.Optional(Text),
   memory_bytes: Count,

@@ -24,6 +24,7 @@ export async function status(client: Client, { json }: JsonOption): Promise<void
     `${sourceText(answer)}, revision ${count(answer.revision)}, ${answer.synced ? 'in sync' : 'synchronising'}`,
     ...publishLines(answer),
     ...notifierLines(answer),
+    ...hookLines(answer),
     `socket ${answer.socket}${answer.url ? `, ${answer.url}` : ''}`,
   ];
   await print(`${head.join('\n')}\n\n`);
@@ -117,6 +118,15 @@ export function deviceTable(devices: Status['devices']): string {
       ]),
     ),
   );
+}
+
+/** Only where there is something to tell. */
+function hookLines({ hooks }: Status): string[] {
+  const { present = [], hidden = [] } = hooks ?? {};
+  return [
+    ...(present.length > 0 ? [`not mirrored, but taken into account: ${present.map(plain).join('; ')}`] : []),
+    ...(hidden.length > 0 ? [`not known for want of rights: ${hidden.map(plain).join('; ')}`] : []),
+  ];
 }
 
 function notifierLines({ notifier }: Status): string[] {

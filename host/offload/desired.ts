@@ -3,6 +3,7 @@
  * `Plan` carries the differences over.
  */
 
+import type { HookState } from '../kernel/hooks.ts';
 import type { NotifierRecord } from '../kernel/notifier/record.ts';
 import { KIND, type Kind, type KindNumber, type MirrorReader, objectCursor } from '../mirror/types.ts';
 import { decodeObject } from '../netlink/decode.ts';
@@ -74,6 +75,7 @@ export interface PlanOptions {
   /** What an earlier host counted for an entry, by its text. */
   readonly savedCounter?: (describe: () => string) => SavedCounter | undefined;
   readonly xfrm: 'trap' | 'ignore';
+  readonly hooks?: (() => HookState) | undefined;
   readonly log: (level: 'info' | 'warn' | 'error', message: string) => void;
 }
 
@@ -420,6 +422,7 @@ export class Desired {
       netfilter,
       bridgeNetfilter: bridgeNetfilter(),
       netfilterUnreadable: isUnreadable(mirror, 'nft-chain') || isUnreadable(mirror, 'nft-rule'),
+      hooks: this.#options.hooks?.(),
       ignoresPolicies: xfrm === 'ignore',
       policiesUnreadable: isUnreadable(mirror, 'xfrm-policy') || isUnreadable(mirror, 'xfrm-default'),
       isUnreadable: DECIDING_KINDS.some((kind) => isUnreadable(mirror, kind)),

@@ -3,6 +3,7 @@
  * (links, rules, filters, neighbours) and a `Plan` per plugin.
  */
 
+import type { HookState } from '../kernel/hooks.ts';
 import type { NotifierRecord } from '../kernel/notifier/record.ts';
 import {
   type ChangeSet,
@@ -36,6 +37,8 @@ export interface PlannerOptions {
   readonly savedCounter?: (plugin: string, describe: () => string) => SavedCounter | undefined;
   /** What IPsec policies mean. */
   readonly xfrm: 'trap' | 'ignore';
+  /** What sees packets besides what the mirror holds; absent: nothing that is known. */
+  readonly hooks?: () => HookState;
   readonly log: (level: 'info' | 'warn' | 'error', message: string) => void;
 }
 
@@ -123,6 +126,7 @@ export class Planner {
           bridgeNetfilter: this.#options.bridgeNetfilter ?? (() => ({ ipv4: true, ipv6: true })),
           savedCounter: (describe) => this.#options.savedCounter?.(name, describe),
           xfrm: this.#options.xfrm,
+          hooks: this.#options.hooks,
           log: (level, message) => this.#options.log(level, `${name}: ${message}`),
         },
         runner.description,
@@ -198,6 +202,16 @@ export class Planner {
     this.#neighbours.set(key, neighbour);
     this.#neighbourKeys.set(id, key);
     for (const { plan } of this.#plugins.values()) plan?.neighbourChanged(id, key, neighbour);
+  }
+
+  /** Interface indexes of all links. */
+  links(): Iterable<number> {
+    return this.#view.links.keys();
+  }
+
+  /** What the option `hooks` gives changed. */
+  hooksChanged(): void {
+    for (const { plan } of this.#plugins.values()) plan?.structureChanged();
   }
 
   // ---- what is known ----

@@ -5,6 +5,7 @@
  * queueing, upper devices that take the frame) and the hardware does not do means the packet must be trapped.
  */
 
+import type { HookState } from '../kernel/hooks.ts';
 import { PORT_FLAGS, ROUTER_INTERFACE_FLAGS } from '../plugin/records.ts';
 import type { PortWant } from './codecs.ts';
 import type { KernelView, LinkView } from './kernel-view.ts';
@@ -88,6 +89,8 @@ export interface PortsOptions {
   readonly bridgeNetfilter: { readonly ipv4: boolean; readonly ipv6: boolean };
   /** Netfilter could not be read: the reason it matters. */
   readonly netfilterUnreadable: boolean;
+  /** What sees packets besides what the mirror holds. */
+  readonly hooks?: HookState | undefined;
   /** IPsec policies matter but could not be read. */
   readonly policiesUnreadable?: boolean;
   /** IPsec policies do not matter. */
@@ -113,6 +116,7 @@ export function planPorts(view: KernelView, options: PortsOptions): PortsPlan {
     const master = view.link(link.master);
     let trapReason: number = REASON.none;
     if (hasForeignXdp(link, options)) trapReason = REASON['xdp-attached'];
+    else if (hooks.programsIn.has(link.ifindex)) trapReason = REASON['tcx-attached'];
     else if (taken.has(link.ifindex) || (link.master !== 0 && !PORT_MASTERS.has(master?.kind ?? ''))) {
       trapReason = REASON['stacked-link'];
     } else if (hooks.ingress.has(link.name)) trapReason = REASON['netfilter-hook'];
@@ -175,6 +179,7 @@ export function planPorts(view: KernelView, options: PortsOptions): PortsPlan {
 /** What sees packets that arrive by a VLAN link, after the port's own: the device has no entry for it. */
 function ingressReason(link: LinkView, hooks: Hooks, filters: LinkFilters, options: PortsOptions): number {
   if (hasForeignXdp(link, options)) return REASON['xdp-attached'];
+  if (hooks.programsIn.has(link.ifindex)) return REASON['tcx-attached'];
   if (hooks.ingress.has(link.name)) return REASON['netfilter-hook'];
   if (filters.ingress.has(link.ifindex)) return REASON['ingress-filter'];
   return REASON.none;
@@ -206,7 +211,9 @@ function bridgeReasons(
     const isSeen =
       hooks.bridge !== REASON.none ||
       (hooks.ipv4 !== REASON.none && (all.ipv4 || number32(data.nf_call_iptables) !== 0)) ||
-      (hooks.ipv6 !== REASON.none && (all.ipv6 || number32(data.nf_call_ip6tables) !== 0));
+      (hooks.ipv6 !== REASON.none && (all.ipv6 || number32(data.nf_call_ip6tables) !== 0)) ||
+      // With br_netfilter, every bridge's ARP passes arptables unless that is switched off.
+      (hooks.arp && (all.ipv4 || number32(data.nf_call_arptables) !== 0));
     if (isSeen) reasons.set(ifindex, REASON['bridge-filter']);
   }
   return reasons;
@@ -260,7 +267,7 @@ function egressReason(
   queued: ReadonlyMap<number, number>,
 ): number {
   if (!link.up || !link.carrier || !port.up || !port.carrier) return REASON['link-down'];
-  if (hooks.egress.has(link.name)) return REASON['egress-filter'];
+  if (hooks.egress.has(link.name) || hooks.programsOut.has(link.ifindex)) return REASON['egress-filter'];
   return queued.get(link.ifindex) ?? REASON.none;
 }
 
@@ -302,6 +309,11 @@ interface Hooks {
   /** Names of links with netdev chains. */
   readonly ingress: Set<string>;
   readonly egress: Set<string>;
+  /** arptables-legacy sees ARP of bridges that ask for it. */
+  arp: boolean;
+  /** Interface indexes of links with tcx programs. */
+  readonly programsIn: ReadonlySet<number>;
+  readonly programsOut: ReadonlySet<number>;
 }
 
 function netfilterHooks(view: KernelView, options: PortsOptions): Hooks {
@@ -311,6 +323,9 @@ function netfilterHooks(view: KernelView, options: PortsOptions): Hooks {
     bridge: REASON.none,
     ingress: new Set(),
     egress: new Set(),
+    arp: false,
+    programsIn: new Set(options.hooks?.tcx?.ingress),
+    programsOut: new Set(options.hooks?.tcx?.egress),
   };
   if (options.isUnreadable) {
     const reason = REASON['kernel-unreadable'];
@@ -322,6 +337,7 @@ function netfilterHooks(view: KernelView, options: PortsOptions): Hooks {
     const reason = REASON['netfilter-unreadable'];
     return { ...hooks, ipv4: reason, ipv6: reason, bridge: REASON['bridge-filter'] };
   }
+  if (options.hooks !== undefined) addUnmirrored(options.hooks, hooks);
   for (const chain of view.chains()) {
     // An empty base chain that accepts changes nothing.
     if (chain.hook < 0 || (chain.rules === 0 && !chain.dropsByPolicy)) continue;
@@ -351,4 +367,19 @@ function addPolicies(view: KernelView, options: PortsOptions, hooks: Hooks): voi
   else if (view.blocksByDefault) reason = REASON['ipsec-policy'];
   hooks.ipv4 = reason;
   hooks.ipv6 = reason;
+}
+
+/** Tables of iptables-legacy and BPF programs of netfilter, as far as this process may see them. */
+function addUnmirrored(state: HookState, hooks: Hooks): void {
+  const seen = (list: readonly unknown[] | undefined) => (list?.length ?? 0) > 0;
+  const legacy = REASON['netfilter-legacy'];
+  if (seen(state.legacy4)) hooks.ipv4 = legacy;
+  if (seen(state.legacy6)) hooks.ipv6 = legacy;
+  if (seen(state.legacyBridge)) hooks.bridge = REASON['bridge-filter'];
+  hooks.arp = seen(state.legacyArp);
+  for (const { family, hook } of state.programs ?? []) {
+    if (!FORWARDING_HOOKS.has(hook)) continue;
+    if (family === AF_INET) hooks.ipv4 = REASON['netfilter-program'];
+    if (family === AF_INET6) hooks.ipv6 = REASON['netfilter-program'];
+  }
 }

@@ -139,6 +139,19 @@ const REASONS_BY_NAME = {
     why: 'netfilter cannot be read without CAP_NET_ADMIN, so its chains must be assumed to matter',
     remedy: 'Run the host as root, or set `netfilter = "ignore"` under [planner].',
   },
+  'netfilter-legacy': {
+    why: 'tables of iptables-legacy or ip6tables-legacy see forwarded packets, which hardware would send past them',
+    remedy:
+      'Remove their rules, set their policies to ACCEPT or use the -nft variants; or set `netfilter = "ignore"` under [planner].',
+  },
+  'netfilter-program': {
+    why: 'a BPF program attached to netfilter, in this network namespace or another, may see forwarded packets',
+    remedy: 'Detach it: `bpftool link`; or set `netfilter = "ignore"` under [planner].',
+  },
+  'tcx-attached': {
+    why: 'a BPF program attached to tcx sees packets first',
+    remedy: 'Detach it: `bpftool net`, `bpftool link`.',
+  },
   'ipsec-policy': {
     why: 'an IPsec policy may encrypt or drop packets to these addresses, which hardware would forward in clear',
     remedy:

@@ -3,6 +3,7 @@
  * kernel's, the object says why in a word, and everything is in hardware again once it is gone.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { attachNetfilter, attachTcx } from '../support/bpf-hooks.ts';
 import { TestHost } from '../support/host.ts';
 import { host4, host6, macOf, Router } from '../support/router.ts';
 
@@ -99,6 +100,52 @@ describe('routed ports', () => {
     expect(await stateOf('link', 'dev', 'p0')).toEqual(['trapped reverse-path']);
     router.ip('rule del pref 50');
     router.sysctl('net.ipv4.conf.p0.rp_filter=0');
+  });
+
+  test('tables of iptables-legacy that do not accept everything', async () => {
+    const iptables = (command: string) => router.run('iptables-legacy', command.split(' '));
+    // Listing registers the table: without rules it changes nothing.
+    iptables('-t filter -L -n');
+    expect(await fate()).toBe('forward, forward');
+    iptables('-P FORWARD DROP');
+    expect(await fate()).toBe('family not routed, forward');
+    expect(await stateOf('link', 'dev', 'p0')).toEqual(['trapped netfilter-legacy']);
+    expect((await host.ekho('status')).out).toContain('taken into account: iptables-legacy: filter');
+    iptables('-P FORWARD ACCEPT');
+    expect(await fate()).toBe('forward, forward');
+    iptables('-t nat -A POSTROUTING -o p1 -j MASQUERADE');
+    expect(await fate()).toBe('family not routed, forward');
+    iptables('-t nat -F');
+    expect(await fate()).toBe('forward, forward');
+    router.run('ip6tables-legacy', ['-A', 'FORWARD', '-j', 'ACCEPT']);
+    expect(await fate()).toBe('forward, family not routed');
+    router.run('ip6tables-legacy', ['-F']);
+  });
+
+  test('BPF programs attached to tcx', async () => {
+    const { ifindex } = JSON.parse(router.ip('-j link show dev p0'))[0] as { ifindex: number };
+    const detach = attachTcx(router.name, ifindex, 'ingress');
+    expect(await fate()).toBe('port traps all, port traps all');
+    expect(await stateOf('link', 'dev', 'p0')).toEqual(['trapped tcx-attached']);
+    detach();
+    expect(await fate()).toBe('forward, forward');
+    const out = JSON.parse(router.ip('-j link show dev p1'))[0] as { ifindex: number };
+    const detachOut = attachTcx(router.name, out.ifindex, 'egress');
+    expect(await stateOf('route', '203.0.113.0/24')).toEqual(['trapped egress-filter']);
+    expect((await host.ekho('status')).out).toContain('tcx egress: p1');
+    detachOut();
+  });
+
+  test('BPF programs attached to netfilter', async () => {
+    const NFPROTO_IPV6 = 10;
+    const [LOCAL_IN, FORWARD] = [1, 2];
+    const harmless = attachNetfilter(router.name, NFPROTO_IPV6, LOCAL_IN);
+    expect(await fate()).toBe('forward, forward');
+    const detach = attachNetfilter(router.name, NFPROTO_IPV6, FORWARD);
+    expect(await fate()).toBe('forward, family not routed');
+    expect(await stateOf('link', 'dev', 'p0')).toEqual(['trapped netfilter-program']);
+    detach();
+    harmless();
   });
 
   test('IPsec policies that forwarded packets can match', async () => {

@@ -1,0 +1,168 @@
+/**
+ * What sees packets besides what the mirror holds, and is announced by nobody: read now and then, when links change, and when somebody
+ * waits for the plan.
+ */
+
+import { EkhoError } from '../errors.ts';
+import { inNetns } from '../netlink/syscall.ts';
+import {
+  bridgeTables,
+  legacyTables,
+  type NetfilterProgram,
+  netfilterPrograms,
+  passesEverything,
+  type Seen,
+  TCX_EGRESS,
+  TCX_INGRESS,
+  tcxPrograms,
+} from './hook-calls.ts';
+
+/** Between two looks, in milliseconds. */
+const PERIOD_MS = 2000;
+/** After links changed. */
+const SOON_MS = 50;
+/** A look rests at least this many times as long as it took. */
+const REST = 20;
+const AF_INET = 2;
+const AF_INET6 = 10;
+
+/** Unmirrored hooks of a namespace. Undefined: this process may not see them. */
+export interface HookState {
+  /** Tables of iptables-legacy and ip6tables-legacy that do more than accept every packet, e.g. `filter`. */
+  readonly legacy4: Seen<readonly string[]>;
+  readonly legacy6: Seen<readonly string[]>;
+  /** Registered tables of arptables-legacy. */
+  readonly legacyArp: Seen<readonly string[]>;
+  /** Tables of ebtables-legacy with rules. */
+  readonly legacyBridge: Seen<readonly string[]>;
+  /** BPF programs attached to netfilter, on the whole machine. */
+  readonly programs: Seen<readonly NetfilterProgram[]>;
+  /** Interface indexes of links with tcx programs, by where they run. */
+  readonly tcx: Seen<{ readonly ingress: readonly number[]; readonly egress: readonly number[] }>;
+}
+
+/** Nothing is known to be there: what a mirror of another machine starts from. */
+export const NO_HOOKS: HookState = {
+  legacy4: [],
+  legacy6: [],
+  legacyArp: [],
+  legacyBridge: [],
+  programs: [],
+  tcx: { ingress: [], egress: [] },
+};
+
+export interface HookWatchOptions {
+  readonly netns: string | undefined;
+  /** Interface indexes of all links. */
+  readonly links: () => Iterable<number>;
+  readonly onChange: () => void;
+}
+
+export class HookWatch {
+  readonly #options: HookWatchOptions;
+  #state: HookState = NO_HOOKS;
+  #text = '';
+  #timer: NodeJS.Timeout | undefined;
+  #isSoon = false;
+  #isClosed = false;
+
+  constructor(options: HookWatchOptions) {
+    this.#options = options;
+  }
+
+  get state(): HookState {
+    return this.#state;
+  }
+
+  /** Reads everything soon: links changed. */
+  lookSoon(): void {
+    if (this.#isClosed || this.#isSoon) return;
+    this.#isSoon = true;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.look(), SOON_MS);
+    this.#timer.unref();
+  }
+
+  /** Reads everything now. */
+  look(): void {
+    if (this.#isClosed) return;
+    this.#isSoon = false;
+    const began = performance.now();
+    const { netns } = this.#options;
+    try {
+      this.#take(netns === undefined ? this.#read() : inNetns(netns, () => this.#read()));
+    } catch (error) {
+      // The namespace was deleted: the sync says so. What was known stays.
+      if (!(error instanceof EkhoError)) throw error;
+    }
+    clearTimeout(this.#timer);
+    const rest = Math.max(PERIOD_MS, REST * (performance.now() - began));
+    this.#timer = setTimeout(() => this.look(), rest);
+    this.#timer.unref();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+  }
+
+  #take(state: HookState): void {
+    const text = JSON.stringify(state);
+    if (text === this.#text) return;
+    this.#text = text;
+    this.#state = state;
+    this.#options.onChange();
+  }
+
+  #read(): HookState {
+    return {
+      legacy4: legacyTables('ip')?.filter((name) => !passesEverything(AF_INET, name)),
+      legacy6: legacyTables('ip6')?.filter((name) => !passesEverything(AF_INET6, name)),
+      legacyArp: legacyTables('arp'),
+      legacyBridge: bridgeTables(),
+      programs: netfilterPrograms(),
+      tcx: this.#tcx(),
+    };
+  }
+
+  #tcx(): HookState['tcx'] {
+    const ingress: number[] = [];
+    const egress: number[] = [];
+    for (const ifindex of this.#options.links()) {
+      for (const [point, list] of [
+        [TCX_INGRESS, ingress],
+        [TCX_EGRESS, egress],
+      ] as const) {
+        const count = tcxPrograms(ifindex, point);
+        if (count === undefined) return undefined;
+        if (count > 0) list.push(ifindex);
+      }
+    }
+    return { ingress, egress };
+  }
+}
+
+/** The state in words. */
+export function hooksStatus(
+  { legacy4, legacy6, legacyArp, legacyBridge, programs, tcx }: HookState,
+  linkName: (ifindex: number) => string | undefined,
+): { present: string[]; hidden: string[] } {
+  const names = (links: readonly number[] | undefined) =>
+    links?.map((ifindex) => linkName(ifindex) ?? `if${ifindex}`);
+  const all: readonly (readonly [string, readonly string[] | undefined])[] = [
+    ['iptables-legacy', legacy4],
+    ['ip6tables-legacy', legacy6],
+    ['arptables-legacy', legacyArp],
+    ['ebtables-legacy', legacyBridge],
+    [
+      'BPF programs of netfilter',
+      programs?.map(({ family, hook }) => `${family === AF_INET ? 'IPv4' : 'IPv6'} hook ${hook}`),
+    ],
+    ['tcx ingress', names(tcx?.ingress)],
+    ['tcx egress', names(tcx?.egress)],
+  ];
+  return {
+    present: all.flatMap(([name, list]) => (list?.length ? [`${name}: ${list.join(', ')}`] : [])),
+    hidden: all.flatMap(([name, list]) => (list === undefined ? [name] : [])),
+  };
+}
