@@ -73,14 +73,14 @@ const rule: Say = (event, context) =>
     `from ${String(event.from ?? 'all')}`,
     pair('to', event.to),
     pair('tos', event.tos),
-    event.mark !== 0 && `fwmark ${Number(event.mark).toString(16).replace(/^/, '0x')}`,
+    event.mark !== 0 && `fwmark 0x${Number(event.mark).toString(16)}`,
     pair('iif', event.iif),
     pair('oif', event.oif),
     event.l3mdev === true
       ? 'lookup [l3mdev-table]'
       : event.action === 'to_tbl'
         ? `lookup ${namesOf(context).table(Number(event.table))}`
-        : line(String(event.action), pair('', event.target)?.trim()),
+        : line(String(event.action), event.target !== undefined && String(event.target)),
   );
 
 const nexthop: Say = (event, context) =>
