@@ -39,6 +39,11 @@ export interface RunOptions {
   readonly repeat?: number;
   /** The CPU to run on, for raw_tracepoint programs. */
   readonly cpu?: number;
+  /**
+   * XDP: `repeat` real frames, so many at a time (1-256), that go where the program sends them (BPF_F_TEST_XDP_LIVE_FRAMES, Linux
+   * 5.18). The result has no packet.
+   */
+  readonly liveFrames?: number;
 }
 
 export interface RunResult {
@@ -56,6 +61,8 @@ const OPTS_SIZE = 80;
 const align = (bytes: number) => (bytes + 7) & ~7;
 /** BPF_F_TEST_RUN_ON_CPU */
 const RUN_ON_CPU = 1;
+/** BPF_F_TEST_XDP_LIVE_FRAMES */
+const LIVE_FRAMES = 2;
 /** Packets may grow in a run, by XDP's or an skb's head room. */
 const DATA_ROOM = 512;
 
@@ -304,7 +311,8 @@ export class Program extends Handle {
     // Syscall programs write into their context in place; raw tracepoint programs cannot write to theirs.
     const inPlace = type === 'syscall' || type === 'raw_tracepoint';
     const contextRoom = inPlace ? 0 : contextLength;
-    const dataRoom = options.data === undefined ? 0 : dataLength + DATA_ROOM;
+    const live = options.liveFrames;
+    const dataRoom = options.data === undefined || live !== undefined ? 0 : dataLength + DATA_ROOM;
     // Options and buffers are one allocation: it is handed to the call, so it lives until the kernel is done with it.
     const at = { opts: 0, context: OPTS_SIZE, contextOut: 0, data: 0, dataOut: 0 };
     at.contextOut = align(at.context + contextLength);
@@ -329,6 +337,10 @@ export class Program extends Handle {
     if (cpu !== undefined) {
       opts.setUint32(68, RUN_ON_CPU, true);
       opts.setUint32(72, cpu, true);
+    }
+    if (live !== undefined) {
+      opts.setUint32(68, LIVE_FRAMES, true);
+      opts.setUint32(76, live, true);
     }
     const result = native().bpf_prog_test_run_opts(this.fd, opts) as number;
     if (result < 0) {
