@@ -18,13 +18,14 @@
 #include "datapath_route.h"
 #include "datapath_bridge.h"
 #include "datapath_leave.h"
+#include "datapath_skb.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* Rules of stage ingress: VERDICT_NONE to go on. */
 static __always_inline int pass_rules(const struct frame *frame, __u32 mode, __u32 state, struct verdict *verdict)
 {
-	struct dp_acl *rule;
+	struct dp_acl rule = {};
 	struct dp_port *out;
 	__u32 index;
 
@@ -32,21 +33,21 @@ static __always_inline int pass_rules(const struct frame *frame, __u32 mode, __u
 		return VERDICT_NONE;
 	if (frame->blind && state >> 16 & DP_ACL_PORTS)
 		return to_kernel(verdict, REASON_ACL_BLIND);
-	rule = find_rule(frame, state, DP_STAGE_INGRESS);
-	if (!rule)
+	find_rule(frame, state, DP_STAGE_INGRESS, &rule);
+	if (rule.handle == 0)
 		return VERDICT_NONE;
-	verdict->rule = rule->handle;
-	switch (rule->action) {
+	verdict->rule = rule.handle;
+	switch (rule.action) {
 	case DP_ACL_ACCEPT:
 		return VERDICT_NONE;
 	case DP_ACL_DROP:
 		return decide(verdict, VERDICT_DROP);
 	case DP_ACL_REDIRECT:
-		index = rule->port;
+		index = rule.port;
 		out = bpf_map_lookup_elem(&ports, &index);
 		if (!out)
 			return to_kernel(verdict, REASON_ACL);
-		if (check_out(frame, verdict, mode, index, frame->length - frame->network_offset, out))
+		if (check_out(frame, verdict, mode, index, bridged_length(frame), out))
 			return VERDICT_KERNEL;
 		return decide(verdict, VERDICT_REDIRECT);
 	default:
@@ -124,12 +125,48 @@ int datapath(struct xdp_md *context)
 	mode = slot ? bpf_map_lookup_elem(&port_modes, slot) : NULL;
 	if (!slot || !mode)
 		return count_kernel(REASON_UNKNOWN_PORT, context->data_end - context->data);
-	reason = read_frame(&frame, (void *)(long)context->data, (void *)(long)context->data_end, *mode);
+	reason = read_frame(&frame, (void *)(long)context->data, (void *)(long)context->data_end,
+			    context->data_end - context->data, 0, *mode);
 	if (reason >= 0)
 		return count_kernel(reason, frame.length);
 	if (judge(&frame, *mode, *slot, &verdict) == VERDICT_KERNEL)
 		return count_kernel(verdict.reason, frame.length);
 	return leave(context, &frame, &verdict);
+}
+
+/*
+ * The same for ports whose driver has no XDP, or not all of it: on skbs, before bridging and routing. Several packets may travel as
+ * one here, checksums may be unfinished and tags stand beside the frame; all of that leaves as it came.
+ */
+SEC("tc")
+int datapath_tcx(struct __sk_buff *skb)
+{
+	__u32 ifindex = skb->ifindex;
+	struct verdict verdict = { .ingress = DP_NONE };
+	struct frame frame;
+	__u32 *slot, tag = 0;
+	int reason;
+
+	slot = bpf_map_lookup_elem(&ports_at, &ifindex);
+	if (!slot)
+		return skb_to_kernel(REASON_UNKNOWN_PORT, skb->len);
+	if (skb->vlan_present) {
+		if (skb->vlan_proto != bpf_htons(ETHERTYPE_VLAN))
+			return skb_to_kernel(REASON_TAG, skb->len);
+		tag = (skb->vlan_tci & 0xffff) | TAG_BESIDE;
+	}
+	if (!pull_headers(skb))
+		return skb_to_kernel(REASON_SHORT, skb->len);
+	reason = read_frame(&frame, (void *)(long)skb->data, (void *)(long)skb->data_end, skb->len, tag, 0);
+	if (reason >= 0)
+		return skb_to_kernel(reason, frame.length);
+	if (frame.network_offset != 14)
+		return skb_to_kernel(REASON_TAG, frame.length);
+	if (skb->gso_size != 0)
+		measure_segments(&frame, skb);
+	if (judge(&frame, 0, *slot, &verdict) == VERDICT_KERNEL)
+		return skb_to_kernel(verdict.reason, frame.length);
+	return skb_leave(skb, &frame, &verdict);
 }
 
 /* What the last lookup found. Only one lookup runs at a time. */
@@ -143,7 +180,8 @@ int datapath_lookup(struct xdp_md *context)
 	struct frame frame;
 	int reason;
 
-	reason = read_frame(&frame, (void *)(long)context->data, (void *)(long)context->data_end, 0);
+	reason = read_frame(&frame, (void *)(long)context->data, (void *)(long)context->data_end,
+			    context->data_end - context->data, 0, 0);
 	if (reason >= 0)
 		to_kernel(&verdict, reason);
 	else

@@ -7,12 +7,6 @@
 #ifndef DATAPATH_ACL_H
 #define DATAPATH_ACL_H
 
-struct acl_search {
-	struct dp_acl_key key;
-	/* NULL: nothing matches yet. */
-	struct dp_acl *found;
-};
-
 static __always_inline void mask_match(struct dp_match *to, const struct dp_match *match, const struct dp_match *bits)
 {
 	__u32 *out = (__u32 *)to;
@@ -23,14 +17,19 @@ static __always_inline void mask_match(struct dp_match *to, const struct dp_matc
 		out[word] = in[word] & mask[word];
 }
 
-/* First rule of a stage that matches, or NULL. */
-static __noinline struct dp_acl *find_rule(const struct frame *frame, __u32 state, __u32 stage)
+/*
+ * First rule of a stage that matches, into `found`: handle 0 for none. A function of its own to the verifier, as judge() is.
+ */
+__noinline int find_rule(const struct frame *frame, __u32 state, __u32 stage, struct dp_acl *found)
 {
-	struct dp_acl *found = NULL;
-	struct dp_acl_key key;
 	__u32 masks = state >> 8 & 0xff;
 	__u32 index = (state & 1) * DP_MASKS;
+	struct dp_acl_key key;
 
+	if (!frame || !found)
+		return 0;
+	found->handle = 0;
+	found->priority = 0xffffffff;
 	for (__u32 count = 0; count < DP_MASKS; count++, index++) {
 		struct dp_acl_mask *mask;
 		struct dp_acl *rule;
@@ -42,15 +41,15 @@ static __noinline struct dp_acl *find_rule(const struct frame *frame, __u32 stat
 			break;
 		if (mask->stage != stage)
 			continue;
-		if (found && found->priority <= mask->priority)
+		if (found->priority <= mask->priority)
 			break;
 		key.mask = index;
 		mask_match(&key.match, &frame->match, &mask->bits);
 		rule = bpf_map_lookup_elem(&acl_keys, &key);
-		if (rule && (!found || rule->priority < found->priority))
-			found = rule;
+		if (rule && rule->priority < found->priority)
+			*found = *rule;
 	}
-	return found;
+	return 0;
 }
 
 #endif

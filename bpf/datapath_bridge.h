@@ -76,7 +76,7 @@ static __always_inline int bridge_frame(const struct frame *frame, __u32 mode, _
 		verdict->vlan = member->flags & DP_VLAN_UNTAGGED ? 0 : vlan;
 	}
 	/* is_skb_forwardable(): a tag beside the MTU is allowed for. */
-	if (check_out(frame, verdict, mode, out_index, frame->length - frame->network_offset, out))
+	if (check_out(frame, verdict, mode, out_index, bridged_length(frame), out))
 		return VERDICT_KERNEL;
 	return decide(verdict, VERDICT_BRIDGE);
 }

@@ -29,6 +29,8 @@ struct frame {
 	__u32 network_offset;
 	/* IP packet without what pads the frame. */
 	__u32 packet_length;
+	/* Of several packets that travel as one (GSO): the size of the largest; else 0. */
+	__u32 segment_length;
 	__u16 ethertype;
 	__u16 tci;
 	__u8 ttl;
@@ -265,15 +267,33 @@ static __always_inline void read_ipv6(struct frame *frame, const __u8 *at, const
 		frame->partial = is_partial(frame, at, end, frame->packet_length - sizeof(*ip));
 }
 
-/* -1, or the reason why this frame cannot be understood. */
-static __always_inline int read_frame(struct frame *frame, const __u8 *data, const __u8 *end, __u32 mode)
+/* What must fit the way out, bridged and routed. */
+static __always_inline __u32 bridged_length(const struct frame *frame)
+{
+	return frame->segment_length != 0 ? frame->segment_length : frame->length - frame->network_offset;
+}
+
+static __always_inline __u32 routed_length(const struct frame *frame)
+{
+	return frame->segment_length != 0 ? frame->segment_length : frame->packet_length;
+}
+
+/* Set in the tag that stands beside a frame, if there is one. */
+#define TAG_BESIDE (1u << 16)
+
+/*
+ * -1, or the reason why this frame cannot be understood. `length` is that of the whole frame, of which the headers are before `end`;
+ * `beside` is a tag that does not stand in it, with TAG_BESIDE, or 0.
+ */
+static __always_inline int read_frame(struct frame *frame, const __u8 *data, const __u8 *end, __u32 length,
+				      __u32 beside, __u32 mode)
 {
 	struct dp_match *match = &frame->match;
 	const __u8 *at = data + 14;
 	__u32 outer;
 
 	__builtin_memset(frame, 0, sizeof(*frame));
-	frame->length = end - data;
+	frame->length = length;
 	frame->unroutable = -1;
 	if (at > end)
 		return REASON_SHORT;
@@ -282,17 +302,21 @@ static __always_inline int read_frame(struct frame *frame, const __u8 *data, con
 	frame->ethertype = data[12] << 8 | data[13];
 	frame->network_offset = 14;
 	outer = frame->ethertype;
-	if (outer == ETHERTYPE_SERVICE_VLAN)
-		return REASON_TAG;
-	if (outer == ETHERTYPE_VLAN) {
+	if (beside != 0) {
+		outer = ETHERTYPE_VLAN;
+		frame->tci = beside;
+	} else if (outer == ETHERTYPE_VLAN) {
 		if (at + 4 > end)
 			return REASON_SHORT;
 		frame->tci = at[0] << 8 | at[1];
 		frame->ethertype = at[2] << 8 | at[3];
 		frame->network_offset = 18;
 		at += 4;
-		if ((frame->tci & 0xfff) == 0 || (frame->tci & 0xfff) == 0xfff ||
-		    frame->ethertype == ETHERTYPE_VLAN || frame->ethertype == ETHERTYPE_SERVICE_VLAN)
+	}
+	if (frame->ethertype == ETHERTYPE_VLAN || frame->ethertype == ETHERTYPE_SERVICE_VLAN)
+		return REASON_TAG;
+	if (outer == ETHERTYPE_VLAN) {
+		if ((frame->tci & 0xfff) == 0 || (frame->tci & 0xfff) == 0xfff)
 			return REASON_TAG;
 		match->has = DP_HAS_TAG;
 		match->vlan = frame->tci & 0xfff;

@@ -79,6 +79,8 @@ enum {
 	MODE_TAKES_FRAMES = 1 << 1,
 	/* Frames may arrive whose TCP or UDP checksum is still to be filled in. */
 	MODE_PARTIAL_CHECKSUMS = 1 << 2,
+	/* Not XDP but tcx: told by the device, not looked at here. */
+	MODE_TCX = 1 << 3,
 	/* In lookups: the packet has no source, so checks of it are not made. */
 	MODE_NO_SOURCE = 1 << 8,
 };

@@ -41,14 +41,13 @@ static __always_inline __u32 flow_hash(const struct frame *frame)
 	return hash;
 }
 
-/* Whether some member of the route's group is reached by the interface with this ifindex. */
-static __noinline bool leads_to(const struct dp_route *route, __u32 ifindex)
+/* Whether some member of a group is reached by the interface with this ifindex. */
+__noinline int leads_to(__u32 index, __u32 ifindex)
 {
-	__u32 index = route->group;
 	struct dp_group *members = bpf_map_lookup_elem(&groups, &index);
 
 	if (!members)
-		return false;
+		return 0;
 	for (__u32 member = 0; member < DP_MEMBERS; member++) {
 		struct dp_nexthop *way;
 		__u32 slot;
@@ -58,9 +57,9 @@ static __noinline bool leads_to(const struct dp_route *route, __u32 ifindex)
 		slot = members->members[member].nexthop;
 		way = bpf_map_lookup_elem(&nexthops, &slot);
 		if (way && way->ifindex == ifindex)
-			return true;
+			return 1;
 	}
-	return false;
+	return 0;
 }
 
 /* VERDICT_NONE if the source may come in by the interface (fib_validate_source in net/ipv4/fib_frontend.c). */
@@ -77,7 +76,7 @@ static __always_inline int check_source4(const struct frame *frame, const struct
 		return to_kernel(verdict, REASON_RPF_MISS);
 	if (route->action != DP_FORWARD)
 		return to_kernel(verdict, REASON_RPF_UNKNOWN);
-	if (interface->flags & DP_INTERFACE_STRICT && !leads_to(route, interface->ifindex))
+	if (interface->flags & DP_INTERFACE_STRICT && !leads_to(route->group, interface->ifindex))
 		return to_kernel(verdict, REASON_RPF_OTHER);
 	return VERDICT_NONE;
 }
@@ -129,13 +128,13 @@ static __always_inline int leave_by(const struct frame *frame, __u32 mode, struc
 	interface = bpf_map_lookup_elem(&interfaces, &index);
 	if (!interface || interface->handle == 0)
 		return to_kernel(verdict, REASON_NEXTHOP);
-	if (frame->packet_length > interface->mtu)
+	if (routed_length(frame) > interface->mtu)
 		return to_kernel(verdict, REASON_EGRESS_MTU);
 	index = interface->port;
 	port = bpf_map_lookup_elem(&ports, &index);
 	if (!port)
 		return to_kernel(verdict, REASON_NEXTHOP);
-	if (check_out(frame, verdict, mode, index, frame->packet_length, port))
+	if (check_out(frame, verdict, mode, index, routed_length(frame), port))
 		return VERDICT_KERNEL;
 	verdict->source_mac = interface->mac;
 	verdict->destination_mac = DP_WAY_MAC(word);
@@ -158,16 +157,16 @@ static __always_inline int route_packet(const struct frame *frame, __u32 mode, c
 	if (!(interface->flags & (six ? DP_INTERFACE_IPV6 : DP_INTERFACE_IPV4)))
 		return to_kernel(verdict, REASON_FAMILY);
 	if (state >> 16 & DP_ACL_ROUTING) {
-		struct dp_acl *rule;
+		struct dp_acl rule = {};
 
 		if (frame->blind && state >> 16 & DP_ACL_PORTS)
 			return to_kernel(verdict, REASON_ACL_BLIND);
-		rule = find_rule(frame, state, DP_STAGE_ROUTING);
-		if (rule) {
-			verdict->routing_rule = rule->handle;
-			if (rule->action == DP_ACL_DROP)
+		find_rule(frame, state, DP_STAGE_ROUTING, &rule);
+		if (rule.handle != 0) {
+			verdict->routing_rule = rule.handle;
+			if (rule.action == DP_ACL_DROP)
 				return decide(verdict, VERDICT_DROP);
-			if (rule->action != DP_ACL_ACCEPT)
+			if (rule.action != DP_ACL_ACCEPT)
 				return to_kernel(verdict, REASON_ROUTING_ACL);
 		}
 	}

@@ -7,7 +7,7 @@ import { parse, TomlError } from 'smol-toml';
 import type { TSchema } from 'typebox';
 import { Settings } from 'typebox/system';
 import { Value } from 'typebox/value';
-import type { DeviceConfig } from '../device/types.ts';
+import type { AttachMode, DeviceConfig } from '../device/types.ts';
 import { EkhoError } from '../errors.ts';
 import { RING_DEFAULT } from '../kernel/notifier/ring-size.ts';
 import { DEFAULT_RECEIVE_BUFFER } from '../kernel/receive-buffer.ts';
@@ -381,7 +381,7 @@ function complete(file: ConfigFile, path: string | undefined): Config {
     device: Object.entries(devices).map(([name, { kind, mode, state, tables }]) => ({
       name,
       kind: kind as 'asic' | 'tables',
-      ...(mode !== undefined && { mode: mode as 'auto' | 'native' | 'generic' }),
+      ...(mode !== undefined && { mode: mode as AttachMode }),
       ...(state !== undefined && { state: resolve(base, state) }),
       tables: (tables ?? {}) as Record<string, number>,
     })),

@@ -144,10 +144,10 @@ const Device = Type.Object(
         'What it is: `asic`, the simulated switch ASIC, or `tables`, the XDP data path of this machine, for plugin `xdp`.',
     }),
     mode: Type.Optional(
-      Type.Enum(['auto', 'native', 'generic'], {
+      Type.Enum(['auto', 'native', 'tcx', 'generic'], {
         default: 'auto',
         description:
-          'Of `tables`: where XDP runs. `native`: in the driver, the quickest; a port whose driver cannot is refused. `generic`: works on every port. `auto`: native where all of it works.',
+          'Of `tables`: where the data path runs. `native`: XDP in the driver, the quickest; a port whose driver has none is refused. `tcx`: on packets as the kernel has them, on every port (Linux 6.6). `generic`: XDP on every port. `auto`: the first of them that does everything right on the port.',
       }),
     ),
     state: Type.Optional(

@@ -91,7 +91,7 @@ export interface DeviceTableStatus {
 /** How a port of the device is attached. */
 export interface PortStatus {
   readonly ifindex: number;
-  /** `native`, `generic`, or `none` where every frame goes to the kernel. */
+  /** `native`, `tcx`, `generic`, or `none` where every frame goes to the kernel. */
   readonly mode: string;
   /** Why it is not native, where it is not. */
   readonly why?: string;
@@ -150,9 +150,9 @@ export interface DeviceShare {
   readonly mapping?: { readonly process: number; readonly address: bigint };
   /** Rows per table, by name. */
   readonly tables: { readonly [table: string]: number };
-  /** Ids of its BPF maps, by name, and of the program that ports get. */
+  /** Ids of its BPF maps, by name, and of the programs that ports get. */
   readonly maps?: { readonly [map: string]: number };
-  readonly program?: number;
+  readonly programs?: { readonly xdp: number; readonly tcx: number };
   /** Folder in a BPF file system where attachments are pinned; absent: they end with the host. */
   readonly folder?: string;
   /** Network namespace of its ports, as `ip netns` knows it or a path; absent: the host's own. */
@@ -160,8 +160,11 @@ export interface DeviceShare {
   readonly mode?: AttachMode;
 }
 
-/** How a program is attached to ports: `native` in the driver, `generic` on any device; `auto`: as well as each port can. */
-export type AttachMode = 'auto' | 'native' | 'generic';
+/**
+ * How a program is attached to ports: XDP `native` in the driver or `generic` on any device, or `tcx` behind it; `auto`: as well as each
+ * port can.
+ */
+export type AttachMode = 'auto' | 'native' | 'tcx' | 'generic';
 
 /** A device as the configuration describes it. */
 export interface DeviceConfig {

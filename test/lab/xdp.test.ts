@@ -11,7 +11,7 @@ test('the verifier takes the programs, with room to spare', () => {
   using object = BpfObject.open(OBJECT, { log: 'stats' }).load();
   for (const name of object.programNames) {
     const processed = /processed (\d+) insns/.exec(object.log(name) ?? '')?.[1];
-    expect(Number(processed), name).toBeLessThan(500_000);
+    expect(Number(processed), name).toBeLessThan(250_000);
   }
 });
 

@@ -41,7 +41,7 @@ function programs(wires: Wires): boolean[] {
 }
 
 test('without state, the kernel forwards everything once the host is killed', async () => {
-  path = await Datapath.start(new Wires());
+  path = await Datapath.start(new Wires(), { mode: 'generic' });
   const { wires, host } = path;
   expect(programs(wires)).toEqual([true, true]);
   await host.stop('SIGKILL');
@@ -52,7 +52,7 @@ test('without state, the kernel forwards everything once the host is killed', as
 });
 
 test('a plugin that is restarted finds what it left, and no packet is lost meanwhile', async () => {
-  path = await Datapath.start(new Wires());
+  path = await Datapath.start(new Wires(), { mode: 'generic' });
   const { wires, host } = path;
   const before = await path.traps();
   const kernel = path.forwarded();
@@ -68,7 +68,7 @@ test('a plugin that is restarted finds what it left, and no packet is lost meanw
 });
 
 test('with state, the data path goes on without a host, and the next one takes it over', async () => {
-  path = await Datapath.start(new Wires(), { state: join(bpffs, 'path') });
+  path = await Datapath.start(new Wires(), { mode: 'generic', state: join(bpffs, 'path') });
   const { wires, host } = path;
   const { writes } = await host.device();
   expect(writes).toBeGreaterThan(0);
@@ -90,7 +90,7 @@ test('with state, the data path goes on without a host, and the next one takes i
 
 test('a port with somebody else’s program is the kernel’s, and says so', async () => {
   const wires = new Wires();
-  path = await Datapath.start(wires);
+  path = await Datapath.start(wires, { mode: 'generic' });
   await path.host.stop();
   wires.router.run('ip', ['link', 'set', 'p0', 'xdpgeneric', 'obj', foreign(), 'sec', 'xdp']);
   await path.host.start();

@@ -48,7 +48,7 @@ export interface HostOptions {
   readonly plugin?: string;
   /** Kind of its device; default asic, and tables for plugin xdp. */
   readonly device?: 'asic' | 'tables';
-  readonly mode?: 'auto' | 'native' | 'generic';
+  readonly mode?: 'auto' | 'native' | 'tcx' | 'generic';
   readonly settings?: { readonly [name: string]: string };
 }
 

@@ -1,9 +1,10 @@
 /** Ports and the program: attaches when a port's row is put, detaches when it is removed, and knows how each port is attached. */
 
-import { BpfError, BpfMap, Link, Program, type XdpMode } from '../../../bpf/libbpf-ts/src/index.ts';
+import { BpfError, BpfMap, Link, Program } from '../../../bpf/libbpf-ts/src/index.ts';
 import { EkhoError } from '../../errors.ts';
 import { inNetns } from '../../netlink/syscall.ts';
 import type { DeviceShare } from '../types.ts';
+import { XDP_TRANSMITS, xdpFeatures } from './features.ts';
 import { MODE, type Mode, type SharedState } from './shared.ts';
 import { closeDescriptor, driverOf } from './system.ts';
 
@@ -20,11 +21,15 @@ const TRAP_ALL = 1 << 4;
 const NATIVE = 1;
 const TAKES_FRAMES = 2;
 const PARTIAL_CHECKSUMS = 4;
+const TCX = 8;
+
+type Way = 'native' | 'tcx' | 'generic';
 
 export class Attachments {
   readonly #share: DeviceShare;
   readonly #state: SharedState;
-  readonly #program: Program;
+  readonly #xdp: Program;
+  readonly #tcx: Program;
   readonly #portsAt: BpfMap<number, number>;
   readonly #devices: BpfMap<number, unknown>;
   readonly #modes: BpfMap<number, number>;
@@ -33,7 +38,8 @@ export class Attachments {
     const maps = share.maps!;
     this.#share = share;
     this.#state = state;
-    this.#program = Program.fromId(share.program!);
+    this.#xdp = Program.fromId(share.programs!.xdp);
+    this.#tcx = Program.fromId(share.programs!.tcx);
     this.#portsAt = BpfMap.fromId(maps.ports_at!);
     this.#devices = BpfMap.fromId(maps.devices!);
     this.#modes = BpfMap.fromId(maps.port_modes!);
@@ -57,14 +63,13 @@ export class Attachments {
   }
 
   #attach(slot: number, ifindex: number, wanted: boolean): number {
-    const driver = driverOf(ifindex);
-    const made = wanted ? this.#link(ifindex, driver) : undefined;
+    const made = wanted ? this.#link(ifindex) : undefined;
     const mode = made?.mode ?? MODE.none;
     const pin = this.#pinOf(ifindex);
     try {
       if (pin !== undefined) made?.link.pin(pin);
       this.#devices.set(slot, ifindex);
-      this.#modes.set(slot, this.#flags(driver, mode));
+      this.#modes.set(slot, this.#flags(ifindex, mode));
       this.#portsAt.set(ifindex, slot);
     } catch (error) {
       made?.link.close();
@@ -81,32 +86,34 @@ export class Attachments {
     return this.#share.folder === undefined ? undefined : `${this.#share.folder}/link-${ifindex}`;
   }
 
-  /** Native where the driver has it and all of it works; see docs/xdp.md. */
-  #link(ifindex: number, driver: string): { link: Link; mode: Mode } {
+  /** As configured, else in the first way that works; see docs/xdp.md for what speaks against native mode on a veth. */
+  #link(ifindex: number): { link: Link; mode: Mode } {
     const wanted = this.#share.mode ?? 'auto';
-    const first: XdpMode = wanted === 'auto' ? (driver === 'veth' ? 'generic' : 'native') : wanted;
-    try {
-      return { link: this.#program.attachXdp(ifindex, first), mode: MODE[first as 'native' | 'generic'] };
-    } catch (error) {
-      if (
-        !(error instanceof BpfError) ||
-        error.code === 'E_EXISTS' ||
-        wanted !== 'auto' ||
-        first === 'generic'
-      )
-        throw error;
-      return { link: this.#program.attachXdp(ifindex, 'generic'), mode: MODE.generic };
+    const isVeth = driverOf(ifindex) === 'veth';
+    const ways: readonly Way[] =
+      wanted !== 'auto' ? [wanted] : isVeth ? ['tcx', 'generic'] : ['native', 'tcx', 'generic'];
+    let failed: unknown;
+    for (const way of ways) {
+      try {
+        const link =
+          way === 'tcx' ? this.#tcx.attachTcx(ifindex, 'ingress') : this.#xdp.attachXdp(ifindex, way);
+        return { link, mode: MODE[way] };
+      } catch (error) {
+        failed = error;
+        if (!(error instanceof BpfError) || error.code === 'E_EXISTS' || error.code === 'E_NO_TARGET') break;
+      }
     }
+    throw failed;
   }
 
-  #flags(driver: string, mode: Mode): number {
+  #flags(ifindex: number, mode: Mode): number {
+    const isVeth = driverOf(ifindex) === 'veth';
+    const features = xdpFeatures(ifindex);
+    // A kernel that does not tell has veths that lose frames when nobody polls at the other end.
+    const takes = features === undefined ? !isVeth : (features & XDP_TRANSMITS) !== 0;
     const native = mode === MODE.native;
-    const takes = driver !== 'veth' || native;
-    return (
-      (native ? NATIVE : 0) |
-      (takes ? TAKES_FRAMES : 0) |
-      (native && driver === 'veth' ? PARTIAL_CHECKSUMS : 0)
-    );
+    const way = native ? NATIVE : mode === MODE.tcx ? TCX : 0;
+    return way | (takes ? TAKES_FRAMES : 0) | (native && isVeth ? PARTIAL_CHECKSUMS : 0);
   }
 
   detach(slot: number): void {
@@ -121,15 +128,30 @@ export class Attachments {
     else if (pin !== undefined) unpin(pin);
   }
 
-  /** Looks again at what may have changed under the attachments. */
-  refresh(): void {}
+  /** Looks again at which ports take frames of native mode: at the other end of a veth, that comes and goes. */
+  refresh(): void {
+    const slots = Array.from({ length: this.#state.ports }, (_, slot) => slot);
+    if (!slots.some((slot) => this.#state.mode(slot) === MODE.native)) return;
+    try {
+      this.#inNetns(() => {
+        for (const slot of slots) {
+          const ifindex = this.#state.ifindex(slot);
+          if (ifindex !== 0) this.#modes.set(slot, this.#flags(ifindex, this.#state.mode(slot)));
+        }
+      });
+    } catch (error) {
+      // The namespace is gone, and the ports with it.
+      if (!(error instanceof EkhoError)) throw error;
+    }
+  }
 
   #inNetns<T>(action: () => T): T {
     return this.#share.netns === undefined ? action() : inNetns(this.#share.netns, action);
   }
 
   close(): void {
-    this.#program.close();
+    this.#xdp.close();
+    this.#tcx.close();
     for (const map of [this.#portsAt, this.#devices, this.#modes]) map.close();
   }
 }

@@ -21,12 +21,13 @@ import { Lookup } from './lookup.ts';
 import { Pins } from './pins.ts';
 import { sumCounters } from './reader.ts';
 import { REASONS } from './reasons.ts';
-import { MODE, SharedState } from './shared.ts';
+import { MODE, type Mode, SharedState } from './shared.ts';
 import { closeDescriptor } from './system.ts';
 
 /** Of bpf/datapath_maps.h. */
 const MODE_NATIVE = 1;
-const MODE_NAMES = ['none', 'native', 'generic'] as const;
+const MODE_TCX = 8;
+const MODE_NAMES = ['none', 'native', 'generic', 'tcx'] as const;
 
 const OBJECT = fileURLToPath(new URL('../../../build/bpf/datapath.bpf.o', import.meta.url));
 
@@ -56,19 +57,20 @@ export class TablesDevice implements Device {
       this.#pins?.close();
       throw error;
     }
+    const program = (which: string) => this.#object.program(which).info().id;
     const id = (map: string) => this.#object.map(map).info().id;
     this.share = {
       kind: this.kind,
       name,
       tables: Object.fromEntries(this.#rows),
       maps: Object.fromEntries(MAPS.map((map) => [map, id(map)])),
-      program: this.#object.program('datapath').info().id,
+      programs: { xdp: program('datapath'), tcx: program('datapath_tcx') },
       memory: this.#state.memory,
       ...(this.#pins !== undefined && { folder: this.#pins.folder }),
       ...(netns !== undefined && { netns }),
       ...(mode !== undefined && { mode }),
     };
-    this.#programs.add(this.share.program!);
+    this.#programs.add(program('datapath'));
     this.#lookup = new Lookup(this.#object, this.#state);
     guarded(name, () => this.#followHashPolicy());
   }
@@ -90,12 +92,15 @@ export class TablesDevice implements Device {
 
   /** Ports stay attached, now to this host's program, and tables as full as they are. */
   #takeOver(object: BpfObject): void {
-    const { ifindexes, programs } = this.#pins!.takeOver(object.program('datapath'));
+    const { ifindexes, programs } = this.#pins!.takeOver((ifindex) => {
+      const slot = object.map<number, number>('ports_at').get(ifindex);
+      const flags = slot === undefined ? 0 : object.map<number, number>('port_modes').get(slot)!;
+      return object.program((flags & MODE_TCX) !== 0 ? 'datapath_tcx' : 'datapath');
+    });
     for (const id of programs) this.#programs.add(id);
     for (const [ifindex, slot] of object.map<number, number>('ports_at')) {
-      const native = (object.map<number, number>('port_modes').get(slot)! & MODE_NATIVE) !== 0;
-      const mode = !ifindexes.has(ifindex) ? MODE.none : native ? MODE.native : MODE.generic;
-      this.#state.attach(slot, ifindex, mode, -1);
+      const flags = object.map<number, number>('port_modes').get(slot)!;
+      this.#state.attach(slot, ifindex, ifindexes.has(ifindex) ? modeOf(flags) : MODE.none, -1);
     }
     for (const [number, { name, organisation }] of TABLES.entries()) {
       if (organisation === 'counters') continue;
@@ -193,6 +198,12 @@ export class TablesDevice implements Device {
     this.#object.close();
     this.#pins?.close();
   }
+}
+
+/** By flags of the map port_modes. */
+function modeOf(flags: number): Mode {
+  if ((flags & MODE_NATIVE) !== 0) return MODE.native;
+  return (flags & MODE_TCX) !== 0 ? MODE.tcx : MODE.generic;
 }
 
 /** Rows of a map; of an array those whose first word is not 0. */

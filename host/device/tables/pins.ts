@@ -60,18 +60,22 @@ export class Pins {
     for (const name of MAPS) object.map(name).pin(join(this.folder, `map-${name}`));
   }
 
-  /** Gives ports that are attached the new program. Their interface indexes, and the programs they had. */
-  takeOver(program: { readonly fd: number }): { ifindexes: Set<number>; programs: Set<number> } {
+  /** Gives ports that are attached this host's programs. Their interface indexes, and the programs they had. */
+  takeOver(programOf: (ifindex: number) => { readonly fd: number }): {
+    ifindexes: Set<number>;
+    programs: Set<number>;
+  } {
     const ifindexes = new Set<number>();
     const programs = new Set<number>();
     for (const name of readdirSync(this.folder)) {
       if (!name.startsWith('link-')) continue;
       const path = join(this.folder, name);
+      const ifindex = Number(name.slice('link-'.length));
       using link = Link.fromPin(path);
       try {
         programs.add(link.info().programId);
-        link.update(program);
-        ifindexes.add(Number(name.slice('link-'.length)));
+        link.update(programOf(ifindex));
+        ifindexes.add(ifindex);
       } catch (error) {
         if (!(error instanceof BpfError)) throw error;
         // The port is gone, and the link holds on to nothing.

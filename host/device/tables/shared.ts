@@ -6,7 +6,7 @@ import { TABLES } from './layout.ts';
 const PORT_WORDS = 3;
 
 /** How a port is attached. */
-export const MODE = { none: 0, native: 1, generic: 2 } as const;
+export const MODE = { none: 0, native: 1, generic: 2, tcx: 3 } as const;
 export type Mode = (typeof MODE)[keyof typeof MODE];
 
 /**
