@@ -3,6 +3,8 @@ import { statSync, writeFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import { type Command, Option } from 'commander';
 import { LANGUAGES, type Language } from '../../plugins/kit/project.ts';
+import { socketPath } from '../config/socket.ts';
+import { Client } from './client.ts';
 import { plain, print } from './output.ts';
 
 type AddCommand = (parent: Command, name: string, description: string) => Command;
@@ -35,6 +37,16 @@ export function addKitCommands(plugin: Command, command: AddCommand): void {
     .option('--junit <file>', 'write the result as JUnit’s XML')
     .option('--json', 'print JSON')
     .action(check);
+
+  command(plugin, 'dev', 'build a plugin folder on every change and show it at work, until interrupted')
+    .argument('[folder]', 'the folder with plugin.toml', '.')
+    .option('--into <folder>', 'the plugin folder of a running host (default: check it on a simulated ASIC)')
+    .option('--only <text>', 'without a host: only cases with this in their name', 'hold-')
+    .option('--socket <path>', 'the host’s socket (or EKHO_SOCKET)')
+    .action(async (folder: string, options: { into?: string; only: string; socket?: string }) => {
+      const { dev } = await import('./dev.ts');
+      await dev(folder, options, new Client(socketPath(options.socket)));
+    });
 }
 
 interface CheckCommandOptions {

@@ -247,6 +247,8 @@ export interface CoreModule {
   readonly tables: number;
   readonly types: number;
   readonly functions: number;
+  /** Bytes that they have to start with. */
+  readonly memoryMin: number;
   /** The module, its memory's maximum lowered to the cap. */
   readonly bytes: Uint8Array;
 }
@@ -274,13 +276,15 @@ function checkTable(reader: Reader): void {
  * Checks a core module and caps its memory.
  *
  * @param memoryMax bytes its memory may grow to
+ * @param grows whether it may grow at all
  */
-export function capCoreModule(bytes: Uint8Array, memoryMax: number): CoreModule {
+export function capCoreModule(bytes: Uint8Array, memoryMax: number, grows = true): CoreModule {
   if (header(bytes) !== CORE) throw new BinaryError('a part of it is not a core module');
   const names: string[] = [];
   const parts: Uint8Array[] = [bytes.subarray(0, 8)];
   let memories = 0;
   const counts = { types: 0, functions: 0, tables: 0 };
+  let memoryMin = 0;
   for (const { id, start, end, from } of sections(bytes)) {
     const reader = new Reader(bytes, start, end);
     let section = bytes.subarray(from, end);
@@ -306,8 +310,11 @@ export function capCoreModule(bytes: Uint8Array, memoryMax: number): CoreModule 
       const count = reader.count();
       memories += count;
       const limits: number[] = [...leb(count)];
-      for (let left = count; left > 0; left--)
-        limits.push(...capLimits(reader, Math.floor(memoryMax / PAGE)));
+      for (let left = count; left > 0; left--) {
+        const { minimum, maximum } = capLimits(reader, Math.floor(memoryMax / PAGE));
+        limits.push(1, ...leb(minimum), ...leb(grows ? maximum : minimum));
+        memoryMin += minimum * PAGE;
+      }
       section = Uint8Array.from([5, ...leb(limits.length), ...limits]);
     }
     parts.push(section);
@@ -316,10 +323,10 @@ export function capCoreModule(bytes: Uint8Array, memoryMax: number): CoreModule 
     const max = CORE_LIMITS[what as keyof typeof counts];
     if (value > max) throw new BinaryError(`it has more than ${max} ${what}`);
   }
-  return { names, memories, ...counts, bytes: new Uint8Array(Buffer.concat(parts)) };
+  return { names, memories, memoryMin, ...counts, bytes: new Uint8Array(Buffer.concat(parts)) };
 }
 
-function capLimits(reader: Reader, pagesMax: number): number[] {
+function capLimits(reader: Reader, pagesMax: number): { minimum: number; maximum: number } {
   const flags = reader.byte();
   if (flags > 1) throw new BinaryError('its memory is shared or of 64 bits');
   const minimum = reader.u32();
@@ -328,7 +335,7 @@ function capLimits(reader: Reader, pagesMax: number): number[] {
     throw new BinaryError(
       `it needs ${(minimum * PAGE) / 2 ** 20} MiB of memory to start with and may have ${(pagesMax * PAGE) / 2 ** 20} MiB`,
     );
-  return [1, ...leb(minimum), ...leb(Math.min(maximum, pagesMax))];
+  return { minimum, maximum: Math.min(maximum, pagesMax) };
 }
 
 function skipLimits(reader: Reader): void {

@@ -29,10 +29,9 @@ export class Guest {
     this.current = memoryViews(this.memory.buffer);
   }
 
-  /** Whether the instance follows the naming that the direct calls rely on. */
+  /** Whether the instance follows the naming that the direct calls rely on. Its memory may be another instance's. */
   static fits(exports: WebAssembly.Exports, functions: readonly string[]): boolean {
     return (
-      exports.memory instanceof WebAssembly.Memory &&
       typeof exports.cabi_realloc === 'function' &&
       functions.every((name) => typeof exports[name] === 'function')
     );

@@ -7,6 +7,7 @@ import { GlueCalls, type GlueExports } from './glue-calls.ts';
 import { Guest } from './guest.ts';
 import { hostImports, type LogSink } from './host-imports.ts';
 import type { Layouts } from './layout.ts';
+import { MeasuredCalls } from './measured-calls.ts';
 import { memoryViews } from './record-cursor.ts';
 import { OP, PHASE } from './ring.ts';
 
@@ -75,6 +76,7 @@ export function runInstance(options: InstanceOptions): WorkerEnd {
   const { modules, layouts, slots, enter } = options;
   try {
     let core: WebAssembly.Exports | undefined;
+    let memory: WebAssembly.Memory | undefined;
     const imports = hostImports(options.log, options.devices, layouts, options.direct);
     const glue = options.instantiate(
       (name) => modules.get(name),
@@ -82,6 +84,8 @@ export function runInstance(options: InstanceOptions): WorkerEnd {
       (module, imports) => {
         const instance = new WebAssembly.Instance(module, imports);
         if (Guest.fits(instance.exports, DIRECT_FUNCTIONS)) core = instance.exports;
+        // Of what tools add, no memory has this name.
+        if (instance.exports.memory instanceof WebAssembly.Memory) memory = instance.exports.memory;
         return instance;
       },
     );
@@ -91,8 +95,11 @@ export function runInstance(options: InstanceOptions): WorkerEnd {
     const refused = attempt(() => glue.plugin.configure(options.settings)) ?? attemptStart(enter, glue);
     if (refused !== undefined) return { end: 'refused', text: refused };
 
-    const direct = options.direct && core !== undefined;
-    const calls = direct ? new DirectCalls(core!, memoryViews(slots)) : new GlueCalls(glue, slots, layouts);
+    const direct = options.direct && core !== undefined && memory !== undefined;
+    const plain = direct
+      ? new DirectCalls({ ...core, memory: memory! }, memoryViews(slots))
+      : new GlueCalls(glue, slots, layouts);
+    const calls = memory === undefined ? plain : new MeasuredCalls(plain, memory, slots);
     enter(PHASE.serve);
     options.up({ description, direct });
     options.serve(calls);

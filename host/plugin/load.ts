@@ -27,6 +27,8 @@ const EXPORTS = ['plugin', 'offload', 'notifier', 'stats'] as const;
 const CACHE_FORMAT = 2;
 
 const GLUE = 'plugin.js';
+/** Memories of all core modules. */
+const MEMORIES_MAX = 4;
 const CORE_MODULE = /^plugin\.core\d*\.wasm$/;
 
 export const MEMORY_MAX_DEFAULT = 256 * 1024 * 1024;
@@ -221,23 +223,42 @@ function checkNames(
 /** What the transpiler made, with core modules checked and capped: names in them are pasted into the glue as they are. */
 function checkFiles(files: ReadonlyMap<string, Uint8Array>, memoryMax: number): Map<string, Uint8Array> {
   const checked = new Map<string, Uint8Array>();
+  const largest = largestMemory(files);
   let memories = 0;
-  for (const [name, bytes] of files) {
+  let fixed = 0;
+  // The one that grows comes last: what the others have is taken off its cap.
+  for (const [name, bytes] of [...files].sort(([a], [b]) => Number(a === largest) - Number(b === largest))) {
     if (name === GLUE) checked.set(name, bytes);
     else if (CORE_MODULE.test(name)) {
-      const module = capCoreModule(bytes, memoryMax);
+      const module = capCoreModule(bytes, memoryMax - fixed, name === largest);
       const unsafe = module.names.find((one) => !isSafeName(one));
       if (unsafe !== undefined)
         throw new BinaryError(
           `the name ${quote(unsafe)} in a core module has characters that names may not have`,
         );
       memories += module.memories;
+      fixed += module.memoryMin;
       checked.set(name, module.bytes);
     } else throw new BinaryError(`the transpiler made a file ${quote(name)}`);
   }
   if (!checked.has(GLUE)) throw new BinaryError('the transpiler made no glue');
-  if (memories > 1) throw new BinaryError(`it has ${memories} memories, one is allowed`);
+  if (memories > MEMORIES_MAX)
+    throw new BinaryError(`it has ${memories} memories, ${MEMORIES_MAX} are allowed`);
   return checked;
+}
+
+/** The core module with the largest memory: only that one may grow. Tools add small ones for what they stub out. */
+function largestMemory(files: ReadonlyMap<string, Uint8Array>): string | undefined {
+  let largest: string | undefined;
+  let most = -1;
+  for (const [name, bytes] of files) {
+    if (!CORE_MODULE.test(name)) continue;
+    const { memories, memoryMin } = capCoreModule(bytes, Number.MAX_SAFE_INTEGER, false);
+    if (memories === 0 || memoryMin <= most) continue;
+    largest = name;
+    most = memoryMin;
+  }
+  return largest;
 }
 
 /** For a plugin that runs within the host's own process. */

@@ -83,6 +83,9 @@ const EMPTY_PAGES_MAX = 64;
 /** Records in one collect or readback: some more than any plugin may declare to hold are a plugin that does not end. */
 const SPARE_RECORDS = 65_536;
 
+/** Bytes of a page of WebAssembly memory. */
+const PAGE_SIZE = 65_536;
+
 const TEXT_DECODER = new TextDecoder();
 
 interface Slot {
@@ -124,6 +127,7 @@ class PoolRunner implements Runner {
     logLinesDropped: 0,
   };
   inFlight = 0;
+  memory = 0;
 
   private readonly limits: RunnerLimits;
   private readonly options: StartOptions;
@@ -199,10 +203,6 @@ class PoolRunner implements Runner {
       execArgv: [],
       resourceLimits: WORKER_LIMITS,
     });
-  }
-
-  get memory(): number {
-    return this.control[CONTROL.memory]! * 65_536;
   }
 
   /** Brings the plugin up. Rejects with the reason, the worker gone. */
@@ -438,6 +438,7 @@ class PoolRunner implements Runner {
   }
 
   private answered(slot: Slot): void {
+    this.memory = this.views.u32[slot.header + HEADER.memory]! * PAGE_SIZE;
     const { settle } = slot;
     if (this.views.u32[slot.header + HEADER.op] === OP.apply) this.applied(slot);
     else if (settle !== undefined) {

@@ -186,7 +186,7 @@ class Relay {
     const told = channel.words;
     let expected = 0;
     const batch = batchOffset(slot);
-    for (const word of [HEADER.breach, HEADER.results, HEADER.excess, HEADER.next])
+    for (const word of [HEADER.breach, HEADER.results, HEADER.excess, HEADER.next, HEADER.memory])
       words[header + word] = told[word]!;
     this.bytesUnderWay -= HEADER_BYTES;
     if (op === OP.readback) {

@@ -32,8 +32,6 @@ export const CONTROL = {
   logWritten: 3,
   logRead: 4,
   logDropped: 5,
-  /** Pages of 64 KiB that the plugin's memory has, after each operation. */
-  memory: 6,
   /** SLOTS words: the slot of operation n is at n mod SLOTS. */
   queue: 8,
 } as const;
@@ -63,6 +61,8 @@ export const HEADER = {
   excess: 5,
   /** Where to go on, 0: done. */
   next: 6,
+  /** Pages of 64 KiB that the plugin's memory has. */
+  memory: 7,
   /** Records per list in the batch area. */
   lists: 8,
 } as const;

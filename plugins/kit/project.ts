@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { parse } from 'smol-toml';
 import { EkhoError } from '../../host/errors.ts';
 
-export const LANGUAGES = ['c'] as const;
+export const LANGUAGES = ['c', 'assemblyscript', 'typescript'] as const;
 export type Language = (typeof LANGUAGES)[number];
 
 export const PROJECT_FILE = 'plugin.toml';

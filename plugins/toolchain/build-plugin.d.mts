@@ -4,3 +4,12 @@ export function buildPlugin(plugin: {
   readonly output: string;
   readonly world?: string;
 }): Promise<boolean>;
+
+/** A component of a world of wit/ around a core module. */
+export function makeComponent(core: Uint8Array, world: string): Promise<Uint8Array>;
+
+/** Writes what `make` makes to `output` unless it was made from the same inputs. Resolves to whether it had to be made. */
+export function ifChanged(output: string, inputs: string, make: () => Promise<Uint8Array>): Promise<boolean>;
+
+/** Version of an installed package. */
+export function version(name: string): string;

@@ -25,7 +25,8 @@ const COMPILE = [
 ];
 const LINK = ['--no-entry', '-z', 'stack-size=65536', '--stack-first', '--gc-sections', '--strip-debug'];
 
-function version(name) {
+/** Version of an installed package. */
+export function version(name) {
   const require = createRequire(import.meta.url);
   const paths = require.resolve.paths(name) ?? [];
   for (const path of paths) {
@@ -86,15 +87,10 @@ export async function buildPlugin({ folder, output, world = WORLD_DEFAULT }) {
     (name) => `${name}@${version(name)}`,
   );
   const inputs = JSON.stringify([sources, include, wit, tools, COMPILE, LINK, world]);
-  const hash = createHash('sha256').update(inputs).digest('hex');
-  const stamp = `${output}.inputs`;
-  try {
-    readFileSync(output);
-    if (readFileSync(stamp, 'utf8') === hash) return false;
-  } catch (error) {
-    if (error.code !== 'ENOENT') throw error;
-  }
+  return ifChanged(output, inputs, () => compile(sources, include, world));
+}
 
+async function compile(sources, include, world) {
   const objects = {};
   for (const name of Object.keys(sources).filter((one) => one.endsWith('.c'))) {
     const object = name.replace(/\.c$/, '.o');
@@ -103,16 +99,44 @@ export async function buildPlugin({ folder, output, world = WORLD_DEFAULT }) {
   }
   const linked = await run('wasm-ld', [...LINK, ...Object.keys(objects), '-o', 'core.wasm'], objects);
 
+  return makeComponent(linked['core.wasm'], world);
+}
+
+/**
+ * A component of a world of wit/ around a core module.
+ *
+ * @param {Uint8Array} core
+ * @param {string} world
+ * @returns {Promise<Uint8Array>}
+ */
+export async function makeComponent(core, world) {
   const { componentEmbed, componentNew } = await import('@bytecodealliance/jco-transpile/wasm-tools');
-  const embedded = await componentEmbed({
-    binary: linked['core.wasm'],
-    witSource: witSource(wit),
-    world,
-  });
-  const component = await componentNew(embedded, []);
+  const files = read(join(ROOT, 'wit'), /\.wit$/);
+  const embedded = await componentEmbed({ binary: core, witSource: witSource(files), world });
+  return componentNew(embedded, []);
+}
+
+/**
+ * Writes what `make` makes to `output`, unless that is there and was made from the same inputs.
+ *
+ * @param {string} output
+ * @param {string} inputs
+ * @param {() => Promise<Uint8Array>} make
+ * @returns {Promise<boolean>} whether it had to be made
+ */
+export async function ifChanged(output, inputs, make) {
+  const hash = createHash('sha256').update(inputs).digest('hex');
+  const stamp = `${output}.inputs`;
+  try {
+    readFileSync(output);
+    if (readFileSync(stamp, 'utf8') === hash) return false;
+  } catch (error) {
+    if (error.code !== 'ENOENT') throw error;
+  }
+  const made = await make();
   mkdirSync(dirname(output), { recursive: true });
   const making = `${output}.${process.pid}`;
-  writeFileSync(making, component);
+  writeFileSync(making, made);
   renameSync(making, output);
   writeFileSync(stamp, hash);
   return true;

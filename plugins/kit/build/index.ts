@@ -7,6 +7,8 @@ type Builder = (project: Project) => Promise<boolean>;
 
 const BUILDERS: Readonly<Record<Language, () => Promise<Builder>>> = {
   c: async () => (await import('./c.ts')).buildC,
+  assemblyscript: async () => (await import('./assemblyscript.ts')).buildAssemblyScript,
+  typescript: async () => (await import('./typescript.ts')).buildTypeScript,
 };
 
 export async function buildProject(project: Project): Promise<boolean> {

@@ -78,12 +78,12 @@ export const ACTIONS = {
       rounds: Type.Array(Lines, { minItems: 2 }),
       batches: Type.Array(Count),
       samples: Count,
-      p99: Type.Number(),
+      median: Type.Number(),
     },
     {
       ...closed,
       description:
-        'Times batches of these sizes, one after the other, from commit to answer; the 99th percentile in milliseconds must be below `p99`.',
+        'Times batches of these sizes, one after the other, from commit to answer; half of them must take fewer milliseconds than `median`.',
     },
   ),
   capacity: Type.Object(
@@ -112,7 +112,7 @@ const Step = Type.Object(
         default: 'ok',
       }),
     ),
-    fits: Type.Optional(Type.Integer({ minimum: 0, description: 'See `answer`.' })),
+    fits: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000, description: 'See `answer`.' })),
     reason: Type.Optional(
       Type.Enum([...REASON_NAMES], {
         description: 'With `refused` or `failed`: the reason that must be given.',
@@ -121,6 +121,7 @@ const Step = Type.Object(
     writes: Type.Optional(
       Type.Integer({
         minimum: 0,
+        maximum: 1_000_000,
         description: 'Rows that the simulated ASIC may be made to write or remove, at most.',
       }),
     ),

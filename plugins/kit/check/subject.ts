@@ -54,6 +54,9 @@ const LISTS: readonly (readonly [list: number, kind: Kind])[] = [
   [8, 'acl-rule'],
 ];
 
+/** Longer than the host's own: a busy machine must not fail a plugin. How fast it is, is a case of its own. */
+const LIMITS = { apply: 10_000, call: 20_000, start: 30_000, load: 60_000 };
+
 /** A change left `pending` that is not completed within this time is a fault. */
 const PENDING_MS = 5000;
 
@@ -134,6 +137,7 @@ export class Subject implements AsyncDisposable {
       plugin: this.plugin,
       devices: this.devices.map(({ share }) => share),
       path: this.path ?? 'direct',
+      limits: LIMITS,
       onLog: (_, text) => this.log.push(text),
     });
     this.current.listen({

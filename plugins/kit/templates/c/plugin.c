@@ -9,17 +9,16 @@
 enum { NO_SLOT = 0xffffffff, MEMBERS_MAX = 64, TABLES = 6, ROW_MAX = 4 + 2 * MEMBERS_MAX };
 
 /* The tables it uses, in the order of their kinds: routes have two. */
-static const ekho_asic_table table_of[TABLES] = {EKHO_ASIC_TABLE_PORT,  EKHO_ASIC_TABLE_ROUTER_INTERFACE, EKHO_ASIC_TABLE_NEXTHOP,
-                                                 EKHO_ASIC_TABLE_GROUP, EKHO_ASIC_TABLE_LPM4,             EKHO_ASIC_TABLE_LPM6};
-static const ekho_kind kind_of[TABLES] = {EKHO_KIND_PORT,  EKHO_KIND_ROUTER_INTERFACE, EKHO_KIND_NEXTHOP,
-                                          EKHO_KIND_GROUP, EKHO_KIND_ROUTE,            EKHO_KIND_ROUTE};
+static const ekho_asic_table table_of[TABLES] = {EKHO_ASIC_TABLE_PORT, EKHO_ASIC_TABLE_ROUTER_INTERFACE, EKHO_ASIC_TABLE_NEXTHOP,
+                                                 EKHO_ASIC_TABLE_GROUP, EKHO_ASIC_TABLE_LPM4, EKHO_ASIC_TABLE_LPM6};
+static const ekho_kind kind_of[TABLES] = {EKHO_KIND_PORT, EKHO_KIND_ROUTER_INTERFACE, EKHO_KIND_NEXTHOP,
+                                          EKHO_KIND_GROUP, EKHO_KIND_ROUTE, EKHO_KIND_ROUTE};
 static ekho_asic_table_info info[TABLES];
 static uint32_t epoch;
 
 static uint32_t slot_of(ekho_kind kind, ekho_handle handle) {
   return handle >> 28 == (uint32_t)kind + 1 ? (handle & 0x0fffffff) - 1 : NO_SLOT;
 }
-
 static ekho_handle handle_of(ekho_kind kind, uint32_t slot) {
   return slot == NO_SLOT ? 0 : ((uint32_t)kind + 1) << 28 | (slot + 1);
 }
@@ -30,8 +29,8 @@ void ekho_plugin_describe(ekho_plugin_description *result) {
   for (uint32_t i = 0; i < TABLES; i++) {
     info[i] = ekho_asic_info(table_of[i]);
     ekho_plugin_ability *ability = &abilities[kind_of[i]];
-    uint32_t before = i == 5 ? ability->capacity : 0;
-    *ability = (ekho_plugin_ability){kind_of[i], before + info[i].capacity, .update_in_place = true, .counts = true, .reads_back = true};
+    uint32_t capacity = info[i].capacity + (i == 5 ? ability->capacity : 0);
+    *ability = (ekho_plugin_ability){kind_of[i], capacity, .update_in_place = true, .counts = true, .reads_back = true};
   }
   *result = (ekho_plugin_description){
       .vendor = EKHO_STRING("@NAME@"),
@@ -39,17 +38,14 @@ void ekho_plugin_describe(ekho_plugin_description *result) {
       .version = EKHO_STRING("0.1.0"),
       .abilities = {abilities, 5},
       .group_members = MEMBERS_MAX,
-      .reverse_path = true,
-      .vlan_interfaces = true,
+      .reverse_path = true, .vlan_interfaces = true,
       .poll_interval = 200,
   };
 }
 
 /* It has no settings of its own. */
 void ekho_plugin_configure(const ekho_plugin_setting_list *settings, ekho_result_none_string *result) {
-  if (settings->count == 0) return;
-  result->is_error = true;
-  result->error = settings->items[0].name;
+  if (settings->count != 0) *result = (ekho_result_none_string){.is_error = true, .error = settings->items[0].name};
 }
 
 void ekho_plugin_start(ekho_result_none_string *result) {
@@ -57,7 +53,6 @@ void ekho_plugin_start(ekho_result_none_string *result) {
   epoch = ekho_asic_epoch();
   ekho_log_write(EKHO_LOG_LEVEL_INFO, EKHO_STRING("started"));
 }
-
 void ekho_plugin_stop(void) {}
 
 /* One change: `row` as the ASIC wants it, its key behind the cookie. Adds an outcome when it was not plainly carried out. */
@@ -76,38 +71,33 @@ static void carry_out(uint32_t table, ekho_operation operation, uint32_t *row, e
   if (done.status == EKHO_ASIC_STATUS_POWERED_OFF) outcome->status = EKHO_STATUS_FAILED, outcome->reason = EKHO_REASON_DEVICE_OFF;
 }
 
-static void put_u64(uint32_t *words, uint64_t value) {
-  words[0] = (uint32_t)(value >> 32);
-  words[1] = (uint32_t)value;
-}
-
+static void put_u64(uint32_t *words, uint64_t value) { words[0] = (uint32_t)(value >> 32), words[1] = (uint32_t)value; }
 static uint64_t get_u64(const uint32_t *words) { return (uint64_t)words[0] << 32 | words[1]; }
+/* Counters have the lower word first. */
+static uint64_t get_u64_low(const uint32_t *words) { return (uint64_t)words[1] << 32 | words[0]; }
 
 #define EACH(type, list) for (const ekho_##type *it = changes->list.items; it < changes->list.items + changes->list.count; it++)
 
 void ekho_offload_apply(const ekho_batch *changes, ekho_outcome_list *result) {
   static uint32_t row[ROW_MAX];
-  uint32_t count = changes->ports.count + changes->router_interfaces.count + changes->nexthops.count + changes->groups.count + changes->routes.count;
+  uint32_t count = changes->ports.count + changes->router_interfaces.count + changes->nexthops.count + changes->groups.count +
+                   changes->routes.count;
   result->items = ekho_alloc(count * sizeof *result->items);
   EACH(port, ports) {
     row[0] = it->handle, row[1] = slot_of(EKHO_KIND_PORT, it->handle), row[2] = it->ifindex, row[3] = it->mtu;
-    put_u64(row + 4, it->mac);
-    row[6] = it->bridge, row[7] = it->flags;
+    put_u64(row + 4, it->mac), row[6] = it->bridge, row[7] = it->flags;
     carry_out(0, it->operation, row, result);
   }
   EACH(router_interface, router_interfaces) {
     row[0] = it->handle, row[1] = slot_of(EKHO_KIND_ROUTER_INTERFACE, it->handle);
     row[2] = slot_of(EKHO_KIND_PORT, it->port), row[3] = it->ifindex, row[4] = it->vrf;
-    put_u64(row + 5, it->mac);
-    row[7] = it->mtu, row[8] = it->vlan, row[9] = it->flags;
+    put_u64(row + 5, it->mac), row[7] = it->mtu, row[8] = it->vlan, row[9] = it->flags;
     carry_out(1, it->operation, row, result);
   }
   EACH(nexthop, nexthops) {
     row[0] = it->handle, row[1] = slot_of(EKHO_KIND_NEXTHOP, it->handle), row[2] = it->action;
     row[3] = slot_of(EKHO_KIND_ROUTER_INTERFACE, it->router_interface), row[4] = it->family, row[5] = it->ifindex;
-    put_u64(row + 6, it->gateway.high);
-    put_u64(row + 8, it->gateway.low);
-    put_u64(row + 10, it->destination_mac);
+    put_u64(row + 6, it->gateway.high), put_u64(row + 8, it->gateway.low), put_u64(row + 10, it->destination_mac);
     carry_out(2, it->operation, row, result);
   }
   EACH(group, groups) {
@@ -159,23 +149,24 @@ void ekho_offload_readback(uint32_t cursor, uint32_t limit, ekho_offload_page *r
     switch (table) {
       case 0: *ADD(page->ports) = (ekho_port){0, row[0], row[2], row[3], get_u64(row + 4), row[6], (uint8_t)row[7]}; break;
       case 1:
-        *ADD(page->router_interfaces) = (ekho_router_interface){
-            0, row[0], handle_of(EKHO_KIND_PORT, row[2]), row[3], row[4], get_u64(row + 5), row[7], (uint16_t)row[8], (uint8_t)row[9]};
+        *ADD(page->router_interfaces) = (ekho_router_interface){0, row[0], handle_of(EKHO_KIND_PORT, row[2]), row[3], row[4],
+                                                                get_u64(row + 5), row[7], (uint16_t)row[8], (uint8_t)row[9]};
         break;
       case 2:
-        *ADD(page->nexthops) = (ekho_nexthop){
-            0, (uint8_t)row[2], (uint8_t)row[4], row[0], handle_of(EKHO_KIND_ROUTER_INTERFACE, row[3]), row[5],
-            {get_u64(row + 6), get_u64(row + 8)}, get_u64(row + 10)};
+        *ADD(page->nexthops) = (ekho_nexthop){0, (uint8_t)row[2], (uint8_t)row[4], row[0],
+                                              handle_of(EKHO_KIND_ROUTER_INTERFACE, row[3]), row[5], {get_u64(row + 6), get_u64(row + 8)}, get_u64(row + 10)};
         break;
       case 3:
         *ADD(page->groups) = (ekho_group){0, row[0], row[2], page->members.count, row[3]};
         for (uint32_t i = 0; i < row[3]; i++)
-          page->members.items[page->members.count++] = (ekho_member){row[0], handle_of(EKHO_KIND_NEXTHOP, row[4 + 2 * i]), row[5 + 2 * i]};
+          page->members.items[page->members.count++] =
+              (ekho_member){row[0], handle_of(EKHO_KIND_NEXTHOP, row[4 + 2 * i]), row[5 + 2 * i]};
         break;
       default: {
         ekho_address prefix = v6 ? (ekho_address){get_u64(row + 2), get_u64(row + 4)} : (ekho_address){0, row[2]};
         const uint32_t *rest = row + (v6 ? 6 : 3);
-        *ADD(page->routes) = (ekho_route){0, (uint8_t)rest[1], v6, (uint8_t)rest[0], row[0], row[1], handle_of(EKHO_KIND_GROUP, rest[2]), prefix};
+        ekho_handle group = handle_of(EKHO_KIND_GROUP, rest[2]);
+        *ADD(page->routes) = (ekho_route){0, (uint8_t)rest[1], v6, (uint8_t)rest[0], row[0], row[1], group, prefix};
       }
     }
   }
@@ -186,7 +177,7 @@ void ekho_stats_collect(uint32_t cursor, uint32_t limit, ekho_stats_page *result
   ekho_u32_list rows = next_rows(ekho_asic_counters, cursor, limit, &table, &result->next);
   uint32_t count = rows.count / 7;
   for (const uint32_t *row = rows.items; row < rows.items + rows.count; row += 7)
-    *ADD(result->counters) = (ekho_counter){row[0], (uint64_t)row[2] << 32 | row[1], (uint64_t)row[4] << 32 | row[3], (uint64_t)row[6] << 32 | row[5]};
+    *ADD(result->counters) = (ekho_counter){row[0], get_u64_low(row + 1), get_u64_low(row + 3), get_u64_low(row + 5)};
 }
 
 /* The ASIC has one thing to say: that it lost its tables. The host then reads back and programs it again. */
@@ -199,10 +190,8 @@ void ekho_offload_poll(ekho_event_list *result) {
 
 void ekho_offload_tables(ekho_table_usage_list *result) {
   static ekho_table_usage usage[TABLES];
-  for (uint32_t i = 0; i < TABLES; i++) {
-    ekho_asic_table_info now = ekho_asic_info(table_of[i]);
-    usage[i] = (ekho_table_usage){kind_of[i], now.capacity, now.used};
-  }
+  for (uint32_t i = 0; i < TABLES; i++)
+    usage[i] = (ekho_table_usage){kind_of[i], info[i].capacity, ekho_asic_info(table_of[i]).used};
   *result = (ekho_table_usage_list){usage, TABLES};
 }
 

@@ -1,0 +1,38 @@
+/** Plugins made of the templates, in folders that are gone afterwards. */
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ROOT } from '../../../host/config/config.ts';
+import { buildProject } from '../../../plugins/kit/build/index.ts';
+import { newPlugin } from '../../../plugins/kit/new.ts';
+import { type Language, readProject } from '../../../plugins/kit/project.ts';
+
+/** Where transpiled plugins are kept between tests. */
+export const CACHE = join(ROOT, 'build/fixtures/cache');
+
+/** Path of the component that the template of a language builds into. */
+export async function buildTemplate(parent: string, language: Language): Promise<string> {
+  const { folder } = newPlugin('example', language, parent);
+  const project = readProject(folder);
+  await buildProject(project);
+  return project.output;
+}
+
+/** The template in C with parts of its text replaced: each must be there exactly once. */
+export async function buildChanged(
+  parent: string,
+  name: string,
+  changes: readonly (readonly [from: string, to: string])[],
+): Promise<string> {
+  const { folder } = newPlugin(name, 'c', parent);
+  const file = join(folder, 'plugin.c');
+  let text = readFileSync(file, 'utf8');
+  for (const [from, to] of changes) {
+    if (text.split(from).length !== 2) throw new Error(`${JSON.stringify(from)} is not once in the template`);
+    text = text.replace(from, () => to);
+  }
+  writeFileSync(file, text);
+  const project = readProject(folder);
+  await buildProject(project);
+  return project.output;
+}
