@@ -59,17 +59,25 @@ function ruleSelector(element: Json): string {
   };
   const also = (name: string, printed = name): string | undefined =>
     element[name] === undefined ? undefined : `${printed} ${String(element[name])}`;
+  const ports = (name: string): string | undefined =>
+    element[`${name}_start`] === undefined
+      ? also(name)
+      : `${name} ${String(element[`${name}_start`])}-${String(element[`${name}_end`])}`;
   return words(
     element.not === null ? 'not' : undefined,
     `from ${side('src') ?? 'all'}`,
     side('dst') === undefined ? undefined : `to ${side('dst')}`,
     also('tos'),
-    also('fwmark'),
+    element.fwmark === undefined
+      ? undefined
+      : `fwmark ${String(element.fwmark)}${element.fwmask === undefined ? '' : `/${String(element.fwmask)}`}`,
+    also('dscp'),
     also('iif'),
     also('oif'),
     also('ipproto'),
-    also('sport'),
-    also('dport'),
+    ports('sport'),
+    ports('dport'),
+    also('tun_id'),
     element.uid_start === undefined
       ? undefined
       : `uidrange ${String(element.uid_start)}-${String(element.uid_end)}`,

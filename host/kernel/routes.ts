@@ -49,6 +49,11 @@ export function routeNexthopId(data: Datagram, start: number, end: number): numb
   return wordOf(data, start + HEADER, end, NH_ID, 0);
 }
 
+/** The route has several hops of its own. */
+export function isMultipath(data: Datagram, start: number, end: number): boolean {
+  return findAttribute(data.words, start + HEADER, end, MULTIPATH) >= 0;
+}
+
 /** Whether the message is about a configured IPv4 or IPv6 route. */
 export function isMirroredRoute(data: Datagram, start: number, end: number): boolean {
   if (end - start < HEADER) return false;

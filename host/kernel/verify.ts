@@ -3,7 +3,7 @@
 import { EkhoError } from '../errors.ts';
 import { KEYS } from '../mirror/keys.ts';
 import type { Mirror } from '../mirror/mirror.ts';
-import { ObjectTable } from '../mirror/table.ts';
+import { type Matches, ObjectTable } from '../mirror/table.ts';
 import { Transaction } from '../mirror/transaction.ts';
 import { KIND, KINDS, type Kind, type KindNumber } from '../mirror/types.ts';
 import { decodeObject } from '../netlink/decode.ts';
@@ -15,7 +15,8 @@ import { comparableText } from './comparison.ts';
 import { ControlView } from './control-view.ts';
 import { answer } from './dumps.ts';
 import { dumpRequests, protocolOf } from './requests.ts';
-import { NUD_FAILED } from './rtnetlink.ts';
+import { isMultipath } from './routes.ts';
+import { AF_INET6, NUD_FAILED } from './rtnetlink.ts';
 import { inSlices } from './slices.ts';
 
 /** Differences listed; there may be more. */
@@ -145,6 +146,7 @@ async function compare(mine: ObjectTable, fresh: ObjectTable, differences: Diffe
         }
         if (unlike === 0) unlike = other;
       }
+      if (matches !== undefined && mayBeSkipped(mine, id, fresh, matches)) return;
       if (unlike === 0) {
         note('mirror-only', mine, id, '');
       } else {
@@ -171,6 +173,21 @@ function isYetUnannounced(table: ObjectTable, id: number): boolean {
   if (table.kind === KIND.address) return (data.bytes[start + 2]! & IFA_F_TENTATIVE) !== 0;
   // Every state is in the low byte, on either byte order one of these two is zero.
   return table.kind === KIND.neighbour && (data.bytes[start + 8]! | data.bytes[start + 9]!) === NUD_FAILED;
+}
+
+/**
+ * A dump shows the hops of an IPv6 route together and goes on behind the last of them: what stands between them, with the same
+ * prefix and metric but not one of them (a blackhole, say), it skips (net/ipv6/ip6_fib.c fib6_dump_node).
+ */
+function mayBeSkipped(mine: ObjectTable, id: number, fresh: ObjectTable, { ids, length }: Matches): boolean {
+  if (mine.kind !== KIND.route) return false;
+  const { data, start, end } = mine.locate(id);
+  if (data.bytes[start] !== AF_INET6 || isMultipath(data, start, end)) return false;
+  for (let at = 0; at < length; at++) {
+    const other = fresh.locate(ids[at]!);
+    if (isMultipath(other.data, other.start, other.end)) return true;
+  }
+  return false;
 }
 
 /** The parts (header and attributes) that only one of two comparable texts has. */

@@ -27,6 +27,9 @@ import { type ObjectOffload, REASONS } from './reasons.ts';
 import { AF_INET, AF_INET6 } from './route-reader.ts';
 import type { SavedEntry } from './saved-counters.ts';
 
+/** Nothing is to be done. */
+const NO_REMEDY: ReadonlySet<string> = new Set(['', 'None needed.']);
+
 export interface PlannerOptions {
   readonly mirror: PlanMirror;
   /** What netfilter chains in the forwarding path mean: hand packets to the kernel, or do not matter. */
@@ -234,7 +237,7 @@ export class Planner {
       lines.push(`${plugin}: ${state.state}${reason === undefined ? '' : ` (${reason})`}`);
       if (reason !== undefined)
         lines.push(`  because ${REASONS[reason].why}${detail === undefined ? '' : `: ${detail}`}`);
-      if (reason !== undefined && REASONS[reason].remedy !== '')
+      if (reason !== undefined && !NO_REMEDY.has(REASONS[reason].remedy))
         lines.push(`  remedy: ${REASONS[reason].remedy}`);
     }
     if (lines.length > 0) return lines;

@@ -219,6 +219,18 @@ describe('routes with the same key', () => {
     expect(route!.metrics).toEqual({ mtu: 1400 });
   });
 
+  it('IPv6: a route between siblings, which dumps skip', async () => {
+    bench.ip('-6 route add 2001:db8:9::/48 nexthop via 2001:db8::2 nexthop via 2001:db8::3');
+    bench.ip('-6 route append blackhole 2001:db8:9::/48');
+    await equal();
+    bench.ip('-6 route append 2001:db8:9::/48 via 2001:db8::4');
+    await equal();
+    bench.ip('-6 route del 2001:db8:9::/48 via 2001:db8::4');
+    await equal();
+    expect(bench.ip('-6 route show 2001:db8:9::/48')).toContain('blackhole');
+    expect(routesTo('2001:db8:9::')).toHaveLength(2);
+  });
+
   it('IPv6: siblings added and deleted one by one', async () => {
     const hop = (last: number) => `nexthop via 2001:db8::${last}`;
     bench.ip(`-6 route add 2001:db8:9::/48 ${hop(2)} ${hop(3)} ${hop(4)}`);
