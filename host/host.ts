@@ -590,9 +590,9 @@ export class Host {
     const kernel = await this.#source.verify();
     const hardware = await this.#planner.verify();
     const differences = [
-      ...kernel.differences.map(({ kind, key, side, detail }) => ({
+      ...kernel.differences.map(({ kind, key, object, side, detail }) => ({
         side: 'mirror' as const,
-        text: `${kind} ${key}: ${side}${detail && `: ${detail}`}`,
+        text: `${kind} ${object === undefined ? key : describe(kind, object, this.objects.context)}: ${side}${detail && `: ${detail}`}`,
       })),
       ...hardware.map(({ plugin, kind, object, detail }) => ({
         side: 'plan' as const,
@@ -627,7 +627,7 @@ export class Host {
     }
     await until(this.#planner.settled(signal));
     await until(this.#publisher?.settled() ?? Promise.resolve());
-    return { revision };
+    return { revision, failing: this.#planner.failing };
   }
 
   /** Nothing that is asked of a namespace which nobody else can reach says anything of the one people mean. */

@@ -208,7 +208,11 @@ export const VerifyAnswer = Type.Object({
 });
 export type VerifyAnswer = Static<typeof VerifyAnswer>;
 
-export const WaitAnswer = Type.Object({ revision: Count });
+export const WaitAnswer = Type.Object({
+  revision: Count,
+  /** Entries that a device failed to take or to let go: they are tried again, with growing pauses. */
+  failing: Count,
+});
 export type WaitAnswer = Static<typeof WaitAnswer>;
 
 export const LogLine = Type.Object({ time: Text, level: Text, message: Text });

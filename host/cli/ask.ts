@@ -244,6 +244,9 @@ export async function verify(client: Client, { json }: JsonOption): Promise<void
 }
 
 export async function wait(client: Client, { timeout }: { timeout: number }): Promise<void> {
-  const { revision } = await client.get<WaitAnswer>(`/api/v1/wait?timeout=${timeout}`);
-  await print(`settled at revision ${count(revision)}\n`);
+  const { revision, failing } = await client.get<WaitAnswer>(`/api/v1/wait?timeout=${timeout}`);
+  if (failing > 0) process.exitCode = 1;
+  const entries = failing === 1 ? '1 entry' : `${count(failing)} entries`;
+  const more = failing === 0 ? '' : `; ${entries} failed in hardware, to be tried again: see \`ekho status\``;
+  await print(`settled at revision ${count(revision)}${more}\n`);
 }

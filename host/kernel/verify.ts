@@ -6,7 +6,7 @@ import type { Mirror } from '../mirror/mirror.ts';
 import { type Matches, ObjectTable } from '../mirror/table.ts';
 import { Transaction } from '../mirror/transaction.ts';
 import { KIND, KINDS, type Kind, type KindNumber } from '../mirror/types.ts';
-import { decodeObject } from '../netlink/decode.ts';
+import { type DecodedObject, decodeObject } from '../netlink/decode.ts';
 import type { Datagram } from '../netlink/message.ts';
 import type { NetlinkClient } from '../netlink/request.ts';
 import { kindOf } from './announcements.ts';
@@ -17,6 +17,7 @@ import { answer } from './dumps.ts';
 import { dumpRequests, protocolOf } from './requests.ts';
 import { isMultipath } from './routes.ts';
 import { AF_INET6, NUD_FAILED } from './rtnetlink.ts';
+import { FAMILY_OF } from './significance.ts';
 import { inSlices } from './slices.ts';
 
 /** Differences listed; there may be more. */
@@ -31,10 +32,12 @@ const IFA_F_TENTATIVE = 0x40;
 
 export interface Difference {
   readonly kind: Kind;
-  /** The object as one line of JSON; empty: the kind as a whole. */
+  /** The object as one line of JSON, or its bytes in hex; empty: the kind as a whole. */
   readonly key: string;
+  /** Undefined: the kind as a whole, or an object that cannot be decoded. */
+  readonly object?: DecodedObject | undefined;
   readonly side: 'kernel-only' | 'mirror-only' | 'differs';
-  /** What differs: header or attributes as number and bytes in hex, on either side; or empty. */
+  /** What differs: `header` or the name of an attribute and its bytes in hex, on either side; or empty. */
   readonly detail: string;
 }
 
@@ -123,7 +126,7 @@ async function compare(mine: ObjectTable, fresh: ObjectTable, differences: Diffe
   const note = (side: Difference['side'], table: ObjectTable, id: number, detail: string): void => {
     if (differences.length >= LISTED) return;
     const { data, start, end } = table.locate(id);
-    differences.push({ kind, key: describe(kind, data, start, end), side, detail });
+    differences.push({ kind, ...named(kind, data, start, end), side, detail });
   };
   fresh.beginSweep();
   await inSlices(
@@ -151,7 +154,7 @@ async function compare(mine: ObjectTable, fresh: ObjectTable, differences: Diffe
         note('mirror-only', mine, id, '');
       } else {
         fresh.see(unlike);
-        note('differs', mine, id, unlikeParts(textOf(mine, id), textOf(fresh, unlike)));
+        note('differs', mine, id, unlikeParts(mine.kind, textOf(mine, id), textOf(fresh, unlike)));
       }
     },
   );
@@ -191,11 +194,21 @@ function mayBeSkipped(mine: ObjectTable, id: number, fresh: ObjectTable, { ids, 
 }
 
 /** The parts (header and attributes) that only one of two comparable texts has. */
-function unlikeParts(mine: string, fresh: string): string {
+function unlikeParts(kind: KindNumber, mine: string, fresh: string): string {
   const [a, b] = [mine.split(' '), fresh.split(' ')];
   const only = (parts: string[], others: string[]) =>
-    parts.filter((part) => !others.includes(part)).join(' ');
+    parts
+      .filter((part) => !others.includes(part))
+      .map((part) => partName(kind, part))
+      .join(' ') || 'nothing';
   return `mirror ${only(a, b)} kernel ${only(b, a)}`;
+}
+
+/** A part of a comparable text, `8:0011`, with the attribute's name; the header has no number. */
+function partName(kind: KindNumber, part: string): string {
+  const [number, bytes] = part.split(':');
+  if (bytes === undefined) return `header ${number}`;
+  return `${FAMILY_OF[kind]!.attributes.byNumber[Number(number)]?.name ?? `attribute ${number}`} ${bytes}`;
 }
 
 /** Place among the objects with the same key. */
@@ -214,11 +227,12 @@ function isLike(mine: ObjectTable, id: number, fresh: ObjectTable, other: number
   return textOf(mine, id) === textOf(fresh, other);
 }
 
-function describe(kind: Kind, data: Datagram, start: number, end: number): string {
+function named(kind: Kind, data: Datagram, start: number, end: number): Pick<Difference, 'key' | 'object'> {
   try {
-    const decoded = decodeObject(kind, data.bytes, start, end);
-    return JSON.stringify(decoded, (_, value) => (typeof value === 'bigint' ? value.toString() : value));
+    const object = decodeObject(kind, data.bytes, start, end);
+    const key = JSON.stringify(object, (_, value) => (typeof value === 'bigint' ? value.toString() : value));
+    return { key, object };
   } catch {
-    return Buffer.from(data.bytes.subarray(start, end)).toString('hex');
+    return { key: Buffer.from(data.bytes.subarray(start, end)).toString('hex') };
   }
 }

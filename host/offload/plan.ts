@@ -146,6 +146,11 @@ export class Plan {
   }
 
   /** Times what the device holds was read back to start over from it. */
+  /** Entries the device failed, which are tried again. */
+  get failing(): number {
+    return this.#desired.failing;
+  }
+
   get resyncs(): number {
     return this.#resyncs;
   }

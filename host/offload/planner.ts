@@ -265,6 +265,11 @@ export class Planner {
     await Promise.race([Promise.all(running), aborted]);
   }
 
+  /** Entries that devices failed to take or to let go, which are tried again. */
+  get failing(): number {
+    return [...this.#plugins.values()].reduce((sum, { plan }) => sum + (plan?.failing ?? 0), 0);
+  }
+
   /** Plan against what every device says it holds. */
   async verify(): Promise<(Difference & { readonly plugin: string })[]> {
     const differences: (Difference & { readonly plugin: string })[] = [];

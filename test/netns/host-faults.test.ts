@@ -140,6 +140,25 @@ test('ignore_routes_with_linkdown: routes without carrier come to life and die b
   expect(await fate()).toBe('forward p1');
 });
 
+test('the device fails: waiting says so, and how many entries are tried again', async () => {
+  await start();
+  router!.batch([...stormRoutes(20, PORTS)]);
+  expect(await host!.ekho('wait')).toMatchObject({
+    code: 0,
+    out: expect.stringMatching(/^settled at revision [\d,]+\n$/),
+  });
+  await host!.inject({ failEvery: 1 });
+  router!.batch([...stormRoutes(5, PORTS, 'del')]);
+  const { code, out } = await host!.ekho('wait');
+  expect(out).toMatch(
+    /^settled at revision [\d,]+; \d+ entries failed in hardware, to be tried again: see `ekho status`\n$/,
+  );
+  expect(code).toBe(1);
+  await host!.inject({ failEvery: 0 });
+  await host!.until('nothing has failed', async () => (await host!.ekho('wait')).code === 0);
+  await host!.verified();
+});
+
 test('ignore_routes_with_linkdown: hops are left out from the loss of a carrier on, not from the setting on', async () => {
   await start();
   router!.ip(`route add 203.0.113.0/24 nexthop via ${host4(0, 2)} dev p0 nexthop via ${host4(1, 2)} dev p1`);
