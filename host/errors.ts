@@ -30,6 +30,7 @@ export const ERROR_CODES = {
   E_BUILD: 'The plugin does not compile; the message is the compiler’s.',
   E_CASE: 'A case of the conformance suite is not valid; the message names file and step.',
   E_CACHE: 'The folder for transpiled plugins cannot be written or is not safe to use.',
+  E_DEMO: 'The demo cannot be built on this machine.',
   E_DEVICE: 'The device cannot be opened or does not exist.',
   E_INTERNAL: 'A fault in this program.',
 } as const;

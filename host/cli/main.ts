@@ -94,6 +94,14 @@ function build(): Command {
       await run(options);
     });
 
+  command(program, 'demo', 'show offload with real packets, in network namespaces of its own (needs root)')
+    .addOption(new Option('--seconds <seconds>', 'for each act').default(5).argParser(positive))
+    .option('--picture <file>', 'draw what happened, as SVG')
+    .action(async (options) => {
+      const { demo } = await import('../demo/demo.ts');
+      await demo({ ...options, say: (line: string) => console.log(line) });
+    });
+
   json(asking(program, 'status', 'what is mirrored, which plugins run, how much is in hardware')).action(
     (options) => status(client(options), options),
   );
