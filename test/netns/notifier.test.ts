@@ -1,9 +1,11 @@
 /** The tracepoint rungs of the notifiers on this machine's kernel: forwarding entries and neighbours of a namespace. */
 
+import { execFileSync } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { buildAllBpf } from '../../bpf/build.mjs';
 import { probe } from '../../bpf/libbpf-ts/src/index.ts';
 import { HOOKS } from '../../host/kernel/notifier/catalogue.ts';
+import type { HookState } from '../../host/kernel/notifier/ladder.ts';
 import { Notifier } from '../../host/kernel/notifier/notifier.ts';
 import type { NotifierEvent } from '../../host/kernel/notifier/record.ts';
 import { netnsCookie } from '../../host/netlink/syscall.ts';
@@ -223,6 +225,31 @@ test('nothing allowed: every hook is on none, and says so', () => {
   expect(notifier.states().every(({ rung, reason }) => rung === 'none' && reason !== undefined)).toBe(true);
   expect(notifier.drain({ onRecord: () => {} })).toBe(0);
   expect(notifier.stats()).toEqual({ produced: 0n, received: 0n, lost: 0n, missed: 0n, malformed: 0n });
+});
+
+test('without rights: every hook is on none, and says which it lacks', () => {
+  const module = new URL('../../host/kernel/notifier/notifier.ts', import.meta.url);
+  const script = `
+    const { Notifier } = await import('${module}');
+    using notifier = Notifier.open();
+    console.log(JSON.stringify(notifier.states()));
+  `;
+  const capabilities = '-bpf,-perfmon,-sys_admin';
+  const text = execFileSync(
+    'setpriv',
+    [
+      `--bounding-set=${capabilities}`,
+      `--inh-caps=${capabilities}`,
+      ...[process.execPath, '--input-type=module', '-e', script],
+    ],
+    { encoding: 'utf8' },
+  );
+  const states = JSON.parse(text) as HookState[];
+  expect(states.map(({ hook }) => hook)).toEqual(HOOKS.map(({ name }) => name));
+  for (const { hook, rung, reason } of states) {
+    expect([hook, rung]).toEqual([hook, 'none']);
+    expect(reason).toContain('CAP_BPF');
+  }
 });
 
 test('a ring of an odd size is refused', () => {

@@ -38,7 +38,6 @@ export interface Attached {
   readonly object: BpfObject;
   readonly programs: readonly Program[];
   readonly links: readonly Link[];
-  readonly states: readonly HookState[];
 }
 
 const FEATURES: Readonly<Record<Exclude<Rung, 'none'>, Feature>> = {
@@ -164,21 +163,28 @@ export function nothingAttached(reason: string): readonly HookState[] {
 }
 
 /**
- * Loads and attaches. `open` gives the object, not yet loaded and adjusted as wanted.
- * @throws BpfError when nothing can be loaded at all: no libbpf, no BTF, no rights
+ * Loads and attaches; nothing is loaded where every hook is on none. `open` gives the object, not yet loaded and adjusted as
+ * wanted. @throws BpfError when nothing can be loaded at all: no libbpf, no BTF
  */
-export function climb(open: () => BpfObject, allowed: readonly Rung[]): Attached {
+export function climb(
+  open: () => BpfObject,
+  allowed: readonly Rung[],
+): { readonly states: readonly HookState[]; readonly attached: Attached | undefined } {
   const obstacles = new Obstacles(allowed);
   // Every round rules out a program at least.
   for (;;) {
     const { states, programs } = planned(obstacles);
+    if (programs.size === 0) return { states, attached: undefined };
     const object = open();
     const links: Link[] = [];
     try {
       for (const name of object.programNames) object.program(name).setAutoload(programs.has(name));
       load(object, programs, obstacles);
       for (const name of programs) links.push(attach(object, name, obstacles));
-      return { object, programs: [...programs].map((name) => object.program(name)), links, states };
+      return {
+        states,
+        attached: { object, programs: [...programs].map((name) => object.program(name)), links },
+      };
     } catch (error) {
       for (const link of links) link.close();
       object.close();

@@ -86,8 +86,8 @@ export class Notifier implements Disposable {
       return new Notifier(undefined, nothingAttached(reason));
     }
     try {
-      const attached = climb(() => adjusted(netns, ringSize), rungs);
-      return new Notifier(attached, attached.states);
+      const { states, attached } = climb(() => adjusted(netns, ringSize), rungs);
+      return new Notifier(attached, states);
     } catch (error) {
       if (!(error instanceof BpfError)) throw error;
       const remedy = error.remedy === undefined ? '' : ` ${error.remedy}`;
