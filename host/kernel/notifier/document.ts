@@ -76,7 +76,7 @@ ${(Object.keys(LAYOUTS) as LayoutName[]).map(payloadSection).join('\n\n')}
 - The ring has 4 MiB unless another size is asked for. An event that finds it full is lost, and counted: produced = received + lost.
 - The kernel keeps a call from a BPF program that is running on the CPU already, interrupted by what makes the call (a frame whose address is
   learned while a user adds an entry, say). It counts these per program; they are reported as lost too, although some may have been of another
-  namespace. Before Linux 6.3 it does not count them for kprobes.
+  namespace. Before Linux 6.7 it does not count them for kprobes.
 - A record that does not follow its layout is not handed on, and counted.
 - Events of one namespace only are filtered in the kernel, by its cookie.
 `;
