@@ -52,7 +52,7 @@ class Obstacles {
   readonly #allowed: readonly Rung[];
   readonly #features = new Map<Rung, string | undefined>();
   readonly #programs = new Map<string, string>();
-  #symbols: ReadonlySet<string> | undefined;
+  #symbols: string | undefined;
 
   constructor(allowed: readonly Rung[]) {
     this.#allowed = allowed;
@@ -95,29 +95,25 @@ class Obstacles {
       const known = Btf.vmlinux().find(`btf_trace_${target}`, 'typedef') !== undefined;
       return known ? undefined : `the kernel has no tracepoint ${target}`;
     }
-    if (!this.#hasSymbol(target)) {
-      const option = hook.option === undefined ? '' : ` (${hook.option})`;
-      return `the kernel has no function ${target}${option}`;
-    }
     // Functions that the compiler changed the arguments of are left out of BTF.
-    return Btf.vmlinux().hasFunction(target) ? undefined : `${target} is not in the kernel's BTF`;
+    if (Btf.vmlinux().hasFunction(target)) return undefined;
+    if (this.#hasSymbol(target)) return `${target} is not in the kernel's BTF`;
+    const option = hook.option === undefined ? '' : ` (${hook.option})`;
+    return `the kernel has no function ${target}${option}`;
   }
 
   #hasSymbol(name: string): boolean {
-    this.#symbols ??= functionSymbols();
-    return this.#symbols.size === 0 || this.#symbols.has(name);
+    this.#symbols ??= kernelSymbols();
+    return this.#symbols.includes(` T ${name}\n`) || this.#symbols.includes(` t ${name}\n`);
   }
 }
 
-/** The targets that /proc/kallsyms lists; empty where it cannot be read. */
-function functionSymbols(): ReadonlySet<string> {
-  const wanted = new Set(HOOKS.flatMap(({ functions }) => functions.map(({ target }) => target)));
+/** Lines of address, type and name; empty where it cannot be read. */
+function kernelSymbols(): string {
   try {
-    const text = readFileSync('/proc/kallsyms', 'latin1');
-    const lines = text.matchAll(/^[0-9a-f]+ [tT] (\w+)$/gm);
-    return new Set([...lines].map((match) => match[1]!).filter((name) => wanted.has(name)));
+    return readFileSync('/proc/kallsyms', 'latin1');
   } catch {
-    return new Set();
+    return '';
   }
 }
 
