@@ -3,6 +3,7 @@ import { release } from 'node:os';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Json } from '../../host/iproute2/context.ts';
 import { HOOKS } from '../../host/kernel/notifier/catalogue.ts';
+import { ROUTE_TYPES } from '../../host/kernel/notifier/names.ts';
 import type { GatewayValue } from '../../host/kernel/notifier/payloads.ts';
 import type { NotifierEvent } from '../../host/kernel/notifier/record.ts';
 import { ToldSpace, UPPER } from './notifier-support.ts';
@@ -99,7 +100,8 @@ describe('routes', () => {
       space.json(`ip ${family} -N -j route show table all`).map((row: Json) => {
         const dst = String(row.dst);
         const prefix = dst.includes('/') ? dst : `${dst}/${bits[family]}`;
-        const type = row.type ?? 'unicast';
+        // By number, as all of -N.
+        const type = ROUTE_TYPES[Number(row.type ?? 1)];
         const hops = (row.nexthops as Json[] | undefined) ?? [row];
         const gateways = hops.map(({ gateway, via, dev, weight }) => ({
           via: gateway ?? (via as Json | undefined)?.host,
