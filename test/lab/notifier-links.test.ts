@@ -69,7 +69,8 @@ test('carrier that the other end takes and gives', async () => {
   const from = space.events().length;
   const state = () => space.since(from, 'link-change').findLast(({ name }) => name === 'v0')?.operstate;
   host.ip('link set eth0 down');
-  await expect.poll(state).toBe('lowerlayerdown');
+  // Which of the two, depends on whether the kernel finds the other end by its number.
+  await expect.poll(state).toMatch(/^(lowerlayer)?down$/);
   host.ip('link set eth0 up');
   await expect.poll(state).toBe('up');
 });
@@ -116,6 +117,8 @@ test('a link that moves to another namespace leaves here and arrives there', () 
 });
 
 test('neighbours: resolved by frames, set by users, failed, gone', async () => {
+  // A link that was down has lost its IPv6 addresses.
+  host.ip('addr replace 2001:db8::2/64 dev eth0 nodad');
   host.run('ping', ['-c1', '-W20', '10.0.0.1']);
   host.run('ping', ['-6', '-c1', '-W20', '2001:db8::1']);
   const mac = JSON.parse(host.run('ip', ['-j', 'link', 'show', 'eth0']))[0].address;
