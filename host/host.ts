@@ -177,6 +177,8 @@ export class Host {
     this.#publisher?.start();
     const began = performance.now();
     const synced = this.#source.start();
+    // Told where it is awaited, unless the notifiers end the start before.
+    synced.catch(() => {});
     this.#startEvents();
     await synced;
     if (this.#stopping) return;

@@ -54,7 +54,8 @@ export class Agenda {
     const name = scopeName(scope);
     const known = this.#waiting.get(name);
     if (known !== undefined) return known.done;
-    if (isHinted) return this.#insert(scope, name, false, this.#hintsRested, isPatient);
+    // 0 is for those that are hurried.
+    if (isHinted) return this.#insert(scope, name, false, Math.max(1, this.#hintsRested), isPatient);
     const isWhole = name === scopeName({ kind });
     const parts = [...this.#waiting.values()].filter(({ scope }) => scope.kind === kind && !scope.isHinted);
     if (!isWhole && parts.length >= PARTS) return this.add({ kind }, delay, isPatient);
@@ -129,6 +130,13 @@ export class Agenda {
     this.#timer = setTimeout(() => this.#next(), Math.max(0, earliest - performance.now()));
   }
 
+  /** Also those that came meanwhile wait, unless they are hurried. */
+  #restHints(rest: number): void {
+    this.#hintsRested = performance.now() + rest;
+    for (const entry of this.#waiting.values())
+      if (entry.scope.isHinted && entry.notBefore !== 0) entry.notBefore = this.#hintsRested;
+  }
+
   #next(): void {
     if (this.#closed || this.#running !== undefined) return;
     const now = performance.now();
@@ -153,7 +161,7 @@ export class Agenda {
     this.#perform(entry).finally(() => {
       const took = performance.now() - now;
       const rest = Math.min(MAX_REST_MS, Math.max(MIN_REST_MS, took));
-      if (entry.scope.isHinted) this.#hintsRested = performance.now() + rest;
+      if (entry.scope.isHinted) this.#restHints(rest);
       else this.#rested[entry.scope.kind] = performance.now() + rest;
       this.#running = undefined;
       entry.resolve();

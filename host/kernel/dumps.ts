@@ -8,7 +8,8 @@ import type { DumpRequest } from './requests.ts';
 export const DUMP_ATTEMPTS = 8;
 const FIRST_BACKOFF_MS = 5;
 
-export type RequestClient = Pick<NetlinkClient, 'dump' | 'request' | 'close'>;
+export type RequestClient = Pick<NetlinkClient, 'dump' | 'request' | 'close'> &
+  Partial<Pick<NetlinkClient, 'stayReady'>>;
 
 export interface DumpHandler {
   /** What was shown before does not count. */

@@ -11,6 +11,8 @@ import { Notifier } from './notifier/notifier.ts';
 import type { NotifierRecord } from './notifier/record.ts';
 
 const ROUTE_DELETE = EVENTS['route-delete'].number;
+/** The hook without which there are no hints of routes. */
+const HINTING_HOOK = EVENTS['route-delete'].hook;
 const NEXTHOP_DELETE = EVENTS['nexthop-object-delete'].number;
 
 export interface KernelEventsOptions {
@@ -24,6 +26,8 @@ export interface KernelEventsOptions {
 
 /** What hints are given to: KernelSync. */
 export interface HintTarget {
+  /** Hints will come. */
+  expectHints(): void;
   routeGone(
     family: number,
     table: number,
@@ -82,6 +86,8 @@ export class KernelEvents {
       const notifier = Notifier.open({ netns: cookie, ringSize });
       this.#notifier = notifier;
       this.#reason = whyNone(notifier.states());
+      if (notifier.states().some(({ hook, rung }) => hook === HINTING_HOOK && rung !== 'none'))
+        this.#target.expectHints();
       notifier.start(
         {
           onRecord: (record) => this.#take(record),

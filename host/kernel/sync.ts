@@ -115,6 +115,8 @@ interface Held {
   readonly end: number;
 }
 
+/** By how much hints may come after the announcement of the same cause: they take another way. */
+const HINTS_LATE_MS = 10;
 const HINTS_LOST = 'notifier records lost';
 const HINTED: Scope = { kind: KIND.route, isHinted: true };
 /** What hints are about, and what is read again when some were lost. */
@@ -141,6 +143,7 @@ export class KernelSync {
   readonly #silent: SilentChanges;
   readonly #hints: Hints;
   #hintsWereLost = false;
+  #expectsHints = false;
   #held: Held[] = [];
   #heldBytes = 0;
   #heldOverflowed = false;
@@ -171,7 +174,7 @@ export class KernelSync {
     this.#agenda = new Agenda((job) => this.#run(job));
     this.#silent = new SilentChanges(mirror, {
       reread: (scope) => this.#reread(scope),
-      hinted: () => this.#agenda.hinted(),
+      hinted: () => this.#hinted(),
     });
     this.#hints = new Hints(() => this.#reread(HINTED));
     const tables = options.tables === undefined ? undefined : new Set(options.tables);
@@ -279,9 +282,22 @@ export class KernelSync {
     this.#hints.routeGone(family, table, length, tos, priority, address, at, revision);
   }
 
+  /** Hints will come: be ready to look at them at once. To be called once it was started. */
+  expectHints(): void {
+    this.#expectsHints = true;
+    for (const client of this.#clients.values()) client.stayReady?.();
+  }
+
   /** A notifier says that a nexthop object is gone. */
   nexthopGone(id: number): void {
     if (!this.#closed && this.#phases[KIND.nexthop] !== UNREAD) this.#hints.nexthopGone(id);
+  }
+
+  /** Resolves once what is being hinted at was looked at. */
+  async #hinted(): Promise<void> {
+    if (!this.#expectsHints) return;
+    await new Promise((resolve) => setTimeout(resolve, HINTS_LATE_MS));
+    await this.#agenda.hinted();
   }
 
   /** Notifiers lost records: what they would have hinted at is read again. */

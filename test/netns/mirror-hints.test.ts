@@ -19,6 +19,7 @@ beforeEach(async () => {
   bench.ip('nexthop add id 1 via 10.0.0.2 dev east');
   bench.ip('nexthop add id 2 via 2001:db8::2 dev east');
   await bench.sync.start();
+  bench.sync.expectHints();
 });
 
 afterEach(() => bench.close());
