@@ -81,6 +81,8 @@ export function comparable(text: string): string {
       .replace(/^found out by the host, process \d+$/gm, 'found out by the host, process N')
       .replace(/after [\d.]+ s:/g, 'after T:')
       .replace(/revision [\d,]+/g, 'revision R')
+      // Retries meet the fault, too.
+      .replace(/; [\d,]+ entr(y|ies) failed/g, '; N entries failed')
       .replace(
         /^(mirror|sync|notifier|plugin softnic|plan softnic|device asic0) +(\w+) +[\d,]+$/gm,
         '$1 $2 N',
