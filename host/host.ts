@@ -162,6 +162,21 @@ export class Host {
     const { netns } = config.mirror;
     for (const device of config.device)
       this.#devices.set(device.name, openDevice({ ...device, ...(netns !== undefined && { netns }) }));
+    this.#tellLinks();
+  }
+
+  /** Devices that stand for links by name are told of them, before the plan speaks of them by index. */
+  #tellLinks(): void {
+    const devices = [...this.#devices.values()].filter(({ linksChanged }) => linksChanged !== undefined);
+    if (devices.length === 0) return;
+    this.mirror.subscribe(({ kinds, length }) => {
+      if (!kinds.subarray(0, length).includes(KIND.link)) return;
+      // In the same turn the objects still are as they were before.
+      const ifindexOf = (name: string) => Number(this.objects.linkNamed(name)?.header.index ?? 0);
+      queueMicrotask(() => {
+        for (const device of devices) device.linksChanged!(ifindexOf);
+      });
+    });
   }
 
   /** Resolves once the mirror is in sync and the plugins are up, refused or waiting for another attempt. */

@@ -10,7 +10,7 @@ import { buildPlugin } from '../plugins/toolchain/build-plugin.mjs';
 import { fail, ROOT, say } from './setup.mjs';
 
 /** Worlds of wit/host.wit, by plugin; the others are `asic-plugin`. */
-const WORLDS = { xdp: 'tables-plugin' };
+const WORLDS = { xdp: 'tables-plugin', 'l3-mirror': 'rtnetlink-plugin' };
 
 try {
   for (const entry of readdirSync(join(ROOT, 'plugins'), { withFileTypes: true })) {

@@ -1,5 +1,6 @@
 /** Reads and checks a configuration file and fills in the defaults, so that the host needs none. */
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,6 +8,7 @@ import { parse, TomlError } from 'smol-toml';
 import type { TSchema } from 'typebox';
 import { Settings } from 'typebox/system';
 import { Value } from 'typebox/value';
+import { METRIC_DEFAULT, PROTOCOL_DEFAULT } from '../device/rtnetlink/layout.ts';
 import type { AttachMode, DeviceConfig } from '../device/types.ts';
 import { EkhoError } from '../errors.ts';
 import { RING_DEFAULT } from '../kernel/notifier/ring-size.ts';
@@ -182,6 +184,7 @@ function checkConfig(value: unknown, text: string): ConfigProblem[] {
           report(['plugin', name], 'needs ports: there is more than one plugin with a device');
       }
     }
+    for (const [path, text] of routingProblems(device)) report(path, text);
     const states = new Map<string, string>();
     for (const [name, { state }] of Object.entries(device)) {
       if (state === undefined) continue;
@@ -212,6 +215,33 @@ function* remoteProblems({ source, publish, mirror }: ConfigFile): Generator<[st
   for (const [name, section] of Object.entries({ source, publish })) {
     if ((section?.cert === undefined) !== (section?.key === undefined)) {
       yield [[name, section?.cert === undefined ? 'key' : 'cert'], 'cert and key belong together'];
+    }
+  }
+}
+
+/** What is wrong with devices of kind `rtnetlink`, and with their keys on others. */
+function* routingProblems(devices: NonNullable<ConfigFile['device']>): Generator<[string[], string]> {
+  for (const [name, device] of Object.entries(devices)) {
+    const path = (...keys: string[]) => ['device', name, ...keys];
+    if (device.kind !== 'rtnetlink') {
+      for (const key of ['netns', 'protocol', 'metric', 'links'] as const) {
+        if (device[key] !== undefined) yield [path(key), 'is for `kind = "rtnetlink"` alone'];
+      }
+      continue;
+    }
+    for (const key of ['netns', 'links'] as const) {
+      if (device[key] === undefined) yield [path(key), 'is missing: an rtnetlink device needs it'];
+    }
+    for (const key of ['mode', 'state', 'tables'] as const) {
+      if (device[key] !== undefined) yield [path(key), 'says nothing of an rtnetlink device; leave it out'];
+    }
+    for (const [link, { table, via, gateway, gateway6 }] of Object.entries(device.links ?? {})) {
+      const needs = table !== undefined && (via === undefined || (gateway ?? gateway6) === undefined);
+      if (needs) yield [path('links', link), 'table needs via, and gateway or gateway6'];
+      if (gateway !== undefined && isIP(gateway) !== 4)
+        yield [path('links', link, 'gateway'), 'is no IPv4 address'];
+      if (gateway6 !== undefined && isIP(gateway6) !== 6)
+        yield [path('links', link, 'gateway6'), 'is no IPv6 address'];
     }
   }
 }
@@ -378,9 +408,10 @@ function complete(file: ConfigFile, path: string | undefined): Config {
         priority: priority ?? 100,
         settings: Object.entries(settings ?? {}).map(([name, value]) => ({ name, value: String(value) })),
       })),
-    device: Object.entries(devices).map(([name, { kind, mode, state, tables }]) => ({
+    device: Object.entries(devices).map(([name, { kind, mode, state, tables, ...other }]) => ({
       name,
-      kind: kind as 'asic' | 'tables',
+      kind: kind as string,
+      ...(kind === 'rtnetlink' && routingOf(other)),
       ...(mode !== undefined && { mode: mode as AttachMode }),
       ...(state !== undefined && { state: resolve(base, state) }),
       tables: (tables ?? {}) as Record<string, number>,
@@ -402,6 +433,27 @@ function complete(file: ConfigFile, path: string | undefined): Config {
       storage: file.publish.storage ?? 'file',
       replicas: file.publish.replicas ?? 1,
       bytes: file.publish.bytes ?? 1_073_741_824,
+    },
+  };
+}
+
+/** What an `rtnetlink` device writes where. */
+function routingOf({
+  netns,
+  protocol,
+  metric,
+  links,
+}: Partial<NonNullable<ConfigFile['device']>[string]>): Pick<DeviceConfig, 'target' | 'routing'> {
+  return {
+    ...(netns !== undefined && { target: netns }),
+    routing: {
+      protocol: protocol ?? PROTOCOL_DEFAULT,
+      metric: metric ?? METRIC_DEFAULT,
+      links: Object.entries(links ?? {}).map(([name, { vrf, ...link }]) => ({
+        name,
+        vrf: vrf ?? 0,
+        ...link,
+      })),
     },
   };
 }

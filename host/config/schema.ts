@@ -1,6 +1,7 @@
 /** What a configuration file may say: one schema, from which the checks, the error texts and docs/config.md come. */
 import { type Static, type TSchema, Type } from 'typebox';
 import { TABLES } from '../device/asic/layout.ts';
+import { LINKS_MAX, METRIC_DEFAULT, PROTOCOL_DEFAULT } from '../device/rtnetlink/layout.ts';
 import { RING_DEFAULT } from '../kernel/notifier/ring-size.ts';
 import { DEFAULT_RECEIVE_BUFFER } from '../kernel/receive-buffer.ts';
 import { KINDS } from '../mirror/types.ts';
@@ -137,12 +138,94 @@ const Plugin = Type.Object(
   closed,
 );
 
+/** A link of the mirrored kernel, and what stands for it in the namespace of an `rtnetlink` device. */
+const DeviceLink = Type.Object(
+  {
+    link: Type.String({
+      minLength: 1,
+      maxLength: 15,
+      description:
+        'What leaves by LINK of the mirrored kernel leaves there by this link. A VRF: what leaves by LINK is decided by the VRF’s table.',
+    }),
+    table: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 4_294_967_295,
+        description:
+          'Number of the routing table there that decides what would arrive on LINK. Default: none; what arrives on LINK is not offloaded.',
+      }),
+    ),
+    vrf: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 4_294_967_295,
+        default: 0,
+        description: 'Table of the VRF that LINK belongs to in the mirrored kernel; 0: of none.',
+      }),
+    ),
+    via: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 15,
+        description:
+          'Link there that leads to LINK: by it go packets that the mirrored kernel is to see. `table` needs it.',
+      }),
+    ),
+    gateway: Type.Optional(
+      Type.String({
+        maxLength: 45,
+        description: 'IPv4 address of LINK. Without one, IPv4 is not offloaded there.',
+      }),
+    ),
+    gateway6: Type.Optional(
+      Type.String({
+        maxLength: 45,
+        description: 'IPv6 address of LINK. Without one, IPv6 is not offloaded there.',
+      }),
+    ),
+  },
+  closed,
+);
+
 const Device = Type.Object(
   {
-    kind: Type.Enum(['asic', 'tables'], {
+    kind: Type.Enum(['asic', 'tables', 'rtnetlink'], {
       description:
-        'What it is: `asic`, the simulated switch ASIC, or `tables`, the XDP data path of this machine, for plugin `xdp`.',
+        'What it is: `asic`, the simulated switch ASIC; `tables`, the XDP data path of this machine, for plugin `xdp`; `rtnetlink`, the routing of another network namespace, for plugin `l3-mirror` ([l3-mirror.md](l3-mirror.md)).',
     }),
+    netns: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 255,
+        description:
+          'Of `rtnetlink`: network namespace that is written into, a name as `ip netns` knows it, or a path.',
+      }),
+    ),
+    protocol: Type.Optional(
+      Type.Integer({
+        minimum: 5,
+        maximum: 255,
+        default: PROTOCOL_DEFAULT,
+        description:
+          'Of `rtnetlink`: protocol number of all that is written (`proto` of `ip route`); what has another is not touched, so it must be nobody else’s.',
+      }),
+    ),
+    metric: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 4_294_967_295,
+        default: METRIC_DEFAULT,
+        description:
+          'Of `rtnetlink`: metric of the routes that are written. Routes of the namespace’s own with a lower one win over them.',
+      }),
+    ),
+    links: Type.Optional(
+      Type.Record(Type.String({ minLength: 1, maxLength: 15 }), DeviceLink, {
+        minProperties: 1,
+        maxProperties: LINKS_MAX,
+        description: 'Of `rtnetlink`: what stands for a link of the mirrored kernel, below.',
+      }),
+    ),
     mode: Type.Optional(
       Type.Enum(['auto', 'native', 'tcx', 'generic'], {
         default: 'auto',
@@ -356,6 +439,7 @@ export const SECTIONS: readonly { readonly header: string; readonly schema: TSch
   { header: '[plugin.NAME]', schema: Plugin },
   { header: '[device.NAME]', schema: Device },
   { header: '[device.NAME.tables]', schema: Device.properties.tables },
+  { header: '[device.NAME.links.LINK]', schema: DeviceLink },
   { header: '[planner]', schema: Planner },
   { header: '[notifier]', schema: Notifier },
   { header: '[source]', schema: Source },

@@ -57,3 +57,18 @@ export interface TablesCore extends CoreDevice {
   read(table: number, cursor: number, limit: number): Uint32Array;
   epoch(): number;
 }
+
+export interface RtnetlinkCompletion extends Completion {
+  /** The kernel's error, 0 where it has none. */
+  readonly errno: number;
+}
+
+/** `rtnetlink` of wit/host.wit; `table` is the index in `rtnetlink.table` and always valid. */
+export interface RtnetlinkCore extends CoreDevice {
+  /** As `AsicDeviceCore.write`. */
+  write(table: number, words: Uint32Array, start: number, rows: number): RtnetlinkCompletion;
+  remove(table: number, words: Uint32Array, start: number, keys: number): RtnetlinkCompletion;
+  read(table: number, cursor: number, limit: number): Uint32Array;
+  reason(): string;
+  epoch(): number;
+}

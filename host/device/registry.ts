@@ -3,6 +3,8 @@
 import { EkhoError } from '../errors.ts';
 import { AsicDevice, openAsicCore } from './asic/device.ts';
 import type { CoreDevice } from './core.ts';
+import { RtnetlinkWriter } from './rtnetlink/core.ts';
+import { RtnetlinkDevice } from './rtnetlink/device.ts';
 import { openMapTables } from './tables/core.ts';
 import { TablesDevice } from './tables/device.ts';
 import type { Device, DeviceConfig, DeviceShare } from './types.ts';
@@ -15,6 +17,13 @@ interface DeviceKind {
 const KINDS: ReadonlyMap<string, DeviceKind> = new Map([
   ['asic', { open: (config: DeviceConfig) => new AsicDevice(config), openCore: openAsicCore }],
   ['tables', { open: (config: DeviceConfig) => new TablesDevice(config), openCore: openMapTables }],
+  [
+    'rtnetlink',
+    {
+      open: (config: DeviceConfig) => new RtnetlinkDevice(config),
+      openCore: (share: DeviceShare) => new RtnetlinkWriter(share),
+    },
+  ],
 ]);
 
 /** The kinds by name: each is also the name of the import it answers. */

@@ -1,5 +1,7 @@
 /** What a device is to the host: granted to one plugin, answerable for what it would do with a packet. */
 
+import type { RoutingConfig } from './rtnetlink/layout.ts';
+
 /** A packet as the lookup sees it. Addresses as text, MACs as 48-bit numbers. */
 export interface PacketQuery {
   readonly destination: string;
@@ -133,6 +135,8 @@ export interface Device {
   powerCycle(): void;
   /** Whether it put this XDP program on its ports. */
   hasProgram?(id: number): boolean;
+  /** Told when links of the mirrored kernel came, went or were renamed; `ifindexOf` knows them by name. */
+  linksChanged?(ifindexOf: (link: string) => number | undefined): void;
   /** What a worker needs to open the same device: cloned into the plugin's worker. */
   readonly share: DeviceShare;
   /** After the worker that has the share ended. */
@@ -158,6 +162,8 @@ export interface DeviceShare {
   /** Network namespace of its ports, as `ip netns` knows it or a path; absent: the host's own. */
   readonly netns?: string;
   readonly mode?: AttachMode;
+  /** Of `rtnetlink` devices; `netns` is the namespace they write into. */
+  readonly routing?: RoutingConfig;
 }
 
 /**
@@ -177,4 +183,7 @@ export interface DeviceConfig {
   /** Of `tables` devices only. */
   readonly mode?: AttachMode;
   readonly netns?: string;
+  /** Of `rtnetlink` devices only: the namespace they write into, and what they write for which link. */
+  readonly target?: string;
+  readonly routing?: RoutingConfig;
 }

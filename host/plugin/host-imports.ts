@@ -3,10 +3,11 @@
  * uses when it is attached (`importBindings: 'hybrid'`). The lowered ones check every range against the plugin's memory.
  */
 
-import type { AsicDeviceCore, CoreDevice, TablesCore } from '../device/core.ts';
+import type { AsicDeviceCore, CoreDevice, RtnetlinkCore, TablesCore } from '../device/core.ts';
 import type { Layouts } from './layout.ts';
 import { CABI_LOWER, cases, checkEnum, guestOf, type HostImports, lowered } from './lowering.ts';
 import { CONTROL, LOG_LINE_SIZE, LOG_LINES, LOG_OFFSET, LOG_TEXT_MAX } from './ring.ts';
+import { rtnetlinkImports } from './rtnetlink-imports.ts';
 import { tablesImports } from './tables-imports.ts';
 
 /** Where a plugin's log lines go. */
@@ -189,6 +190,7 @@ function asicImports(device: AsicDeviceCore, layouts: Layouts): HostImports[stri
 const DEVICE_IMPORTS: Record<string, (device: CoreDevice, layouts: Layouts) => HostImports[string]> = {
   asic: (device, layouts) => asicImports(device as AsicDeviceCore, layouts),
   tables: (device, layouts) => tablesImports(device as TablesCore, layouts),
+  rtnetlink: (device, layouts) => rtnetlinkImports(device as RtnetlinkCore, layouts),
 };
 
 /** Interfaces a plugin may always import, without version. */

@@ -584,6 +584,36 @@ typedef struct {
 _Static_assert(sizeof(ekho_tables_table_info) == 20, "ekho_tables_table_info");
 _Static_assert(offsetof(ekho_tables_table_info, key_words) == 16, "ekho_tables_table_info.key_words");
 
+typedef uint8_t ekho_rtnetlink_table;
+enum {
+  EKHO_RTNETLINK_TABLE_INTERFACE = 0,
+  EKHO_RTNETLINK_TABLE_NEXTHOP = 1,
+  EKHO_RTNETLINK_TABLE_GROUP = 2,
+  EKHO_RTNETLINK_TABLE_ROUTE = 3,
+};
+
+typedef uint8_t ekho_rtnetlink_status;
+enum {
+  EKHO_RTNETLINK_STATUS_OK = 0,
+  /* Nothing in the other kernel stands for the link. */
+  EKHO_RTNETLINK_STATUS_MISSING_LINK = 1,
+  EKHO_RTNETLINK_STATUS_INVALID = 2,
+  /* There is one already that is not the device's. */
+  EKHO_RTNETLINK_STATUS_FOREIGN = 3,
+  /* The other kernel refused it. */
+  EKHO_RTNETLINK_STATUS_REFUSED = 4,
+  EKHO_RTNETLINK_STATUS_IO_ERROR = 5,
+};
+
+/* How far it got: rows before `done` were carried out, row `done` met `status` (ok: all of them) with the kernel's `errno`. */
+typedef struct {
+  uint32_t done;
+  ekho_rtnetlink_status status;
+  uint32_t errno;
+} ekho_rtnetlink_completion;
+_Static_assert(sizeof(ekho_rtnetlink_completion) == 12, "ekho_rtnetlink_completion");
+_Static_assert(offsetof(ekho_rtnetlink_completion, errno) == 8, "ekho_rtnetlink_completion.errno");
+
 /* What a plugin can do with one kind of entry. */
 typedef struct {
   ekho_kind kind;
@@ -761,6 +791,42 @@ static inline ekho_u32_list ekho_tables_read(uint32_t table, uint32_t cursor, ui
 __attribute__((import_module("ekho:offload/tables@0.1.0"), import_name("epoch")))
 extern uint32_t ekho_tables_epoch_import_(void);
 static inline uint32_t ekho_tables_epoch(void) { return (uint32_t)ekho_tables_epoch_import_(); }
+
+/* Routing of another kernel: a network namespace that the host writes into by netlink. The configuration says which link there
+ * stands for which of the mirrored kernel, and which table decides what would arrive on it. Rows are 32-bit words; addresses
+ * are four, the highest first, MACs two. Handles are the plan's own, an entry is removed by its handle.
+ * 
+ * interface  handle, ifindex, vrf, flags
+ * nexthop    handle, action, family, router-interface, ifindex, gateway (4), mac (2)
+ * group      handle, id, nexthop, weight: a row for each member, those of a group together
+ * route      handle, vrf, family, prefix-length, action, group, prefix (4)
+ * 
+ * Only what carries the device's protocol number is read, replaced or removed. */
+/* Rows the table may have. */
+__attribute__((import_module("ekho:offload/rtnetlink@0.1.0"), import_name("capacity")))
+extern uint32_t ekho_rtnetlink_capacity_import_(uint32_t);
+static inline uint32_t ekho_rtnetlink_capacity(ekho_rtnetlink_table table) { return (uint32_t)ekho_rtnetlink_capacity_import_(table); }
+/* Add rows, or replace those with the same handle, without a gap. Stops at the first that fails. */
+__attribute__((import_module("ekho:offload/rtnetlink@0.1.0"), import_name("write")))
+extern void ekho_rtnetlink_write_import_(uint32_t, uint32_t, uint32_t, void *);
+static inline ekho_rtnetlink_completion ekho_rtnetlink_write(ekho_rtnetlink_table table, ekho_u32_list rows) { ekho_rtnetlink_completion result; ekho_rtnetlink_write_import_(table, (uint32_t)rows.items, rows.count, &result); return result; }
+/* Remove by handle; what is not there is removed already. */
+__attribute__((import_module("ekho:offload/rtnetlink@0.1.0"), import_name("remove")))
+extern void ekho_rtnetlink_remove_import_(uint32_t, uint32_t, uint32_t, void *);
+static inline ekho_rtnetlink_completion ekho_rtnetlink_remove(ekho_rtnetlink_table table, ekho_u32_list handles) { ekho_rtnetlink_completion result; ekho_rtnetlink_remove_import_(table, (uint32_t)handles.items, handles.count, &result); return result; }
+/* The first word is where to go on (0: done), then whole rows, at most `limit` (a group is never split). Start with
+ * `cursor` 0, which reads the other kernel. Interfaces are not read. */
+__attribute__((import_module("ekho:offload/rtnetlink@0.1.0"), import_name("read")))
+extern void ekho_rtnetlink_read_import_(uint32_t, uint32_t, uint32_t, void *);
+static inline ekho_u32_list ekho_rtnetlink_read(ekho_rtnetlink_table table, uint32_t cursor, uint32_t limit) { ekho_u32_list result; ekho_rtnetlink_read_import_(table, cursor, limit, &result); return result; }
+/* What the last `write` or `remove` met, in the kernel's words; empty if all went well. */
+__attribute__((import_module("ekho:offload/rtnetlink@0.1.0"), import_name("reason")))
+extern void ekho_rtnetlink_reason_import_(void *);
+static inline ekho_string ekho_rtnetlink_reason(void) { ekho_string result; ekho_rtnetlink_reason_import_(&result); return result; }
+/* Goes up when links or nexthops in the other kernel changed that were not the device's doing. */
+__attribute__((import_module("ekho:offload/rtnetlink@0.1.0"), import_name("epoch")))
+extern uint32_t ekho_rtnetlink_epoch_import_(void);
+static inline uint32_t ekho_rtnetlink_epoch(void) { return (uint32_t)ekho_rtnetlink_epoch_import_(); }
 
 #ifdef EKHO_IMPLEMENT
 

@@ -77,7 +77,7 @@ describe('a configuration file', () => {
       '[mirror]\nkinds = [\n  "link", # first\n  """route""",\n  "rout",\n]',
       'ekho.toml:5: mirror.kinds.2: expected link, netconf, address, neighbour, fdb, mdb, vlan, nexthop, rule, route, qdisc, class, chain, filter, action, xfrm-default, xfrm-policy, nft-table, nft-chain, nft-rule or nft-flowtable, got "rout"; did you mean route?',
     ],
-    ['[device.x]', 'ekho.toml:1: device.x.kind: is missing, expected asic or tables'],
+    ['[device.x]', 'ekho.toml:1: device.x.kind: is missing, expected asic, tables or rtnetlink'],
     [
       '[plugin.a]\ndevice = "asic1"\n[device.asic2]\nkind = "asic"',
       'ekho.toml:2: plugin.a.device: there is no [device.asic1]; did you mean asic2?',
@@ -105,6 +105,30 @@ describe('a configuration file', () => {
     [
       '[plugin.a]\n[plugin.b]\nenabled = false\n[plugin.c]\n[mirror]\ntables = [254, 255]',
       'ekho.toml:6: mirror.tables: leaves out tables that the kernel may route by, and plugins would not; leave it out or, for a host that only mirrors, set [plugin.a] enabled = false and set [plugin.c] enabled = false',
+    ],
+    [
+      '[source]\ntype = "remote"\nservers = ["nats://127.0.0.1:4222"]',
+      'ekho.toml:1: source.bucket: is missing: a remote source needs it',
+    ],
+    [
+      '[mirror]\nnetns = "edge"\n[source]\ntype = "remote"\nbucket = "edge"\nservers = ["nats://127.0.0.1:4222"]',
+      'ekho.toml:2: mirror.netns: says nothing of a remote source; leave it out',
+    ],
+    [
+      '[publish]\nservers = ["http://127.0.0.1"]',
+      'ekho.toml:2: publish.servers.0: expected nats://HOST:PORT or tls://HOST:PORT, got "http://127.0.0.1"',
+    ],
+    [
+      '[publish]\nservers = ["tls://nats.example"]\ncert = "host.pem"',
+      'ekho.toml:3: publish.cert: cert and key belong together',
+    ],
+    [
+      '[device.dpu]\nkind = "rtnetlink"\nnetns = "dpu"\n[device.dpu.links.eth0]\nlink = "r0"\ntable = 10',
+      'ekho.toml:4: device.dpu.links.eth0: table needs via, and gateway or gateway6',
+    ],
+    [
+      '[device.asic0]\nkind = "asic"\nmetric = 5',
+      'ekho.toml:3: device.asic0.metric: is for `kind = "rtnetlink"` alone',
     ],
     ['[mirror]\nnetns = ', /^ekho\.toml:2:\d+: /],
   ])('%j is refused with file, line and key', (text, message) => {
