@@ -203,6 +203,7 @@ export class KernelSync {
       const kinds = this.#kinds.map((kind) => KINDS[kind]!).filter((kind) => protocolOf(kind) === protocol);
       if (kinds.length > 0) this.#open(protocol, kinds);
     }
+    if (this.#expectsHints) this.expectHints();
     await this.#readAll(
       this.#kinds.filter((kind) => this.#clients.has(protocolOf(KINDS[kind]!))),
       'start',
@@ -282,7 +283,7 @@ export class KernelSync {
     this.#hints.routeGone(family, table, length, tos, priority, address, at, revision);
   }
 
-  /** Hints will come: be ready to look at them at once. To be called once it was started. */
+  /** Hints will come: be ready to look at them at once. */
   expectHints(): void {
     this.#expectsHints = true;
     for (const client of this.#clients.values()) client.stayReady?.();
