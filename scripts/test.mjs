@@ -37,8 +37,14 @@ const COMMANDS = {
 const LAYERS = ['unit', 'netns', 'lab', 'guests'];
 /** Runs only when it is named: it makes images of other architectures, which takes long. */
 const BY_NAME = 'guests';
-/** The lab's suite. */
-const LAB_RUNS = [['lab', []]];
+/** What is tested on every kernel, the tests that look closest at it. */
+const CLOSEST = ['lab/kernels', 'lab/libbpf', 'lab/notifier', 'lab/last/'];
+/** Runs of the lab's suite. */
+const LAB_RUNS = [
+  ['lab', []],
+  ['lab 6.1', ['--kernel', '6.1', ...CLOSEST]],
+  ['lab newest', ['--kernel', 'newest', ...CLOSEST]],
+];
 /** Longest one part may take, in milliseconds. */
 const PART_LIMIT = 25 * 60_000;
 

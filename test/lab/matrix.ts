@@ -10,12 +10,19 @@ import type { Capabilities, Section } from './capabilities.ts';
 import { CHECKOUT, LabError } from './machine.ts';
 import { COLUMNS, columnFile, TABLE_FILE } from './matrix-files.ts';
 
+export interface Skip {
+  readonly name: string;
+  readonly reason: string;
+}
+
 /** What scripts/reporter.mjs tells of a test file. */
 interface FileResult {
   readonly passed: number;
   readonly failed: number;
-  readonly skipped: readonly { readonly name: string; readonly reason: string }[];
+  readonly skipped: readonly Skip[];
 }
+
+const TESTS = 'Tests of the lab';
 
 export type Column = Capabilities;
 
@@ -24,7 +31,10 @@ const NOT_SHOWN = new Set(['test/lab/kernels.test.ts']);
 /** Longest the suite may take on one kernel, in milliseconds. */
 const SUITE_LIMIT = 40 * 60_000;
 
-/** Writes a column's file from what a run of the suite left in `exchange`. @throws LabError if the run was not whole */
+/**
+ * Writes a column's file from what a run of the suite left in `exchange`. Where only some tests ran, results of the others on
+ * the same kernel stay. @throws LabError if the run fell over before its end
+ */
 export function record(kernel: string, arch: string, exchange: string): void {
   let capabilities: Capabilities;
   let files: Record<string, FileResult>;
@@ -34,21 +44,23 @@ export function record(kernel: string, arch: string, exchange: string): void {
   } catch (error) {
     throw new LabError(`The run left nothing to record: ${(error as Error).message}`);
   }
+  const file = columnFile(kernel, arch);
+  const before = readColumn(file);
+  const others = before?.release === capabilities.release ? before.sections[TESTS] : {};
+  const results = Object.entries({ ...others, ...tests(files) }).sort(([a], [b]) => (a < b ? -1 : 1));
   const column: Column = {
     ...capabilities,
-    sections: { ...capabilities.sections, 'Tests of the lab': tests(files) },
+    sections: { ...capabilities.sections, [TESTS]: Object.fromEntries(results) },
   };
-  const file = columnFile(kernel, arch);
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, `${JSON.stringify(column, null, 2)}\n`);
 }
 
 function tests(files: Readonly<Record<string, FileResult>>): Section {
   const rows: Record<string, string> = {};
-  for (const name of Object.keys(files).sort()) {
+  for (const [name, { passed, failed, skipped }] of Object.entries(files)) {
     if (NOT_SHOWN.has(name)) continue;
-    const { passed, failed, skipped } = files[name]!;
-    const why = skipped.map(({ name, reason }) => `${name}: ${reason}`).join('; ');
+    const why = skipped.map(asText).join('; ');
     if (failed > 0) rows[name] = `no: ${failed} failed`;
     else if (passed === 0) rows[name] = `no: ${why}`;
     else rows[name] = skipped.length === 0 ? 'yes' : `in part: ${why}`;
@@ -56,11 +68,23 @@ function tests(files: Readonly<Record<string, FileResult>>): Section {
   return rows;
 }
 
+const asText = ({ name, reason }: Skip) => `${name}: ${reason}`;
+
+/** Whether a column says that this test skips itself there. */
+export function isInTable(kernel: string, arch: string, skip: Skip): boolean {
+  const column = readColumn(columnFile(kernel, arch));
+  return Object.values(column?.sections[TESTS] ?? {}).some((answer) => answer.includes(asText(skip)));
+}
+
 /** Those that were recorded. */
 export function readColumns(): Column[] {
-  return COLUMNS.map(([kernel, arch]) => columnFile(kernel, arch))
-    .filter((file) => existsSync(file))
-    .map((file) => JSON.parse(readFileSync(file, 'utf8')));
+  return COLUMNS.map(([kernel, arch]) => readColumn(columnFile(kernel, arch))).filter(
+    (column) => column !== undefined,
+  );
+}
+
+function readColumn(file: string): Column | undefined {
+  return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : undefined;
 }
 
 /** The document; reasons stand below the tables, each once. */

@@ -1,7 +1,15 @@
 /** docs/kernels.md is made of what the lab's suite found out. */
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { newestOf } from '../../lab/archive.ts';
-import { render } from '../../lab/matrix.ts';
+import { readColumns, render } from '../../lab/matrix.ts';
+import { COLUMNS, TABLE_FILE } from '../../lab/matrix-files.ts';
+
+test('the table is what the results say', () => {
+  const columns = readColumns();
+  expect(columns.map(({ arch }) => arch)).toEqual(COLUMNS.map(([, arch]) => arch));
+  expect(readFileSync(TABLE_FILE, 'utf8'), 'run `npm run lab:matrix -- --render`').toBe(render(columns));
+});
 
 test('reasons are told once, below the table', () => {
   const column = (answer: string) => ({
