@@ -12,10 +12,6 @@ export const COLUMNS = [
 
 export const TABLE_FILE = join(CHECKOUT, 'docs/kernels.md');
 
-export function isColumn(kernel: string, arch: string): boolean {
-  return COLUMNS.some((column) => column[0] === kernel && column[1] === arch);
-}
-
 export function columnFile(kernel: string, arch: string): string {
   return join(CHECKOUT, 'test/lab/kernels', `${kernel}-${arch}.json`);
 }
