@@ -67,9 +67,9 @@ const TRIALS: Readonly<Record<string, string>> = {
 const MIRROR_LIMIT = 600_000;
 
 export async function findCapabilities(): Promise<Capabilities> {
-  const mirrored = await kinds();
+  // First: some kinds and hooks are in modules that these make the kernel load.
   const tried = trials();
-  // Last: some hooks are in modules that the others made the kernel load.
+  const mirrored = await kinds();
   const { findings } = await diagnose(parseConfig('', '/etc/ekho.toml'), undefined);
   return {
     release: release(),
