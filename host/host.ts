@@ -24,7 +24,6 @@ import { EkhoError } from './errors.ts';
 import { describe } from './iproute2/describe.ts';
 import type { Json } from './iproute2/json.ts';
 import { parseSelector } from './iproute2/selector.ts';
-import { BridgeNetfilter } from './kernel/bridge-netfilter.ts';
 import { HookWatch, hooksStatus, NO_HOOKS } from './kernel/hooks.ts';
 import { KernelEvents } from './kernel/kernel-events.ts';
 import { rungsText } from './kernel/rungs-text.ts';
@@ -70,7 +69,6 @@ export class Host {
   /** Why there are no plugins at all: their folder cannot be read. */
   #noPlugins: EkhoError | undefined;
   readonly #statistics: Statistics;
-  readonly #bridgeNetfilter: BridgeNetfilter | undefined;
   #verifying: Promise<VerifyAnswer> | undefined;
   #diagnosing: Promise<Diagnosis> | undefined;
   #counting: Promise<Stats> | undefined;
@@ -95,10 +93,6 @@ export class Host {
       file: state,
       warn: (message) => say(`warn: ${message}`),
     });
-    if (config.source === undefined) {
-      this.#bridgeNetfilter = new BridgeNetfilter(config.mirror.netns, () => this.#planner.settingsChanged());
-    }
-    const bridgeNetfilter = this.#bridgeNetfilter;
     if (this.#source instanceof KernelSync) {
       this.#hooks = new HookWatch({
         netns: config.mirror.netns,
@@ -109,7 +103,6 @@ export class Host {
     this.#planner = new Planner({
       mirror: this.mirror,
       netfilter: config.planner.netfilter,
-      ...(bridgeNetfilter && { bridgeNetfilter: () => bridgeNetfilter.state }),
       savedCounter: (plugin, describe) => this.#statistics.savedCounter(plugin, describe),
       xfrm: config.planner.xfrm,
       hooks: () => this.#hooks?.state ?? NO_HOOKS,
@@ -271,7 +264,6 @@ export class Host {
     this.#stopping = true;
     await this.#statistics.stop();
     await this.#supervisor.stop();
-    this.#bridgeNetfilter?.close();
     this.#planner.close();
     await this.#publisher?.stop();
     this.events?.close();
@@ -551,7 +543,8 @@ export class Host {
       counters.map((counter) => ({ plugin, ...counter })),
     );
     all.sort((a, b) => b.packets - a.packets);
-    const kernel = await this.#source.readCounters?.();
+    // What hardware counted is worth having without them; a namespace that is gone, say, is told elsewhere.
+    const kernel = await this.#source.readCounters?.().catch(() => undefined);
     const entries = all.slice(0, ENTRIES_MAX).map(({ plugin, handle, ...counter }) => {
       const { packets, bytes, packetRate, byteRate } = counter;
       const { kind, id } = this.#planner.resolveHandle(plugin, handle);
@@ -635,7 +628,6 @@ export class Host {
     await until(this.start());
     this.#requireNetns();
     await until(this.#source.barrier());
-    this.#bridgeNetfilter?.refresh();
     // Nobody announces these.
     this.#hooks?.look();
     const revision = this.mirror.revision;

@@ -32,7 +32,10 @@ const BPF_LINK_TYPE_NETFILTER = 10;
 /** Links of BPF programs looked at; a machine with more is not known. */
 const LINKS_MAX = 65_536;
 
-const { EACCES, EINVAL, ENOENT, EPERM } = constants.errno;
+/** BPF_MPROG_MAX: as many as a link can have. */
+const TCX_PROGRAMS = 64;
+
+const { EACCES, EINVAL, ENOENT, ENOSPC, EPERM } = constants.errno;
 
 /** Undefined: the kernel does not let us see. */
 export type Seen<T> = T | undefined;
@@ -50,16 +53,23 @@ function words(bytes: number): { bytes: Uint8Array; words: Uint32Array } {
   return { bytes: buffer, words: new Uint32Array(buffer.buffer) };
 }
 
-/** How many programs tcx runs on a link. */
-export function tcxPrograms(ifindex: number, point: typeof TCX_INGRESS | typeof TCX_EGRESS): Seen<number> {
+/** Ids of the programs that tcx runs on a link, in order; where there are more than fit, the first of them. */
+export function tcxPrograms(
+  ifindex: number,
+  point: typeof TCX_INGRESS | typeof TCX_EGRESS,
+): Seen<readonly number[]> {
   // union bpf_attr, query: target_ifindex, attach_type, query_flags, attach_flags, prog_ids, count, …
   const query = words(64);
+  const ids = new Uint32Array(new ArrayBuffer(4 * TCX_PROGRAMS));
   query.words[0] = ifindex;
   query.words[1] = point;
+  query.words.set(new Uint32Array(new BigUint64Array([koffi.address(ids.buffer) as bigint]).buffer), 4);
+  query.words[6] = TCX_PROGRAMS;
   const result = bpf(BPF_PROG_QUERY, query.bytes);
   if (result === undefined || result === -EPERM || result === -EACCES) return undefined;
-  // EINVAL: kernels before 6.6 have no tcx. ENOENT: none was ever attached; or the link is gone.
-  return result < 0 ? 0 : query.words[6]!;
+  // EINVAL: kernels before 6.6 have no tcx. ENOENT: none was ever attached; or the link is gone. ENOSPC: there are more.
+  if (result < 0 && result !== -ENOSPC) return [];
+  return [...ids.subarray(0, Math.min(query.words[6]!, TCX_PROGRAMS))];
 }
 
 export interface NetfilterProgram {
@@ -216,5 +226,14 @@ function loadedModules(): Set<string> | undefined {
     return new Set(lines.map((line) => line.split(' ', 1)[0]!));
   } catch {
     return undefined;
+  }
+}
+
+/** Whether netfilter's IP hooks see what bridges forward; off where the kernel has no such setting: then nothing does it. */
+export function bridgeCalls(tables: 'iptables' | 'ip6tables'): boolean {
+  try {
+    return readFileSync(`/proc/sys/net/bridge/bridge-nf-call-${tables}`, 'utf8').trim() !== '0';
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ENOENT';
   }
 }

@@ -6,6 +6,7 @@
 import { EkhoError } from '../errors.ts';
 import { inNetns } from '../netlink/syscall.ts';
 import {
+  bridgeCalls,
   bridgeTables,
   legacyTables,
   type NetfilterProgram,
@@ -26,6 +27,12 @@ const REST = 20;
 const AF_INET = 2;
 const AF_INET6 = 10;
 
+export interface TcxLink {
+  readonly ifindex: number;
+  /** Ids of the programs. */
+  readonly programs: readonly number[];
+}
+
 /** Unmirrored hooks of a namespace. Undefined: this process may not see them. */
 export interface HookState {
   /** Tables of iptables-legacy and ip6tables-legacy that do more than accept every packet, e.g. `filter`. */
@@ -37,8 +44,10 @@ export interface HookState {
   readonly legacyBridge: Seen<readonly string[]>;
   /** BPF programs attached to netfilter, on the whole machine. */
   readonly programs: Seen<readonly NetfilterProgram[]>;
-  /** Interface indexes of links with tcx programs, by where they run. */
-  readonly tcx: Seen<{ readonly ingress: readonly number[]; readonly egress: readonly number[] }>;
+  /** Links with tcx programs, by where they run. */
+  readonly tcx: Seen<{ readonly ingress: readonly TcxLink[]; readonly egress: readonly TcxLink[] }>;
+  /** Frames of every bridge pass the IP hooks of netfilter (net/bridge/br_netfilter_hooks.c), whatever the bridge says. */
+  readonly bridgeCalls: { readonly ipv4: boolean; readonly ipv6: boolean };
 }
 
 /** Nothing is known to be there: what a mirror of another machine starts from. */
@@ -49,6 +58,8 @@ export const NO_HOOKS: HookState = {
   legacyBridge: [],
   programs: [],
   tcx: { ingress: [], egress: [] },
+  // Nobody can say.
+  bridgeCalls: { ipv4: true, ipv6: true },
 };
 
 export interface HookWatchOptions {
@@ -122,20 +133,21 @@ export class HookWatch {
       legacyBridge: bridgeTables(),
       programs: netfilterPrograms(),
       tcx: this.#tcx(),
+      bridgeCalls: { ipv4: bridgeCalls('iptables'), ipv6: bridgeCalls('ip6tables') },
     };
   }
 
   #tcx(): HookState['tcx'] {
-    const ingress: number[] = [];
-    const egress: number[] = [];
+    const ingress: TcxLink[] = [];
+    const egress: TcxLink[] = [];
     for (const ifindex of this.#options.links()) {
       for (const [point, list] of [
         [TCX_INGRESS, ingress],
         [TCX_EGRESS, egress],
       ] as const) {
-        const count = tcxPrograms(ifindex, point);
-        if (count === undefined) return undefined;
-        if (count > 0) list.push(ifindex);
+        const programs = tcxPrograms(ifindex, point);
+        if (programs === undefined) return undefined;
+        if (programs.length > 0) list.push({ ifindex, programs });
       }
     }
     return { ingress, egress };
@@ -147,8 +159,8 @@ export function hooksStatus(
   { legacy4, legacy6, legacyArp, legacyBridge, programs, tcx }: HookState,
   linkName: (ifindex: number) => string | undefined,
 ): { present: string[]; hidden: string[] } {
-  const names = (links: readonly number[] | undefined) =>
-    links?.map((ifindex) => linkName(ifindex) ?? `if${ifindex}`);
+  const names = (links: readonly TcxLink[] | undefined) =>
+    links?.map(({ ifindex }) => linkName(ifindex) ?? `if${ifindex}`);
   const all: readonly (readonly [string, readonly string[] | undefined])[] = [
     ['iptables-legacy', legacy4],
     ['ip6tables-legacy', legacy6],

@@ -71,7 +71,6 @@ export interface PlanOptions {
   readonly isPort: PortChoice | undefined;
   readonly isOwnProgram?: ((id: number) => boolean) | undefined;
   readonly netfilter: 'trap' | 'ignore';
-  readonly bridgeNetfilter: () => { readonly ipv4: boolean; readonly ipv6: boolean };
   /** What an earlier host counted for an entry, by its text. */
   readonly savedCounter?: (describe: () => string) => SavedCounter | undefined;
   readonly xfrm: 'trap' | 'ignore';
@@ -413,14 +412,13 @@ export class Desired {
 
   replan(): void {
     this.structureIsDirty = false;
-    const { view, isPort, isOwnProgram, netfilter, bridgeNetfilter, xfrm, mirror } = this.#options;
+    const { view, isPort, isOwnProgram, netfilter, xfrm, mirror } = this.#options;
     const { aclFields, reversePath, vlanInterfaces } = this.#options.description;
     const canAcl = this.tables.acl.capacity > 0;
     const plan = planPorts(view, {
       isPort,
       isOwnProgram,
       netfilter,
-      bridgeNetfilter: bridgeNetfilter(),
       netfilterUnreadable: isUnreadable(mirror, 'nft-chain') || isUnreadable(mirror, 'nft-rule'),
       hooks: this.#options.hooks?.(),
       ignoresPolicies: xfrm === 'ignore',

@@ -34,8 +34,6 @@ export interface PlannerOptions {
   readonly mirror: PlanMirror;
   /** What netfilter chains in the forwarding path mean: hand packets to the kernel, or do not matter. */
   readonly netfilter: 'trap' | 'ignore';
-  /** Whether frames of every bridge pass netfilter's IP hooks; absent: they do, as far as anybody knows. */
-  readonly bridgeNetfilter?: () => { readonly ipv4: boolean; readonly ipv6: boolean };
   /** What an earlier host counted for an entry, to go on from. */
   readonly savedCounter?: (plugin: string, describe: () => string) => SavedCounter | undefined;
   /** What IPsec policies mean. */
@@ -83,11 +81,6 @@ export class Planner {
     ];
   }
 
-  /** A setting that the mirror does not hold changed. */
-  settingsChanged(): void {
-    for (const { plan } of this.#plugins.values()) plan?.structureChanged();
-  }
-
   close(): void {
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
     for (const { plan } of this.#plugins.values()) plan?.close();
@@ -126,7 +119,6 @@ export class Planner {
           isPort: plugin.isPort,
           isOwnProgram: plugin.isOwnProgram,
           netfilter: this.#options.netfilter,
-          bridgeNetfilter: this.#options.bridgeNetfilter ?? (() => ({ ipv4: true, ipv6: true })),
           savedCounter: (describe) => this.#options.savedCounter?.(name, describe),
           xfrm: this.#options.xfrm,
           hooks: this.#options.hooks,

@@ -5,7 +5,7 @@
  * queueing, upper devices that take the frame) and the hardware does not do means the packet must be trapped.
  */
 
-import type { HookState } from '../kernel/hooks.ts';
+import type { HookState, TcxLink } from '../kernel/hooks.ts';
 import { PORT_FLAGS, ROUTER_INTERFACE_FLAGS } from '../plugin/records.ts';
 import type { PortWant } from './codecs.ts';
 import type { KernelView, LinkView } from './kernel-view.ts';
@@ -82,11 +82,9 @@ export type PortChoice = (name: string, isDefault: boolean) => boolean;
 export interface PortsOptions {
   /** Undefined: every Ethernet link that is hardware's own or stands in for it (PORT_KINDS). */
   readonly isPort: PortChoice | undefined;
-  /** Whether an XDP program is the device's own: its data path. */
+  /** Whether an XDP or tcx program is the device's own: its data path. */
   readonly isOwnProgram?: ((id: number) => boolean) | undefined;
   readonly netfilter: 'trap' | 'ignore';
-  /** Frames of every bridge pass the IP hooks, whatever the bridge says. */
-  readonly bridgeNetfilter: { readonly ipv4: boolean; readonly ipv6: boolean };
   /** Netfilter could not be read: the reason it matters. */
   readonly netfilterUnreadable: boolean;
   /** What sees packets besides what the mirror holds. */
@@ -171,7 +169,7 @@ export function planPorts(view: KernelView, options: PortsOptions): PortsPlan {
     ports,
     interfaces,
     egressReasons,
-    bridgeReasons: bridgeReasons(view, hooks, options.bridgeNetfilter),
+    bridgeReasons: bridgeReasons(view, hooks, options.hooks?.bridgeCalls ?? { ipv4: true, ipv6: true }),
     filters,
   };
 }
@@ -200,11 +198,7 @@ function withoutRouting(planned: InterfacePlan, reason: number): InterfacePlan {
 }
 
 /** br_netfilter hands frames of a bridge to the hooks of the IP families if the bridge asks for it, or the namespace for all. */
-function bridgeReasons(
-  view: KernelView,
-  hooks: Hooks,
-  all: PortsOptions['bridgeNetfilter'],
-): Map<number, number> {
+function bridgeReasons(view: KernelView, hooks: Hooks, all: HookState['bridgeCalls']): Map<number, number> {
   const reasons = new Map<number, number>();
   for (const { kind, ifindex, data } of view.links.values()) {
     if (kind !== 'bridge') continue;
@@ -311,9 +305,14 @@ interface Hooks {
   readonly egress: Set<string>;
   /** arptables-legacy sees ARP of bridges that ask for it. */
   arp: boolean;
-  /** Interface indexes of links with tcx programs. */
+  /** Interface indexes of links with tcx programs that are not the device's own. */
   readonly programsIn: ReadonlySet<number>;
   readonly programsOut: ReadonlySet<number>;
+}
+
+function foreign(links: readonly TcxLink[] = [], { isOwnProgram }: PortsOptions): Set<number> {
+  const isForeign = ({ programs }: TcxLink) => programs.some((id) => isOwnProgram?.(id) !== true);
+  return new Set(links.filter(isForeign).map(({ ifindex }) => ifindex));
 }
 
 function netfilterHooks(view: KernelView, options: PortsOptions): Hooks {
@@ -324,8 +323,8 @@ function netfilterHooks(view: KernelView, options: PortsOptions): Hooks {
     ingress: new Set(),
     egress: new Set(),
     arp: false,
-    programsIn: new Set(options.hooks?.tcx?.ingress),
-    programsOut: new Set(options.hooks?.tcx?.egress),
+    programsIn: foreign(options.hooks?.tcx?.ingress, options),
+    programsOut: foreign(options.hooks?.tcx?.egress, options),
   };
   if (options.isUnreadable) {
     const reason = REASON['kernel-unreadable'];

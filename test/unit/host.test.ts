@@ -67,5 +67,4 @@ test('files that the configuration does not name, and one that is a pipe', async
     { name: 'softnic', state: 'refused', reason: expect.stringContaining('not a regular file') },
     { name: 'other', state: 'found', reason: 'no [plugin.other] in the configuration, or not enabled there' },
   ]);
-  expect(said).toContain('plugin other: found: no [plugin.other] in the configuration, or not enabled there');
 });

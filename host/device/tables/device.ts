@@ -70,7 +70,7 @@ export class TablesDevice implements Device {
       ...(netns !== undefined && { netns }),
       ...(mode !== undefined && { mode }),
     };
-    this.#programs.add(program('datapath'));
+    for (const id of Object.values(this.share.programs!)) this.#programs.add(id);
     this.#lookup = new Lookup(this.#object, this.#state);
     guarded(name, () => this.#followHashPolicy());
   }

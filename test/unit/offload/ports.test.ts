@@ -1,6 +1,7 @@
 /** Which links are ports, and what in the kernel keeps packets of ports and VLAN links out of hardware. */
 
 import { describe, expect, test } from 'vitest';
+import { type HookState, NO_HOOKS } from '../../../host/kernel/hooks.ts';
 import { KINDS } from '../../../host/mirror/types.ts';
 import type { DecodedObject } from '../../../host/netlink/decode.ts';
 import { KernelView } from '../../../host/offload/kernel-view.ts';
@@ -46,6 +47,9 @@ function putFilter(kernel: KernelModel, ifindex: number, parent: number): void {
   });
 }
 
+/** Bridges that ask for it, and no others, have netfilter see their frames. */
+const HOOKS = { ...NO_HOOKS, bridgeCalls: { ipv4: false, ipv6: false } };
+
 function plan(setup: (kernel: KernelModel) => void, options: Partial<PortsOptions> = {}) {
   const kernel = new KernelModel();
   setup(kernel);
@@ -55,7 +59,7 @@ function plan(setup: (kernel: KernelModel) => void, options: Partial<PortsOption
   const plans = planPorts(view, {
     isPort: undefined,
     netfilter: 'trap',
-    bridgeNetfilter: { ipv4: false, ipv6: false },
+    hooks: HOOKS,
     netfilterUnreadable: false,
     reversePath: true,
     vlanInterfaces: true,
@@ -217,6 +221,17 @@ function putChain(
   } as DecodedObject);
 }
 
+test('programs of tcx keep a port’s packets with the kernel, but for the device’s own', () => {
+  const hooks = (...programs: number[]): HookState => ({
+    ...HOOKS,
+    tcx: { ingress: [{ ifindex: PORT, programs }], egress: [] },
+  });
+  const isOwnProgram = (id: number) => id === 7;
+  expect(plan(() => {}, { hooks: hooks(7), isOwnProgram }).port(PORT).why).toBe('none');
+  expect(plan(() => {}, { hooks: hooks(7, 8), isOwnProgram }).port(PORT).why).toBe('tcx-attached');
+  expect(plan(() => {}, { hooks: hooks(7) }).port(PORT).why).toBe('tcx-attached');
+});
+
 describe('netfilter on bridges', () => {
   const NF_INET_FORWARD = 2;
   const putBridge = (kernel: KernelModel, index: number, data: Record<string, number>) =>
@@ -234,6 +249,19 @@ describe('netfilter on bridges', () => {
       'none',
       'none',
     ]);
+  });
+
+  test('chains of the IP families see those of every bridge where the namespace says so', () => {
+    const bridges = (hooks: HookState) =>
+      plan(
+        (kernel) => {
+          putBridge(kernel, BRIDGE, {});
+          putChain(kernel, 2, NF_INET_FORWARD, {});
+        },
+        { hooks },
+      ).bridge(BRIDGE);
+    expect(bridges({ ...HOOKS, bridgeCalls: { ipv4: true, ipv6: false } })).toBe('bridge-filter');
+    expect(bridges({ ...HOOKS, bridgeCalls: { ipv4: false, ipv6: true } })).toBe('none');
   });
 
   test('without chains there is nothing to ask for', () => {

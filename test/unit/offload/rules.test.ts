@@ -52,7 +52,6 @@ function plan(
   const { interfaces } = planPorts(view, {
     isPort: undefined,
     netfilter: 'ignore',
-    bridgeNetfilter: { ipv4: false, ipv6: false },
     netfilterUnreadable: false,
     reversePath: true,
     vlanInterfaces: true,
