@@ -18,3 +18,8 @@ execFileSync(fileURLToPath(new URL('node_modules/.bin/biome', ROOT)), ['check', 
 
 mkdirSync(new URL('plugins/include/', ROOT), { recursive: true });
 writeFileSync(new URL('plugins/include/ekho.h', ROOT), generateHeader(layouts));
+
+// The pages of the contract.
+execFileSync(process.execPath, [fileURLToPath(new URL('plugins/kit/document.ts', ROOT))], {
+  stdio: 'inherit',
+});

@@ -125,9 +125,9 @@ apply = ["put route 7 prefix=10.1.7.0/24 group=2", "remove route 8 prefix=10.1.8
 packets = [{ to = "10.1.7.1", action = "forward", by = ["route 7", "nexthop 2"] }]
 \`\`\`
 
-A line is \`put\` or \`remove\`, a kind, an index (1 to the capacity: it becomes the handle) and fields as [wit/types.wit](wit/types.md) names
+A line is \`put\` or \`remove\`, a kind, a number (from 1 to the capacity; the index in the handle is one less) and fields as [wit/types.wit](wit/types.md) names
 them; what is not named is 0. Flags are names with commas, addresses and MACs are written as usual, a prefix sets \`prefix-length\` and
-\`family\` too, and the members of a group are \`members=1,2*3\` (nexthop 1, and nexthop 2 with weight 3). \`0x…\` in place of an index is a
+\`family\` too, and the members of a group are \`members=1,2*3\` (nexthop 1, and nexthop 2 with weight 3). \`0x…\` in place of a number is a
 whole handle. In \`{…}\`, sums and products of the numbers of \`for\` are worked out; \`{10.0.0.0/24+i}\` is the i-th network after one,
 \`{192.0.2.1+i}\` the i-th address. In a step, removals come first, and kinds in the order of their dependency.
 

@@ -5,8 +5,8 @@
  *     put group 3 members=1,2*3
  *     remove route 7
  *
- * Fields are those of the WIT record and 0 when not named. The number behind the kind is the index in the handle, 0x… a
- * whole handle; so are references to other entries.
+ * Fields are those of the WIT record and 0 when not named. Entries of a kind are numbered from 1: the index in the handle is
+ * one less. 0x… is a whole handle; a reference of 0 is to nothing.
  */
 
 import { parseAddress } from '../../../host/device/asic/address.ts';
@@ -36,14 +36,15 @@ export interface Entry {
   readonly members?: readonly Member[];
 }
 
-export function handleOf(kind: Kind, index: number): number {
-  return (((ENTRY_KIND_NAMES.indexOf(kind) + 1) << 28) | index) >>> 0;
+/** @param number counts from 1, as lines have it; the index in the handle from 0 */
+export function handleOf(kind: Kind, number: number): number {
+  return (((ENTRY_KIND_NAMES.indexOf(kind) + 1) << 28) | (number - 1)) >>> 0;
 }
 
 /** `route 7`, or the bare number of a handle that is of no kind. */
 export function nameOf(handle: number): string {
   const kind = ENTRY_KIND_NAMES[(handle >>> 28) - 1];
-  return kind === undefined ? `handle 0x${handle.toString(16)}` : `${kind} ${handle & 0x0fff_ffff}`;
+  return kind === undefined ? `handle 0x${handle.toString(16)}` : `${kind} ${(handle & 0x0fff_ffff) + 1}`;
 }
 
 function isKind(word: string | undefined): word is Kind {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { ekho, vendorFolder } from './support.ts';
 
-test('new, build, check in C', async () => {
+test('new, build, check in C', { timeout: 300_000 }, async () => {
   using vendor = vendorFolder();
   const started = await ekho(vendor.path, 'plugin', 'new', 'mynic');
   expect(started).toEqual({

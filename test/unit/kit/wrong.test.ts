@@ -86,7 +86,7 @@ let built: Buffer;
 beforeAll(async () => {
   vendor = vendorFolder();
   built = readFileSync(await buildChanged(vendor.path, 'wrong', CHANGES));
-}, 120_000);
+}, 300_000);
 
 afterAll(() => vendor[Symbol.dispose]());
 
@@ -174,7 +174,7 @@ const TOLD: readonly (readonly [wrong: Wrong, only: string, fails: Readonly<Reco
   ['keeps-what-it-answers', 'storm-routes', { 'storm-routes': /more than halfway; 128 KiB are allowed/ }],
 ];
 
-test.each(TOLD)('%s', async (wrong, only, fails) => {
+test.each(TOLD)('%s', { timeout: 300_000 }, async (wrong, only, fails) => {
   const { results } = await checkPlugin(write(wrong), { cache: CACHE, only });
   const failed = results.filter(({ verdict }) => verdict === 'failed');
   expect(Object.fromEntries(failed.map((one) => [one.case.name, one.why]))).toEqual(

@@ -2,7 +2,7 @@
  * @NAME@, a plugin that routes: ports, router interfaces, nexthops, groups and routes, on the simulated switch ASIC
  * (docs/asic.md). To make it one for your hardware, replace the rows and the device functions it calls: asic….
  *
- * It remembers nothing. An entry's slot comes from its handle (the host counts indexes from 1 to the capacity), and the
+ * It remembers nothing. An entry's slot comes from its handle (the host counts indexes from 0 to below the capacity), and the
  * cookie of its row is the handle, so after a restart `offloadReadback` tells the host all that the hardware still holds.
  */
 import {
@@ -21,13 +21,13 @@ const tableOf: StaticArray<u8> = [
 ];
 const kindOf: StaticArray<u8> = [Kind.port, Kind.routerInterface, Kind.nexthop, Kind.group, Kind.route, Kind.route];
 const words = new StaticArray<u32>(TABLES), keyWords = new StaticArray<u32>(TABLES), capacity = new StaticArray<u32>(TABLES);
-const row = new StaticArray<u32>(4 + 2 * MEMBERS_MAX);
+const row = new StaticArray<u32>(4 + 2 * 64);
 let epoch: u32 = 0;
 function slotOf(kind: u32, handle: u32): u32 {
-  return handle >> 28 == kind + 1 ? (handle & 0x0fffffff) - 1 : NO_SLOT;
+  return handle >> 28 == kind + 1 ? handle & 0x0fffffff : NO_SLOT;
 }
 function handleOf(kind: u32, slot: u32): u32 {
-  return slot == NO_SLOT ? 0 : ((kind + 1) << 28) | (slot + 1);
+  return slot == NO_SLOT ? 0 : ((kind + 1) << 28) | slot;
 }
 
 /** Who it is and what it can do: the host never asks for more. */

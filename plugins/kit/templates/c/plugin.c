@@ -1,12 +1,12 @@
 /* @NAME@, a plugin that routes: ports, router interfaces, nexthops, groups and routes, on the simulated switch ASIC (docs/asic.md).
  * To make it one for your hardware, replace the rows and the four device functions it calls: ekho_asic_….
  *
- * It remembers nothing. An entry's slot comes from its handle (the host counts indexes from 1 to the capacity), and the
+ * It remembers nothing. An entry's slot comes from its handle (the host counts indexes from 0 to below the capacity), and the
  * cookie of its row is the handle, so after a restart `readback` tells the host all that the hardware still holds. */
 #define EKHO_IMPLEMENT
 #include <ekho.h>
 
-enum { NO_SLOT = 0xffffffff, MEMBERS_MAX = 64, TABLES = 6, ROW_MAX = 4 + 2 * MEMBERS_MAX };
+enum { NO_SLOT = 0xffffffff, MEMBERS_MAX = 64, TABLES = 6, ROW_MAX = 4 + 2 * 64 };
 
 /* The tables it uses, in the order of their kinds: routes have two. */
 static const ekho_asic_table table_of[TABLES] = {EKHO_ASIC_TABLE_PORT, EKHO_ASIC_TABLE_ROUTER_INTERFACE, EKHO_ASIC_TABLE_NEXTHOP,
@@ -17,10 +17,10 @@ static ekho_asic_table_info info[TABLES];
 static uint32_t epoch;
 
 static uint32_t slot_of(ekho_kind kind, ekho_handle handle) {
-  return handle >> 28 == (uint32_t)kind + 1 ? (handle & 0x0fffffff) - 1 : NO_SLOT;
+  return handle >> 28 == (uint32_t)kind + 1 ? handle & 0x0fffffff : NO_SLOT;
 }
 static ekho_handle handle_of(ekho_kind kind, uint32_t slot) {
-  return slot == NO_SLOT ? 0 : ((uint32_t)kind + 1) << 28 | (slot + 1);
+  return slot == NO_SLOT ? 0 : ((uint32_t)kind + 1) << 28 | slot;
 }
 
 /* Who it is and what it can do: the host never asks for more. */
@@ -143,7 +143,7 @@ void ekho_offload_readback(uint32_t cursor, uint32_t limit, ekho_offload_page *r
   uint32_t table;
   ekho_u32_list rows = next_rows(ekho_asic_read, cursor, limit, &table, &result->next);
   uint32_t count = table < TABLES ? rows.count / info[table].words : 0;
-  if (table == 3) page->members.items = ekho_alloc(count * MEMBERS_MAX * sizeof *page->members.items);
+  if (table == 3) page->members.items = ekho_alloc(count * info[3].words / 2 * sizeof *page->members.items);
   for (const uint32_t *row = rows.items; row < rows.items + rows.count; row += info[table].words) {
     uint8_t v6 = table == 5;
     switch (table) {

@@ -2,7 +2,7 @@
  * @NAME@, a plugin that routes: ports, router interfaces, nexthops, groups and routes, on the simulated switch ASIC
  * (docs/asic.md). To make it one for your hardware, replace the rows and the device functions it calls: asic.….
  *
- * It remembers nothing. An entry's slot comes from its handle (the host counts indexes from 1 to the capacity), and the
+ * It remembers nothing. An entry's slot comes from its handle (the host counts indexes from 0 to below the capacity), and the
  * cookie of its row is the handle, so after a restart `readback` tells the host all that the hardware still holds.
  *
  * It holds no IPv6: the compiler passes 64-bit numbers rounded to 53 bits (see ekho.ts).
@@ -27,11 +27,11 @@ let words: number[] = [];
 let epoch = 0;
 
 function slotOf(kind: Kind, handle: number): number {
-  return handle >>> 28 === KINDS.indexOf(kind) + 1 ? ((handle & 0x0fffffff) - 1) >>> 0 : NO_SLOT;
+  return handle >>> 28 === KINDS.indexOf(kind) + 1 ? handle & 0x0fffffff : NO_SLOT;
 }
 
 function handleOf(kind: Kind, slot: number): number {
-  return slot === NO_SLOT ? 0 : (((KINDS.indexOf(kind) + 1) << 28) | (slot + 1)) >>> 0;
+  return slot === NO_SLOT ? 0 : (((KINDS.indexOf(kind) + 1) << 28) | slot) >>> 0;
 }
 
 function bits<Name extends string>(names: readonly Name[], flags: { [name in Name]?: boolean }): number {
