@@ -22,6 +22,7 @@ struct prefix {
 };
 
 static struct {
+  /* Indexes of handles. */
   uint32_t capacity;
   ekho_acl_rule *rules;
   bool *held;
@@ -199,7 +200,7 @@ static void hold(const ekho_acl_rule *rule, uint32_t keys) {
 
 void acl_load(void) {
   uint32_t values[PAIRS_MAX], bits[PAIRS_MAX];
-  acl.capacity = held_capacity(EKHO_KIND_ACL_RULE);
+  acl.capacity = held_indexes(EKHO_KIND_ACL_RULE);
   if (acl.rules == NULL) {
     acl.rules = ekho_keep(acl.capacity * sizeof *acl.rules);
     acl.held = ekho_keep(acl.capacity * sizeof *acl.held);

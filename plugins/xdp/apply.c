@@ -104,7 +104,9 @@ static void open_list(ekho_kind kind, enum table table, uint32_t count) {
 static uint32_t *begin(enum table table, ekho_operation operation, ekho_handle handle) {
   bool removing = operation == EKHO_OPERATION_REMOVE;
   bool added = !removing && !held_has(burst.kind, handle);
-  if (!held_fits(burst.kind, handle)) {
+  /* What waits in the burst may turn out to take the last places. */
+  if (added && held_count(burst.kind) + burst.count >= held_capacity(burst.kind)) flush();
+  if (!held_fits(burst.kind, handle) || (added && held_count(burst.kind) >= held_capacity(burst.kind))) {
     if (!removing) report(handle, EKHO_STATUS_REFUSED, EKHO_REASON_TABLE_FULL, 0);
     return NULL;
   }

@@ -3,7 +3,9 @@
 #include "xdp.h"
 
 struct held {
+  /* Entries that are held at a time, and indexes their handles may have. */
   uint32_t capacity;
+  uint32_t indexes;
   uint32_t count;
   uint32_t end;
   uint32_t *bits;
@@ -42,7 +44,7 @@ static void load_table(ekho_kind kind, enum table table) {
 void held_load(void) {
   for (ekho_kind kind = 0; kind < KINDS; kind++) {
     struct held *held = &all[kind];
-    uint32_t size = (held_capacity(kind) + 31) / 32 * sizeof *held->bits;
+    uint32_t size = (held_indexes(kind) + 31) / 32 * sizeof *held->bits;
     if (held->bits == NULL) held->bits = ekho_keep(size);
     memset(held->bits, 0, size);
     held->count = held->end = 0;
@@ -50,20 +52,26 @@ void held_load(void) {
   }
 }
 
+/* Arrays are twice as large as what they are to hold: a handle's index may be a little beyond. */
+static bool is_array(ekho_kind kind) { return kind <= EKHO_KIND_GROUP || kind == EKHO_KIND_ACL_RULE; }
+
 uint32_t held_capacity(ekho_kind kind) {
   struct held *held = &all[kind];
-  held->capacity = 0;
-  for (enum table table = tables_of[kind].first; table <= tables_of[kind].last; table++)
-    held->capacity += tables[table].capacity;
+  uint32_t rows = 0;
+  for (enum table table = tables_of[kind].first; table <= tables_of[kind].last; table++) rows += tables[table].capacity;
+  held->capacity = is_array(kind) ? rows / 2 : rows;
+  held->indexes = 2 * held->capacity;
   return held->capacity;
 }
+
+uint32_t held_indexes(ekho_kind kind) { return 2 * held_capacity(kind); }
 
 uint32_t held_end(ekho_kind kind) { return all[kind].end; }
 
 uint32_t held_count(ekho_kind kind) { return all[kind].count; }
 
 bool held_fits(ekho_kind kind, ekho_handle handle) {
-  return handle >> 28 == (uint32_t)kind + 1 && index_of(handle) < all[kind].capacity;
+  return handle >> 28 == (uint32_t)kind + 1 && index_of(handle) < all[kind].indexes;
 }
 
 bool held_has(ekho_kind kind, ekho_handle handle) {

@@ -15,7 +15,7 @@ static struct member *members;
 static uint32_t *changed;
 
 void vlans_load(void) {
-  uint32_t capacity = held_capacity(EKHO_KIND_VLAN_MEMBER), ports = held_capacity(EKHO_KIND_PORT);
+  uint32_t capacity = held_indexes(EKHO_KIND_VLAN_MEMBER), ports = held_indexes(EKHO_KIND_PORT);
   if (members == NULL) {
     members = ekho_keep(capacity * sizeof *members);
     changed = ekho_keep((ports + 31) / 32 * sizeof *changed);
@@ -52,7 +52,7 @@ void vlans_remove(ekho_handle handle) {
 }
 
 void vlans_of_port(uint32_t port, uint32_t *flags, uint32_t *pvid) {
-  uint32_t capacity = held_capacity(EKHO_KIND_VLAN_MEMBER), pvids = 0;
+  uint32_t capacity = held_indexes(EKHO_KIND_VLAN_MEMBER), pvids = 0;
   *flags &= ~(uint32_t)DP_PORT_IN_VLAN;
   *pvid = 0;
   for (uint32_t i = 0; i < capacity; i++) {
@@ -66,7 +66,7 @@ void vlans_of_port(uint32_t port, uint32_t *flags, uint32_t *pvid) {
 }
 
 uint32_t vlans_next_changed(void) {
-  uint32_t ports = held_capacity(EKHO_KIND_PORT);
+  uint32_t ports = held_indexes(EKHO_KIND_PORT);
   for (uint32_t port = 0; port < ports; port++)
     if ((changed[port / 32] >> port % 32 & 1) != 0) {
       changed[port / 32] &= ~(1u << port % 32);

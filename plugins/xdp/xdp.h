@@ -51,7 +51,9 @@ static inline ekho_handle handle_of(ekho_kind kind, uint32_t index) {
 /* held.c: which handles the device holds, and what is derived from several of them. */
 
 void held_load(void);
+/* Entries that can be held, and indexes their handles may have: below twice that. */
 uint32_t held_capacity(ekho_kind kind);
+uint32_t held_indexes(ekho_kind kind);
 uint32_t held_count(ekho_kind kind);
 /* Above all indexes that were ever held. */
 uint32_t held_end(ekho_kind kind);

@@ -66,6 +66,10 @@ export class LabSpace extends Netns {
       `mirror.netns = "${this.name}"`,
       `plugin.${plugin} = { device = "device0", ports = ${JSON.stringify(ports)} }`,
       `device.device0.kind = "${plugin === 'xdp' ? 'tables' : 'asic'}"`,
+      // Counters per CPU are made one by one, which takes long under emulation.
+      ...(plugin === 'xdp'
+        ? ['device.device0.tables = { lpm4 = 1000, lpm6 = 1000, nexthop = 500, fdb = 500 }']
+        : []),
     ].join('\n');
     const config = parseConfig(text, join(this.#folder, 'ekho.toml'));
     this.#host = new Host(config, (line) => this.said.push(line));

@@ -4,9 +4,10 @@ import { BpfError, BpfMap } from '../../../bpf/libbpf-ts/src/index.ts';
 import type { Completion, TablesCore, TablesInfo } from '../core.ts';
 import type { DeviceShare } from '../types.ts';
 import { Attachments } from './attachments.ts';
-import { ORGANISATIONS, type Organisation, PORTS, TABLES } from './layout.ts';
+import { GENERATION, ORGANISATIONS, type Organisation, PORTS, TABLES } from './layout.ts';
 import { ContentReader, type Reader, SlotReader, takeCounter, takeSlot } from './reader.ts';
 import { SharedState } from './shared.ts';
+import { waitForPrograms } from './system.ts';
 
 /** In the order of `tables.status` of wit/host.wit. */
 export const STATUS = { ok: 0, full: 1, invalid: 2, missing: 3, refused: 4, busy: 5, ioError: 6 } as const;
@@ -88,6 +89,8 @@ export class MapTables implements TablesCore {
     completion.status = STATUS.ok;
     if (number === PORTS) this.#putPorts(from, start, rows, table);
     else this.#batch(table, from, start, rows);
+    // The generation before is free to be written once no frame is judged by it any more.
+    if (number === GENERATION) waitForPrograms();
     if (added && table.organisation !== COUNTERS) this.#state.addUsed(number, completion.done);
     this.#state.addWrites(completion.done);
     return completion;
@@ -202,6 +205,8 @@ function readerOf(map: BpfMap, organisation: Organisation, keyWords: number, wor
 }
 
 function statusOf(error: BpfError): number {
+  // An LPM trie says so in its own way.
+  if (error.errno === 'ENOSPC') return STATUS.full;
   switch (error.code) {
     case 'E_FULL':
       return STATUS.full;

@@ -34,40 +34,46 @@ function sized(name: string, organisation: Organisation, rows: (sizes: Sizes) =>
 
 const of = (name: string) => (sizes: Sizes) => sizes[name]!;
 
+/** Arrays are by index of the handle, and handles are dense but for what was just removed: room for twice as many. */
+const twice = (name: string) => (sizes: Sizes) => 2 * sizes[name]!;
+
 /** Tables a plugin sees; their index is their number. */
 const SIZED: readonly Sized[] = [
-  sized('ports', 'slots', of('port')),
-  sized('interfaces', 'slots', of('router-interface')),
+  sized('ports', 'slots', twice('port')),
+  sized('interfaces', 'slots', twice('router-interface')),
   sized('interfaces_at', 'exact', of('router-interface')),
-  sized('nexthops', 'slots', of('nexthop')),
-  sized('groups', 'slots', of('group')),
+  sized('nexthops', 'slots', twice('nexthop')),
+  sized('groups', 'slots', twice('group')),
   sized('routes4', 'prefix', of('lpm4')),
   sized('routes6', 'prefix', of('lpm6')),
   sized('vlans', 'exact', of('vlan')),
   sized('fdb_entries', 'exact', of('fdb')),
-  sized('acl_rules', 'slots', of('acl')),
+  sized('acl_rules', 'slots', twice('acl')),
   sized('acl_masks', 'slots', () => 2 * MASKS),
   sized('acl_keys', 'exact', (sizes) => KEYS_PER_RULE * sizes.acl!),
   sized('acl_state', 'slots', () => 1),
-  sized('port_counts', 'counters', of('port')),
-  sized('nexthop_counts', 'counters', of('nexthop')),
-  sized('route_counts', 'counters', (sizes) => sizes.lpm4! + sizes.lpm6!),
-  sized('fdb_counts', 'counters', of('fdb')),
-  sized('acl_counts', 'counters', of('acl')),
+  sized('port_counts', 'counters', twice('port')),
+  sized('nexthop_counts', 'counters', twice('nexthop')),
+  sized('route_counts', 'counters', (sizes) => 2 * (sizes.lpm4! + sizes.lpm6!)),
+  sized('fdb_counts', 'counters', twice('fdb')),
+  sized('acl_counts', 'counters', twice('acl')),
 ];
 
 /** Maps that the device keeps itself. */
 const OWN: readonly Sized[] = [
   sized('reason_counts', 'counters', () => REASONS.length),
   sized('ports_at', 'exact', of('port')),
-  sized('devices', 'slots', of('port')),
-  sized('port_modes', 'slots', of('port')),
+  sized('devices', 'slots', twice('port')),
+  sized('port_modes', 'slots', twice('port')),
 ];
 
 export const TABLES: readonly TableLayout[] = SIZED;
 
 /** Number of the table whose rows attach ports. */
 export const PORTS = TABLES.findIndex(({ name }) => name === 'ports');
+
+/** Number of the table whose row says which generation counts. */
+export const GENERATION = TABLES.findIndex(({ name }) => name === 'acl_state');
 
 /** Names of the maps, those of the tables first. */
 export const MAPS: readonly string[] = [...SIZED, ...OWN].map(({ name }) => name);

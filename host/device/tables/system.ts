@@ -8,14 +8,24 @@ const SOCK_CLOEXEC = 0x80000;
 const SIOCETHTOOL = 0x8946;
 const ETHTOOL_GDRVINFO = 3;
 const IFNAMSIZ = 16;
+const MEMBARRIER_CMD_GLOBAL = 1;
 /** struct ethtool_drvinfo: cmd, driver[32], … */
 const DRVINFO_SIZE = 196;
 
 const libc = koffi.load(null);
 const socket = libc.func('int socket(int domain, int type, int protocol)');
 const ioctl = libc.func('int ioctl(int fd, unsigned long request, void *argument)');
+const syscall = libc.func('long syscall(long number, long first, long second, long third)');
 const close = libc.func('int close(int fd)');
 const if_indextoname = libc.func('void *if_indextoname(uint32_t index, _Out_ uint8_t *name)');
+
+/**
+ * Returns once every BPF program that ran when it was called has ended (membarrier(2), MEMBARRIER_CMD_GLOBAL: an RCU grace period);
+ * some 10 ms.
+ */
+export function waitForPrograms(): void {
+  syscall(process.arch === 'arm64' ? 283 : 324, MEMBARRIER_CMD_GLOBAL, 0, 0);
+}
 
 /** Closes a descriptor that is not a file of Node's. */
 export function closeDescriptor(fd: number): void {

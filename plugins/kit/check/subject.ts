@@ -107,7 +107,9 @@ export class Subject implements AsyncDisposable {
   ): Promise<Subject> {
     const devices = deviceKinds()
       .filter((kind) => plugin.devices.includes(kind))
-      .map((kind) => openDevice({ kind, name: kind, ...(kind === 'asic' && { tables }) }));
+      .map((kind) =>
+        openDevice({ kind, name: kind, ...((kind === 'asic' || kind === 'tables') && { tables }) }),
+      );
     const subject = new Subject(plugin, devices, path);
     try {
       await subject.bringUp();
