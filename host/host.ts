@@ -9,6 +9,7 @@ import type {
   LogLine,
   LookupAnswer,
   LookupQuery,
+  PluginDetails,
   PluginStatus,
   Stats,
   Status,
@@ -36,7 +37,9 @@ import { kindOfHandle } from './offload/entry-table.ts';
 import { Planner } from './offload/planner.ts';
 import { Statistics } from './offload/statistics.ts';
 import { ENTRY_KIND_NAMES } from './plugin/records.ts';
-import { type SupervisedPlugin, Supervisor } from './plugin/supervisor.ts';
+import type { Trust } from './plugin/signature.ts';
+import type { PluginSetup, SupervisedPlugin } from './plugin/supervised-plugin.ts';
+import { Supervisor } from './plugin/supervisor.ts';
 import { Publisher } from './remote/publisher.ts';
 import type { RemoteStatus } from './remote/source.ts';
 import { openSource, type Source, sourceName } from './source.ts';
@@ -47,6 +50,8 @@ import { VERSION } from './version.ts';
 const DIFFERENCES_MAX = 1000;
 /** Entries listed by `stats`, those with the most packets. */
 const ENTRIES_MAX = 1000;
+/** How long a plugin that stops for good has to take everything out of its device. */
+const WITHDRAW_MS = 10_000;
 /** How often `wait` looks whether plugins have come up. */
 const LOOK_MS = 20;
 
@@ -65,6 +70,8 @@ export class Host {
   readonly #hooks: HookWatch | undefined;
   readonly #supervisor: Supervisor;
   readonly #devices = new Map<string, Device>();
+  /** Plugins that were disabled since the host runs. */
+  readonly #disabled = new Set<string>();
   #started: Promise<void> | undefined;
   /** Why there are no plugins at all: their folder cannot be read. */
   #noPlugins: EkhoError | undefined;
@@ -125,19 +132,29 @@ export class Host {
     this.#supervisor = new Supervisor({
       folder: config.plugins.folder,
       ...(config.plugins.cache !== undefined && { cache: config.plugins.cache }),
+      signatures: config.plugins.signatures,
+      trustedKeys: config.plugins.trustedKeys,
       setup: (name) => this.#setup(name),
       listener: {
+        notReplaced: (plugin, error) => this.#say(`plugin ${plugin.name}: not replaced: ${error.message}`),
+        withdraw: (plugin) =>
+          this.#planner.withdraw(plugin.name, AbortSignal.timeout(WITHDRAW_MS)).catch(() => {
+            this.#say(`plugin ${plugin.name}: its device still holds entries`);
+          }),
         up: (plugin, runner) => {
           const listener = {
             fault: (error: Error) => this.#say(`plugin ${plugin.name}: ${error.message}`),
             // The supervisor says so, and why.
             down: () => {},
           };
-          this.#planner.pluginUp(plugin.name, runner, listener).then(
+          const settled = this.#planner
+            .pluginUp(plugin.name, runner, listener)
+            .then(() => this.#planner.pluginSettled(plugin.name));
+          settled.then(
             () => {
+              if (plugin.state.state !== 'syncing') return;
               plugin.synced();
-              if (plugin.state.state === 'active')
-                this.#say(`plugin ${plugin.name}: active${this.#whatItIs(plugin)}`);
+              this.#say(`plugin ${plugin.name}: active${this.#whatItIs(plugin)}`);
             },
             (error: Error) => {
               // It went down meanwhile, which `down` tells, or the planner cannot go on with it: then afresh.
@@ -272,11 +289,16 @@ export class Host {
     for (const device of this.#devices.values()) device.close();
   }
 
-  #setup(name: string) {
+  #setup(name: string): PluginSetup | undefined {
     const plugin = this.#config.plugin.find((plugin) => plugin.name === name);
-    if (plugin === undefined) return undefined;
+    if (plugin === undefined || this.#disabled.has(name)) return undefined;
     const device = plugin.device === undefined ? undefined : this.#devices.get(plugin.device);
-    return { devices: device === undefined ? [] : [device.share], settings: plugin.settings };
+    const { settings, isolation } = plugin;
+    return {
+      devices: device === undefined ? [] : [device.share],
+      settings,
+      ...(isolation !== undefined && { isolation }),
+    };
   }
 
   // ---- what the API asks ----
@@ -457,6 +479,7 @@ export class Host {
         ...(device !== undefined && { device }),
         ports: this.#portsOf(name),
         ...(description && { vendor: description.vendor, version: description.version }),
+        ...(plugin && this.#originOf(plugin)),
         abilities: (description?.abilities ?? []).map(({ kind, capacity }) => ({
           kind: ENTRY_KIND_NAMES[kind]!,
           capacity,
@@ -652,8 +675,32 @@ export class Host {
     return state === 'starting' || state === 'syncing' || state === 'restarting';
   }
 
+  plugin(name: string): PluginDetails {
+    const plugin = this.#plugin(name);
+    const status = this.plugins().find((one) => one.name === name)!;
+    return { ...status, counters: { ...plugin.counters }, errors: plugin.errors.map((one) => ({ ...one })) };
+  }
+
   async restartPlugin(name: string): Promise<void> {
     await this.#plugin(name).restart();
+  }
+
+  /** Takes over the file as it is now, if it can be loaded. */
+  async reloadPlugin(name: string): Promise<void> {
+    await this.#plugin(name).reload();
+  }
+
+  /** Takes everything out of its device and stops it, until it is enabled again or the host ends. */
+  async disablePlugin(name: string): Promise<void> {
+    const plugin = this.#plugin(name);
+    this.#disabled.add(name);
+    await plugin.retire();
+  }
+
+  async enablePlugin(name: string): Promise<void> {
+    const plugin = this.#plugin(name);
+    this.#disabled.delete(name);
+    await plugin.start();
   }
 
   pluginLogs(name: string): LogLine[] {
@@ -743,6 +790,27 @@ export class Host {
     return names;
   }
 
+  #originOf({ trust, file256, isolatedBy, licence }: SupervisedPlugin) {
+    return {
+      ...(file256 !== undefined && { sha256: file256 }),
+      ...(trust && { signature: trust.trust === 'trusted' ? `trusted key ${trust.key}` : trustText(trust) }),
+      ...(isolatedBy !== undefined && { isolation: isolatedBy }),
+      ...(licence !== undefined && { licence }),
+    };
+  }
+
+  /** How far its device is. */
+  #progressOf(name: string): string {
+    const tables = this.#planner.summary().find(({ plugin }) => plugin === name)?.tables ?? [];
+    let planned = 0;
+    let done = 0;
+    for (const table of tables) {
+      planned += table.planned;
+      done += table.offloaded + table.trapped + table.refused + table.failed;
+    }
+    return `${Math.min(done, planned)} of ${planned} entries`;
+  }
+
   #stateOf(plugin: SupervisedPlugin | undefined): { state: string; reason?: string; remedy?: string } {
     if (plugin === undefined) {
       if (this.#supervisor.plugins.size === 0 && this.#started === undefined) return { state: 'found' };
@@ -764,8 +832,17 @@ export class Host {
         reason: `no [plugin.${plugin.name}] in the configuration, or not enabled there`,
       };
     }
+    if (state.state === 'syncing') return { state: state.state, reason: this.#progressOf(plugin.name) };
+    if (state.state === 'stopped' && this.#disabled.has(plugin.name)) {
+      return { state: state.state, reason: 'disabled', remedy: `\`ekho plugin enable ${plugin.name}\`.` };
+    }
     if (!('error' in state)) return { state: state.state };
-    const { message, remedy } = state.error;
+    const { remedy } = state.error;
+    let { message } = state.error;
+    if (state.state === 'restarting') {
+      const seconds = Math.max(0, (state.at - performance.now()) / 1000).toFixed(1);
+      message += ` (attempt ${state.attempt}, in ${seconds} s)`;
+    }
     return { state: state.state, reason: message, ...(remedy !== undefined && { remedy }) };
   }
 }
@@ -775,4 +852,8 @@ function macText(mac: number): string {
     .toString(16)
     .padStart(12, '0')
     .replace(/(?=(..)+$)(?!^)/g, ':');
+}
+
+function trustText(trust: Exclude<Trust, { trust: 'trusted' }>): string {
+  return trust.trust === 'unsigned' ? 'none' : `key ${trust.key}, not trusted`;
 }

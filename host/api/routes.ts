@@ -15,6 +15,7 @@ import {
   LogLine,
   LookupAnswer,
   LookupQuery,
+  PluginDetails,
   PluginStatus,
   Stats,
   Status,
@@ -117,6 +118,9 @@ export async function routes(
   app.get('/devices', { schema: { response: { 200: Type.Array(DeviceStatus) } } }, async () =>
     host.devices(),
   );
+  app.get('/plugins/:name', { schema: { params: Name, response: { 200: PluginDetails } } }, async (request) =>
+    host.plugin(request.params.name),
+  );
   app.get(
     '/plugins/:name/logs',
     { schema: { params: Name, response: { 200: Type.Array(LogLine) } } },
@@ -147,10 +151,18 @@ export async function routes(
 
   app.get('/doctor', { schema: { response: { 200: Diagnosis } } }, async () => host.diagnose());
   app.post('/verify', { schema: { response: { 200: VerifyAnswer } } }, async () => host.verify());
-  app.post('/plugins/:name/restart', { schema: { params: Name } }, async (request) => {
-    await host.restartPlugin(request.params.name);
-    return {};
-  });
+  const verbs = {
+    restart: (name: string) => host.restartPlugin(name),
+    reload: (name: string) => host.reloadPlugin(name),
+    enable: (name: string) => host.enablePlugin(name),
+    disable: (name: string) => host.disablePlugin(name),
+  };
+  for (const [verb, carryOut] of Object.entries(verbs)) {
+    app.post(`/plugins/:name/${verb}`, { schema: { params: Name } }, async (request) => {
+      await carryOut(request.params.name);
+      return {};
+    });
+  }
   app.post('/devices/:name/inject', { schema: { params: Name, body: Faults } }, async (request) => {
     host.inject(request.params.name, request.body);
     return {};

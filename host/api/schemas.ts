@@ -36,11 +36,29 @@ export const PluginStatus = Type.Object({
   version: Type.Optional(Text),
   /** Kinds of entry it can hold. */
   abilities: Type.Array(Type.Object({ kind: Text, capacity: Count })),
+  /** Of the file that runs, or last did. */
+  sha256: Type.Optional(Text),
+  /** Who signed it: `none`, or `trusted key ID`, or `key ID, not trusted`. */
+  signature: Type.Optional(Text),
+  /** `process` or `worker`. */
+  isolation: Type.Optional(Text),
+  licence: Type.Optional(Text),
   restarts: Count,
   batches: Count,
   entries: Count,
 });
 export type PluginStatus = Static<typeof PluginStatus>;
+
+export const PluginDetails = Type.Intersect([
+  PluginStatus,
+  Type.Object({
+    /** Since it last came up. */
+    counters: Type.Record(Text, Count),
+    /** The last 20. */
+    errors: Type.Array(Type.Object({ time: Text, code: Text, message: Text })),
+  }),
+]);
+export type PluginDetails = Static<typeof PluginDetails>;
 
 export const DeviceStatus = Type.Object({
   name: Text,

@@ -13,9 +13,11 @@ import {
   devicePowerCycle,
   pluginList,
   pluginLogs,
-  pluginRestart,
+  pluginShow,
+  pluginVerb,
 } from './manage.ts';
 import { paint } from './output.ts';
+import { addPluginFileCommands } from './plugin-files.ts';
 import { monitor, show } from './show.ts';
 
 /** Documented in docs/cli.md. */
@@ -154,12 +156,24 @@ function build(): Command {
   json(asking(plugin, 'list', 'plugins and what they can hold')).action((options) =>
     pluginList(client(options), options),
   );
-  asking(plugin, 'restart', 'end a plugin and start it afresh')
+  json(asking(plugin, 'show', 'one plugin: where it is from, how it runs, what went wrong'))
     .argument('<name>')
-    .action((name: string, options) => pluginRestart(client(options), name));
+    .action((name: string, options) => pluginShow(client(options), name, options));
+  const verbs = {
+    enable: 'start a plugin that was disabled',
+    disable: 'take everything out of its device and stop it, until the host ends',
+    reload: 'take over its file as it is now, without a gap',
+    restart: 'end a plugin and start it afresh',
+  };
+  for (const [verb, description] of Object.entries(verbs)) {
+    asking(plugin, verb, description)
+      .argument('<name>')
+      .action((name: string, options) => pluginVerb(client(options), name, verb));
+  }
   asking(plugin, 'logs', 'the last lines a plugin wrote')
     .argument('<name>')
     .action((name: string, options) => pluginLogs(client(options), name));
+  addPluginFileCommands(plugin, command);
   addKitCommands(plugin, command);
 
   const device = command(program, 'device', 'the devices');

@@ -1,9 +1,9 @@
 /** The commands for plugins and devices. */
-import type { DeviceStatus, Faults, LogLine, PluginStatus } from '../api/schemas.ts';
+import type { DeviceStatus, Faults, LogLine, PluginDetails, PluginStatus } from '../api/schemas.ts';
 import { EkhoError } from '../errors.ts';
 import { deviceTable, type JsonOption, pluginTable } from './ask.ts';
 import type { Client } from './client.ts';
-import { count, plain, print, table } from './output.ts';
+import { count, paintState, plain, print, table } from './output.ts';
 
 export async function pluginList(client: Client, { json }: JsonOption): Promise<void> {
   const plugins = await client.get<PluginStatus[]>('/api/v1/plugins');
@@ -23,8 +23,36 @@ export async function pluginList(client: Client, { json }: JsonOption): Promise<
   for (const { name, remedy } of plugins) if (remedy) await print(`\n${name}: ${plain(remedy)}\n`);
 }
 
-export async function pluginRestart(client: Client, name: string): Promise<void> {
-  await client.post(`/api/v1/plugins/${encodeURIComponent(name)}/restart`);
+export async function pluginShow(client: Client, name: string, { json }: JsonOption): Promise<void> {
+  const plugin = await client.get<PluginDetails>(`/api/v1/plugins/${encodeURIComponent(name)}`);
+  if (json) {
+    await print(`${JSON.stringify(plugin, null, 2)}\n`);
+    return;
+  }
+  const { state, reason, remedy, device, vendor, version, ports, abilities, counters, errors } = plugin;
+  const rows = [
+    ['state', paintState(state) + (reason ? `: ${plain(reason)}` : '')],
+    ...(remedy ? [['remedy', plain(remedy)]] : []),
+    ['device', device ?? '-'],
+    ['ports', ports.join(' ') || '-'],
+    ...(version === undefined ? [] : [['version', plain(`${vendor} ${version}`)]]),
+    ...(plugin.licence === undefined ? [] : [['licence', plain(plugin.licence)]]),
+    ['signature', plugin.signature ?? '-'],
+    ['isolation', plugin.isolation ?? '-'],
+    ['sha256', plugin.sha256 ?? '-'],
+    ['restarts', count(plugin.restarts)],
+    ...abilities.map(({ kind, capacity }) => ['holds', `${kind}, ${count(capacity)}`]),
+    ...Object.entries(counters).map(([counter, value]) => [counter, count(value)]),
+  ];
+  await print(table(['WHAT', 'IS'], rows));
+  if (errors.length === 0) return;
+  const lines = errors.map(({ time, code, message }) => [time, code, plain(message)]);
+  await print(`\n${table(['TIME', 'ERROR', 'WHAT'], lines)}`);
+}
+
+/** `enable`, `disable`, `reload` or `restart`. */
+export async function pluginVerb(client: Client, name: string, verb: string): Promise<void> {
+  await client.post(`/api/v1/plugins/${encodeURIComponent(name)}/${verb}`);
 }
 
 export async function pluginLogs(client: Client, name: string): Promise<void> {

@@ -14,6 +14,8 @@ import { EkhoError } from '../errors.ts';
 import { RING_DEFAULT } from '../kernel/notifier/ring-size.ts';
 import { DEFAULT_RECEIVE_BUFFER } from '../kernel/receive-buffer.ts';
 import { KINDS, type Kind } from '../mirror/types.ts';
+import type { Isolation } from '../plugin/pool-runner.ts';
+import { type PublicKey, parsePublicKey, type SignaturePolicy } from '../plugin/signature.ts';
 import type { NatsOptions } from '../remote/connection.ts';
 import type { PublishOptions } from '../remote/publisher.ts';
 import { nearest } from '../suggest.ts';
@@ -30,6 +32,8 @@ export interface PluginConfig {
   /** Link-name patterns; undefined: every link that is not stacked. */
   readonly ports: readonly string[] | undefined;
   readonly priority: number;
+  /** Undefined: by its signature. */
+  readonly isolation: Isolation | undefined;
   readonly settings: readonly { readonly name: string; readonly value: string }[];
 }
 
@@ -51,6 +55,8 @@ export interface Config {
     readonly folder: string;
     /** Undefined: the user's cache folder. */
     readonly cache: string | undefined;
+    readonly signatures: SignaturePolicy;
+    readonly trustedKeys: readonly PublicKey[];
   };
   readonly plugin: readonly PluginConfig[];
   readonly device: readonly DeviceConfig[];
@@ -165,6 +171,15 @@ function checkConfig(value: unknown, text: string): ConfigProblem[] {
     const size = (value as ConfigFile).notifier?.['ring-size'];
     if (size !== undefined && !Number.isInteger(Math.log2(size)))
       report(['notifier', 'ring-size'], `${size} is not a power of two`);
+    const keys = (value as ConfigFile).plugins?.['trusted-keys'] ?? [];
+    for (const [index, key] of keys.entries()) {
+      try {
+        parsePublicKey(key);
+      } catch (error) {
+        const { message, remedy } = error as EkhoError;
+        report(['plugins', 'trusted-keys', `${index}`], `${message}; ${remedy}`);
+      }
+    }
     const owners = new Map<string, string>();
     for (const [name, { device: wanted, enabled }] of Object.entries(plugin)) {
       if (wanted === undefined || enabled === false) continue;
@@ -398,14 +413,17 @@ function complete(file: ConfigFile, path: string | undefined): Config {
     plugins: {
       folder: resolve(base, file.plugins?.folder ?? join(ROOT, 'build/plugins')),
       cache: file.plugins?.cache === undefined ? undefined : resolve(base, file.plugins.cache),
+      signatures: file.plugins?.signatures ?? 'prefer',
+      trustedKeys: (file.plugins?.['trusted-keys'] ?? []).map(parsePublicKey),
     },
     plugin: Object.entries(plugins)
       .filter(([, { enabled }]) => enabled !== false)
-      .map(([name, { device, ports, priority, settings }]) => ({
+      .map(([name, { device, ports, priority, isolation, settings }]) => ({
         name,
         device,
         ports,
         priority: priority ?? 100,
+        isolation,
         settings: Object.entries(settings ?? {}).map(([name, value]) => ({ name, value: String(value) })),
       })),
     device: Object.entries(devices).map(([name, { kind, mode, state, tables, ...other }]) => ({

@@ -99,6 +99,19 @@ const Plugins = Type.Object(
           'Folder of transpiled plugins, safe to delete. Relative to the configuration file. Default: `$XDG_CACHE_HOME/ekho`, else `~/.cache/ekho`.',
       }),
     ),
+    signatures: Type.Optional(
+      Type.Enum(['require', 'prefer', 'off'], {
+        default: 'prefer',
+        description:
+          'What the signature of a plugin (NAME.wasm.sig) means. `require`: what no trusted key signed is refused. `prefer`: it runs, in a process of its own. With both, a signature by a trusted key that is not of the file is a reason to refuse it. `off`: signatures are not looked at.',
+      }),
+    ),
+    'trusted-keys': Type.Optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: 64 }), {
+        description:
+          'Public keys of those whose plugins are trusted: the second line of their `.pub` files. Default: none.',
+      }),
+    ),
   },
   closed,
 );
@@ -127,6 +140,12 @@ const Plugin = Type.Object(
         default: 100,
         description:
           'When two plugins want the same port, the larger number has it; at a tie, the first by name.',
+      }),
+    ),
+    isolation: Type.Optional(
+      Type.Enum(['process', 'worker'], {
+        description:
+          'Where it runs. `process`: in a process of its own that can reach nothing. `worker`: in a thread of the host, which costs less. Default: `worker` if a trusted key signed it, else `process`.',
       }),
     ),
     settings: Type.Optional(

@@ -13,7 +13,7 @@ import {
   OPERATION_DELETE,
   objectCursor,
 } from '../mirror/types.ts';
-import type { Runner } from '../plugin/runner.ts';
+import type { Description, Runner } from '../plugin/runner.ts';
 import type { EntryCounter, SavedCounter } from './counters.ts';
 import type { PlanMirror } from './desired.ts';
 import { KernelView } from './kernel-view.ts';
@@ -53,6 +53,8 @@ export interface PluginOptions {
 
 interface PlannedPlugin extends PluginOptions {
   plan: Plan | undefined;
+  /** It is to hold nothing. */
+  isWithdrawn: boolean;
 }
 
 export class Planner {
@@ -87,7 +89,7 @@ export class Planner {
   }
 
   addPlugin(options: PluginOptions): void {
-    this.#plugins.set(options.name, { ...options, plan: undefined });
+    this.#plugins.set(options.name, { ...options, plan: undefined, isWithdrawn: false });
   }
 
   /** The plugin goes for good; what its device holds stays. */
@@ -104,11 +106,12 @@ export class Planner {
   ): Promise<void> {
     const plugin = this.#plugins.get(name);
     if (plugin === undefined) return;
+    plugin.isWithdrawn = false;
     const before = plugin.plan;
     let plan = before;
     plan?.stop();
-    // A plugin that describes itself differently (another version) is planned for from scratch.
-    if (plan === undefined || JSON.stringify(plan.description) !== JSON.stringify(runner.description)) {
+    // A plugin that can do something else than before (another version) is planned for from scratch.
+    if (plan === undefined || abilitiesOf(plan.description) !== abilitiesOf(runner.description)) {
       plan = new Plan(
         {
           name,
@@ -116,7 +119,7 @@ export class Planner {
           view: this.#view,
           neighbours: this.#neighbours,
           neighbourKeys: this.#neighbourKeys,
-          isPort: plugin.isPort,
+          isPort: (name, isDefault) => !plugin.isWithdrawn && (plugin.isPort?.(name, isDefault) ?? isDefault),
           isOwnProgram: plugin.isOwnProgram,
           netfilter: this.#options.netfilter,
           savedCounter: (describe) => this.#options.savedCounter?.(name, describe),
@@ -146,6 +149,27 @@ export class Planner {
   /** What the kernel told its notifiers: plugins that want to hear of it do. The record is valid during the call only. */
   kernelEvent(record: NotifierRecord): void {
     for (const { plan } of this.#plugins.values()) plan?.kernelEvent(record);
+  }
+
+  /**
+   * Takes out of the plugin's device all that is planned for it, as if it had no ports; until it comes up again. Resolves
+   * when that is done. Rejects when `signal` aborts.
+   */
+  async withdraw(name: string, signal: AbortSignal): Promise<void> {
+    const plugin = this.#plugins.get(name);
+    if (plugin?.plan === undefined) return;
+    plugin.isWithdrawn = true;
+    plugin.plan.structureChanged();
+    await this.pluginSettled(name, signal);
+  }
+
+  /** As `settled`, for one plugin. */
+  async pluginSettled(name: string, signal?: AbortSignal): Promise<void> {
+    const plan = this.#plugins.get(name)?.plan;
+    const aborted = new Promise<never>((_, reject) => {
+      signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
+    });
+    await Promise.race([plan?.settled(signal), aborted]);
   }
 
   #changed(changes: ChangeSet): void {
@@ -330,4 +354,9 @@ export class Planner {
   portOf(plugin: string, handle: number): number | undefined {
     return this.#plugins.get(plugin)?.plan?.states.portOf(handle);
   }
+}
+
+/** What plans depend on: who made it and which version it is does not matter. */
+function abilitiesOf({ vendor: _v, name: _n, version: _o, ...abilities }: Description): string {
+  return JSON.stringify(abilities);
 }

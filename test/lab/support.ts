@@ -64,7 +64,7 @@ export class LabSpace extends Netns {
   async start(ports: readonly string[], plugin: 'softnic' | 'xdp' = 'softnic'): Promise<void> {
     const text = [
       `mirror.netns = "${this.name}"`,
-      `plugin.${plugin} = { device = "device0", ports = ${JSON.stringify(ports)} }`,
+      `plugin.${plugin} = { device = "device0", isolation = "worker", ports = ${JSON.stringify(ports)} }`,
       `device.device0.kind = "${plugin === 'xdp' ? 'tables' : 'asic'}"`,
       // Counters per CPU are made one by one, which takes long under emulation.
       ...(plugin === 'xdp'

@@ -46,6 +46,8 @@ export interface HostOptions {
   /** Folder with the plugin; default the reference plugins. */
   readonly folder?: string;
   readonly plugin?: string;
+  /** Default `worker`, which starts sooner. */
+  readonly isolation?: 'process' | 'worker';
   /** Kind of its device; default asic, and tables for plugin xdp. */
   readonly device?: 'asic' | 'tables';
   readonly mode?: 'auto' | 'native' | 'tcx' | 'generic';
@@ -280,6 +282,7 @@ function pluginLines(options: HostOptions, plugin: string, folder: string): stri
   return [
     `[plugin.${plugin}]`,
     'device = "asic0"',
+    `isolation = "${options.isolation ?? 'worker'}"`,
     `ports = ${JSON.stringify(ports)}`,
     `[plugin.${plugin}.settings]`,
     ...Object.entries(settings).map(([name, value]) => `${name} = ${text(value)}`),

@@ -31,7 +31,7 @@ async function start(plugins: string): Promise<Host> {
     {
       ...config,
       mirror: { ...config.mirror, kinds: ['link'] },
-      plugins: { folder: plugins, cache: join(folder, 'cache') },
+      plugins: { ...config.plugins, folder: plugins, cache: join(folder, 'cache') },
     },
     (line) => said.push(line),
   );

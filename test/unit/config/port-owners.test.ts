@@ -5,7 +5,8 @@ import type { PluginConfig } from '../../../host/config/config.ts';
 import { portsOf } from '../../../host/config/port-owners.ts';
 
 function plugin(name: string, more: Partial<PluginConfig> = {}): PluginConfig {
-  return { name, device: 'asic0', ports: undefined, priority: 100, settings: [], ...more };
+  const plain = { device: 'asic0', ports: undefined, priority: 100, isolation: undefined, settings: [] };
+  return { name, ...plain, ...more };
 }
 
 /** Names of the plugins that have the link. */

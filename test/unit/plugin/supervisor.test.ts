@@ -1,13 +1,15 @@
 /** Plugins that fall are brought back, the others go on, and the operator can see why. */
 
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { openDevice } from '../../../host/device/registry.ts';
 import type { EkhoError } from '../../../host/errors.ts';
+import { embedManifest } from '../../../host/plugin/manifest.ts';
 import type { Runner } from '../../../host/plugin/runner.ts';
-import { type PluginSetup, type SupervisedPlugin, Supervisor } from '../../../host/plugin/supervisor.ts';
+import type { PluginSetup, SupervisedPlugin } from '../../../host/plugin/supervised-plugin.ts';
+import { Supervisor } from '../../../host/plugin/supervisor.ts';
 import { buildProbe, MISCHIEF, temporaryFolder } from './probe.ts';
 
 let file: string;
@@ -44,6 +46,12 @@ async function supervise(
   setup: (name: string) => Partial<PluginSetup> | undefined = () => ({}),
 ): Promise<Supervisor> {
   const listener = {
+    notReplaced(plugin: SupervisedPlugin, error: EkhoError): void {
+      told.push(`${plugin.name} not replaced ${error.code}`);
+    },
+    async withdraw(plugin: SupervisedPlugin): Promise<void> {
+      told.push(`${plugin.name} withdrawn`);
+    },
     up(plugin: SupervisedPlugin, runner: Runner): void {
       told.push(`${plugin.name} up`);
       runners.set(plugin.name, runner);
@@ -70,7 +78,8 @@ async function supervise(
       if (wanted === undefined) return undefined;
       const device = devices.get(name) ?? openDevice({ kind: 'asic', name });
       devices.set(name, device);
-      return { devices: [device.share], ...wanted };
+      // A worker starts sooner.
+      return { devices: [device.share], ...(name !== 'unsigned' && { isolation: 'worker' }), ...wanted };
     },
   });
   supervisor = made;
@@ -256,4 +265,120 @@ test('a folder that is not there', async () => {
     setup: () => undefined,
   });
   await expect(gone.start()).rejects.toMatchObject({ code: 'E_CONFIG' });
+});
+
+describe('the folder changes', () => {
+  /** The probe as another file that does the same. */
+  const version = (number: string) => embedManifest(readFileSync(file), { version: number });
+  /** One that loads and does not run: what it describes itself with is not printable. */
+  const broken = () => {
+    const bytes = Buffer.from(version('broken'));
+    bytes[bytes.indexOf('1.2.3') + 1] = 7;
+    return bytes;
+  };
+  const path = (name: string) => join(folder.path, `${name}.wasm`);
+  const poll = { timeout: 20_000 };
+
+  /** As a file is put in place that is there as a whole or not at all. */
+  function place(name: string, bytes: Uint8Array): void {
+    writeFileSync(path(`.${name}`), bytes);
+    renameSync(path(`.${name}`), path(name));
+  }
+
+  test('a file that comes is started, one that goes is taken out and stopped', async () => {
+    put('one');
+    const { plugins } = await supervise();
+    place('two', version('1'));
+    await expect.poll(() => plugins.get('two')?.state.state, poll).toBe('active');
+    expect(plugins.get('one')!.state.state).toBe('active');
+    rmSync(path('two'));
+    await expect.poll(() => plugins.has('two'), poll).toBe(false);
+    expect(told.filter((line) => line.startsWith('two'))).toEqual([
+      'two up',
+      'two withdrawn',
+      'two runner down',
+      'two down in order',
+    ]);
+    expect(plugins.get('one')).toMatchObject({ state: { state: 'active' }, restarts: 0 });
+  });
+
+  test('another version takes over; the same one again changes nothing', async () => {
+    put('one');
+    const { plugins } = await supervise();
+    const one = plugins.get('one')!;
+    const before = one.file256;
+    place('one', version('2'));
+    await expect.poll(() => one.file256, poll).not.toBe(before);
+    await expect.poll(() => one.state.state, poll).toBe('active');
+    expect(told).toEqual(['one up', 'one runner down', 'one down in order', 'one up']);
+    place('one', version('2'));
+    await one.reload();
+    expect(told).toHaveLength(4);
+  });
+
+  test('a file is left alone while it is being written', async () => {
+    const { plugins } = await supervise();
+    const bytes = version('slow');
+    for (let size = 0; size < 8; size++) {
+      writeFileSync(path('slow'), bytes.subarray(0, size * 1000));
+      expect(plugins.has('slow')).toBe(false);
+      await new Promise((resolve) => setTimeout(resolve, 60));
+    }
+    writeFileSync(path('slow'), bytes);
+    await expect.poll(() => plugins.get('slow')?.state.state, poll).toBe('active');
+    expect(plugins.get('slow')!.errors).toEqual([]);
+  });
+
+  test('one that cannot be loaded leaves the one before running, and says why', async () => {
+    put('one');
+    const { plugins } = await supervise();
+    const one = plugins.get('one')!;
+    place('one', version('2').subarray(0, 5000));
+    await expect
+      .poll(() => one.state, poll)
+      .toMatchObject({
+        state: 'degraded',
+        error: { code: 'E_PLUGIN_INVALID', message: expect.stringContaining('ends too early') },
+      });
+    expect(told).toEqual(['one up', 'one not replaced E_PLUGIN_INVALID']);
+    place('one', version('3'));
+    await expect.poll(() => one.state.state, poll).toBe('active');
+    expect(told.at(-1)).toBe('one up');
+  });
+
+  test('one that does not start gives way to the one before', async () => {
+    put('one');
+    const { plugins } = await supervise();
+    const one = plugins.get('one')!;
+    const before = one.file256;
+    place('one', broken());
+    await expect.poll(() => told, poll).toContain('one not replaced E_PLUGIN_PROTOCOL');
+    await expect
+      .poll(() => one.state, poll)
+      .toMatchObject({
+        state: 'degraded',
+        error: { message: expect.stringContaining('another version of plugin one does not run: ') },
+      });
+    expect(one.file256).toBe(before);
+    expect(told.at(-1)).toBe('one up');
+  });
+
+  test('what was refused is looked at again when the file is another', async () => {
+    writeFileSync(path('one'), 'no');
+    const { plugins } = await supervise();
+    const one = plugins.get('one')!;
+    expect(one.state.state).toBe('refused');
+    place('one', version('1'));
+    await expect.poll(() => one.state.state, poll).toBe('active');
+  });
+});
+
+test('it runs in a process of its own, unless it is said otherwise', async () => {
+  put('unsigned');
+  put('two');
+  const { plugins } = await supervise();
+  expect([plugins.get('unsigned')!.isolatedBy, plugins.get('two')!.isolatedBy]).toEqual([
+    'process',
+    'worker',
+  ]);
 });

@@ -1,0 +1,105 @@
+/**
+ * The plugin folder as it changes. A change counts once two looks, some time apart, saw the same: a file that is being
+ * written is left alone until it is whole. The kernel's notifications only make the next look come sooner, so that folders
+ * without any (some network file systems) are followed, too.
+ */
+
+import { type FSWatcher, watch } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { signatureFileOf } from './load.ts';
+
+/** Between two looks at what has just changed, and at what has not. */
+const SETTLE_MS = 250;
+const LOOK_MS = 2000;
+/** Files looked at, by name. */
+export const PLUGINS_MAX = 64;
+
+export type FolderChange = 'added' | 'changed' | 'removed';
+
+/** What tells one state of a file from another: file and signature, by what the file system keeps of them. */
+async function fingerprintOf(file: string): Promise<string | undefined> {
+  const [plugin, signature] = await Promise.all(
+    [file, signatureFileOf(file)].map((path) => stat(path, { bigint: true }).catch(() => undefined)),
+  );
+  if (plugin === undefined) return undefined;
+  return [plugin, signature]
+    .map((found) => (found ? `${found.ino}:${found.size}:${found.mtimeNs}:${found.ctimeNs}` : ''))
+    .join('|');
+}
+
+/** Names of the `.wasm` files of a folder, without it, and their fingerprints. */
+export async function listPlugins(folder: string): Promise<Map<string, string>> {
+  const names = (await readdir(folder)).filter((name) => name.endsWith('.wasm') && !name.startsWith('.'));
+  const found = new Map<string, string>();
+  for (const name of names.sort().slice(0, PLUGINS_MAX)) {
+    const fingerprint = await fingerprintOf(join(folder, name));
+    // Undefined: gone meanwhile, or a link to nothing.
+    found.set(name.slice(0, -'.wasm'.length), fingerprint ?? '');
+  }
+  return found;
+}
+
+export class FolderWatch {
+  private readonly folder: string;
+  private readonly onChange: (change: FolderChange, name: string) => void;
+  /** What was told of, and what the last look saw. */
+  private known: Map<string, string>;
+  private seen: Map<string, string>;
+  private watcher: FSWatcher | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private closed = false;
+
+  /** @param known the files as they are known already */
+  constructor(
+    folder: string,
+    known: Map<string, string>,
+    onChange: (change: FolderChange, name: string) => void,
+  ) {
+    this.folder = folder;
+    this.known = known;
+    this.seen = known;
+    this.onChange = onChange;
+    try {
+      this.watcher = watch(folder, () => this.lookIn(SETTLE_MS));
+      this.watcher.on('error', () => this.watcher?.close());
+    } catch {
+      // No notifications to be had: looking goes on.
+    }
+    this.lookIn(LOOK_MS);
+  }
+
+  close(): void {
+    this.closed = true;
+    clearTimeout(this.timer);
+    this.watcher?.close();
+  }
+
+  private lookIn(delay: number): void {
+    if (this.closed) return;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      this.look().catch(() => this.lookIn(LOOK_MS));
+    }, delay);
+  }
+
+  private async look(): Promise<void> {
+    const now = await listPlugins(this.folder);
+    if (this.closed) return;
+    let isMoving = false;
+    for (const name of new Set([...this.known.keys(), ...now.keys()])) {
+      const fingerprint = now.get(name);
+      if (fingerprint === this.known.get(name)) continue;
+      if (fingerprint !== this.seen.get(name)) {
+        isMoving = true;
+        continue;
+      }
+      const change = fingerprint === undefined ? 'removed' : this.known.has(name) ? 'changed' : 'added';
+      if (fingerprint === undefined) this.known.delete(name);
+      else this.known.set(name, fingerprint);
+      this.onChange(change, name);
+    }
+    this.seen = now;
+    this.lookIn(isMoving ? SETTLE_MS : LOOK_MS);
+  }
+}
