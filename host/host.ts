@@ -50,7 +50,7 @@ import { VERSION } from './version.ts';
 const DIFFERENCES_MAX = 1000;
 /** Entries listed by `stats`, those with the most packets. */
 const ENTRIES_MAX = 1000;
-/** How long a plugin that stops for good has to take everything out of its device. */
+/** How long a plugin that stops for good has to take its ports out of its device. */
 const WITHDRAW_MS = 10_000;
 /** How often `wait` looks whether plugins have come up. */
 const LOOK_MS = 20;
@@ -139,7 +139,7 @@ export class Host {
         notReplaced: (plugin, error) => this.#say(`plugin ${plugin.name}: not replaced: ${error.message}`),
         withdraw: (plugin) =>
           this.#planner.withdraw(plugin.name, AbortSignal.timeout(WITHDRAW_MS)).catch(() => {
-            this.#say(`plugin ${plugin.name}: its device still holds entries`);
+            this.#say(`plugin ${plugin.name}: its device may still forward`);
           }),
         up: (plugin, runner) => {
           const listener = {
@@ -250,6 +250,8 @@ export class Host {
     for (const { name, state, reason, remedy } of this.plugins()) {
       // Without a configuration, one plugin of several is the default.
       if (state === 'found' && this.#config.file === undefined) continue;
+      // That it is active is said when it is.
+      if (state === 'syncing') continue;
       if (reason !== undefined)
         this.#say(`plugin ${name}: ${state}: ${reason}${remedy ? `. ${remedy}` : ''}`);
     }
@@ -690,7 +692,7 @@ export class Host {
     await this.#plugin(name).reload();
   }
 
-  /** Takes everything out of its device and stops it, until it is enabled again or the host ends. */
+  /** Leaves its ports to the kernel and stops it, until it is enabled again or the host ends. */
   async disablePlugin(name: string): Promise<void> {
     const plugin = this.#plugin(name);
     this.#disabled.add(name);

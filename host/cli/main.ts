@@ -161,8 +161,8 @@ function build(): Command {
     .action((name: string, options) => pluginShow(client(options), name, options));
   const verbs = {
     enable: 'start a plugin that was disabled',
-    disable: 'take everything out of its device and stop it, until the host ends',
-    reload: 'take over its file as it is now, without a gap',
+    disable: 'leave its ports to the kernel and stop it, until it is enabled or the host ends',
+    reload: 'take over its file as it is now; what hardware holds stays',
     restart: 'end a plugin and start it afresh',
   };
   for (const [verb, description] of Object.entries(verbs)) {

@@ -53,7 +53,7 @@ export interface PluginOptions {
 
 interface PlannedPlugin extends PluginOptions {
   plan: Plan | undefined;
-  /** It is to hold nothing. */
+  /** It is to have no ports. */
   isWithdrawn: boolean;
 }
 
@@ -152,8 +152,8 @@ export class Planner {
   }
 
   /**
-   * Takes out of the plugin's device all that is planned for it, as if it had no ports; until it comes up again. Resolves
-   * when that is done. Rejects when `signal` aborts.
+   * Plans for the plugin's device as if it had no ports, until it comes up again: no packet is forwarded by it, and what is
+   * left in it traps. Resolves when that is done. Rejects when `signal` aborts.
    */
   async withdraw(name: string, signal: AbortSignal): Promise<void> {
     const plugin = this.#plugins.get(name);

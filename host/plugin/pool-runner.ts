@@ -560,7 +560,9 @@ class PoolRunner implements Runner {
       this.description = checkDescription(this.name, message.description);
       this.direct = message.direct;
     } catch (error) {
-      this.fall(error as EkhoError);
+      // Another than EkhoError: a part is missing, as with a plugin made for another version of the interfaces.
+      const known = error instanceof EkhoError;
+      this.fall(known ? error : this.breach(`describes itself incompletely: ${(error as Error).message}`));
       return;
     }
     this.wasUp = true;

@@ -76,7 +76,7 @@ export interface SupervisorListener {
   down(plugin: SupervisedPlugin, error: EkhoError | undefined): void;
   /** Another version of its file is not run, and why; the one before goes on. */
   notReplaced?(plugin: SupervisedPlugin, error: EkhoError): void;
-  /** It is to stop for good: take out what its device holds for it. */
+  /** It is to stop for good: see to it that its device forwards nothing. */
   withdraw?(plugin: SupervisedPlugin): Promise<void>;
 }
 
@@ -204,7 +204,7 @@ export class SupervisedPlugin {
     this.current = { state: 'stopped' };
   }
 
-  /** Stops it for good; what its device holds for it is taken out before, if it runs. */
+  /** Stops it for good; before, if it runs, its device is left without anything that forwards. */
   async retire(): Promise<void> {
     if (this.runner !== undefined) await this.options.listener.withdraw?.(this);
     await this.stop();

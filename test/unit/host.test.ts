@@ -30,6 +30,7 @@ async function start(plugins: string): Promise<Host> {
   const made = new Host(
     {
       ...config,
+      file: join(folder, 'ekho.toml'),
       mirror: { ...config.mirror, kinds: ['link'] },
       plugins: { ...config.plugins, folder: plugins, cache: join(folder, 'cache') },
     },

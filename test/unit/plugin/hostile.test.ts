@@ -1,0 +1,241 @@
+/**
+ * Components made to do harm, beside one that is good: each is refused or ended for the right reason, the good one misses
+ * nothing, and the memory they took comes back.
+ */
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse } from '@bytecodealliance/jco-transpile/wasm-tools';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openDevice } from '../../../host/device/registry.ts';
+import type { EkhoError } from '../../../host/errors.ts';
+import {
+  BinaryError,
+  COMPONENT_LIMITS,
+  CORE_LIMITS,
+  capCoreModule,
+  readComponent,
+} from '../../../host/plugin/binary.ts';
+import { loadPlugin } from '../../../host/plugin/load.ts';
+import { type Isolation, startRunner } from '../../../host/plugin/pool-runner.ts';
+import { OPERATION } from '../../../host/plugin/records.ts';
+import { buildProbe, loadProbe, RunningProbe, temporaryFolder } from './probe.ts';
+
+const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
+const MUTATIONS = 2000;
+/** Of those, how many go all the way: each costs a process. */
+const LOADED = 2;
+/** Bytes of memory that plugins may have here. */
+const CAP = 64 * 2 ** 20;
+
+let good: RunningProbe;
+let probe: string;
+let folder: ReturnType<typeof temporaryFolder>;
+
+beforeAll(async () => {
+  probe = await buildProbe();
+  folder = temporaryFolder();
+  good = await RunningProbe.start(await loadProbe());
+});
+
+afterAll(async () => {
+  // Through it all it was not disturbed.
+  expect((await good.mischief('write', 1)).outcomes).toHaveLength(1);
+  expect(good.faults).toEqual([]);
+  await good[Symbol.asyncDispose]();
+  folder[Symbol.dispose]();
+});
+
+const EXPORTS = ['plugin', 'offload', 'notifier', 'stats']
+  .map((name) => `(instance $${name}) (export "ekho:offload/${name}@0.1.0" (instance $${name}))`)
+  .join('\n');
+
+async function refusal(bytes: Uint8Array): Promise<EkhoError> {
+  const file = join(folder.path, 'hostile.wasm');
+  writeFileSync(file, bytes);
+  return await loadPlugin(file, { grants: ['asic'], cache: folder.path }).then(
+    () => {
+      throw new Error('it was loaded');
+    },
+    (error: EkhoError) => error,
+  );
+}
+
+/** xorshift32. */
+function random(): () => number {
+  let state = seed | 1;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return state >>> 0;
+  };
+}
+
+describe('refused before any of it runs', () => {
+  const many = (count: number, text: (index: number) => string) =>
+    Array.from({ length: count }, (_, index) => text(index)).join('\n');
+  const cases: readonly (readonly [string, string, string, string])[] = [
+    [
+      'a device that there is not',
+      '(import "ekho:offload/flash@0.1.0" (instance))',
+      'E_PLUGIN_IMPORT',
+      'flash',
+    ],
+    ['WASI', '(import "wasi:filesystem/types@0.2.0" (instance))', 'E_PLUGIN_IMPORT', 'wasi:filesystem'],
+    ['another version', '(import "ekho:offload/log@9.0.0" (instance))', 'E_PLUGIN_IMPORT', 'log@9.0.0'],
+    ['a name that panics the transpiler', '(import "url=<https://x>" (instance))', 'E_PLUGIN_IMPORT', 'url='],
+    [
+      'more types than anyone needs',
+      many(COMPONENT_LIMITS.types + 1, () => '(type (func))'),
+      'E_PLUGIN_INVALID',
+      `more than ${COMPONENT_LIMITS.types} types`,
+    ],
+    [
+      'more modules',
+      many(COMPONENT_LIMITS.modules + 1, () => '(core module)'),
+      'E_PLUGIN_INVALID',
+      `more than ${COMPONENT_LIMITS.modules} modules`,
+    ],
+    [
+      'components within components',
+      `${'(component '.repeat(COMPONENT_LIMITS.depth + 1)}${')'.repeat(COMPONENT_LIMITS.depth + 1)}`,
+      'E_PLUGIN_INVALID',
+      `nested deeper than ${COMPONENT_LIMITS.depth}`,
+    ],
+    [
+      'a memory that is too large',
+      '(core module $m (memory (export "memory") 60000)) (core instance $i (instantiate $m)) (alias core export $i "memory" (core memory))',
+      'E_PLUGIN_INVALID',
+      'MiB of memory to start with',
+    ],
+    [
+      'a table that is too large',
+      `(core module $m (table (export "t") ${CORE_LIMITS.elements + 1} funcref)) (core instance $i (instantiate $m))`,
+      'E_PLUGIN_INVALID',
+      `more than ${CORE_LIMITS.elements} elements`,
+    ],
+    [
+      // Two kilobytes of glue for each, and a few bytes of it here.
+      'more functions',
+      `(core module $m (func (export "f"))) (core instance $i (instantiate $m))
+       ${many(COMPONENT_LIMITS.functions + 1, () => '(func (canon lift (core func $i "f")))')}`,
+      'E_PLUGIN_INVALID',
+      `more than ${COMPONENT_LIMITS.functions} functions`,
+    ],
+  ];
+
+  test.each(cases)('%s', async (_, text, code, message) => {
+    const error = await refusal(await parse(`(component ${text} ${EXPORTS})`));
+    expect(error).toMatchObject({ code, message: expect.stringContaining(message) });
+  });
+
+  test('names that would run as code', async () => {
+    const name = "x'+(globalThis.owned=1)+'";
+    const text = `(core module $m (func (export "${name}"))) (core instance $i (instantiate $m))
+      (func $f (canon lift (core func $i "${name}"))) (instance $n (export "run" (func $f)))
+      (export "ekho:offload/plugin@0.1.0" (instance $n))`;
+    const rest = EXPORTS.split('\n').slice(1).join('\n');
+    expect(await refusal(await parse(`(component ${text} ${rest})`))).toMatchObject({
+      code: 'E_PLUGIN_INVALID',
+      message: expect.stringContaining('has characters that names may not have'),
+    });
+    expect((globalThis as { owned?: number }).owned).toBeUndefined();
+  });
+
+  test('cut off anywhere', async () => {
+    const bytes = readFileSync(probe);
+    for (let end = 0; end < bytes.length; end += 97) {
+      const cut = bytes.subarray(0, end);
+      try {
+        // Between two sections it is a whole component, of less: then it does not export what it must.
+        expect(readComponent(cut).exports.length).toBeLessThan(4);
+      } catch (error) {
+        expect(error).toBeInstanceOf(BinaryError);
+      }
+    }
+    expect(await refusal(bytes.subarray(0, bytes.length >> 1))).toMatchObject({ code: 'E_PLUGIN_INVALID' });
+  });
+});
+
+test(`${MUTATIONS} random changes of a good file (SEED=${seed})`, async () => {
+  const next = random();
+  const bytes = readFileSync(probe);
+  const start = bytes.indexOf(Buffer.from([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]));
+  let passed = 0;
+  const survivors: Uint8Array[] = [];
+  for (let round = 0; round < MUTATIONS; round++) {
+    const changed = Uint8Array.from(bytes);
+    for (let count = 1 + (next() % 4); count > 0; count--) changed[next() % changed.length] = next();
+    try {
+      readComponent(changed);
+      passed++;
+      if (survivors.length < LOADED && next() % 8 === 0) survivors.push(changed);
+    } catch (error) {
+      if (!(error instanceof BinaryError)) throw error;
+    }
+    try {
+      capCoreModule(changed.subarray(start), 2 ** 24);
+    } catch (error) {
+      if (!(error instanceof BinaryError)) throw error;
+    }
+  }
+  expect(passed).toBeGreaterThan(MUTATIONS / 10);
+  for (const changed of survivors) {
+    const file = join(folder.path, 'mutated.wasm');
+    writeFileSync(file, changed);
+    const device = openDevice({ kind: 'asic', name: 'mutated' });
+    try {
+      const plugin = await loadPlugin(file, { grants: ['asic'], cache: folder.path });
+      const limits = { apply: 1000, call: 1000, start: 1000 };
+      const runner = await startRunner({ plugin, devices: [device.share], isolation: 'process', limits });
+      await runner.stop();
+    } catch (error) {
+      expect((error as EkhoError).code).toMatch(/^E_(PLUGIN|DEVICE)/);
+    } finally {
+      device.close();
+    }
+  }
+}, 120_000);
+
+describe.each(['process', 'worker'] as const)('ended while it runs, in a %s', (isolation: Isolation) => {
+  const limits = { apply: 400, call: 400, start: 400 };
+
+  test.each([
+    ['trap', 'E_PLUGIN_TRAP'],
+    ['recurse', 'E_PLUGIN_TRAP'],
+    ['badPointer', 'E_PLUGIN_TRAP'],
+    ['spin', 'E_PLUGIN_TIMEOUT'],
+  ] as const)('%s', async (what, code) => {
+    const one = await RunningProbe.start(await loadProbe(), { isolation, limits });
+    void one.mischief(what);
+    expect(await one.down.promise).toMatchObject({ code });
+    one.device.close();
+  });
+
+  test('memory that it took comes back', async () => {
+    const plugin = await loadProbe(CAP);
+    const rounds = 4;
+    const before = process.memoryUsage().rss;
+    for (let round = 0; round < rounds; round++) {
+      const one = await RunningProbe.start(plugin, { isolation, limits: { apply: 20_000 } });
+      // What it allocates once, it has then.
+      await one.apply((batch) => batch.port(OPERATION.put, 1));
+      const { outcomes } = await one.mischief('grow');
+      // In pages: it grew to the cap.
+      expect(outcomes[0]!.detail * 65_536).toBeGreaterThan(CAP * 0.9);
+      expect(outcomes[0]!.detail * 65_536).toBeLessThanOrEqual(CAP);
+      await one[Symbol.asyncDispose]();
+    }
+    const grown = process.memoryUsage().rss - before;
+    expect(grown).toBeLessThan((rounds * CAP) / 2);
+  }, 60_000);
+
+  test('forged and unknown outcomes are left out and told', async () => {
+    const one = await RunningProbe.start(await loadProbe(), { isolation });
+    for (const what of ['unknownHandle', 'badStatus', 'tooMany', 'twice'] as const)
+      expect((await one.mischief(what)).invalid, what).toBeGreaterThan(0);
+    expect(one.faults.map(({ code }) => code)).toEqual(Array(4).fill('E_PLUGIN_PROTOCOL'));
+    await one[Symbol.asyncDispose]();
+  });
+});
