@@ -8,10 +8,13 @@ import type {
   AsicDeviceCore,
   Completion,
   CoreDevice,
+  RtnetlinkCompletion,
+  RtnetlinkCore,
   TableInfo,
   TablesCore,
   TablesInfo,
 } from '../device/core.ts';
+import { TABLES as RTNETLINK_TABLES } from '../device/rtnetlink/layout.ts';
 import { EkhoError } from '../errors.ts';
 import { type Channel, ChannelError } from './channel.ts';
 import { FROM_PROCESS, TO_PROCESS } from './process-messages.ts';
@@ -204,6 +207,69 @@ function serveTables(device: TablesCore, call: Uint32Array): Uint32Array | undef
   return Uint32Array.of(done, status);
 }
 
+const RTNETLINK = { write: 0, remove: 1, read: 2, reason: 3, epoch: 4 } as const;
+
+class RemoteRtnetlink implements RtnetlinkCore {
+  private readonly call: Call;
+
+  constructor(call: Call) {
+    this.call = call;
+  }
+
+  write(table: number, words: Uint32Array, start: number, rows: number): RtnetlinkCompletion {
+    const from = words.subarray(start, start + rows * RTNETLINK_TABLES[table]!.words);
+    return this.completion(this.call(Uint32Array.of(RTNETLINK.write, table, rows), from));
+  }
+
+  remove(table: number, words: Uint32Array, start: number, keys: number): RtnetlinkCompletion {
+    const from = words.subarray(start, start + keys * RTNETLINK_TABLES[table]!.keyWords);
+    return this.completion(this.call(Uint32Array.of(RTNETLINK.remove, table, keys), from));
+  }
+
+  read(table: number, cursor: number, limit: number): Uint32Array {
+    return this.call(Uint32Array.of(RTNETLINK.read, table, cursor, limit)).slice();
+  }
+
+  /** The text comes a character a word. */
+  reason(): string {
+    return String.fromCodePoint(...this.call(Uint32Array.of(RTNETLINK.reason)));
+  }
+
+  epoch(): number {
+    return this.call(Uint32Array.of(RTNETLINK.epoch))[0]!;
+  }
+
+  close(): void {}
+
+  private completion([done, status, errno]: Uint32Array): RtnetlinkCompletion {
+    return { done: done!, status: status!, errno: errno! | 0 };
+  }
+}
+
+function serveRtnetlink(device: RtnetlinkCore, call: Uint32Array): Uint32Array | undefined {
+  const [method, table = 0, first = 0, second = 0] = call;
+  const layout = RTNETLINK_TABLES[table];
+  if (layout === undefined) return undefined;
+  switch (method) {
+    case RTNETLINK.write:
+    case RTNETLINK.remove: {
+      const width = method === RTNETLINK.write ? layout.words : layout.keyWords;
+      if (call.length !== ROWS_AT + first * width) return undefined;
+      const burst = method === RTNETLINK.write ? device.write : device.remove;
+      const { done, status, errno } = burst.call(device, table, call, ROWS_AT, first);
+      return Uint32Array.of(done, status, errno);
+    }
+    case RTNETLINK.read:
+      return device.read(table, first, second);
+    case RTNETLINK.reason:
+      return Uint32Array.from(device.reason(), (one) => one.codePointAt(0)!);
+    case RTNETLINK.epoch:
+      return Uint32Array.of(device.epoch());
+    default:
+      return undefined;
+  }
+}
+
 /** Longest name of a table, in characters: as in tables-imports.ts. */
 const NAME_MAX = 64;
 
@@ -215,6 +281,10 @@ const KINDS: Readonly<Record<string, RemoteKind>> = {
   tables: {
     proxy: (call) => new RemoteTables(call),
     serve: (device, words) => serveTables(device as TablesCore, words),
+  },
+  rtnetlink: {
+    proxy: (call) => new RemoteRtnetlink(call),
+    serve: (device, words) => serveRtnetlink(device as RtnetlinkCore, words),
   },
 };
 
