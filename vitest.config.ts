@@ -25,6 +25,7 @@ export default defineConfig({
           // Starting a worker takes a tenth of a second alone, and seconds beside other tests.
           expect: { poll: { timeout: 20_000, interval: 10 } },
           hookTimeout: 60_000,
+          setupFiles: ['test/support/fast-check.ts'],
           pool: 'forks',
         },
       },

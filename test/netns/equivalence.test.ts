@@ -3,7 +3,7 @@
  * to the kernel. Random changes of a router, random sizes of the tables, faults of the device; after each round the
  * hardware's answers are compared with `ip route get`.
  *
- * EKHO_PROPERTY_RUNS raises the number of routers, EKHO_PROPERTY_SEED repeats one. A CI run always takes the same routers, so that it
+ * EKHO_PROPERTY_RUNS raises the number of routers, EKHO_SEED repeats one. A CI run always takes the same routers, so that it
  * tells of the change it runs for; everybody else searches on.
  */
 import { afterEach, expect, test } from 'vitest';
@@ -12,11 +12,10 @@ import { TestHost } from '../support/host.ts';
 import { askKernel, askNeighbours, type KernelAnswer, objection } from '../support/kernel-answer.ts';
 import { Random } from '../support/random.ts';
 import { host4, host6, macOf, Router } from '../support/router.ts';
+import { SEED } from '../support/seed.ts';
 import { type Command, type Probe, World } from '../support/world.ts';
 
 const RUNS = Number(process.env.EKHO_PROPERTY_RUNS ?? 3);
-const CI_SEED = 55136003;
-const SEED = Number(process.env.EKHO_PROPERTY_SEED ?? (process.env.CI ? CI_SEED : Date.now() % 2 ** 31));
 const ROUNDS = 8;
 const CHANGES = 60;
 const PROBES = 240;

@@ -7,6 +7,7 @@ import { type DecodedObject, decodeObject } from '../../host/netlink/decode.ts';
 import { encodeObject } from '../../host/netlink/encode.ts';
 import { NETLINK_NETFILTER } from '../../host/netlink/message.ts';
 import { NetlinkClient } from '../../host/netlink/request.ts';
+import { SEED } from '../support/seed.ts';
 import { contextOf, differences, random, TestNamespace } from './iproute2-support.ts';
 
 const AF_BRIDGE = 7;
@@ -38,7 +39,7 @@ const MOVING = new Set([
   'unbalanced_time',
 ]);
 
-const seed = Number(process.env.EKHO_SEED ?? Date.now() % 1_000_000);
+const seed = SEED;
 
 describe(`iproute2 JSON, EKHO_SEED=${seed}`, () => {
   let space: TestNamespace;

@@ -11,8 +11,7 @@ import {
 } from '../packets/compare.ts';
 import { Generator, type Scope } from '../packets/generate.ts';
 import { Random } from '../support/random.ts';
-
-const SEED = Number(process.env.EKHO_PACKETS_SEED ?? Date.now() % 2 ** 31);
+import { SEED } from '../support/seed.ts';
 
 let twins: Twins | undefined;
 

@@ -11,11 +11,9 @@ import type { TestHost } from '../support/host.ts';
 import { certificates, NatsServer } from '../support/nats.ts';
 import { Random } from '../support/random.ts';
 import { Router, stormRoutes } from '../support/router.ts';
+import { SEED } from '../support/seed.ts';
 import { BUCKET, RemotePair } from './remote-support.ts';
 
-/** EKHO_PROPERTY_SEED repeats a run; a CI run always takes the same. */
-const CI_SEED = 375643;
-const SEED = Number(process.env.EKHO_PROPERTY_SEED ?? (process.env.CI ? CI_SEED : Date.now() % 2 ** 31));
 const MUTATIONS = 4000;
 
 let pair: RemotePair | undefined;

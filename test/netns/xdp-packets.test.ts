@@ -2,7 +2,7 @@
  * The XDP data path against the plain kernel, packet by packet: random routers, random packets; what leaves, where, and every byte
  * are the same. A case that differs is made small and printed: kept as a file in test/packets/cases it is run ever after.
  *
- * EKHO_PACKETS_RUNS raises the number of routers, EKHO_PACKETS_SEED repeats one. A CI run always takes the same routers.
+ * EKHO_PACKETS_RUNS raises the number of routers, EKHO_SEED repeats one. A CI run always takes the same routers.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,11 +11,10 @@ import { type Case, differencesOf, reportOf, type StartOffload, shrink, Twins } 
 import { Generator, type Scope } from '../packets/generate.ts';
 import { TestHost } from '../support/host.ts';
 import { Random } from '../support/random.ts';
+import { SEED } from '../support/seed.ts';
 
 const CASES = join(import.meta.dirname, '../packets/cases');
 const RUNS = Number(process.env.EKHO_PACKETS_RUNS ?? 1);
-const CI_SEED = 20261122;
-const SEED = Number(process.env.EKHO_PACKETS_SEED ?? (process.env.CI ? CI_SEED : Date.now() % 2 ** 31));
 const ROUNDS = 4;
 const CHANGES = 20;
 const PACKETS = 250;

@@ -9,6 +9,7 @@ import type { PacketQuery, PacketVerdict } from '../../host/device/types.ts';
 import { loadPlugin } from '../../host/plugin/load.ts';
 import type { Value } from '../../host/plugin/values.ts';
 import { Random } from '../support/random.ts';
+import { SEED } from '../support/seed.ts';
 import { Wires } from '../support/wires.ts';
 import {
   address4,
@@ -257,7 +258,7 @@ function essence({ action, by, handles, ways, mayDrop }: PacketVerdict) {
 }
 
 test('holds, and does with packets, what the simulated ASIC does', async () => {
-  const seed = Number(process.env.EKHO_SEED ?? Date.now() % 2 ** 31);
+  const seed = SEED;
   console.log(`seed ${seed} (EKHO_SEED)`);
   const random = new Random(seed);
   await apply(fixed());

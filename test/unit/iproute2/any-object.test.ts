@@ -7,9 +7,10 @@ import { formatJson, formatRows, stringify } from '../../../host/iproute2/json.t
 import { parseSelector } from '../../../host/iproute2/selector.ts';
 import { formatTable, tableHead } from '../../../host/iproute2/table.ts';
 import { KINDS } from '../../../host/mirror/types.ts';
+import { SEED } from '../../support/seed.ts';
 import { arbitraryObject } from '../schema/arbitrary.ts';
 
-const seed = Number(process.env.EKHO_SEED ?? Date.now() % 1_000_000_000);
+const seed = SEED;
 
 const context = {
   linkName: (ifindex: number) => (ifindex === 1 ? 'lo' : undefined),

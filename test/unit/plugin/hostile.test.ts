@@ -19,9 +19,10 @@ import {
 import { loadPlugin } from '../../../host/plugin/load.ts';
 import { type Isolation, startRunner } from '../../../host/plugin/pool-runner.ts';
 import { OPERATION } from '../../../host/plugin/records.ts';
+import { SEED } from '../../support/seed.ts';
 import { buildProbe, loadProbe, RunningProbe, temporaryFolder } from './probe.ts';
 
-const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
+const seed = SEED;
 const MUTATIONS = 2000;
 /** Of those, how many go all the way: each costs a process. */
 const LOADED = 2;
@@ -158,7 +159,7 @@ describe('refused before any of it runs', () => {
   });
 });
 
-test(`${MUTATIONS} random changes of a good file (SEED=${seed})`, async () => {
+test(`${MUTATIONS} random changes of a good file (EKHO_SEED=${seed})`, async () => {
   const next = random();
   const bytes = readFileSync(probe);
   const start = bytes.indexOf(Buffer.from([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]));

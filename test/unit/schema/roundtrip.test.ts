@@ -5,9 +5,10 @@ import { describe, expect, test } from 'vitest';
 import { KINDS } from '../../../host/mirror/types.ts';
 import { DecodeError, decodeObject } from '../../../host/netlink/decode.ts';
 import { encodeMessage, encodeObject } from '../../../host/netlink/encode.ts';
+import { SEED } from '../../support/seed.ts';
 import { arbitraryObject } from './arbitrary.ts';
 
-const seed = Number(process.env.EKHO_SEED ?? Date.now() % 1_000_000_000);
+const seed = SEED;
 const options = (numRuns: number) => ({ seed, numRuns, endOnFailure: true });
 
 const decodeAll = (kind: (typeof KINDS)[number], bytes: Uint8Array) =>
