@@ -72,9 +72,15 @@ async function nftablesFinding(netns: string | undefined): Promise<Finding> {
     return available('netlink', 'nftables');
   } catch (error) {
     if (!(error instanceof EkhoError)) throw error;
-    const remedy = /not permitted/i.test(error.message)
-      ? 'Run the host as root or grant CAP_NET_ADMIN.'
-      : 'Load the nf_tables module, if packets are to be filtered.';
+    if (/not permitted/i.test(error.message)) {
+      return inconclusive(
+        'netlink',
+        'nftables',
+        error.message,
+        'Run the host as root or grant CAP_NET_ADMIN.',
+      );
+    }
+    const remedy = 'Load the nf_tables module, if packets are to be filtered.';
     return unsupported('netlink', 'nftables', error.message, remedy);
   } finally {
     client.close();

@@ -2,10 +2,11 @@
 
 import type { Finding } from '../api/schemas.ts';
 import type { Config } from '../config/config.ts';
+import { whyNone } from '../kernel/kernel-events.ts';
 import type { HookState } from '../kernel/notifier/ladder.ts';
 import { Notifier } from '../kernel/notifier/notifier.ts';
 import type { Running } from './diagnose.ts';
-import { available, required, unsupported } from './findings.ts';
+import { available, inconclusive, required, unsupported } from './findings.ts';
 
 /** None where the mirror comes from elsewhere than the kernel. */
 export function notifierFindings({ notifier, source }: Config, running: Running | undefined): Finding[] {
@@ -17,15 +18,9 @@ export function notifierFindings({ notifier, source }: Config, running: Running 
     ];
   }
   const hooks = running?.events?.hooks ?? tryHooks(notifier.ringSize);
-  const isAny = hooks.some(({ rung }) => rung !== 'none');
-  const events = isAny
+  const events = hooks.some(({ rung }) => rung !== 'none')
     ? available('notifier', 'events')
-    : unsupported(
-        'notifier',
-        'events',
-        running?.events?.reason ?? 'no hook can be attached',
-        'None needed: the mirror goes by netlink alone.',
-      );
+    : nothing(running?.events?.reason ?? whyNone(hooks) ?? 'no hook can be attached', enabled === 'on');
   return [enabled === 'on' ? required(events) : events, ...hooks.map(hookFinding)];
 }
 
@@ -34,12 +29,24 @@ function tryHooks(ringSize: number): readonly HookState[] {
   return notifier.states();
 }
 
+function nothing(reason: string, isRequired: boolean): Finding {
+  const remedy = isRequired
+    ? 'Run the host as root (or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN) on a kernel with BTF, or set `enabled = "auto"` in `[notifier]`.'
+    : 'The mirror goes by netlink alone, and is right: what netlink does not announce is seen a little later.';
+  return missing('events', reason, remedy);
+}
+
 function hookFinding({ hook, rung, target, reason }: HookState): Finding {
   if (rung !== 'none') return available('notifier', hook, `${rung} on ${target}`);
-  return unsupported(
-    'notifier',
+  return missing(
     hook,
     reason ?? 'not attached',
-    'None needed: netlink tells the same later.',
+    'What it would tell early is seen a little later by netlink.',
   );
+}
+
+/** Who lacks rights learns nothing about the kernel. */
+function missing(feature: string, reason: string, remedy: string): Finding {
+  const answer = /\blacks CAP_/.test(reason) ? inconclusive : unsupported;
+  return answer('notifier', feature, reason, remedy);
 }

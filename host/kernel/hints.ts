@@ -98,7 +98,7 @@ export class Hints {
   }
 
   get isEmpty(): boolean {
-    return this.#length === 0 && this.#nexthops.size === 0;
+    return this.#length === 0 && this.#nexthops.size === 0 && !this.#overflowed;
   }
 
   /** Whether hints were dropped since the last call. */

@@ -59,6 +59,9 @@ export interface KernelEventsStatus {
   readonly lost: number;
 }
 
+/** Hooks whose events are hints to the mirror. */
+const HINTING: ReadonlySet<string> = new Set(['fib', 'nexthop']);
+
 export class KernelEvents {
   readonly #options: KernelEventsOptions;
   readonly #target: HintTarget;
@@ -146,13 +149,15 @@ export class KernelEvents {
   }
 
   #lost(count: number): void {
-    this.#target.hintsLost();
+    // Hints come from these two alone: where they are not attached, none was lost.
+    const states = this.#notifier?.states() ?? [];
+    if (states.some(({ hook, rung }) => HINTING.has(hook) && rung !== 'none')) this.#target.hintsLost();
     for (const listener of this.#listeners) listener.lost(count);
   }
 }
 
 /** Undefined when some hook is attached. */
-function whyNone(states: readonly HookState[]): string | undefined {
+export function whyNone(states: readonly HookState[]): string | undefined {
   if (states.some(({ rung }) => rung !== 'none')) return undefined;
   return [...new Set(states.map(({ reason }) => reason ?? 'not attached'))].join('; ');
 }

@@ -59,6 +59,18 @@ export interface RunResult {
   readonly stderr: string;
 }
 
+/** Folders of guests are named after the process they belong to. */
+const FOLDER_PREFIX = 'ekho-guest-';
+
+/** Removes what processes that were killed have left. */
+function sweep(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const owner = name.startsWith(FOLDER_PREFIX) && name.slice(FOLDER_PREFIX.length).split('-')[0];
+    if (owner && !existsSync(`/proc/${owner}`))
+      rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  }
+}
+
 /** Not in the guest's copy of the checkout; node_modules is shared as it is. */
 const NOT_COPIED = new Set(['.git', 'node_modules']);
 
@@ -91,7 +103,8 @@ export class Guest implements AsyncDisposable {
 
   private constructor(image: Image) {
     this.release = image.release;
-    this.#folder = mkdtempSync(join(tmpdir(), 'ekho-lab-'));
+    sweep();
+    this.#folder = mkdtempSync(join(tmpdir(), `${FOLDER_PREFIX}${process.pid}-`));
     this.exchange = join(this.#folder, 'exchange');
     mkdirSync(this.exchange);
     this.#failed = new Promise((_resolve, reject) => {
@@ -268,7 +281,10 @@ export class Guest implements AsyncDisposable {
   }
 
   #spawn(command: string, words: readonly string[]): ChildProcess {
-    const child = spawn(command, words, { stdio: ['ignore', 'ignore', 'pipe'] });
+    // Ends with this process, however that ends.
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', command, ...words], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
     let said = '';
     child.stderr!.setEncoding('utf8').on('data', (text) => {
       said = (said + text).slice(-2000);

@@ -20,6 +20,9 @@ import { aptOptions, aptSources, unpackNewestKernel } from './archive.ts';
 import { makeInitramfs } from './initramfs.ts';
 import { type Arch, CACHE, LabError, oneOf } from './machine.ts';
 
+/** Longest a tool that works on a root file system may take, in milliseconds. */
+const TOOL_LIMIT = 5 * 60_000;
+
 export const FLAVOUR_NAMES = ['6.1', '6.12', 'newest'] as const;
 export type FlavourName = (typeof FLAVOUR_NAMES)[number];
 
@@ -165,6 +168,7 @@ function finish(folder: string): void {
   unpackModules(join(folder, 'usr/lib/modules', release, 'kernel'));
   execFileSync('depmod', ['--basedir', join(folder, 'usr'), release], {
     stdio: 'inherit',
+    timeout: TOOL_LIMIT,
     env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` },
   });
   makeInitramfs(folder, release);
@@ -181,7 +185,11 @@ function unpackModules(kernel: string): void {
         (file) => file.endsWith('.ko.xz') && !file.startsWith('ethernet/') && !file.startsWith('wireless/'),
       )
       .map((file) => join(kernel, part, file));
-    if (files.length > 0) execFileSync('xz', ['--decompress', '--threads=0', ...files], { stdio: 'inherit' });
+    if (files.length > 0)
+      execFileSync('xz', ['--decompress', '--threads=0', ...files], {
+        stdio: 'inherit',
+        timeout: TOOL_LIMIT,
+      });
   }
 }
 

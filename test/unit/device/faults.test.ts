@@ -77,7 +77,7 @@ test('values out of range are refused', () => {
 });
 
 test('kinds of device are opened by name on both sides', () => {
-  expect(deviceKinds()).toEqual(['asic', 'tables']);
+  expect(deviceKinds()).toEqual(['asic', 'tables', 'rtnetlink']);
   const opened = openDevice({ name: 'a', kind: 'asic', tables: { lpm4: 9 } });
   expect((openCore(structuredClone(opened.share)) as AsicDeviceCore).info(LPM4)).toEqual({
     capacity: 9,

@@ -34,7 +34,7 @@ describe('of a file', () => {
     const changed = [
       [Buffer.from('a plugiN'), signature],
       [file, signature.replace('mynic 1.0', 'mynic 1.1')],
-      [file, signature.replace(/.(=*)\n$/, (_, end) => `A${end}\n`)],
+      [file, signature.replace(/(.)(=*)\n$/, (_, last, end) => `${last === 'A' ? 'Q' : 'A'}${end}\n`)],
     ] as const;
     for (const [bytes, text] of changed)
       expect(() => verifyFile(bytes, text, trusted)).toThrow(
