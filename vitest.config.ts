@@ -1,5 +1,6 @@
 /**
- * Four layers: `unit` needs no rights and is quick, `netns` makes network namespaces and needs root, `lab` runs inside a
+ * Four layers: `unit` needs no rights and is quick, `netns` makes network namespaces and needs root (`netns-alone` goes after
+ * it, as what it does concerns the whole machine), `lab` runs inside a
  * guest (test/lab/suite.ts), whose kernel has what a machine's own may lack; `lab-last` goes after it there, as what it
  * does cannot be undone. `guests` boots such guests itself.
  */
@@ -12,6 +13,13 @@ const lab = {
   pool: 'forks',
   isolate: false,
   fileParallelism: false,
+} as const;
+
+const netns = {
+  testTimeout: 300_000,
+  expect: { poll: { timeout: 20_000, interval: 10 } },
+  hookTimeout: 120_000,
+  pool: 'forks',
 } as const;
 
 export default defineConfig({
@@ -32,12 +40,18 @@ export default defineConfig({
       {
         test: {
           name: 'netns',
-          include: ['test/netns/**/*.test.ts', 'bpf/*/test/root/**/*.test.ts'],
-          testTimeout: 300_000,
-          expect: { poll: { timeout: 20_000, interval: 10 } },
-          hookTimeout: 120_000,
-          pool: 'forks',
+          include: ['test/netns/*.test.ts', 'bpf/*/test/root/**/*.test.ts'],
+          ...netns,
           maxWorkers: 2,
+        },
+      },
+      {
+        test: {
+          name: 'netns-alone',
+          include: ['test/netns/alone/*.test.ts'],
+          ...netns,
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
         },
       },
       {

@@ -78,6 +78,8 @@ try {
       'run',
       '--project',
       layer,
+      // What concerns the whole machine comes last.
+      ...(layer === 'netns' ? ['--project', 'netns-alone'] : []),
       '--reporter',
       'scripts/reporter.mjs',
     );

@@ -3,7 +3,7 @@
  * kernel's, the object says why in a word, and everything is in hardware again once it is gone.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { attachNetfilter, attachTcx } from '../support/bpf-hooks.ts';
+import { attachTcx } from '../support/bpf-hooks.ts';
 import { TestHost } from '../support/host.ts';
 import { host4, host6, macOf, Router } from '../support/router.ts';
 
@@ -134,18 +134,6 @@ describe('routed ports', () => {
     expect(await stateOf('route', '203.0.113.0/24')).toEqual(['trapped egress-filter']);
     expect((await host.ekho('status')).out).toContain('tcx egress: p1');
     detachOut();
-  });
-
-  test('BPF programs attached to netfilter', async () => {
-    const NFPROTO_IPV6 = 10;
-    const [LOCAL_IN, FORWARD] = [1, 2];
-    const harmless = attachNetfilter(router.name, NFPROTO_IPV6, LOCAL_IN);
-    expect(await fate()).toBe('forward, forward');
-    const detach = attachNetfilter(router.name, NFPROTO_IPV6, FORWARD);
-    expect(await fate()).toBe('forward, family not routed');
-    expect(await stateOf('link', 'dev', 'p0')).toEqual(['trapped netfilter-program']);
-    detach();
-    harmless();
   });
 
   test('IPsec policies that forwarded packets can match', async () => {
