@@ -24,6 +24,8 @@ export class ChangeFeed extends Readable {
   #waitingChars = 0;
   #flowing = false;
   #lost = 0;
+  /** Events the kernel's side lost that the reader has not been told of. */
+  #overrun = 0;
   #batch = '';
   #batchIsScheduled = false;
 
@@ -38,7 +40,7 @@ export class ChangeFeed extends Readable {
     if (source === 'netlink' || host.events === undefined) return;
     const end = host.events.subscribe({
       record: (record) => this.#event(record),
-      lost: (overrun) => this.#add(stringify({ source: 'notifier', overrun })),
+      lost: (count) => this.#overran(count),
     });
     this.#ends.push(end);
   }
@@ -82,17 +84,24 @@ export class ChangeFeed extends Readable {
     const text = describeEvent(event, this.#host.objects.context);
     // Numbers of 64 bits are digits: JSON's readers would round them.
     const wide = { netns: `${netns}`, time: `${time}`, sequence: `${sequence}` };
-    this.#add(stringify({ source: 'notifier', event: name, text, ...rest, ...wide }));
+    this.#add(`${stringify({ source: 'notifier', event: name, text, ...rest, ...wide })}\n`);
+  }
+
+  /** Told in one line with what is lost until there is room for it. */
+  #overran(count: number): void {
+    this.#overrun += count;
+    if (!this.#isFull()) this.#add('');
   }
 
   #isFull(): boolean {
     // After a loss there has to be some room first, or every other line would be one about a loss.
-    const limit = this.#lost > 0 ? BACKLOG_CHARS / 2 : BACKLOG_CHARS;
+    const limit = this.#lost > 0 || this.#overrun > 0 ? BACKLOG_CHARS / 2 : BACKLOG_CHARS;
     return this.#waitingChars + this.#batch.length > limit;
   }
 
-  #add(line: string): void {
-    this.#batch += `${this.#lostLine()}${line}\n`;
+  /** `lines` end in a newline; what was lost before them is told first. */
+  #add(lines: string): void {
+    this.#batch += this.#lostLine() + lines;
     if (this.#batch.length >= BATCH_CHARS) {
       this.#sendBatch();
     } else if (!this.#batchIsScheduled) {
@@ -126,13 +135,14 @@ export class ChangeFeed extends Readable {
       this.#waitingChars -= text.length;
       this.#flowing = this.push(text);
     }
-    if (this.#flowing && this.#lost > 0) this.#flowing = this.push(this.#lostLine());
+    if (this.#flowing && (this.#lost > 0 || this.#overrun > 0)) this.#flowing = this.push(this.#lostLine());
   }
 
   #lostLine(): string {
-    const lost = this.#lost;
-    this.#lost = 0;
-    return lost === 0 ? '' : `{"lost":${lost}}\n`;
+    const [lost, overrun] = [this.#lost, this.#overrun];
+    this.#lost = this.#overrun = 0;
+    const line = lost === 0 ? '' : `{"lost":${lost}}\n`;
+    return overrun === 0 ? line : `${line}${stringify({ source: 'notifier', overrun })}\n`;
   }
 
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {

@@ -31,7 +31,7 @@ export function effectiveCapabilities(): string {
   return /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/thread-self/status', 'utf8'))?.[1] ?? '0';
 }
 
-/** `none` also where the kernel has no lockdown; `unknown` where securityfs is not mounted. */
+/** `unknown` where the kernel does not tell: it has no lockdown, or securityfs is not mounted. */
 export function lockdownMode(): Lockdown {
   try {
     return parseLockdown(readFileSync('/sys/kernel/security/lockdown', 'utf8'));
