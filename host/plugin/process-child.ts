@@ -22,6 +22,9 @@ import { NoticeRecord } from './records.ts';
 import { remoteDevices } from './remote-devices.ts';
 import { batchOffset, HEADER, headerOffset, LOG_TEXT_MAX, OP, RING_SIZE, resultOffset } from './ring.ts';
 
+// Ctrl-C on a terminal reaches every process of it: when this one ends is the host's to say.
+for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => {});
+
 /** Descriptors it is started with. */
 const CHANNEL = 3;
 const DEVICE_ANSWERS = 4;
