@@ -8,7 +8,7 @@ import { defineConfig } from 'vitest/config';
 
 const lab = {
   testTimeout: 300_000,
-  expect: { poll: { timeout: 20_000, interval: 10 } },
+  expect: { poll: { timeout: 60_000, interval: 10 } },
   hookTimeout: 300_000,
   pool: 'forks',
   isolate: false,
@@ -17,8 +17,8 @@ const lab = {
 
 const netns = {
   testTimeout: 300_000,
-  expect: { poll: { timeout: 20_000, interval: 10 } },
-  hookTimeout: 120_000,
+  expect: { poll: { timeout: 60_000, interval: 10 } },
+  hookTimeout: 300_000,
   pool: 'forks',
 } as const;
 
@@ -29,10 +29,10 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/unit/**/*.test.ts', 'plugins/*/test/**/*.test.ts', 'bpf/*/test/unit/**/*.test.ts'],
-          testTimeout: 60_000,
+          testTimeout: 240_000,
           // Starting a worker takes a tenth of a second alone, and seconds beside other tests.
-          expect: { poll: { timeout: 20_000, interval: 10 } },
-          hookTimeout: 60_000,
+          expect: { poll: { timeout: 60_000, interval: 10 } },
+          hookTimeout: 240_000,
           setupFiles: ['test/support/fast-check.ts'],
           pool: 'forks',
         },

@@ -247,13 +247,13 @@ describe('a running host', () => {
     await bench.ekho('device', 'inject', 'asic0', '--fail-every', '0');
     const state = async () =>
       (await json<Shown[]>(bench, 'show', 'route', '198.18.1.0/24'))[0]!.offload[0]!.state;
-    await expect.poll(state, { timeout: 20_000, interval: 200 }).toBe('offloaded');
+    await expect.poll(state, { timeout: 60_000, interval: 200 }).toBe('offloaded');
   });
 
   it('programs a device again that lost its tables', async () => {
     expect((await bench.ekho('device', 'power-cycle', 'asic0')).code).toBe(0);
     const action = async () => (await json<LookupAnswer[]>(bench, 'lookup', '203.0.113.9'))[0]!.action;
-    await expect.poll(action, { timeout: 20_000, interval: 100 }).toBe('forward');
+    await expect.poll(action, { timeout: 60_000, interval: 100 }).toBe('forward');
     await bench.ekho('wait');
     expect((await bench.ekho('verify')).code).toBe(0);
   });
@@ -420,7 +420,7 @@ describe('a host', () => {
     );
     try {
       const waits = async () => (await bench.ekho('wait', '--timeout', '1.0005')).code;
-      await expect.poll(waits, { timeout: 20_000, interval: 100 }).toBe(0);
+      await expect.poll(waits, { timeout: 60_000, interval: 100 }).toBe(0);
       const full = await finish(bench.shell('status > /dev/full'));
       expect(full.err).toContain('cannot write to standard output: ENOSPC');
       expect(full.code).toBe(1);
@@ -467,7 +467,7 @@ describe('a host', () => {
     await bench.start();
     bench.close();
     const status = async () => (await json<Status>(bench, 'status')).netns_deleted;
-    await expect.poll(status, { timeout: 10_000, interval: 100 }).toBe(true);
+    await expect.poll(status, { timeout: 60_000, interval: 100 }).toBe(true);
     expect((await bench.ekho('status')).out).toContain(`${bench.name} (deleted: start the host again)`);
     for (const word of ['wait', 'verify']) {
       const { code, err } = await bench.ekho(word);

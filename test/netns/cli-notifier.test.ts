@@ -173,7 +173,7 @@ describe.skipIf(!HAS_TRACEPOINTS)('their events', () => {
     });
     expect(bench.batch(commands).size).toBe(0);
     await expect
-      .poll(async () => (await notifierOf(bench)).received, { timeout: 30_000 })
+      .poll(async () => (await notifierOf(bench)).received, { timeout: 60_000 })
       .toBeGreaterThanOrEqual(before + STORM);
     const last = () =>
       bench.ip(`neigh replace 192.0.2.250 lladdr 02:00:00:00:00:${10 + (told % 80)} dev p1 nud permanent`);

@@ -189,4 +189,4 @@ test('with room for all and resolved gateways, everything is forwarded', async (
     objection(probe, kernel[number]!, hardware[number]!, neighbours),
   );
   expect(objections).toEqual(probes.map(() => undefined));
-}, 60_000);
+}, 240_000);

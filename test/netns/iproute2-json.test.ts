@@ -61,7 +61,7 @@ describe(`iproute2 JSON, EKHO_SEED=${seed}`, () => {
     await new Promise((resolve) => setTimeout(resolve, 2500));
     links = await dump('link');
     nexthops = await dump('nexthop');
-  }, 60_000);
+  }, 240_000);
 
   afterAll(() => space?.close());
 

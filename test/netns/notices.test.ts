@@ -39,7 +39,7 @@ describe('a plugin that wants all notices', () => {
           found = (await told()).find((notice) => notice.sequence > before && notice.type === type);
           return found;
         },
-        { timeout: 20_000 },
+        { timeout: 60_000 },
       )
       .toBeDefined();
     return found!;

@@ -149,7 +149,7 @@ export class TestHost {
   // ---- the API ----
 
   /** As `ekho wait`; resolves to how long it took, in milliseconds. */
-  async settled(timeout_s = 60): Promise<number> {
+  async settled(timeout_s = 120): Promise<number> {
     const began = performance.now();
     try {
       await this.client.get(`/api/v1/wait?timeout=${timeout_s}`);
@@ -214,7 +214,7 @@ export class TestHost {
   }
 
   /** Resolves once `test` holds, and throws when it does not within the time. */
-  async until(what: string, test: () => Promise<boolean>, limit_ms = 30_000): Promise<void> {
+  async until(what: string, test: () => Promise<boolean>, limit_ms = 60_000): Promise<void> {
     const end = performance.now() + limit_ms;
     while (!(await test())) {
       if (performance.now() > end) {
