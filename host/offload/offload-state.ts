@@ -209,10 +209,10 @@ export class OffloadStates {
     for (const state of this.#desired.routes.statesOf(id)) return this.#offloadOfState(state);
     const table = this.#desired.routes.tableOf(id);
     if (table === undefined) return undefined;
-    const barrier = [
-      ...(this.#desired.rulesPlans[table.family === AF_INET ? 0 : 1]?.barriers.values() ?? []),
+    const reason = [
+      ...(this.#desired.rulesPlans[table.family === AF_INET ? 0 : 1]?.unfollowed.values() ?? []),
     ][0];
-    return this.#state('refused', barrier ?? REASON['table-not-consulted']);
+    return this.#state('refused', reason ?? REASON['table-not-consulted']);
   }
 
   #offloadOfState(state: RouteState): ObjectOffload {
@@ -278,8 +278,8 @@ export class OffloadStates {
     if (entry !== undefined)
       return this.#offloadOfEntry(this.#desired.tables.acl, entry, { reason: REASON['rule-traps'] });
     for (const plan of this.#desired.rulesPlans) {
-      const barrier = plan.barriers.get(id);
-      if (barrier !== undefined) return this.#state('refused', barrier);
+      const reason = plan.unfollowed.get(id);
+      if (reason !== undefined) return this.#state('refused', reason);
     }
     return this.#options.view.rules.has(id)
       ? this.#state(this.#isReady() ? 'offloaded' : 'pending', REASON.none)

@@ -44,8 +44,8 @@ export interface RulesPlan {
   readonly beyond: ReadonlyMap<number, Beyond>;
   /** Without priority and handles of ports: `iif` stays an interface index. */
   readonly acl: readonly { readonly rule: RuleView; readonly want: AclWant; readonly iif: number }[];
-  /** Rules that end a domain, by id, with the reason tables after them are not used. */
-  readonly barriers: ReadonlyMap<number, number>;
+  /** Rules that the default domain does not follow, by id: the one that ends its list, and those after it. */
+  readonly unfollowed: ReadonlyMap<number, number>;
 }
 
 export interface RulesOptions {
@@ -65,7 +65,7 @@ export function planRules(view: KernelView, family: number, options: RulesOption
   const scopes = new Map(rules.map((rule) => [rule, scopeOf(view, rule, options)]));
   const vrfs = new Set<number>([0]);
   for (const { vrf } of options.interfaces.values()) vrfs.add(vrf);
-  const barriers = new Map<number, number>();
+  const unfollowed = new Map<number, number>();
   const acl: RulesPlan['acl'][number][] = [];
   for (const [rule, scope] of scopes) if (typeof scope === 'object') acl.push({ rule, ...scope });
 
@@ -95,6 +95,7 @@ export function planRules(view: KernelView, family: number, options: RulesOption
       const table = isVrf ? vrf : tableOf(rule);
       if (typeof scope === 'object' || isEnded) {
         if (!isEnded) isSelective = true;
+        else if (vrf === 0) unfollowed.set(rule.id, REASON['policy-rule']);
         if (action === TO_TABLE) others.add(table);
         continue;
       }
@@ -111,7 +112,7 @@ export function planRules(view: KernelView, family: number, options: RulesOption
         tables.length === RANKS_MAX ||
         unordered.has(rule.priority)
       ) {
-        if (vrf === 0) barriers.set(rule.id, REASON['policy-rule']);
+        if (vrf === 0) unfollowed.set(rule.id, REASON['policy-rule']);
         if (action === TO_TABLE) others.add(table);
         isEnded = true;
       } else if (!tables.includes(table)) tables.push(table);
@@ -120,7 +121,7 @@ export function planRules(view: KernelView, family: number, options: RulesOption
     domains.push({ vrf, tables, mayBeMerged: isStart });
     beyond.set(vrf, { tables: others, isSelective });
   }
-  return { domains, beyond, acl, barriers };
+  return { domains, beyond, acl, unfollowed };
 }
 
 /**

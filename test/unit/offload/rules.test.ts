@@ -86,9 +86,13 @@ describe('rules', () => {
 
   test('a rule the device did not take ends the list', () => {
     const rules = [rule(0, 255), rule(100, 77, { src: '10.1.0.0' }, { src_len: 16 }), rule(32766, 254)];
-    const { domains, barriers } = plan(rules, () => {}, new Set([2]));
+    const { domains, unfollowed } = plan(rules, () => {}, new Set([2]));
     expect(domains[0]!.tables).toEqual([255]);
-    expect([...barriers.values()]).toEqual([REASON['policy-rule']]);
+    const reason = REASON['policy-rule'];
+    expect([...unfollowed]).toEqual([
+      [2, reason],
+      [3, reason],
+    ]);
   });
 
   test.each([
