@@ -23,16 +23,7 @@ async function main(): Promise<number> {
   // Options end at the first word that is none, so that the command keeps its own.
   let end = 0;
   while (args[end]?.startsWith('--')) end += args[end]!.includes('=') || args[end] === '--help' ? 1 : 2;
-  const { values } = parseArgs({
-    args: args.slice(0, end),
-    options: {
-      kernel: { type: 'string', default: DEFAULT_FLAVOUR },
-      arch: { type: 'string', default: OWN_ARCH },
-      memory: { type: 'string', default: '1024' },
-      timeout: { type: 'string', default: '600' },
-      help: { type: 'boolean' },
-    },
-  });
+  const values = parsed(args.slice(0, end));
   const command = args.slice(end);
   if (values.help || command.length === 0) {
     console.log(USAGE);
@@ -56,6 +47,21 @@ async function main(): Promise<number> {
     onOutput: (stream, data) => process[stream].write(data),
   });
   return code;
+}
+
+function parsed(args: string[]) {
+  try {
+    const options = {
+      kernel: { type: 'string', default: DEFAULT_FLAVOUR },
+      arch: { type: 'string', default: OWN_ARCH },
+      memory: { type: 'string', default: '1024' },
+      timeout: { type: 'string', default: '600' },
+      help: { type: 'boolean' },
+    } as const;
+    return parseArgs({ args, options }).values;
+  } catch (error) {
+    throw new LabError(`${(error as Error).message.split('. ')[0]}; --help lists the options`);
+  }
 }
 
 function number(option: string, text: string, min: number, max: number): number {
