@@ -199,7 +199,11 @@ function clean(keep: string): void {
     .filter((name) => name.startsWith('root-'))
     .map((name) => join(CACHE, name))
     .filter((path) => path !== keep)
-    .map((path) => ({ path, age: Date.now() - statSync(path).mtimeMs }))
+    // Another process may be done with one of them just now.
+    .map((path) => ({
+      path,
+      age: Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now()),
+    }))
     .sort((a, b) => a.age - b.age);
   let kept = 0;
   for (const { path, age } of roots) {
