@@ -20,8 +20,8 @@ const DISCARD = 1 << 30;
 const LENGTH = DISCARD - 1;
 const HEADER = 8;
 
-/** Records read before other events of the loop get their turn. */
-const TURN_RECORDS = 65536;
+/** Records read before other events of the loop get their turn: a few milliseconds of them where each takes microseconds to handle. */
+const TURN_RECORDS = 1024;
 
 /**
  * Gets a record in place: `length` bytes of `data` from `offset` on (8-byte aligned). They are the kernel's read-only memory and
