@@ -34,6 +34,8 @@ const COMMANDS = {
   depmod: 'kmod',
   xz: 'xz-utils',
 };
+/** Where Debian's rustc has the library of the target that plugins are built for. */
+const RUST_TARGET = '/usr/lib/rustlib/wasm32-unknown-unknown';
 const LAYERS = ['unit', 'netns', 'lab', 'guests'];
 /** Runs only when it is named: it makes images of other architectures, which takes long. */
 const BY_NAME = 'guests';
@@ -107,6 +109,9 @@ function installSystemPackages() {
   if (packages.has('gcc')) packages.add('libc6-dev');
   // For BPF programs; brings libbpf itself.
   if (!existsSync('/usr/include/bpf/bpf_helpers.h')) packages.add('libbpf-dev');
+  // For plugins in Rust. Another rustc may well be there, but without this.
+  if (!existsSync(RUST_TARGET))
+    for (const name of ['rustc', 'cargo', 'libstd-rust-dev-wasm32', 'lld']) packages.add(name);
   if (packages.size === 0) return;
   const names = [...packages].join(' ');
   if (!isRoot || !has('apt-get')) {

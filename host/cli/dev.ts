@@ -22,7 +22,7 @@ const QUIET_MS = 100;
 /** How often the host is asked for new log lines. */
 const LOGS_MS = 500;
 /** What building writes itself. */
-const MADE = /^(build|ekho\.ts|ekho\.rs|target|Cargo\.lock|\..*)$/;
+const MADE = /^((build|target|\.[^/]*)(\/.*)?|ekho\.ts|src\/ekho\.rs|Cargo\.lock)$/;
 
 /** Runs until it is interrupted. */
 export async function dev(folder: string, options: DevOptions, client: Client): Promise<void> {
@@ -30,7 +30,7 @@ export async function dev(folder: string, options: DevOptions, client: Client): 
   let wake: (() => void) | undefined;
   let changed = true;
   const watcher = watch(project.folder, { recursive: true }, (_, name) => {
-    if (name !== null && MADE.test(name.split('/')[0]!)) return;
+    if (name !== null && MADE.test(name)) return;
     changed = true;
     wake?.();
   });

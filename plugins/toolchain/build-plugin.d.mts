@@ -3,6 +3,8 @@ export function buildPlugin(plugin: {
   readonly folder: string;
   readonly output: string;
   readonly world?: string;
+  /** What is done to the component at the end; made anew when `inputs` differ. */
+  readonly finish?: { readonly inputs: unknown; apply(component: Uint8Array): Uint8Array };
 }): Promise<boolean>;
 
 /** A component of a world of wit/ around a core module. */

@@ -76,18 +76,21 @@ async function run(tool, args, files) {
  * Compiles `folder/*.c` (with `folder/*.h` and plugins/include/) into the component `output`, unless it is there and
  * was made from the same sources by the same tools.
  *
- * @param {{ folder: string, output: string, world?: string }} plugin
+ * @param {{ folder: string, output: string, world?: string, finish?: { inputs: unknown, apply(component: Uint8Array): Uint8Array } }} plugin
  * @returns {Promise<boolean>} whether it had to be built
  */
-export async function buildPlugin({ folder, output, world = WORLD_DEFAULT }) {
+export async function buildPlugin({ folder, output, world = WORLD_DEFAULT, finish }) {
   const sources = read(folder, /\.[ch]$/);
   const include = read(join(ROOT, 'plugins/include'), /\.h$/);
   const wit = read(join(ROOT, 'wit'), /\.wit$/);
   const tools = ['@yowasp/clang', '@bytecodealliance/jco-transpile'].map(
     (name) => `${name}@${version(name)}`,
   );
-  const inputs = JSON.stringify([sources, include, wit, tools, COMPILE, LINK, world]);
-  return ifChanged(output, inputs, () => compile(sources, include, world));
+  const inputs = JSON.stringify([sources, include, wit, tools, COMPILE, LINK, world, finish?.inputs]);
+  return ifChanged(output, inputs, async () => {
+    const component = await compile(sources, include, world);
+    return finish?.apply(component) ?? component;
+  });
 }
 
 async function compile(sources, include, world) {

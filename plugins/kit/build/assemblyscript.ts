@@ -8,6 +8,7 @@ import { ifChanged, makeComponent, version } from '../../toolchain/build-plugin.
 import { type AssemblyScriptBindings, generateAssemblyScript } from '../generate/assemblyscript.ts';
 import type { Project } from '../project.ts';
 import { renameExports } from './exports.ts';
+import { manifestOf, withManifest } from './manifest.ts';
 import { importTool } from './tools.ts';
 
 /** What asc is called with; of its module only this is used. */
@@ -27,7 +28,8 @@ interface Asc {
 const ENTRY = 'ekho-entry.ts';
 const OPTIONS = ['--runtime', 'incremental', '-O3', '--use', 'abort='];
 
-export async function buildAssemblyScript({ folder, output, world }: Project): Promise<boolean> {
+export async function buildAssemblyScript(project: Project): Promise<boolean> {
+  const { folder, output, world } = project;
   const bindings = generateAssemblyScript(readLayouts(), world);
   // For editors; the build does not read it.
   writeFileSync(join(folder, 'ekho.ts'), bindings.bindings);
@@ -35,10 +37,10 @@ export async function buildAssemblyScript({ folder, output, world }: Project): P
     .filter((name) => name.endsWith('.ts'))
     .map((name) => [name, readFileSync(join(folder, name), 'utf8')]);
   const asc = await importTool<Asc>(folder, 'assemblyscript', 'dist/asc.js');
-  const tools = [version('assemblyscript'), OPTIONS, bindings.entry, world];
+  const tools = [version('assemblyscript'), OPTIONS, bindings.entry, world, manifestOf(project)];
   return ifChanged(output, JSON.stringify([sources, tools]), async () => {
     const core = await compile(asc, folder, bindings);
-    return makeComponent(renameExports(core, bindings.renames), world);
+    return withManifest(await makeComponent(renameExports(core, bindings.renames), world), project);
   });
 }
 

@@ -9,6 +9,7 @@ const BUILDERS: Readonly<Record<Language, () => Promise<Builder>>> = {
   c: async () => (await import('./c.ts')).buildC,
   assemblyscript: async () => (await import('./assemblyscript.ts')).buildAssemblyScript,
   typescript: async () => (await import('./typescript.ts')).buildTypeScript,
+  rust: async () => (await import('./rust.ts')).buildRust,
 };
 
 export async function buildProject(project: Project): Promise<boolean> {

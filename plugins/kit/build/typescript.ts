@@ -11,6 +11,7 @@ import { readLayouts, witSource } from '../../../host/plugin/package.ts';
 import { ifChanged, version } from '../../toolchain/build-plugin.mjs';
 import { generateTypeScript } from '../generate/typescript.ts';
 import type { Project } from '../project.ts';
+import { manifestOf, withManifest } from './manifest.ts';
 import { importTool, resolveTool } from './tools.ts';
 
 interface Componentize {
@@ -29,14 +30,16 @@ const ENTRY = 'ekho-entry.ts';
 const SOURCE = /\.(ts|js|mjs)$/;
 const BINDINGS = 'ekho.ts';
 
-export async function buildTypeScript({ folder, output, world }: Project): Promise<boolean> {
+export async function buildTypeScript(project: Project): Promise<boolean> {
+  const { folder, output, world } = project;
   const { bindings, entry } = generateTypeScript(readLayouts(), world);
   writeFileSync(join(folder, BINDINGS), bindings);
   const sources = readdirSync(folder)
     .filter((name) => SOURCE.test(name) && name !== ENTRY)
     .map((name) => [name, readFileSync(join(folder, name), 'utf8')] as const);
   const { componentize } = await importTool<Componentize>(folder, 'componentize-qjs', 'index.js');
-  return ifChanged(output, JSON.stringify([sources, entry, world, version('componentize-qjs')]), async () => {
+  const tools = [version('componentize-qjs'), manifestOf(project)];
+  return ifChanged(output, JSON.stringify([sources, entry, world, tools]), async () => {
     await checkTypes(folder);
     const work = mkdtempSync(join(tmpdir(), 'ekho-build-'));
     try {
@@ -55,7 +58,7 @@ export async function buildTypeScript({ folder, output, world }: Project): Promi
         stubWasi: true,
         sync: true,
       });
-      return component;
+      return withManifest(component, project);
     } catch (error) {
       if (error instanceof EkhoError) throw error;
       throw new EkhoError('E_BUILD', `componentize-qjs: ${(error as Error).message}`, {

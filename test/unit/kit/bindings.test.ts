@@ -9,6 +9,7 @@ import { loadPlugin } from '../../../host/plugin/load.ts';
 import { ENTRY_KIND_NAMES } from '../../../host/plugin/records.ts';
 import { type Entry, handleOf, type Kind, parseEntry } from '../../../plugins/kit/check/entry.ts';
 import { type Outcome, Subject } from '../../../plugins/kit/check/subject.ts';
+import { LANGUAGES } from '../../../plugins/kit/project.ts';
 import { buildTemplate, CACHE } from './plugins.ts';
 import { vendorFolder } from './support.ts';
 
@@ -80,13 +81,13 @@ function sorted(outcomes: readonly Outcome[]): Outcome[] {
   return [...outcomes].sort((a, b) => a.handle - b.handle);
 }
 
-test('C, AssemblyScript and TypeScript, called directly and through jco’s glue', {
+test('C, AssemblyScript, TypeScript and Rust, called directly and through jco’s glue', {
   timeout: 300_000,
 }, async () => {
   using vendor = vendorFolder();
   await using subjects = new AsyncDisposableStack();
   const all: Subject[] = [];
-  for (const language of ['c', 'assemblyscript', 'typescript'] as const) {
+  for (const language of LANGUAGES) {
     const folder = `${vendor.path}/${language}`;
     const plugin = await loadPlugin(await buildTemplate(folder, language), {
       grants: ['asic'],

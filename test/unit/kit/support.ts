@@ -18,10 +18,15 @@ export function vendorFolder(): { path: string; [Symbol.dispose](): void } {
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
 
-export function ekho(folder: string, ...words: string[]): Promise<Ended> {
+/** @param where the folder to be in, and what to look for commands in if not PATH */
+export function ekho(
+  where: string | { readonly folder: string; readonly path: string },
+  ...words: string[]
+): Promise<Ended> {
+  const { folder, path } = typeof where === 'string' ? { folder: where, path: process.env.PATH } : where;
   const child = spawn(process.execPath, [join(ROOT, 'host/cli/ekho.mjs'), ...words], {
     cwd: folder,
-    env: { PATH: process.env.PATH, HOME: folder },
+    env: { PATH: path, HOME: folder },
   });
   let [out, err] = ['', ''];
   child.stdout.on('data', (data) => {
