@@ -1,24 +1,32 @@
 /**
- * `npm run build`, where inputs changed: the plugins under plugins/ that have C sources into build/plugins/, and BPF
- * programs into build/bpf/.
+ * `npm run build`, where inputs changed: the plugins under plugins/ that have a plugin.toml or C sources into
+ * build/plugins/, and BPF programs into build/bpf/.
  */
 
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildAllBpf, canBuildBpf } from '../bpf/build.mjs';
+import { buildProject } from '../plugins/kit/build/index.ts';
+import { PROJECT_FILE, readProject } from '../plugins/kit/project.ts';
 import { buildPlugin } from '../plugins/toolchain/build-plugin.mjs';
 import { fail, ROOT, say } from './setup.mjs';
 
 /** Worlds of wit/host.wit, by plugin; the others are `asic-plugin`. */
-const WORLDS = { xdp: 'tables-plugin', 'l3-mirror': 'rtnetlink-plugin' };
+const WORLDS = { xdp: 'tables-plugin' };
+
+/** Whether it had to be built; undefined where there is nothing to build. */
+async function build(name, folder, output) {
+  if (existsSync(join(folder, PROJECT_FILE))) return buildProject({ ...readProject(folder), output });
+  if (!readdirSync(folder).some((file) => file.endsWith('.c'))) return undefined;
+  const world = WORLDS[name];
+  return buildPlugin({ folder, output, ...(world && { world }) });
+}
 
 try {
   for (const entry of readdirSync(join(ROOT, 'plugins'), { withFileTypes: true })) {
-    const folder = join(ROOT, 'plugins', entry.name);
-    if (!entry.isDirectory() || !readdirSync(folder).some((name) => name.endsWith('.c'))) continue;
+    if (!entry.isDirectory()) continue;
     const output = `build/plugins/${entry.name}.wasm`;
-    const world = WORLDS[entry.name];
-    if (await buildPlugin({ folder, output: join(ROOT, output), ...(world && { world }) }))
+    if (await build(entry.name, join(ROOT, 'plugins', entry.name), join(ROOT, output)))
       say(`Built ${output}`);
   }
   if (canBuildBpf()) {

@@ -164,7 +164,7 @@ const DeviceLink = Type.Object(
       minLength: 1,
       maxLength: 15,
       description:
-        'What leaves by LINK of the mirrored kernel leaves there by this link. A VRF: what leaves by LINK is decided by the VRF’s table.',
+        'What leaves by LINK of the mirrored kernel leaves there by this link. A VRF: what leaves by LINK is decided by the VRF’s table. A bridge, LINK being one: it gets the addresses behind the ports of LINK.',
     }),
     table: Type.Optional(
       Type.Integer({
@@ -187,7 +187,7 @@ const DeviceLink = Type.Object(
         minLength: 1,
         maxLength: 15,
         description:
-          'Link there that leads to LINK: by it go packets that the mirrored kernel is to see. `table` needs it.',
+          'Link there that leads to LINK: by it go packets that the mirrored kernel is to see. `table` needs it. Of a bridge, its port that leads to LINK.',
       }),
     ),
     gateway: Type.Optional(

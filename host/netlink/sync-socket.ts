@@ -113,6 +113,21 @@ export class SyncNetlink {
     }
   }
 
+  /** One object; false when there is none, or the kernel does not say. Throws E_NETLINK when it does not answer. */
+  get(type: number, payload: Uint8Array, handler: MessageHandler): boolean {
+    const sequence = ++this.#sequence;
+    this.#send(requestMessage(type, NLM_F_REQUEST, sequence, payload));
+    for (;;) {
+      let found: boolean | undefined;
+      walkMessages(this.#receive(), (type, flags, answered, data, start, end) => {
+        if (answered !== sequence) return;
+        found = type >= NLMSG_MIN_TYPE;
+        if (found) handler(type, flags, answered, data, start, end);
+      });
+      if (found !== undefined) return found;
+    }
+  }
+
   /** All objects that match; once more from the beginning (after `again`) when the kernel says that they changed meanwhile. */
   dump(type: number, payload: Uint8Array, again: () => void, handler: MessageHandler): void {
     for (let attempt = 1; ; attempt++) {

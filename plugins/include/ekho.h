@@ -586,10 +586,11 @@ _Static_assert(offsetof(ekho_tables_table_info, key_words) == 16, "ekho_tables_t
 
 typedef uint8_t ekho_rtnetlink_table;
 enum {
-  EKHO_RTNETLINK_TABLE_INTERFACE = 0,
+  EKHO_RTNETLINK_TABLE_ROUTER_INTERFACE = 0,
   EKHO_RTNETLINK_TABLE_NEXTHOP = 1,
   EKHO_RTNETLINK_TABLE_GROUP = 2,
   EKHO_RTNETLINK_TABLE_ROUTE = 3,
+  EKHO_RTNETLINK_TABLE_FDB = 4,
 };
 
 typedef uint8_t ekho_rtnetlink_status;
@@ -796,12 +797,14 @@ static inline uint32_t ekho_tables_epoch(void) { return (uint32_t)ekho_tables_ep
  * stands for which of the mirrored kernel, and which table decides what would arrive on it. Rows are 32-bit words; addresses
  * are four, the highest first, MACs two. Handles are the plan's own, an entry is removed by its handle.
  * 
- * interface  handle, ifindex, vrf, flags
- * nexthop    handle, action, family, router-interface, ifindex, gateway (4), mac (2)
- * group      handle, id, nexthop, weight: a row for each member, those of a group together
- * route      handle, vrf, family, prefix-length, action, group, prefix (4)
+ * router-interface   handle, ifindex, vrf, flags
+ * nexthop            handle, action, family, router-interface, ifindex, gateway (4), mac (2)
+ * group              handle, id, nexthop, weight: a row for each member, those of a group together
+ * route              handle, vrf, family, prefix-length, action, group, prefix (4)
+ * fdb                handle, bridge, vlan, action, port, ifindex (of the port), mac (2)
  * 
- * Only what carries the device's protocol number is read, replaced or removed. */
+ * Only what carries the device's protocol number is read, replaced or removed; of bridge entries, what is marked as learned
+ * from outside (NTF_EXT_LEARNED) on the links of the configuration. */
 /* Rows the table may have. */
 __attribute__((import_module("ekho:offload/rtnetlink@0.1.0"), import_name("capacity")))
 extern uint32_t ekho_rtnetlink_capacity_import_(uint32_t);
@@ -815,7 +818,7 @@ __attribute__((import_module("ekho:offload/rtnetlink@0.1.0"), import_name("remov
 extern void ekho_rtnetlink_remove_import_(uint32_t, uint32_t, uint32_t, void *);
 static inline ekho_rtnetlink_completion ekho_rtnetlink_remove(ekho_rtnetlink_table table, ekho_u32_list handles) { ekho_rtnetlink_completion result; ekho_rtnetlink_remove_import_(table, (uint32_t)handles.items, handles.count, &result); return result; }
 /* The first word is where to go on (0: done), then whole rows, at most `limit` (a group is never split). Start with
- * `cursor` 0, which reads the other kernel. Interfaces are not read. */
+ * `cursor` 0, which reads the other kernel. Router interfaces are not read. */
 __attribute__((import_module("ekho:offload/rtnetlink@0.1.0"), import_name("read")))
 extern void ekho_rtnetlink_read_import_(uint32_t, uint32_t, uint32_t, void *);
 static inline ekho_u32_list ekho_rtnetlink_read(ekho_rtnetlink_table table, uint32_t cursor, uint32_t limit) { ekho_u32_list result; ekho_rtnetlink_read_import_(table, cursor, limit, &result); return result; }

@@ -4,19 +4,21 @@
  *     nexthop    nexthop object with the plan's handle as its id, and a permanent neighbour
  *     group      a nexthop group per table, 0x4T-----: its members, or the way to the mirrored kernel while one of them is none
  *     route      in every table that decides for a link of its routing domain; `nhid` of the table's group
+ *     fdb        an entry of the bridge that stands for the mirrored kernel's (fdb.ts)
  *
- * Everything carries the device's protocol number, and nothing that does not is touched. What there is is read from the
+ * Everything else carries the device's protocol number, and nothing that does not is touched. What there is is read from the
  * kernel, never remembered; only what the kernel has no place for (handles of routes, the router interface of a nexthop)
  * is kept here, and numbered anew by the next worker.
  */
 
 import { EkhoError } from '../../errors.ts';
-import { NETLINK_ROUTE } from '../../netlink/message.ts';
+import { type Datagram, NETLINK_ROUTE } from '../../netlink/message.ts';
 import { NetlinkError } from '../../netlink/request.ts';
 import { SyncNetlink, type SyncRequest } from '../../netlink/sync-socket.ts';
 import type { RtnetlinkCompletion, RtnetlinkCore } from '../core.ts';
 import type { DeviceShare } from '../types.ts';
-import { GROUP, INTERFACE, NEXTHOP, ROUTE, type RoutingConfig, STATUS, TABLES } from './layout.ts';
+import { BridgeEntries } from './fdb.ts';
+import { FDB, GROUP, INTERFACE, NEXTHOP, ROUTE, type RoutingConfig, STATUS, TABLES } from './layout.ts';
 import {
   deleteNeighbour,
   deleteNexthop,
@@ -27,13 +29,17 @@ import {
   putNeighbour,
   putRoute,
   putWay,
+  RTM_DELNEIGH,
   RTM_DELNEXTHOP,
+  RTM_NEWNEIGH,
   type Way,
 } from './messages.ts';
 import { groupId, type OwnRoute, readNexthops, readRoutes, routeKey } from './reader.ts';
+import { RowError } from './row-error.ts';
 import { type Domain, Targets } from './target.ts';
 
 const RTNLGRP_LINK = 1;
+const RTNLGRP_NEIGH = 3;
 const RTNLGRP_NEXTHOP = 32;
 const RTM_NEWLINK = 16;
 const RTM_DELLINK = 17;
@@ -67,16 +73,6 @@ interface Interface {
   readonly flags: number;
 }
 
-/** A row that is not carried out without asking the kernel. */
-class RowError extends Error {
-  readonly status: number;
-
-  constructor(status: number, text: string) {
-    super(text);
-    this.status = status;
-  }
-}
-
 export class RtnetlinkWriter implements RtnetlinkCore {
   readonly #netlink: SyncNetlink;
   readonly #watch: SyncNetlink;
@@ -87,6 +83,7 @@ export class RtnetlinkWriter implements RtnetlinkCore {
   readonly #groups = new Map<number, { id: number; members: Members }>();
   readonly #routes = new Map<string, OwnRoute>();
   readonly #routeKeys = new Map<number, string>();
+  readonly #bridgeEntries: BridgeEntries;
   /** Ids of nexthop objects in the kernel that are the device's. */
   #own = new Set<number>();
   /** Of those, ways to the mirrored kernel that this worker wrote. */
@@ -106,7 +103,10 @@ export class RtnetlinkWriter implements RtnetlinkCore {
     this.#counts = shared.subarray(routing.links.length);
     this.#targets = new Targets(routing, shared);
     this.#netlink = new SyncNetlink(NETLINK_ROUTE, netns);
-    this.#watch = new SyncNetlink(NETLINK_ROUTE, netns, [RTNLGRP_LINK, RTNLGRP_NEXTHOP]);
+    this.#watch = new SyncNetlink(NETLINK_ROUTE, netns, [RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_NEXTHOP]);
+    this.#bridgeEntries = new BridgeEntries(this.#netlink, this.#targets, (requests, fine) =>
+      this.#do(requests, fine),
+    );
     this.#load();
   }
 
@@ -117,7 +117,8 @@ export class RtnetlinkWriter implements RtnetlinkCore {
       if (table === GROUP) return this.#putRun(at, row, rows);
       if (table === INTERFACE) this.#putInterface(at(row));
       else if (table === NEXTHOP) this.#putNexthop(at(row));
-      else this.#putRoute(at(row));
+      else if (table === ROUTE) this.#putRoute(at(row));
+      else this.#bridgeEntries.put(at(row));
       return 1;
     });
   }
@@ -128,7 +129,8 @@ export class RtnetlinkWriter implements RtnetlinkCore {
       if (table === INTERFACE) this.#removeInterface(handle);
       else if (table === NEXTHOP) this.#removeNexthop(handle);
       else if (table === GROUP) this.#removeGroup(handle);
-      else this.#removeRoute(handle);
+      else if (table === ROUTE) this.#removeRoute(handle);
+      else this.#bridgeEntries.remove(handle);
       return 1;
     });
   }
@@ -164,15 +166,10 @@ export class RtnetlinkWriter implements RtnetlinkCore {
     return Uint32Array.from([end < this.#pages.length ? end : 0, ...rows.flat()]);
   }
 
-  /** Changes of links and nexthops that were not this device's doing. */
+  /** Changes of links, nexthops and bridge entries that were not this device's doing. */
   epoch(): number {
     const whole = this.#watch.drain((type, _flags, _sequence, data, start, end) => {
-      const isTheirs =
-        type === RTM_DELNEXTHOP
-          ? this.#isLost(data.words, start, end)
-          : (type === RTM_NEWLINK || type === RTM_DELLINK) &&
-            this.#targets.heard(type === RTM_DELLINK, data, start, end);
-      if (isTheirs) this.#epoch++;
+      if (this.#isTheirs(type, data, start, end)) this.#epoch++;
     });
     if (!whole) this.#epoch++;
     return this.#epoch;
@@ -185,6 +182,21 @@ export class RtnetlinkWriter implements RtnetlinkCore {
   close(): void {
     this.#netlink.close();
     this.#watch.close();
+  }
+
+  #isTheirs(type: number, data: Datagram, start: number, end: number): boolean {
+    switch (type) {
+      case RTM_DELNEXTHOP:
+        return this.#isLost(data.words, start, end);
+      case RTM_NEWLINK:
+      case RTM_DELLINK:
+        return this.#targets.heard(type === RTM_DELLINK, data, start, end);
+      case RTM_NEWNEIGH:
+      case RTM_DELNEIGH:
+        return this.#bridgeEntries.isLost(data, start, end);
+      default:
+        return false;
+    }
   }
 
   /** A nexthop object of ours is gone although we did not delete it. */
@@ -231,6 +243,7 @@ export class RtnetlinkWriter implements RtnetlinkCore {
       while (handle === undefined && this.#routeKeys.has(((KIND_ROUTE << 28) | next) >>> 0)) next++;
       this.#keepRoute(key, { ...route, handle: handle ?? ((KIND_ROUTE << 28) | next) >>> 0 });
     }
+    this.#bridgeEntries.load();
     this.#count();
   }
 
@@ -264,6 +277,8 @@ export class RtnetlinkWriter implements RtnetlinkCore {
           group,
           ...prefix,
         ]);
+      case FDB:
+        return this.#bridgeEntries.rows();
       default:
         return [];
     }
@@ -274,9 +289,12 @@ export class RtnetlinkWriter implements RtnetlinkCore {
     this.#counts[NEXTHOP] = this.#nexthops.size;
     this.#counts[GROUP] = this.#groups.size;
     this.#counts[ROUTE] = this.#routes.size;
+    this.#counts[FDB] = this.#bridgeEntries.size;
   }
 
   #keepRoute(key: string, route: OwnRoute): void {
+    const before = this.#routes.get(key)?.handle;
+    if (before !== undefined && before !== route.handle) this.#routeKeys.delete(before);
     this.#routes.set(key, route);
     this.#routeKeys.set(route.handle, key);
   }

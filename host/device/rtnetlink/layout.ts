@@ -5,6 +5,7 @@ export const INTERFACE = 0;
 export const NEXTHOP = 1;
 export const GROUP = 2;
 export const ROUTE = 3;
+export const FDB = 4;
 
 export interface TableLayout {
   readonly name: string;
@@ -19,6 +20,7 @@ export const TABLES: readonly TableLayout[] = [
   { name: 'nexthop', capacity: 65_536, words: 11, keyWords: 1 },
   { name: 'group', capacity: 65_536, words: 4, keyWords: 1 },
   { name: 'route', capacity: 4_000_000, words: 10, keyWords: 1 },
+  { name: 'fdb', capacity: 65_536, words: 8, keyWords: 1 },
 ];
 
 /** Index in `rtnetlink.status`. */
@@ -28,13 +30,16 @@ export const STATUS = { ok: 0, missingLink: 1, invalid: 2, foreign: 3, refused: 
 export interface LinkMap {
   /** In the mirrored kernel. */
   readonly name: string;
-  /** In the other: what leaves by it leaves there by this. A VRF: what leaves by it is decided by the VRF's table. */
+  /**
+   * In the other: what leaves by it leaves there by this. A VRF: what leaves by it is decided by the VRF's table. A bridge: it gets the
+   * entries of the mirrored kernel's bridge.
+   */
   readonly link: string;
   /** Table of the other kernel that decides what would arrive on it; absent: none does. */
   readonly table?: number;
   /** Routing domain of the mirrored kernel it belongs to: table of its VRF, 0 for the default domain. */
   readonly vrf: number;
-  /** Link and addresses by which that table hands packets to the mirrored kernel. */
+  /** Link and addresses by which that table hands packets to the mirrored kernel; of a bridge, its port that leads there. */
   readonly via?: string;
   readonly gateway?: string;
   readonly gateway6?: string;

@@ -19,6 +19,16 @@ interface TargetLink {
   readonly state: number;
   /** Table of a VRF, 0 for other links. */
   readonly vrfTable: number;
+  readonly isBridge: boolean;
+  /** Interface index of the bridge or VRF it is a port of, 0 for none. */
+  readonly master: number;
+}
+
+/** A bridge of the other kernel that stands for one of the mirrored kernel. */
+export interface Bridge {
+  readonly name: string;
+  readonly ifindex: number;
+  readonly map: LinkMap;
 }
 
 /** A table of the other kernel that decides for a link of the mirrored one. */
@@ -60,9 +70,7 @@ export class Targets {
       payload,
       () => links.clear(),
       (_type, _flags, _sequence, data, start, end) => {
-        const ifindex = data.words[(start + 4) >>> 2]!;
-        const state = data.words[(start + 8) >>> 2]! & LINK_STATE;
-        links.set(nameOf(data, start, end), { ifindex, state, vrfTable: vrfTable(data, start, end) });
+        links.set(nameOf(data, start, end), linkIn(data, start, end));
       },
     );
     this.#links = links;
@@ -71,17 +79,17 @@ export class Targets {
   /** Takes what the kernel announced of a link; whether that concerns one the configuration names. */
   heard(isGone: boolean, data: Datagram, start: number, end: number): boolean {
     const name = nameOf(data, start, end);
-    const ifindex = data.words[(start + 4) >>> 2]!;
-    const state = data.words[(start + 8) >>> 2]! & LINK_STATE;
+    const now = linkIn(data, start, end);
+    const { ifindex, state, master } = now;
     const concerned = this.maps
       .flatMap(({ link, via }) => (via === undefined ? [link] : [link, via]))
       .some((mine) => {
         const known = this.#links.get(mine);
         if (mine !== name || isGone) return known?.ifindex === ifindex;
-        return known?.ifindex !== ifindex || known.state !== state;
+        return known?.ifindex !== ifindex || known.state !== state || known.master !== master;
       });
     for (const [other, known] of this.#links) if (known.ifindex === ifindex) this.#links.delete(other);
-    if (!isGone) this.#links.set(name, { ifindex, state, vrfTable: vrfTable(data, start, end) });
+    if (!isGone) this.#links.set(name, now);
     return concerned;
   }
 
@@ -102,6 +110,28 @@ export class Targets {
     return slot < 0 ? 0 : Atomics.load(this.#sources, slot);
   }
 
+  /** Those that are there in both kernels. */
+  bridges(): Bridge[] {
+    return this.maps.flatMap((map, slot) => {
+      const link = this.#links.get(map.link);
+      const isThere = link?.isBridge && Atomics.load(this.#sources, slot) !== 0;
+      return isThere ? [{ name: map.link, ifindex: link.ifindex, map }] : [];
+    });
+  }
+
+  /** What stands for the bridge with this index in the mirrored kernel. */
+  bridgeOf(source: number): Bridge | undefined {
+    const map = this.map(source);
+    return map && this.bridges().find((bridge) => bridge.map === map);
+  }
+
+  /** Whether it is the port by which a bridge hands frames to the mirrored kernel. */
+  isWayToHost(ifindex: number): boolean {
+    return this.bridges().some(
+      ({ map }) => map.via !== undefined && this.#links.get(map.via)?.ifindex === ifindex,
+    );
+  }
+
   /** Whether the table can hand packets of the family to the mirrored kernel, and by which link. */
   via({ map, gateways }: Domain, family: Family): { oif: number; gateway: readonly number[] } | undefined {
     const oif = map.via === undefined ? undefined : this.#links.get(map.via)?.ifindex;
@@ -117,11 +147,18 @@ function nameOf(data: Datagram, start: number, end: number): string {
   return Buffer.from(bytes).toString('utf8').split('\0')[0]!;
 }
 
-function vrfTable(data: Datagram, start: number, end: number): number {
-  const info = decodeObject('link', data.bytes, start, end).linkinfo as
-    | { kind?: string; data?: { table?: number } }
-    | undefined;
-  return info?.kind === 'vrf' ? (info.data?.table ?? 0) : 0;
+function linkIn(data: Datagram, start: number, end: number): TargetLink {
+  const { linkinfo, master } = decodeObject('link', data.bytes, start, end) as {
+    linkinfo?: { kind?: string; data?: { table?: number } };
+    master?: number;
+  };
+  return {
+    ifindex: data.words[(start + 4) >>> 2]!,
+    state: data.words[(start + 8) >>> 2]! & LINK_STATE,
+    vrfTable: linkinfo?.kind === 'vrf' ? (linkinfo.data?.table ?? 0) : 0,
+    isBridge: linkinfo?.kind === 'bridge',
+    master: master ?? 0,
+  };
 }
 
 function wordsOf(address: string | undefined): number[] | undefined {

@@ -19,8 +19,9 @@ import {
 const PRELUDE = `/**
  * Writing a plugin in AssemblyScript: import this file. \`ekho plugin build\` writes it from wit/; do not edit.
  *
- * Records and lists are views of memory that lasts until the call into the plugin returns: copy what you keep. Lists are
- * walked by \`for (let i = 0; i < list.length; i++) list[i]\` and filled by \`list.add()\`, which gives a zeroed record.
+ * Records and lists are views of memory that lasts until the call into the plugin returns: copy what you keep, into a record
+ * made by \`lasting()\`. Lists are walked by \`for (let i = 0; i < list.length; i++) list[i]\` and filled by \`list.add()\`,
+ * which gives a zeroed record.
  */
 
 let blockStart: usize = 0;
@@ -160,7 +161,10 @@ export function cabi_realloc(old: usize, oldSize: usize, align: usize, size: usi
       if (definition.is === 'enum' || definition.is === 'flags') this.constants(name, definition, layout);
       else if (definition.is === 'record' && layout.resolved.is === 'record') {
         this.names.set(layout.resolved, name);
-        const fields = layout.resolved.fields.map((field) => this.field(field)).join('\n');
+        const fields = [
+          ...layout.resolved.fields.map((field) => this.field(field)),
+          keeping(name, layout.size),
+        ].join('\n');
         this.text += `\n${docBlock(definition.docs)}@unmanaged\nexport class ${name} {\n${fields}}\n`;
       }
     }
@@ -267,7 +271,12 @@ export function cabi_realloc(old: usize, oldSize: usize, align: usize, size: usi
     let type = 'void';
     let coreType = 'void';
     let body = `${name}Import(${values.join(', ')});`;
-    if (result !== undefined && layout.indirect) {
+    if (result !== undefined && isText(result)) {
+      type = 'string';
+      core.push('result: usize');
+      before += '  const result = alloc(8);\n';
+      body = `${name}Import(${[...values, 'result'].join(', ')});\n  return getText(result);`;
+    } else if (result !== undefined && layout.indirect) {
       type = this.type(result);
       core.push('result: usize');
       before += `  const result = alloc(${result.size});\n`;
@@ -327,6 +336,16 @@ export function cabi_realloc(old: usize, oldSize: usize, align: usize, size: usi
       `export function ${name}Post(${post}): void { ekho.empty(); }\n`
     );
   }
+}
+
+/** How a plugin keeps a record beyond the call it came with. */
+function keeping(name: string, size: number): string {
+  return (
+    `  /** One that lasts, zeroed. */\n  static lasting(): ${name} {\n` +
+    `    const at = heap.alloc(${size});\n    memory.fill(at, 0, ${size});\n    return changetype<${name}>(at);\n  }\n` +
+    `  /** Takes all fields of another. */\n` +
+    `  copy(from: ${name}): void { memory.copy(changetype<usize>(this), changetype<usize>(from), ${size}); }\n`
+  );
 }
 
 function fail(what: string): never {
