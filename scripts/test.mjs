@@ -27,6 +27,7 @@ const COMMANDS = {
   openssl: 'openssl',
   minisign: 'minisign',
   ethtool: 'ethtool',
+  iperf3: 'iperf3',
   // For the lab's guests; test/lab/machine.ts installs them, too, which two lanes cannot do at once.
   'qemu-system-aarch64': 'qemu-system-arm',
   ...(process.arch === 'x64' && { 'qemu-system-x86_64': 'qemu-system-x86' }),

@@ -38,6 +38,47 @@ const MOVING = new Set([
   'valid_life_time',
 ]);
 
+export type LabPlugin = 'softnic' | 'xdp';
+
+export interface HostOptions {
+  readonly netns: string;
+  readonly ports: readonly string[];
+  /** On the simulated ASIC, or with `xdp` on the data path. */
+  readonly plugin: LabPlugin;
+  /** For what it keeps. */
+  readonly folder: string;
+  /** Gets what it says. */
+  readonly said: string[];
+}
+
+/** Starts a host whose device has the links that `ports` match, and waits until all is in hardware. The caller stops it. */
+export async function startHost({ netns, ports, plugin, folder, said }: HostOptions): Promise<Host> {
+  const text = [
+    `mirror.netns = "${netns}"`,
+    `plugin.${plugin} = { device = "device0", isolation = "worker", ports = ${JSON.stringify(ports)} }`,
+    `device.device0.kind = "${plugin === 'xdp' ? 'tables' : 'asic'}"`,
+    // Counters per CPU are made one by one, which takes long under emulation.
+    ...(plugin === 'xdp'
+      ? ['device.device0.tables = { lpm4 = 1000, lpm6 = 1000, nexthop = 500, fdb = 500 }']
+      : []),
+  ].join('\n');
+  const host = new Host(parseConfig(text, join(folder, 'ekho.toml')), (line) => said.push(line));
+  await settled(host).catch((error) => {
+    throw new Error(said.join('\n'), { cause: error });
+  });
+  const { plugins } = host.status();
+  expect(
+    plugins.find(({ name }) => name === plugin),
+    said.join('\n'),
+  ).toMatchObject({ state: 'active' });
+  return host;
+}
+
+/** Resolves once what was done so far is in hardware. */
+export async function settled(host: Host): Promise<void> {
+  await host.wait(AbortSignal.timeout(SETTLE_LIMIT));
+}
+
 export class LabSpace extends Netns {
   readonly #folder = mkdtempSync(join(tmpdir(), 'ekho-lab-'));
   #host: Host | undefined;
@@ -57,35 +98,14 @@ export class LabSpace extends Netns {
     if (status !== 0) throw new Error(stderr.slice(stderr.lastIndexOf('\n+ ') + 1));
   }
 
-  /**
-   * Starts a host whose device has the links that `ports` match, and waits until all is in hardware: the simulated ASIC, or
-   * with plugin `xdp` the data path.
-   */
-  async start(ports: readonly string[], plugin: 'softnic' | 'xdp' = 'softnic'): Promise<void> {
-    const text = [
-      `mirror.netns = "${this.name}"`,
-      `plugin.${plugin} = { device = "device0", isolation = "worker", ports = ${JSON.stringify(ports)} }`,
-      `device.device0.kind = "${plugin === 'xdp' ? 'tables' : 'asic'}"`,
-      // Counters per CPU are made one by one, which takes long under emulation.
-      ...(plugin === 'xdp'
-        ? ['device.device0.tables = { lpm4 = 1000, lpm6 = 1000, nexthop = 500, fdb = 500 }']
-        : []),
-    ].join('\n');
-    const config = parseConfig(text, join(this.#folder, 'ekho.toml'));
-    this.#host = new Host(config, (line) => this.said.push(line));
-    await this.settled().catch((error) => {
-      throw new Error(this.said.join('\n'), { cause: error });
-    });
-    const { plugins } = this.host.status();
-    expect(
-      plugins.find(({ name }) => name === plugin),
-      this.said.join('\n'),
-    ).toMatchObject({ state: 'active' });
+  /** Starts a host on it: `startHost`. */
+  async start(ports: readonly string[], plugin: LabPlugin = 'softnic'): Promise<void> {
+    this.#host = await startHost({ netns: this.name, ports, plugin, folder: this.#folder, said: this.said });
   }
 
   /** Resolves once what was done so far is in hardware. */
   async settled(): Promise<void> {
-    await this.host.wait(AbortSignal.timeout(SETTLE_LIMIT));
+    await settled(this.host);
   }
 
   /** Fails unless mirror and kernel, plan and hardware are equal. */

@@ -2,6 +2,7 @@
  * The same router twice, the same packets through both: one with hardware offload, one that is the plain kernel. What leaves, where
  * it leaves and every byte of it are the same, or the case is made as small as it gets and kept.
  */
+import { AnyWay } from './any-way.ts';
 import { Arena, type Command, type Seen } from './arena.ts';
 import type { Packet } from './frame.ts';
 
@@ -19,6 +20,8 @@ export interface Case {
   readonly ports: number;
   readonly commands: readonly Command[];
   readonly packets: readonly Packet[];
+  /** Of a route's gateways a flow may take another one than in the kernel. */
+  readonly anyWay?: boolean;
 }
 
 export interface Difference {
@@ -45,19 +48,21 @@ export class Twins {
   readonly #kernel: Arena;
   readonly #offloaded: Arena;
   readonly #offload: Offload;
+  readonly #anyWay: AnyWay | undefined;
 
-  private constructor(kernel: Arena, offloaded: Arena, offload: Offload) {
+  private constructor(kernel: Arena, offloaded: Arena, offload: Offload, anyWay: boolean) {
     this.#kernel = kernel;
     this.#offloaded = offloaded;
     this.#offload = offload;
+    this.#anyWay = anyWay ? new AnyWay(kernel) : undefined;
   }
 
-  static async start(ports: number, startOffload: StartOffload): Promise<Twins> {
+  static async start(ports: number, startOffload: StartOffload, anyWay = false): Promise<Twins> {
     const arenas: Arena[] = [];
     try {
       arenas.push(new Arena(ports));
       arenas.push(new Arena(ports));
-      return new Twins(arenas[0]!, arenas[1]!, await startOffload(arenas[1]!));
+      return new Twins(arenas[0]!, arenas[1]!, await startOffload(arenas[1]!), anyWay);
     } catch (error) {
       for (const arena of arenas) arena.close();
       throw error;
@@ -75,6 +80,7 @@ export class Twins {
     const odd = took.findIndex((done, index) => done !== alsoTook[index]);
     if (odd >= 0) throw new Error(`only one of the two kernels takes: ${commands[odd]}`);
     await this.#offload.settled();
+    this.#anyWay?.changed();
     return commands.filter((_, index) => took[index]);
   }
 
@@ -104,7 +110,10 @@ export class Twins {
       const isSame = left.length === right.length && left.every((frame, index) => frame === right[index]);
       return isSame ? [] : [{ packet, kernel: left, offloaded: right }];
     });
-    return { frames: kernel.reduce((sum, { length }) => sum + length, 0), differences };
+    return {
+      frames: kernel.reduce((sum, { length }) => sum + length, 0),
+      differences: this.#anyWay?.remaining(differences) ?? differences,
+    };
   }
 
   async close(): Promise<void> {
@@ -116,7 +125,7 @@ export class Twins {
 
 /** Runs a case on routers of its own. */
 export async function differencesOf(startOffload: StartOffload, one: Case): Promise<Difference[]> {
-  const twins = await Twins.start(one.ports, startOffload);
+  const twins = await Twins.start(one.ports, startOffload, one.anyWay);
   try {
     await twins.apply(one.commands);
     return (await twins.compare(one.packets)).differences;

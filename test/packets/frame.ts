@@ -12,7 +12,7 @@ export interface Packet {
   readonly payload?: number;
 }
 
-export type Body = Ip4 | Ip6 | Arp | Raw;
+export type Body = Ip4 | Ip6 | Arp | Vxlan | Raw;
 
 export interface Ip4 {
   readonly is: 'ip4';
@@ -61,6 +61,17 @@ export interface Arp {
   readonly target: string;
 }
 
+/** A frame in a tunnel, over IPv4. */
+export interface Vxlan {
+  readonly is: 'vxlan';
+  readonly source: string;
+  readonly destination: string;
+  readonly ttl: number;
+  readonly sport: number;
+  readonly vni: number;
+  readonly inner: { readonly from: string; readonly to: string; readonly body: Ip4 | Ip6 };
+}
+
 export interface Raw {
   readonly is: 'raw';
   readonly type: number;
@@ -68,6 +79,9 @@ export interface Raw {
 
 /** Marks the payload of every frame; its number follows. */
 const MAGIC = 0x454b_484f;
+const VXLAN_PORT = 4789;
+/** Of the fragments that are sent. */
+const FRAGMENT_ID = 7;
 
 /** The bytes of a packet, its number in the payload. */
 export function frameOf(packet: Packet, number: number): Uint8Array {
@@ -94,7 +108,7 @@ export function numberOf(frame: Uint8Array): number | undefined {
 
 /**
  * The frame without what no two kernels need to agree on: the IP identification (and with it the checksum) of what
- * the kernel itself sends: errors, and answers to pings.
+ * the kernel itself sends: errors, answers to pings, and tunnelled frames; and that of fragments it made of IPv6.
  */
 export function comparable(frame: Uint8Array): string {
   const at = networkHeader(frame);
@@ -108,7 +122,24 @@ export function comparable(frame: Uint8Array): string {
       frame.fill(0, at + 10, at + 12);
     }
   }
+  if (isIp4 && isTunnelled(frame, at)) {
+    frame = frame.slice();
+    frame.fill(0, at + 4, at + 6);
+    frame.fill(0, at + 10, at + 12);
+  }
+  if (at !== undefined && !isIp4 && frame[at + 6] === EXTENSIONS.fragment && frame[at + 47] !== FRAGMENT_ID) {
+    frame = frame.slice();
+    frame.fill(0, at + 44, at + 48);
+  }
   return Buffer.from(frame).toString('hex');
+}
+
+function isTunnelled(frame: Uint8Array, at: number): boolean {
+  const transport = at + (frame[at]! & 15) * 4;
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
+  return (
+    frame[at + 9] === 17 && transport + 4 <= frame.length && view.getUint16(transport + 2) === VXLAN_PORT
+  );
 }
 
 /** Redirects: the kernel sends them as seldom as it likes. */
@@ -137,6 +168,15 @@ function bodyOf(body: Body, payload: Uint8Array, sender: readonly number[]): [nu
       const fixed = [...be16(1), ...be16(0x0800), 6, 4, ...be16(body.operation)];
       const target = [0, 0, 0, 0, 0, 0, ...ip4Bytes(body.target)];
       return [0x0806, [...fixed, ...sender, ...ip4Bytes(body.sender), ...target, ...payload]];
+    }
+    case 'vxlan': {
+      const { from, to, body: carried } = body.inner;
+      const [type, bytes] = bodyOf(carried, payload, sender);
+      const inner = [...macBytes(to), ...macBytes(from), ...be16(type), ...bytes];
+      const vni = [body.vni >> 16, (body.vni >> 8) & 0xff, body.vni & 0xff];
+      const { source, destination, ttl, sport } = body;
+      const outer: Ip4 = { is: 'ip4', source, destination, ttl, l4: { is: 'udp', sport, dport: VXLAN_PORT } };
+      return [0x0800, ip4(outer, Uint8Array.from([8, 0, 0, 0, ...vni, 0, ...inner]))];
     }
     case 'raw':
       return [body.type, [...payload]];
@@ -181,7 +221,7 @@ function ip6(ip: Ip6, payload: Uint8Array): number[] {
     ip.extension === undefined
       ? []
       : ip.extension === 'fragment'
-        ? [protocol, 0, 0, 0, 0, 0, 0, 7]
+        ? [protocol, 0, 0, 0, 0, 0, 0, FRAGMENT_ID]
         : ip.extension === 'routing'
           ? [protocol, 0, 0, 0, 0, 0, 0, 0]
           : [protocol, 0, 1, 4, 0, 0, 0, 0];

@@ -2,7 +2,7 @@
 import type { Random } from '../support/random.ts';
 import { host4, host6, macOf } from '../support/router.ts';
 import { type Command, portMac } from './arena.ts';
-import type { Body, Ip4, L4, Packet } from './frame.ts';
+import type { Body, Ip4, Ip6, L4, Packet } from './frame.ts';
 
 /** What a router may have beyond routes, for a kernel and a data path that know it. */
 export interface Scope {
@@ -12,6 +12,15 @@ export interface Scope {
   /** The last two ports are in a bridge; `vlans`: that filters VLANs. */
   readonly bridge?: boolean;
   readonly vlans?: boolean;
+  /** Each port that is routed by itself has a VLAN link, too: p0.7 has the addresses that a port 4 would have, and so on. */
+  readonly vlanLinks?: boolean;
+  /**
+   * Routes to several gateways; which of them a flow takes may differ between two routers, so each of them is resolved and takes
+   * packets of the same size.
+   */
+  readonly multipath?: boolean;
+  /** Port 0's address ends a VXLAN tunnel. */
+  readonly vxlan?: boolean;
   /** Filters of tc: u32 everywhere, flower and matchall where the kernel has them. */
   readonly filters?: readonly ('u32' | 'flower' | 'matchall')[];
 }
@@ -20,6 +29,18 @@ const LENGTHS4 = [8, 16, 20, 22, 24, 24, 30, 32];
 const LENGTHS6 = [32, 48, 60, 64, 64, 80, 128];
 /** Hosts of the bridge's network, behind its ports. */
 const STATIONS = 4;
+/** VLAN of the links on ports, and the number of the first one's network. */
+const VLAN = 7;
+const VLAN_NETWORK = 4;
+/** What is behind the tunnel. */
+const VNI = 10;
+const tunnelMac = (host: number): string => `02:dd:00:00:00:0${host}`;
+
+/** A link that is routed, and the number its network's addresses have. */
+interface Way {
+  readonly dev: string;
+  readonly network: number;
+}
 
 export class Generator {
   readonly #random: Random;
@@ -37,9 +58,23 @@ export class Generator {
     return this.#scope.bridge ? this.#scope.ports - 2 : this.#scope.ports;
   }
 
+  #way(): Way {
+    const port = this.#random.below(this.#routed);
+    if (this.#scope.vlanLinks && this.#random.chance(0.5))
+      return { dev: `p${port}.${VLAN}`, network: VLAN_NETWORK + port };
+    return { dev: `p${port}`, network: port };
+  }
+
   /** What makes the router, in order. */
   router(changes: number): Command[] {
-    return [...(this.#scope.bridge ? this.#bridge() : []), ...this.changes(changes)];
+    const { bridge, vlanLinks, multipath, vxlan } = this.#scope;
+    return [
+      ...(bridge ? this.#bridge() : []),
+      ...(vlanLinks ? this.#vlanLinks() : []),
+      ...(multipath ? this.#nexthops() : []),
+      ...(vxlan ? this.#tunnel() : []),
+      ...this.changes(changes),
+    ];
   }
 
   changes(count: number): Command[] {
@@ -47,17 +82,110 @@ export class Generator {
   }
 
   #change(): Command {
-    const { rules, filters = [], bridge, ip6 } = this.#scope;
+    const { rules, filters = [], bridge, ip6, multipath } = this.#scope;
     return this.#random.weighted<() => Command>([
       [14, () => this.#route4()],
       [ip6 ? 8 : 0, () => this.#route6()],
       [2, () => this.#neighbour()],
-      [1, () => this.#mtu()],
+      [multipath ? 0 : 1, () => this.#mtu()],
       [0.5, () => this.#setting()],
       [rules ? 1 : 0, () => this.#rule()],
       [filters.length > 0 ? 3 : 0, () => this.#filter()],
       [bridge ? 2 : 0, () => this.#fdb()],
+      [bridge && this.#scope.vlans ? 2 : 0, () => this.#member()],
+      [multipath ? 6 : 0, () => this.#multipath4()],
+      [multipath && ip6 ? 4 : 0, () => this.#multipath6()],
+      [multipath ? 1 : 0, () => this.#nexthopChange()],
     ])();
+  }
+
+  #vlanLinks(): Command[] {
+    return Array.from({ length: this.#routed }, (_, port) => {
+      const [dev, network] = [`p${port}.${VLAN}`, VLAN_NETWORK + port];
+      const neighbours = [2, 3, 4, 5].flatMap((number) =>
+        [host4(network, number), host6(network, number)].map(
+          (address) => `ip neigh add ${address} lladdr ${macOf(network, number)} dev ${dev} nud permanent`,
+        ),
+      );
+      return [
+        `ip link add link p${port} name ${dev} type vlan id ${VLAN}`,
+        `ip link set ${dev} up`,
+        `ip addr add ${host4(network, 1)}/24 dev ${dev}`,
+        `ip addr add ${host6(network, 1)}/64 dev ${dev} nodad`,
+        // A gateway that nobody answers for fails at once (arena.ts).
+        ...['ipv4', 'ipv6'].map((family) => `sysctl net/${family}/neigh/${dev}/mcast_solicit=0`),
+        ...neighbours,
+      ];
+    }).flat();
+  }
+
+  #tunnel(): Command[] {
+    const hosts = [2, 3].flatMap((host) => [
+      `ip neigh add 10.253.0.${host} lladdr ${tunnelMac(host)} dev vx10 nud permanent`,
+      `bridge fdb add ${tunnelMac(host)} dev vx10 dst ${host4(0, host)}`,
+    ]);
+    return [
+      `ip link add vx10 address ${tunnelMac(1)} type vxlan id ${VNI} local ${host4(0, 1)} dstport 4789 nolearning`,
+      'ip link set vx10 up',
+      'ip addr add 10.253.0.1/24 dev vx10',
+      ...hosts,
+      'ip route add 10.252.0.0/16 via 10.253.0.2 dev vx10',
+    ];
+  }
+
+  /** Nexthop objects: 1 to 4 of IPv4, 11 to 14 of IPv6, groups 20 and 30 of them. */
+  #nexthops(): Command[] {
+    const each = [0, 1, 2, 3].flatMap((number) => [
+      this.#nexthop(1 + number, 4),
+      this.#nexthop(11 + number, 6),
+    ]);
+    return [...each, 'ip nexthop add id 20 group 1/2,3/3', 'ip nexthop add id 30 group 11/12/13,2'];
+  }
+
+  #nexthop(id: number, family: 4 | 6): Command {
+    const { dev, network } = this.#way();
+    const number = this.#random.pick([2, 3, 4, 5]);
+    const gateway = family === 4 ? host4(network, number) : host6(network, number);
+    return `ip nexthop replace id ${id} via ${gateway} dev ${dev}`;
+  }
+
+  #nexthopChange(): Command {
+    const random = this.#random;
+    return random.pick([
+      this.#nexthop(1 + random.below(4), 4),
+      this.#nexthop(11 + random.below(4), 6),
+      `ip nexthop replace id 20 group ${random.pick(['1', '1/2', '2,5/3', '1/3/4'])}`,
+      `ip nexthop replace id 30 group ${random.pick(['11', '11,9/12', '12/13/14'])}`,
+    ]);
+  }
+
+  /** Some gateways of different links, with weights. */
+  #gateways(family: 4 | 6): string {
+    return Array.from({ length: 2 + this.#random.below(3) }, () => {
+      const { dev, network } = this.#way();
+      const number = this.#random.pick([2, 3, 4, 5]);
+      const gateway = family === 4 ? host4(network, number) : host6(network, number);
+      return `nexthop via ${gateway} dev ${dev} weight ${1 + this.#random.below(3)}`;
+    }).join(' ');
+  }
+
+  #multipath4(): Command {
+    const prefix = this.#prefix4();
+    if (this.#random.chance(0.3)) return `ip route replace ${prefix} nhid ${this.#random.pick([1, 20])}`;
+    return `ip route replace ${prefix} ${this.#gateways(4)}`;
+  }
+
+  #multipath6(): Command {
+    const prefix = this.#prefix6();
+    if (this.#random.chance(0.3)) return `ip -6 route replace ${prefix} nhid ${this.#random.pick([11, 30])}`;
+    return `ip -6 route replace ${prefix} ${this.#gateways(6)}`;
+  }
+
+  #member(): Command {
+    const dev = `p${this.#scope.ports - 1 - this.#random.below(2)}`;
+    const vid = this.#random.pick([1, 10, 20]);
+    if (this.#random.chance(0.3)) return `bridge vlan del vid ${vid} dev ${dev}`;
+    return `bridge vlan add vid ${vid} dev ${dev}${this.#random.pick(['', '', ' untagged', ' pvid', ' pvid untagged'])}`;
   }
 
   #bridge(): Command[] {
@@ -83,23 +211,29 @@ export class Generator {
   #fdb(): Command {
     const port = this.#scope.ports - 1 - this.#random.below(2);
     const mac = stationMac(this.#random.below(STATIONS + 2));
-    const vlan = this.#scope.vlans ? ` vlan ${this.#random.pick([1, 10])}` : '';
+    const vlan = this.#scope.vlans ? ` vlan ${this.#random.pick([1, 10, 20])}` : '';
     if (this.#random.chance(0.2)) return `bridge fdb del ${mac} dev p${port} master${vlan}`;
     return `bridge fdb replace ${mac} dev p${port} master static${vlan}`;
   }
 
-  #route4(): Command {
+  /** A prefix that packets go to from here on. */
+  #prefix4(): string {
     const random = this.#random;
     const length = random.chance(0.05) ? 0 : random.pick(LENGTHS4);
     const address = masked4(random.below(2 ** 12) + 0x0a00_0000 + (random.below(4) << 16), length);
     this.#targets4.push(textOf4(address + (length < 32 ? 1 : 0)), textOf4((address - 1) >>> 0));
+    return `${textOf4(address)}/${length}`;
+  }
+
+  #route4(): Command {
+    const random = this.#random;
+    const prefix = this.#prefix4();
     const verb = random.weighted([
       [10, 'replace'],
       [2, 'add'],
       [1, 'append'],
       [2, 'del'],
     ]);
-    const prefix = `${textOf4(address)}/${length}`;
     if (verb === 'del') return `ip route del ${prefix}`;
     return `ip route ${verb} ${random.weighted<() => string>([
       [16, () => `${prefix} ${this.#hop4()}`],
@@ -107,29 +241,34 @@ export class Generator {
       [1, () => `unreachable ${prefix}`],
       [1, () => `prohibit ${prefix}`],
       [1, () => `throw ${prefix}`],
-      [1, () => `${prefix} dev p${random.below(this.#routed)}`],
+      [1, () => `${prefix} dev ${this.#way().dev}`],
       [1, () => `${prefix} ${this.#hop4()} mtu 1200`],
     ])()}`;
   }
 
   #hop4(): string {
-    const port = this.#random.below(this.#routed);
+    const { dev, network } = this.#way();
     const number = this.#random.pick([2, 3, 4, 5, 9]);
-    if (this.#random.chance(0.1)) return `via inet6 ${host6(port, number)} dev p${port}`;
-    return `via ${host4(port, number)} dev p${port}`;
+    if (this.#random.chance(0.1)) return `via inet6 ${host6(network, number)} dev ${dev}`;
+    return `via ${host4(network, number)} dev ${dev}`;
   }
 
-  #route6(): Command {
+  #prefix6(): string {
     const random = this.#random;
     const length = random.pick(LENGTHS6);
     const words = [0x2001, 0x0db8, 0x000a, random.below(16), 0, 0, 0, random.below(16)];
     const prefix = masked6(words, length);
     this.#targets6.push(prefix.map((word) => word.toString(16)).join(':'));
     this.#targets6.push([...prefix.slice(0, 7), prefix[7]! | 1].map((word) => word.toString(16)).join(':'));
-    const text = `${prefix.map((word) => word.toString(16)).join(':')}/${length}`;
-    const port = random.below(this.#routed);
+    return `${prefix.map((word) => word.toString(16)).join(':')}/${length}`;
+  }
+
+  #route6(): Command {
+    const random = this.#random;
+    const text = this.#prefix6();
+    const { dev, network } = this.#way();
     return random.weighted<() => Command>([
-      [12, () => `ip -6 route replace ${text} via ${host6(port, random.pick([2, 3, 4, 9]))} dev p${port}`],
+      [12, () => `ip -6 route replace ${text} via ${host6(network, random.pick([2, 3, 4, 9]))} dev ${dev}`],
       [1, () => `ip -6 route replace blackhole ${text}`],
       [1, () => `ip -6 route replace unreachable ${text}`],
       [2, () => `ip -6 route del ${text}`],
@@ -137,16 +276,17 @@ export class Generator {
   }
 
   #neighbour(): Command {
-    const port = this.#random.below(this.#routed);
+    const { dev, network } = this.#way();
     const number = this.#random.pick([2, 3, 4, 5]);
-    const address = this.#random.chance(0.7) || !this.#scope.ip6 ? host4(port, number) : host6(port, number);
+    const isIp4 = this.#random.chance(0.7) || !this.#scope.ip6;
+    const address = isIp4 ? host4(network, number) : host6(network, number);
     // Never none at all: the kernel would keep packets until it finds one.
-    const mac = macOf(port, this.#random.pick([number, 0xf0]));
-    return `ip neigh replace ${address} lladdr ${mac} dev p${port} nud permanent`;
+    const mac = macOf(network, this.#random.pick([number, 0xf0]));
+    return `ip neigh replace ${address} lladdr ${mac} dev ${dev} nud permanent`;
   }
 
   #mtu(): Command {
-    return `ip link set p${this.#random.below(this.#routed)} mtu ${this.#random.pick([1280, 1400, 1500, 1500, 2000])}`;
+    return `ip link set ${this.#way().dev} mtu ${this.#random.pick([1280, 1400, 1500, 1500, 2000])}`;
   }
 
   #setting(): Command {
@@ -170,19 +310,48 @@ export class Generator {
 
   #filter(): Command {
     const random = this.#random;
-    const port = `p${random.below(this.#scope.ports)}`;
+    const dev = `p${random.below(this.#scope.ports)}`;
     const kind = random.pick(this.#scope.filters!);
-    // Not every kernel has the first two.
-    const redirect = `action mirred egress redirect dev p${random.below(this.#scope.ports)}`;
-    const action = random.pick(['action drop', 'action pass', redirect, redirect]);
-    const base = `tc filter add dev ${port} ingress pref ${1 + random.below(30)} protocol ip`;
+    const redirect = `mirred egress redirect dev p${random.below(this.#scope.ports)}`;
+    const rare = ['trap', 'continue', 'pipe', `mirred egress mirror dev p${random.below(this.#scope.ports)}`];
+    const action = random.weighted([
+      [4, 'drop'],
+      [4, 'pass'],
+      [4, redirect],
+      [1, random.pick(kind === 'u32' ? ['continue'] : rare)],
+    ]);
     const target = random.pick(this.#targets4);
-    const match = {
-      u32: `u32 match ip ${random.pick([`dst ${target}/32`, 'protocol 17 0xff', 'src 192.168.0.0/16'])}`,
-      flower: `flower ${random.pick([`dst_ip ${target}`, 'ip_proto udp dst_port 53', 'src_ip 192.168.0.0/16', 'ip_proto tcp'])}`,
-      matchall: 'matchall',
-    }[kind];
-    return `${base} ${match} ${action}`;
+    const [protocol, match] = {
+      u32: () => ['ip', random.pick([`dst ${target}/32`, 'protocol 17 0xff', 'src 192.168.0.0/16'])] as const,
+      flower: () => this.#flower(target),
+      matchall: () => ['all', ''] as const,
+    }[kind]();
+    const words = kind === 'u32' ? `match ip ${match}` : match;
+    // Not every kernel has all of them.
+    return `tc filter add dev ${dev} ingress pref ${1 + random.below(30)} protocol ${protocol} ${kind} ${words} action ${action}`;
+  }
+
+  #flower(target: string): readonly [protocol: string, match: string] {
+    const random = this.#random;
+    return random.pick([
+      ['ip', `dst_ip ${target}`],
+      ['ip', `dst_ip ${target}/${random.pick([8, 16, 24])} ip_proto udp`],
+      ['ip', 'ip_proto udp dst_port 53'],
+      ['ip', 'ip_proto tcp src_port 1000-4000'],
+      ['ip', 'src_ip 192.168.0.0/16'],
+      ['ip', 'ip_proto tcp tcp_flags 0x2/0x12'],
+      ['ip', 'ip_proto icmp type 8'],
+      ['ip', 'ip_flags frag'],
+      ['ip', `ip_tos ${random.pick(['0x10/0xfc', '0xb8/0xfc', '3/3'])}`],
+      ['ip', 'ip_ttl 64'],
+      ['ipv6', `dst_ip ${random.pick(this.#targets6)}/${random.pick([32, 64, 128])}`],
+      ['ipv6', 'ip_proto tcp dst_port 80'],
+      ['802.1q', `vlan_id ${random.pick([VLAN, 10])}`],
+      ['802.1q', `vlan_id ${random.pick([VLAN, 10])} vlan_ethtype ipv4 dst_ip ${target}/16`],
+      ['all', `dst_mac ${random.pick([portMac(0), stationMac(1), 'ff:ff:ff:ff:ff:ff'])}`],
+      ['all', `src_mac ${random.pick([stationMac(0), macOf(0, 2)])}`],
+      ['arp', ''],
+    ]);
   }
 
   // ---- packets ----
@@ -198,6 +367,7 @@ export class Generator {
     const body = random.weighted<() => Body>([
       [12, () => this.#ip4(port)],
       [this.#scope.ip6 ? 6 : 1, () => this.#ip6(port)],
+      [this.#scope.vxlan ? 8 : 0.3, () => this.#vxlan(port)],
       [0.5, () => ({ is: 'arp', operation: 1, sender: host4(port, 2), target: '10.9.9.9' })],
       [0.3, () => ({ is: 'raw', type: random.pick([0x88b5, 0x0806, 0x0800, 0x86dd, 0x8863]) })],
     ])();
@@ -212,6 +382,7 @@ export class Generator {
     ]);
     const vlans = random.weighted<NonNullable<Packet['vlans']>>([
       [16, []],
+      [this.#scope.vlanLinks && !isBridged ? 12 : 0.2, [{ id: VLAN, priority: random.pick([0, 0, 5]) }]],
       [this.#scope.vlans ? 8 : 1, [{ id: random.pick([0, 1, 10, 20, 4095]), priority: random.below(8) }]],
       [0.3, [{ id: 10, type: 0x88a8 }, { id: 20 }]],
     ]);
@@ -226,6 +397,27 @@ export class Generator {
         [2, 1100 + random.below(500)],
         [1, 1300 + random.below(1200)],
       ]),
+    };
+  }
+
+  /** Through the router, or to it as the end of the tunnel. */
+  #vxlan(port: number): Body {
+    const random = this.#random;
+    const is6 = random.chance(0.2);
+    return {
+      is: 'vxlan',
+      source: host4(Math.min(port, this.#routed - 1), random.pick([2, 3])),
+      destination: random.pick([host4(0, 1), host4(0, 1), random.pick(this.#targets4)]),
+      ttl: random.pick([64, 64, 64, 1]),
+      sport: random.pick([50_000, 60_000]),
+      vni: random.pick([VNI, VNI, VNI, VNI + 1]),
+      inner: {
+        from: tunnelMac(random.pick([2, 3])),
+        to: random.pick([tunnelMac(1), tunnelMac(1), tunnelMac(1), 'ff:ff:ff:ff:ff:ff', tunnelMac(7)]),
+        body: is6
+          ? this.#ip6(port)
+          : { ...this.#ip4(port), source: random.pick(['10.253.0.2', '10.252.1.1']) },
+      },
     };
   }
 
@@ -259,6 +451,11 @@ export class Generator {
       destination: random.weighted([
         [16, random.pick(this.#targets4)],
         [3, host4(random.below(this.#routed), random.pick([2, 3, 4, 5]))],
+        [
+          this.#scope.vlanLinks ? 3 : 0,
+          host4(VLAN_NETWORK + random.below(this.#routed), random.pick([2, 3, 4, 5])),
+        ],
+        [this.#scope.vxlan ? 4 : 0, random.pick(['10.253.0.2', '10.253.0.3', '10.253.0.9', '10.252.1.1'])],
         [this.#scope.bridge ? 3 : 0, `10.254.0.${10 + random.below(STATIONS)}`],
         [1, host4(random.below(this.#routed), 1)],
         [
@@ -292,7 +489,7 @@ export class Generator {
     };
   }
 
-  #ip6(port: number): Body {
+  #ip6(port: number): Ip6 {
     const random = this.#random;
     return {
       is: 'ip6',

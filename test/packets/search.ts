@@ -1,0 +1,54 @@
+/**
+ * The search for a router on which offload and plain kernel differ: random routers, some rounds of changes to each, packets after
+ * each round.
+ */
+import { expect } from 'vitest';
+import { Random } from '../support/random.ts';
+import { type Case, reportOf, type StartOffload, shrink, Twins } from './compare.ts';
+import { Generator, type Scope } from './generate.ts';
+
+export interface Search {
+  readonly scope: Scope;
+  readonly seed: number;
+  readonly routers: number;
+  readonly rounds: number;
+  /** Changes a round; the first has twice as many. */
+  readonly changes: number;
+  /** Packets a round. */
+  readonly packets: number;
+}
+
+/** Fails with the smallest case found that differs. Calls `sent` before each router's end; returns how many frames left the kernel. */
+export async function search(
+  start: StartOffload,
+  { scope, seed, routers, rounds, changes, packets: count }: Search,
+  sent: () => Promise<void> = async () => {},
+): Promise<number> {
+  let frames = 0;
+  for (let run = 0; run < routers; run++) {
+    const generator = new Generator(new Random(seed + run), scope);
+    const anyWay = scope.multipath === true;
+    const twins = await Twins.start(scope.ports, start, anyWay);
+    let found: Case | undefined;
+    try {
+      const commands: string[] = [];
+      for (let round = 0; round < rounds && found === undefined; round++) {
+        commands.push(
+          ...(await twins.apply(round === 0 ? generator.router(changes * 2) : generator.changes(changes))),
+        );
+        const packets = generator.packets(count);
+        const { frames: left, differences } = await twins.compare(packets);
+        frames += left;
+        if (differences.length === 0) continue;
+        found = { ports: scope.ports, commands, packets, anyWay };
+        const reports = differences.slice(0, 3).map(reportOf);
+        console.log(`seed ${seed + run}, round ${round}:\n${reports.join('\n')}`);
+      }
+      await sent();
+    } finally {
+      await twins.close();
+    }
+    if (found !== undefined) expect.fail(JSON.stringify(await shrink(start, found), null, 1));
+  }
+  return frames;
+}
