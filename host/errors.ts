@@ -9,6 +9,7 @@ export const ERROR_CODES = {
   E_UNKNOWN_KIND: 'There is no such kind of object.',
   E_UNKNOWN_OBJECT: 'No object matches.',
   E_UNAVAILABLE: 'The kernel does not give this kind of object to the host, or it is not mirrored.',
+  E_DENIED: 'The caller may not do this.',
   E_BUSY: 'Too much is asked at a time; ask again.',
   E_BAD_ADDRESS: 'Not an IP address or prefix.',
   E_NETNS: 'The network namespace cannot be entered.',

@@ -25,10 +25,12 @@ import { EkhoError } from './errors.ts';
 import { describe } from './iproute2/describe.ts';
 import type { Json } from './iproute2/json.ts';
 import { parseSelector } from './iproute2/selector.ts';
+import { forwardedPackets } from './kernel/forwarded.ts';
 import { HookWatch, hooksStatus, NO_HOOKS } from './kernel/hooks.ts';
 import { KernelEvents } from './kernel/kernel-events.ts';
 import { rungsText } from './kernel/rungs-text.ts';
 import { KernelSync } from './kernel/sync.ts';
+import { Journal } from './mirror/journal.ts';
 import { Mirror } from './mirror/mirror.ts';
 import { KIND, KINDS, type Kind, type KindNumber } from './mirror/types.ts';
 import type { DecodedObject } from './netlink/decode.ts';
@@ -36,7 +38,7 @@ import { Objects } from './objects.ts';
 import { kindOfHandle } from './offload/entry-table.ts';
 import { Planner } from './offload/planner.ts';
 import { Statistics } from './offload/statistics.ts';
-import { ENTRY_KIND_NAMES } from './plugin/records.ts';
+import { ENTRY_KIND, ENTRY_KIND_NAMES } from './plugin/records.ts';
 import type { Trust } from './plugin/signature.ts';
 import type { PluginSetup, SupervisedPlugin } from './plugin/supervised-plugin.ts';
 import { Supervisor } from './plugin/supervisor.ts';
@@ -44,12 +46,15 @@ import { Publisher } from './remote/publisher.ts';
 import type { RemoteStatus } from './remote/source.ts';
 import { openSource, type Source, sourceName } from './source.ts';
 import { nearest } from './suggest.ts';
+import { Sampler } from './telemetry/sampler.ts';
 import { VERSION } from './version.ts';
 
 /** Differences listed by `verify`. */
 const DIFFERENCES_MAX = 1000;
 /** Entries listed by `stats`, those with the most packets. */
 const ENTRIES_MAX = 1000;
+/** Entries up to which counters are read every second while somebody looks. */
+const READ_EACH_SECOND_MAX = 65_536;
 /** How long a plugin that stops for good has to take its ports out of its device. */
 const WITHDRAW_MS = 10_000;
 /** How often `wait` looks whether plugins have come up. */
@@ -58,7 +63,11 @@ const LOOK_MS = 20;
 export class Host {
   readonly mirror = new Mirror();
   readonly objects: Objects;
-  /** Where the read-only API is served, once it is. */
+  /** The mirror's last changes. */
+  readonly journal = new Journal(this.mirror);
+  /** The last minutes in numbers. */
+  readonly sampler: Sampler;
+  /** Where dashboard and API are served on TCP, once they are. */
   url: string | undefined;
   readonly #config: Config;
   readonly #say: (line: string) => void;
@@ -173,6 +182,42 @@ export class Host {
     for (const device of config.device)
       this.#devices.set(device.name, openDevice({ ...device, ...(netns !== undefined && { netns }) }));
     this.#tellLinks();
+    this.sampler = this.#sampler();
+  }
+
+  #sampler(): Sampler {
+    const { netns } = this.#config.mirror;
+    const isKernel = this.#source instanceof KernelSync;
+    return new Sampler({
+      mirror: this.mirror,
+      settled: (signal) => this.#planner.settled(signal),
+      hasHardware: () => this.#planner.summary().length > 0,
+      kernelPackets: () => (isKernel ? forwardedPackets(netns) : undefined),
+      readHardware: async () => {
+        const planned = this.#planner
+          .summary()
+          .reduce((sum, { tables }) => sum + tables.reduce((sum, { offloaded }) => sum + offloaded, 0), 0);
+        // More are read at their own pace alone.
+        if (planned <= READ_EACH_SECOND_MAX) await this.#statistics.now();
+      },
+      hardwarePackets: (limit) => this.#routedPackets(limit),
+    });
+  }
+
+  /** Packets that routes in hardware forwarded, as last read. */
+  #routedPackets(limit: number): number | undefined {
+    let packets = 0;
+    let entries = 0;
+    for (const { plugin, counters } of this.#planner.counters()) {
+      for (const { handle, packets: counted } of counters) {
+        if (kindOfHandle(handle) !== ENTRY_KIND.route) continue;
+        if (++entries > limit) return undefined;
+        const object = this.#planner.objectOfHandle(plugin, handle);
+        const states = object === undefined ? [] : this.#planner.offloadOf(object.kind, object.id);
+        if (states.some((one) => one.plugin === plugin && one.state === 'offloaded')) packets += counted;
+      }
+    }
+    return packets;
   }
 
   /** Devices that stand for links by name are told of them, before the plan speaks of them by index. */
@@ -281,6 +326,7 @@ export class Host {
   /** What hardware holds stays. */
   async stop(): Promise<void> {
     this.#stopping = true;
+    this.sampler.close();
     await this.#statistics.stop();
     await this.#supervisor.stop();
     this.#planner.close();
@@ -427,10 +473,12 @@ export class Host {
   /** One object, as it is told with a change: in words and as iproute2's JSON. */
   object(kind: KindNumber, id: number): { text: string; json: Json } | undefined {
     const object = this.objects.decode(kind, id);
-    if (object === undefined) return undefined;
-    const text = describe(KINDS[kind]!, object, this.objects.context);
-    for (const json of this.objects.rows(kind, [id], false)) return { text, json };
-    return { text, json: {} };
+    return object && this.objects.view(kind, id, object);
+  }
+
+  /** Why an object is or is not in hardware, a line a fact. */
+  reasonsOf(kind: KindNumber, id: number): string[] {
+    return this.#planner.explain(kind, id);
   }
 
   lookup({ destination, source, in: ingress, vrf, ipproto, sport, dport }: LookupQuery): LookupAnswer[] {

@@ -1,4 +1,5 @@
 /** The mirror's objects as people and scripts see them: iproute2's JSON with the offload states added. */
+import { describe } from './iproute2/describe.ts';
 import { type FormatContext, formatRows, type Json, type KeyedObject } from './iproute2/json.ts';
 import {
   KIND,
@@ -15,6 +16,11 @@ import type { ObjectOffload } from './offload/reasons.ts';
 const SLICE_MS = 5;
 
 export type OffloadOf = (kind: KindNumber, id: ObjectId) => readonly ObjectOffload[];
+
+export interface ObjectView {
+  readonly text: string;
+  readonly json: Json;
+}
 
 /** Decoded objects of a kind by a number of theirs, made again when one of the kind changed. */
 class Directory {
@@ -132,6 +138,22 @@ export class Objects {
       for (const { element, id } of members) element.offload = this.#offloadOf(kind, id);
       yield json;
     }
+  }
+
+  /** One object in words and as iproute2's JSON, `id` being what it is, or was last. */
+  view(kind: KindNumber, id: ObjectId, object: DecodedObject): ObjectView {
+    const { links: _links, ...context } = this.context;
+    const text = describe(KINDS[kind]!, object, this.context);
+    for (const { json, members } of formatRows(KINDS[kind]!, [{ id, object }], context)) {
+      for (const { element } of members) element.offload = this.#offloadOf(kind, id);
+      return { text, json };
+    }
+    return { text, json: {} };
+  }
+
+  /** How it stands with an object in each plugin that has a part in it. */
+  offloadOf(kind: KindNumber, id: ObjectId): readonly ObjectOffload[] {
+    return this.#offloadOf(kind, id);
   }
 
   *#keyed(kind: KindNumber, ids: Iterable<ObjectId>): Generator<KeyedObject> {

@@ -6,7 +6,7 @@ import type { FastifyInstance } from 'fastify';
 import { EkhoError } from '../errors.ts';
 import { lockFile } from '../netlink/syscall.ts';
 
-/** Connections at a time, on each of the two; further ones are closed at once. */
+/** Connections at a time on the unix socket; further ones are closed at once. limits.ts has those on TCP. */
 const CONNECTIONS_MAX = 256;
 
 /**
@@ -55,7 +55,6 @@ async function serve(app: FastifyInstance, path: string): Promise<void> {
 
 /** Serves on loopback; returns the URL. */
 export async function listenTcp(app: FastifyInstance, address: string, port: number): Promise<string> {
-  app.server.maxConnections = CONNECTIONS_MAX;
   try {
     await app.listen({ host: address, port });
   } catch (error) {

@@ -22,6 +22,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   E_UNKNOWN_KIND: 404,
   E_UNKNOWN_OBJECT: 404,
   E_DEVICE: 404,
+  E_DENIED: 403,
   E_BUSY: 503,
   E_TIMEOUT: 504,
 };
@@ -31,7 +32,7 @@ export function problemOf(error: unknown): Problem {
   return {
     type: 'about:blank',
     title: ERROR_CODES[known.code],
-    status: STATUS[known.code] === 400 ? clientStatus(error) : (STATUS[known.code] ?? 500),
+    status: statusOf(known.code, error),
     detail: known.message,
     code: known.code,
     ...(known.remedy && { remedy: known.remedy }),
@@ -40,10 +41,11 @@ export function problemOf(error: unknown): Problem {
   };
 }
 
-/** What the HTTP library says of a request it refuses (413, 414, 415 …); else 400. */
-function clientStatus(error: unknown): number {
-  const { statusCode = 400 } = error as { statusCode?: number };
-  return statusCode >= 400 && statusCode < 500 ? statusCode : 400;
+/** What the HTTP library, or who threw it, says of a request that is refused (413, 414, 429 …); else what the code stands for. */
+function statusOf(code: ErrorCode, error: unknown): number {
+  const { statusCode } = error as { statusCode?: number };
+  const isRefused = statusCode !== undefined && statusCode >= 400 && statusCode < 500;
+  return isRefused ? statusCode : (STATUS[code] ?? 500);
 }
 
 /** Answers what is no HTTP request, or too long a one, on the connection itself, and closes it. */

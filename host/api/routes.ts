@@ -1,137 +1,162 @@
-/** The paths of the API, below /api/v1. docs/api.md describes them. */
+/** The paths of the API, below /api/v1. docs/api.md describes them; object-routes.ts has those of objects. */
 import { Type, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
 import { EkhoError } from '../errors.ts';
 import type { Host } from '../host.ts';
-import { type ExtraColumn, formatTable } from '../iproute2/table.ts';
-import type { ObjectOffload } from '../offload/reasons.ts';
-import { ChangeFeed, SOURCES } from './changes.ts';
-import { kindOf } from './kinds.ts';
+import { type Access, ROLES } from './access.ts';
+import type { Audit } from './audit.ts';
+import { objectRoutes } from './object-routes.ts';
 import {
+  AuditAnswer,
+  CallerAnswer,
   DeviceStatus,
   Diagnosis,
-  Explanation,
   Faults,
   LogLine,
   LookupAnswer,
   LookupQuery,
   PluginDetails,
   PluginStatus,
+  SeriesAnswer,
   Stats,
   Status,
+  TokenAnswer,
   VerifyAnswer,
   WaitAnswer,
 } from './schemas.ts';
-import { accepted, NDJSON_TYPE, sendJson, sendText } from './stream.ts';
+import { Shared } from './shared.ts';
 
-/** Explanations in one answer. */
-const EXPLANATIONS_MAX = 100;
-/** Change streams at a time. */
-const FEEDS_MAX = 64;
+/** On TCP, answers that are the same for everybody are as old as this at most, in milliseconds. */
+const MOMENT_MS = 500;
+/** Looking for what this machine has loads programs into the kernel. */
+const DIAGNOSIS_MS = 10_000;
 
-const Words = Type.Union([
-  Type.String({ maxLength: 256 }),
-  Type.Array(Type.String({ maxLength: 256 }), { maxItems: 64 }),
-]);
-const Filter = Type.Object({ filter: Type.Optional(Words) }, { additionalProperties: false });
 const Name = Type.Object({ name: Type.String() });
-const KindName = Type.Object({ kind: Type.String() });
 
-/** How it stands with an object in each plugin that has a part in it. */
-const OFFLOAD: ExtraColumn = {
-  title: 'OFFLOAD',
-  cell: ({ offload = [] }) => {
-    const states = offload as readonly ObjectOffload[];
-    return states
-      .map(({ plugin, state, reason }) => {
-        const text = reason === undefined ? state : `${state} (${reason})`;
-        return states.length > 1 ? `${plugin} ${text}` : text;
-      })
-      .join(', ');
-  },
-};
-
-function list(words: string | string[] | undefined): string[] {
-  return words === undefined ? [] : typeof words === 'string' ? [words] : words;
+export interface RoutesOptions {
+  readonly host: Host;
+  readonly access: Access;
+  readonly audit: Audit;
+  /** Served on TCP. */
+  readonly isNetwork: boolean;
 }
 
-export async function routes(
-  instance: FastifyInstance,
-  { host, readOnly }: { host: Host; readOnly: boolean },
-): Promise<void> {
+export async function routes(instance: FastifyInstance, options: RoutesOptions): Promise<void> {
+  const { host, isNetwork } = options;
   const app = instance.withTypeProvider<TypeBoxTypeProvider>();
-  let feeds = 0;
+  const age = isNetwork ? MOMENT_MS : 0;
+  const status = new Shared(() => host.status(), age);
+  const stats = new Shared(() => host.stats(), age);
+  const plugins = new Shared(() => host.plugins(), age);
+  const devices = new Shared(() => host.devices(), age);
+  const diagnosis = new Shared(() => host.diagnose(), isNetwork ? DIAGNOSIS_MS : 0);
 
-  app.get('/status', { schema: { response: { 200: Status } } }, async () => host.status());
-
-  app.get('/objects/:kind', { schema: { params: KindName, querystring: Filter } }, async (request, reply) => {
-    const kind = kindOf(request.params.kind);
-    const rows = await host.rows(kind, list(request.query.filter));
-    const isText = accepted(request, 'text/plain', 'application/json') === 'text/plain';
-    return isText ? sendText(reply, formatTable(kind, rows, [OFFLOAD])) : sendJson(request, reply, rows);
-  });
-
-  app.get(
-    '/objects/:kind/explain',
-    { schema: { params: KindName, querystring: Filter, response: { 200: Type.Array(Explanation) } } },
-    async (request) =>
-      host.explain(kindOf(request.params.kind), list(request.query.filter), EXPLANATIONS_MAX),
-  );
+  await objectRoutes(instance, { host });
+  const get = (summary: string, tag: string) => ({ summary, tags: [tag] });
 
   app.get(
-    '/changes',
+    '/status',
     {
       schema: {
-        querystring: Type.Object(
-          { kind: Type.Optional(Words), source: Type.Optional(Type.Enum([...SOURCES])) },
-          { additionalProperties: false },
-        ),
+        ...get('What is mirrored, which plugins run, how much is in hardware', 'host'),
+        response: { 200: Status },
       },
     },
-    (request, reply) => {
-      const kinds = list(request.query.kind).map(kindOf);
-      const source = request.query.source ?? 'netlink';
-      if (source !== 'netlink') host.requireEvents();
-      if (feeds >= FEEDS_MAX) throw new EkhoError('E_BUSY', `${FEEDS_MAX} change streams are open already`);
-      feeds++;
-      const feed = new ChangeFeed(host, kinds, source);
-      feed.once('close', () => {
-        feeds--;
-      });
-      reply.type(NDJSON_TYPE).send(feed);
-      // The reader learns at once that the stream has begun; a change may be long in coming.
-      reply.raw.flushHeaders();
-      return reply;
-    },
+    () => status.get(),
   );
-
+  app.get(
+    '/series',
+    {
+      schema: {
+        ...get('The last ten minutes, a row a second', 'host'),
+        querystring: Type.Object(
+          { since: Type.Optional(Type.Number({ minimum: 0 })) },
+          { additionalProperties: false },
+        ),
+        response: { 200: SeriesAnswer },
+      },
+    },
+    async (request) => host.sampler.after(request.query.since ?? 0),
+  );
   app.get(
     '/lookup',
-    { schema: { querystring: LookupQuery, response: { 200: Type.Array(LookupAnswer) } } },
+    {
+      schema: {
+        ...get('What hardware would do with a packet', 'host'),
+        querystring: LookupQuery,
+        response: { 200: Type.Array(LookupAnswer) },
+      },
+    },
     async (request) => host.lookup(request.query),
   );
-
-  app.get('/stats', { schema: { response: { 200: Stats } } }, async () => host.stats());
-  app.get('/plugins', { schema: { response: { 200: Type.Array(PluginStatus) } } }, async () =>
-    host.plugins(),
+  app.get(
+    '/stats',
+    {
+      schema: {
+        ...get('Counters since each began, and entries that were hit', 'host'),
+        response: { 200: Stats },
+      },
+    },
+    () => stats.get(),
   );
-  app.get('/devices', { schema: { response: { 200: Type.Array(DeviceStatus) } } }, async () =>
-    host.devices(),
+  app.get(
+    '/plugins',
+    { schema: { ...get('All plugins', 'plugins'), response: { 200: Type.Array(PluginStatus) } } },
+    () => plugins.get(),
   );
-  app.get('/plugins/:name', { schema: { params: Name, response: { 200: PluginDetails } } }, async (request) =>
-    host.plugin(request.params.name),
+  app.get(
+    '/devices',
+    {
+      schema: {
+        ...get('All devices and how full they are', 'devices'),
+        response: { 200: Type.Array(DeviceStatus) },
+      },
+    },
+    () => devices.get(),
+  );
+  app.get(
+    '/plugins/:name',
+    {
+      schema: {
+        ...get('One plugin, its counters and errors', 'plugins'),
+        params: Name,
+        response: { 200: PluginDetails },
+      },
+    },
+    async (request) => host.plugin(request.params.name),
   );
   app.get(
     '/plugins/:name/logs',
-    { schema: { params: Name, response: { 200: Type.Array(LogLine) } } },
+    { schema: { ...get('Its last lines', 'plugins'), params: Name, response: { 200: Type.Array(LogLine) } } },
     async (request) => host.pluginLogs(request.params.name),
   );
+  app.get(
+    '/doctor',
+    {
+      schema: {
+        ...get('What this machine has of what a host can use', 'host'),
+        response: { 200: Diagnosis },
+      },
+    },
+    () => diagnosis.get(),
+  );
+  waiting(instance, host);
+  operating(instance, options);
+}
 
+function waiting(instance: FastifyInstance, host: Host): void {
+  const app = instance.withTypeProvider<TypeBoxTypeProvider>();
   const Seconds = Type.Object(
     { timeout: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 86_400, default: 30 })) },
     { additionalProperties: false },
   );
-  app.get('/wait', { schema: { querystring: Seconds, response: { 200: WaitAnswer } } }, async (request) => {
+  const schema = {
+    summary: 'Answers once everything announced before is in hardware',
+    tags: ['host'],
+    querystring: Seconds,
+    response: { 200: WaitAnswer },
+  };
+  app.get('/wait', { schema }, async (request) => {
     const seconds = request.query.timeout ?? 30;
     const gone = new AbortController();
     request.raw.once('close', () => gone.abort());
@@ -146,11 +171,40 @@ export async function routes(
       });
     }
   });
+}
 
-  if (readOnly) return;
+/** What needs the role `operate` on TCP, and who has it. */
+function operating(instance: FastifyInstance, { host, access, audit, isNetwork }: RoutesOptions): void {
+  const app = instance.withTypeProvider<TypeBoxTypeProvider>();
+  const operate = (summary: string, tag: string) => ({ summary, tags: [tag], security: [{ token: [] }] });
 
-  app.get('/doctor', { schema: { response: { 200: Diagnosis } } }, async () => host.diagnose());
-  app.post('/verify', { schema: { response: { 200: VerifyAnswer } } }, async () => host.verify());
+  app.get(
+    '/caller',
+    { schema: { summary: 'Who asks, and the role', tags: ['access'], response: { 200: CallerAnswer } } },
+    async ({ caller }) => caller,
+  );
+  app.get(
+    '/audit',
+    {
+      schema: {
+        summary: 'The last 200 requests to change something',
+        tags: ['access'],
+        response: { 200: Type.Array(AuditAnswer) },
+      },
+    },
+    async () => [...audit.lines()],
+  );
+  app.get('/openapi.json', { schema: { hide: true } }, async () => instance.swagger());
+  app.post(
+    '/verify',
+    {
+      schema: {
+        ...operate('Compare mirror and kernel, plan and hardware', 'host'),
+        response: { 200: VerifyAnswer },
+      },
+    },
+    () => host.verify(),
+  );
   const verbs = {
     restart: (name: string) => host.restartPlugin(name),
     reload: (name: string) => host.reloadPlugin(name),
@@ -158,17 +212,45 @@ export async function routes(
     disable: (name: string) => host.disablePlugin(name),
   };
   for (const [verb, carryOut] of Object.entries(verbs)) {
-    app.post(`/plugins/:name/${verb}`, { schema: { params: Name } }, async (request) => {
-      await carryOut(request.params.name);
-      return {};
-    });
+    app.post(
+      `/plugins/:name/${verb}`,
+      {
+        schema: { ...operate(`${verb[0]!.toUpperCase()}${verb.slice(1)} a plugin`, 'plugins'), params: Name },
+      },
+      async (request) => {
+        await carryOut(request.params.name);
+        return {};
+      },
+    );
   }
-  app.post('/devices/:name/inject', { schema: { params: Name, body: Faults } }, async (request) => {
-    host.inject(request.params.name, request.body);
-    return {};
-  });
-  app.post('/devices/:name/power-cycle', { schema: { params: Name } }, async (request) => {
-    host.powerCycle(request.params.name);
-    return {};
-  });
+  app.post(
+    '/devices/:name/inject',
+    { schema: { ...operate('Make a simulated device show faults', 'devices'), params: Name, body: Faults } },
+    async (request) => {
+      host.inject(request.params.name, request.body);
+      return {};
+    },
+  );
+  app.post(
+    '/devices/:name/power-cycle',
+    { schema: { ...operate('Make a simulated device lose its tables', 'devices'), params: Name } },
+    async (request) => {
+      host.powerCycle(request.params.name);
+      return {};
+    },
+  );
+  // Tokens are made where files decide who may come, not by who has one.
+  if (isNetwork) return;
+  app.post(
+    '/tokens',
+    {
+      schema: {
+        summary: 'Make a token for TCP',
+        tags: ['access'],
+        body: Type.Object({ role: Type.Enum([...ROLES]) }, { additionalProperties: false }),
+        response: { 200: TokenAnswer },
+      },
+    },
+    async (request) => access.make(request.body.role),
+  );
 }

@@ -323,3 +323,83 @@ export const Diagnosis = Type.Object({
   findings: Type.Array(Finding),
 });
 export type Diagnosis = Static<typeof Diagnosis>;
+
+/** An object on a page; `gone`: it left since the page's list was made. */
+export const ObjectItem = Type.Union([
+  Type.Object({
+    id: Count,
+    revision: Count,
+    /** As one would type it to `ip`, `bridge` or `tc`. */
+    text: Text,
+    offload: Type.Array(ObjectOffload),
+    /** iproute2's JSON. */
+    object: Type.Record(Text, Type.Unknown()),
+  }),
+  Type.Object({ id: Count, gone: Type.Literal(true) }),
+]);
+export type ObjectItem = Static<typeof ObjectItem>;
+
+export const ObjectsPage = Type.Object({
+  /** Name of the list that the page is from. */
+  selection: Text,
+  /** Revision of the mirror when the list was made. */
+  revision: Count,
+  total: Count,
+  /** Row of the list that the page begins with. */
+  offset: Count,
+  items: Type.Array(ObjectItem),
+  /** Cursor of the next page. */
+  next: Type.Optional(Text),
+});
+export type ObjectsPage = Static<typeof ObjectsPage>;
+
+export const ObjectDetails = Type.Object({
+  kind: Text,
+  id: Count,
+  revision: Count,
+  text: Text,
+  object: Type.Record(Text, Type.Unknown()),
+  offload: Type.Array(ObjectOffload),
+  /** Why it is, or is not, in hardware. */
+  lines: Type.Array(Text),
+  /** Its changes as far as they are kept, newest first, at most 50. */
+  history: Type.Array(
+    Type.Object({ revision: Count, time: Text, operation: Type.Enum(['upsert', 'delete']), text: Text }),
+  ),
+});
+export type ObjectDetails = Static<typeof ObjectDetails>;
+
+const Column = Type.Array(Type.Union([Type.Number(), Type.Null()]));
+
+/** One value a second in each column; null where it was not measured. */
+export const SeriesAnswer = Type.Object({
+  /** Milliseconds since 1970. */
+  times: Type.Array(Type.Number()),
+  columns: Type.Object({
+    changes_per_s: Column,
+    /** From the mirror to the devices' answer. */
+    latency_p50_ms: Column,
+    latency_p99_ms: Column,
+    /** Packets that the kernel forwarded, and that hardware's routes did. */
+    kernel_packets_per_s: Column,
+    hardware_packets_per_s: Column,
+    /** Longest time the host's event loop was held. */
+    loop_delay_ms: Column,
+    memory_bytes: Column,
+  }),
+});
+export type SeriesAnswer = Static<typeof SeriesAnswer>;
+
+export const TokenAnswer = Type.Object({
+  token: Text,
+  role: Type.Enum(['read', 'operate']),
+  /** ISO 8601; it ends with the host, too. */
+  expires: Text,
+});
+export type TokenAnswer = Static<typeof TokenAnswer>;
+
+export const AuditAnswer = Type.Object({ time: Text, caller: Text, request: Text, status: Count });
+export type AuditAnswer = Static<typeof AuditAnswer>;
+
+export const CallerAnswer = Type.Object({ name: Text, role: Type.Enum(['read', 'operate']) });
+export type CallerAnswer = Static<typeof CallerAnswer>;

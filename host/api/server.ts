@@ -1,28 +1,59 @@
-/** The HTTP API: one Fastify application, built twice — whole for the unix socket, read-only for loopback TCP. */
-import { type FastifyReply, fastify } from 'fastify';
+/** The HTTP API: one Fastify application, built twice, for the unix socket and for TCP. Both have the same handlers. */
+import { join } from 'node:path';
+import swagger from '@fastify/swagger';
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
+import { ROOT } from '../config/config.ts';
+import { EkhoError } from '../errors.ts';
 import type { Host } from '../host.ts';
+import { VERSION } from '../version.ts';
+import type { Access, Caller } from './access.ts';
+import { serveAssets } from './assets.ts';
+import type { Audit } from './audit.ts';
+import { guardConnections, RateLimit } from './limits.ts';
 import { PROBLEM_TYPE, problemOf, refuseConnection } from './problem.ts';
 import { routes } from './routes.ts';
 
 /** Bytes of a request's body: no request carries more than a few fields. */
 const BODY_MAX = 64 * 1024;
+/** For the head of a request to arrive, in milliseconds. */
+const HEAD_MS = 10_000;
+/** Connections at a time on TCP: a browser has six a dashboard at most. */
+export const NETWORK_CONNECTIONS_MAX = 1_024;
+const DASHBOARD = join(ROOT, 'build/web');
+
+const HEADERS: Readonly<Record<string, string>> = {
+  'x-content-type-options': 'nosniff',
+  'referrer-policy': 'no-referrer',
+  'cross-origin-resource-policy': 'same-origin',
+  'cross-origin-opener-policy': 'same-origin',
+  'x-frame-options': 'DENY',
+};
 
 export interface ServerOptions {
-  /**
-   * Serve only what changes nothing and costs little, and only to requests that name this machine as their host: a web
-   * page must not reach it by a name of its own that resolves to loopback (DNS rebinding).
-   */
-  readonly readOnly: boolean;
+  /** `socket`: whoever may open the unix socket may do all. `network`: TCP, by role. */
+  readonly transport: 'socket' | 'network';
+  /** The same for all servers of a host. */
+  readonly access: Access;
+  readonly audit: Audit;
 }
 
 export type Server = ReturnType<typeof createServer>;
 
-export function createServer(host: Host, { readOnly }: ServerOptions) {
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set before any handler runs. */
+    caller: Caller;
+  }
+}
+
+export function createServer(host: Host, { transport, access, audit }: ServerOptions) {
+  const isNetwork = transport === 'network';
   const app = fastify({
     bodyLimit: BODY_MAX,
     // A closing host ends streams that never end by themselves.
     forceCloseConnections: true,
     requestTimeout: 30_000,
+    http: { headersTimeout: HEAD_MS, connectionsCheckingInterval: 5_000 },
     routerOptions: { maxParamLength: 256 },
     frameworkErrors: (error, _request, reply) => sendProblem(error, reply),
     clientErrorHandler: refuseConnection,
@@ -30,29 +61,83 @@ export function createServer(host: Host, { readOnly }: ServerOptions) {
 
   app.setErrorHandler((error, _request, reply) => sendProblem(error, reply));
   app.setNotFoundHandler((request, reply) => {
-    const detail = `there is no ${request.method} ${request.url.split('?')[0]}${readOnly ? ' here; the unix socket may have it' : ''}`;
+    const detail = `there is no ${request.method} ${request.url.split('?')[0]}`;
     const problem = { type: 'about:blank', title: 'Not Found', status: 404, detail, code: 'E_USAGE' };
     reply
       .code(404)
       .type(PROBLEM_TYPE)
       .send(JSON.stringify({ ...problem, remedy: 'docs/api.md lists what there is.' }));
   });
-  if (readOnly) {
-    app.addHook('onRequest', async (request, reply) => {
-      const { host: name = '', 'sec-fetch-site': site } = request.headers;
-      if (isLoopbackName(name) && site !== 'cross-site') return;
-      const detail =
-        site === 'cross-site' ? 'requests from other sites are refused' : `"${name}" is not this host`;
-      const problem = { type: 'about:blank', title: 'Forbidden', status: 403, detail, code: 'E_USAGE' };
-      reply
-        .code(403)
-        .type(PROBLEM_TYPE)
-        .send(JSON.stringify({ ...problem, remedy: 'Use the URL that the host printed.' }));
-      return reply;
+  app.decorateRequest('caller', null as unknown as Caller);
+  if (isNetwork) guardNetwork(app, access);
+  else {
+    app.addHook('onRequest', async (request) => {
+      request.caller = { role: 'operate', name: 'socket' };
     });
   }
-  app.register(routes, { host, readOnly, prefix: '/api/v1' });
+  app.addHook('onResponse', async (request, reply) => {
+    const { method, url } = request;
+    if (method !== 'GET' && method !== 'HEAD')
+      audit.note(request.caller?.name ?? 'nobody', `${method} ${url.split('?')[0]}`, reply.statusCode);
+  });
+  app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'EKHO',
+        version: VERSION,
+        description: 'What the host mirrors, plans and knows of hardware. Errors are RFC 9457 problems.',
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      },
+      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+    },
+  });
+  app.register(routes, { host, access, audit, isNetwork, prefix: '/api/v1' });
+  if (isNetwork) app.register(async (instance) => serveAssets(instance, DASHBOARD));
   return app;
+}
+
+/** Who asks, from where, how often: before anything else is looked at. */
+function guardNetwork(app: FastifyInstance, access: Access): void {
+  const rate = new RateLimit();
+  guardConnections(app.server as never, NETWORK_CONNECTIONS_MAX);
+  app.addHook('onRequest', async (request, reply) => {
+    for (const [name, value] of Object.entries(HEADERS)) reply.header(name, value);
+    if (request.url.startsWith('/api/')) reply.header('cache-control', 'no-store');
+    if (!rate.takes(request.ip)) {
+      reply.header('retry-after', '1');
+      throw Object.assign(
+        new EkhoError('E_BUSY', 'too many requests', { remedy: 'Ask again in a second.' }),
+        {
+          statusCode: 429,
+        },
+      );
+    }
+    refuseOtherSites(request);
+    request.caller = access.callerOf(request.headers) ?? { role: 'read', name: 'loopback' };
+    if (request.method !== 'GET' && request.method !== 'HEAD' && request.caller.role !== 'operate') {
+      throw new EkhoError('E_DENIED', 'this needs a token with the role operate', {
+        remedy: '`ekho dashboard` prints an address that has one.',
+      });
+    }
+  });
+}
+
+/** A web page must not reach the host by a name of its own that resolves to loopback (DNS rebinding), nor across sites. */
+function refuseOtherSites({ headers, method }: FastifyRequest): void {
+  const { host = '', origin, 'sec-fetch-site': site = 'none' } = headers;
+  if (!isLoopbackName(host)) {
+    throw new EkhoError('E_DENIED', `"${host}" is not this host`, {
+      remedy: 'Use the URL that the host printed.',
+    });
+  }
+  // Another port of this machine is another program, but may well have a link to here.
+  const isOther = site === 'cross-site' || (site === 'same-site' && method !== 'GET');
+  if (isOther || (origin !== undefined && origin !== `http://${host}` && origin !== `https://${host}`)) {
+    throw new EkhoError('E_DENIED', 'requests from other sites are refused', {
+      remedy: 'Use the URL that the host printed.',
+    });
+  }
 }
 
 function sendProblem(error: unknown, reply: Pick<FastifyReply, 'code' | 'type' | 'send'>): void {

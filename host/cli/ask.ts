@@ -1,7 +1,15 @@
 /** The commands that ask one question: status, explain, lookup, stats, verify, wait. */
 import { isIP } from 'node:net';
 import { isKindWord, kindOf } from '../api/kinds.ts';
-import type { Explanation, LookupAnswer, Stats, Status, VerifyAnswer, WaitAnswer } from '../api/schemas.ts';
+import type {
+  Explanation,
+  LookupAnswer,
+  Stats,
+  Status,
+  TokenAnswer,
+  VerifyAnswer,
+  WaitAnswer,
+} from '../api/schemas.ts';
 import { EkhoError } from '../errors.ts';
 import { rungsText } from '../kernel/rungs-text.ts';
 import type { Client } from './client.ts';
@@ -249,4 +257,21 @@ export async function wait(client: Client, { timeout }: { timeout: number }): Pr
   const entries = failing === 1 ? '1 entry' : `${count(failing)} entries`;
   const more = failing === 0 ? '' : `; ${entries} failed in hardware, to be tried again: see \`ekho status\``;
   await print(`settled at revision ${count(revision)}${more}\n`);
+}
+
+/** An address with a token behind `#`, which browsers keep to themselves. Throws E_UNAVAILABLE where there is no dashboard. */
+export async function dashboard(
+  client: Client,
+  { json, read }: JsonOption & { read?: boolean },
+): Promise<void> {
+  const { url } = await client.get<Status>('/api/v1/status');
+  if (url === undefined) {
+    throw new EkhoError('E_UNAVAILABLE', 'the host serves no dashboard', {
+      remedy: 'Start it with --listen 127.0.0.1:PORT, or set `listen` in the configuration.',
+    });
+  }
+  const made = await client.post<TokenAnswer>('/api/v1/tokens', { role: read ? 'read' : 'operate' });
+  const address = `${url}/#token=${made.token}`;
+  if (json) return printJson({ url: address, ...made });
+  await print(`${address}\n`);
 }

@@ -3,7 +3,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { socketPath } from '../config/socket.ts';
 import { EkhoError, type ErrorCode } from '../errors.ts';
 import { VERSION } from '../version.ts';
-import { explain, lookup, stats, status, verify, wait } from './ask.ts';
+import { dashboard, explain, lookup, stats, status, verify, wait } from './ask.ts';
 import { Client } from './client.ts';
 import { doctor } from './doctor.ts';
 import { addKitCommands } from './kit.ts';
@@ -90,7 +90,7 @@ function build(): Command {
     .option('-c, --config <file>', 'configuration (default: none; docs/config.md)')
     .option('--netns <name>', 'network namespace to mirror')
     .option('--socket <path>', 'unix socket to serve on (or EKHO_SOCKET)')
-    .option('--listen <address:port>', 'loopback address of the read-only HTTP API, or off')
+    .option('--listen <address:port>', 'loopback address of dashboard and HTTP API, or off')
     .action(async (options) => {
       const { run } = await import('./run.ts');
       await run(options);
@@ -143,6 +143,10 @@ function build(): Command {
   json(asking(program, 'verify', 'compare mirror and kernel, plan and hardware')).action((options) =>
     verify(client(options), options),
   );
+
+  json(asking(program, 'dashboard', 'print an address of the dashboard that may operate, not only look'))
+    .option('--read', 'one that may only look')
+    .action((options) => dashboard(client(options), options));
 
   asking(program, 'wait', 'return once all changes so far are in hardware')
     .addOption(new Option('--timeout <seconds>', 'give up after').default(30).argParser(positive))

@@ -1,4 +1,6 @@
 /** `ekho run`: the host and its API until a signal ends them, with a line for each step a person waits for. */
+import { Access } from '../api/access.ts';
+import { Audit } from '../api/audit.ts';
 import { listenTcp, listenUnix } from '../api/listen.ts';
 import { createServer, type Server } from '../api/server.ts';
 import { type Config, defaultConfig, parseListen, readConfig } from '../config/config.ts';
@@ -25,6 +27,7 @@ export async function run(options: RunOptions): Promise<void> {
     inNetns(config.mirror.netns, () => {});
   const servers: Server[] = [];
   const host = new Host(config, say);
+  const shared = { access: new Access(), audit: new Audit(say) };
 
   let stopping: Promise<void> | undefined;
   const stop = () => {
@@ -37,17 +40,17 @@ export async function run(options: RunOptions): Promise<void> {
 
   try {
     // The socket first: it is also what keeps a second host from touching the same devices.
-    const local = createServer(host, { readOnly: false });
+    const local = createServer(host, { transport: 'socket', ...shared });
     servers.push(local);
     await listenUnix(local, config.api.socket);
     say(`socket ${config.api.socket}`);
     if (config.api.listen) {
       const { address, port } = config.api.listen;
-      const open = createServer(host, { readOnly: true });
+      const open = createServer(host, { transport: 'network', ...shared });
       servers.push(open);
       const url = await listenTcp(open, address, port);
       host.url = url;
-      say(`read-only API at ${url}/api/v1/status`);
+      say(`dashboard ${url} (\`ekho dashboard\` prints an address that may operate, too)`);
     }
     const ended = new Promise<void>((resolve) => {
       let asked = 0;

@@ -76,7 +76,7 @@ const Api = Type.Object(
         pattern: '^(off|(127\\.0\\.0\\.1|\\[::1\\]):[0-9]{1,5})$',
         default: '127.0.0.1:8642',
         description:
-          'Loopback address and port that serve the read-only part of the API over HTTP; port 0 takes a free one; `off` serves none.',
+          'Loopback address and port of the dashboard and the API over HTTP, which change nothing without a token; port 0 takes a free one; `off` serves none.',
       }),
     ),
   },

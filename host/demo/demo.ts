@@ -6,8 +6,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { listenUnix } from '../api/listen.ts';
-import { createServer } from '../api/server.ts';
+import { Access } from '../api/access.ts';
+import { Audit } from '../api/audit.ts';
+import { listenTcp, listenUnix } from '../api/listen.ts';
+import { createServer, type Server } from '../api/server.ts';
 import { readConfig } from '../config/config.ts';
 import { EkhoError } from '../errors.ts';
 import { Host } from '../host.ts';
@@ -58,7 +60,7 @@ class Show {
   #before = { at: this.#began, kernel: 0, hardware: 0 };
   #town: Town | undefined;
   #host: Host | undefined;
-  #server: ReturnType<typeof createServer> | undefined;
+  readonly #servers: Server[] = [];
 
   constructor(options: DemoOptions, signal: AbortSignal) {
     this.#options = options;
@@ -117,8 +119,15 @@ class Show {
     writeFileSync(config, `${lines.join('\n')}\n`);
     this.#options.say('\n$ ekho run');
     this.#host = new Host(readConfig(config), (line) => this.#options.say(`  ${line}`));
-    this.#server = createServer(this.#host, { readOnly: false });
-    await listenUnix(this.#server, socket);
+    const shared = { access: new Access(), audit: new Audit(() => {}) };
+    const local = createServer(this.#host, { transport: 'socket', ...shared });
+    this.#servers.push(local);
+    await listenUnix(local, socket);
+    const network = createServer(this.#host, { transport: 'network', ...shared });
+    this.#servers.push(network);
+    const url = await listenTcp(network, '127.0.0.1', 0);
+    this.#host.url = url;
+    this.#options.say(`  dashboard ${url}`);
     await this.#settled();
     return socket;
   }
@@ -172,7 +181,7 @@ class Show {
   }
 
   async close(): Promise<void> {
-    await this.#server?.close();
+    await Promise.all(this.#servers.map((server) => server.close()));
     await this.#host?.stop();
     this.#town?.close();
     rmSync(this.#folder, { recursive: true, force: true });

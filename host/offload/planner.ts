@@ -342,6 +342,14 @@ export class Planner {
     };
   }
 
+  /** The mirror's object that a handle stands for, if there is one. */
+  objectOfHandle(
+    plugin: string,
+    handle: number,
+  ): { readonly kind: KindNumber; readonly id: number } | undefined {
+    return this.#plugins.get(plugin)?.plan?.states.objectOf(handle);
+  }
+
   /** Gateway (empty for a host on the link) and link of a nexthop handle, for `lookup`. */
   wayOf(
     plugin: string,

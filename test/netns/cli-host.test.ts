@@ -40,7 +40,7 @@ describe('a running host', () => {
 
   it('says what it does while it starts', () => {
     expect(bench.output).toContain(`socket ${bench.socket}\n`);
-    expect(bench.output).toMatch(/read-only API at http:\/\/127\.0\.0\.1:\d+\/api\/v1\/status\n/);
+    expect(bench.output).toMatch(/dashboard http:\/\/127\.0\.0\.1:\d+ \(/);
     expect(bench.output).toMatch(/mirror in sync after [\d.]+ s: 5 link, /);
     expect(bench.output).toContain('plugin softnic: active (EKHO softnic ');
   });
@@ -346,7 +346,7 @@ describe('a running host', () => {
         'devices/asic0/power-cycle',
         'devices/asic0/inject',
       ]) {
-        expect((await ask(`/api/v1/${path}`, 'POST')).status).toBe(404);
+        expect((await ask(`/api/v1/${path}`, 'POST')).status).toBe(403);
       }
     });
 

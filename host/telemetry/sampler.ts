@@ -1,0 +1,142 @@
+/** Looks at the host once a second: changes, time until hardware has them, who forwards, what the process costs. */
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import type { MirrorReader } from '../mirror/types.ts';
+import { Series } from './series.ts';
+
+const SECOND_MS = 1000;
+/** Somebody who asked for the series this long ago still looks at them. */
+const WATCHED_MS = 15_000;
+/** A change that is not in hardware after this long counts as this long. */
+const SETTLE_MAX_MS = 10_000;
+/** Pause between two measurements of how long a change takes. */
+const MEASURE_PAUSE_MS = 50;
+/** Entries that counted, beyond which their sum is not taken every second. */
+const SUMMED_MAX = 20_000;
+
+export const SERIES_NAMES = [
+  'changes_per_s',
+  'latency_p50_ms',
+  'latency_p99_ms',
+  'kernel_packets_per_s',
+  'hardware_packets_per_s',
+  'loop_delay_ms',
+  'memory_bytes',
+] as const;
+export type SeriesName = (typeof SERIES_NAMES)[number];
+
+export interface SamplerOptions {
+  readonly mirror: MirrorReader;
+  /** Resolves once what the mirror has is in hardware. */
+  readonly settled: (signal: AbortSignal) => Promise<void>;
+  /** Whether there is hardware to wait for. */
+  readonly hasHardware: () => boolean;
+  /** Packets that the kernel forwarded so far; undefined where that cannot be known. */
+  readonly kernelPackets: () => number | undefined;
+  /** Reads what hardware counted. */
+  readonly readHardware: () => Promise<void>;
+  /** Packets that hardware's routes forwarded, as last read; undefined where more than `limit` entries count. */
+  readonly hardwarePackets: (limit: number) => number | undefined;
+}
+
+export class Sampler {
+  readonly series = new Series<SeriesName>(SERIES_NAMES);
+  readonly #options: SamplerOptions;
+  readonly #loop = monitorEventLoopDelay({ resolution: 10 });
+  readonly #timer: NodeJS.Timeout;
+  readonly #unsubscribe: () => void;
+  /** Milliseconds, of this second; bounded by the pause between them. */
+  #latencies: number[] = [];
+  #isMeasuring = false;
+  #watched = Number.NEGATIVE_INFINITY;
+  #isSampling = false;
+  #before: { at: number; revision: number; kernel: number | undefined; hardware: number | undefined };
+
+  constructor(options: SamplerOptions) {
+    this.#options = options;
+    this.#before = {
+      at: performance.now(),
+      revision: options.mirror.revision,
+      kernel: undefined,
+      hardware: undefined,
+    };
+    this.#loop.enable();
+    this.#unsubscribe = options.mirror.subscribe(() => this.#measure());
+    this.#timer = setInterval(() => void this.#sample(), SECOND_MS);
+    this.#timer.unref();
+  }
+
+  /** The rows after `since` (milliseconds since 1970). Whoever asks keeps the packets being counted every second. */
+  after(since: number) {
+    this.#watched = performance.now();
+    return this.series.after(since);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.#unsubscribe();
+    this.#loop.disable();
+  }
+
+  /** From a change's arrival in the mirror to the devices' answer; one measurement at a time. */
+  #measure(): void {
+    if (this.#isMeasuring || !this.#options.hasHardware()) return;
+    this.#isMeasuring = true;
+    const began = performance.now();
+    // The plan hears of the change in this turn of the event loop.
+    queueMicrotask(() => {
+      this.#options
+        .settled(AbortSignal.timeout(SETTLE_MAX_MS))
+        .catch(() => {})
+        .then(() => {
+          this.#latencies.push(performance.now() - began);
+          setTimeout(() => {
+            this.#isMeasuring = false;
+          }, MEASURE_PAUSE_MS).unref();
+        });
+    });
+  }
+
+  async #sample(): Promise<void> {
+    if (this.#isSampling) return;
+    this.#isSampling = true;
+    try {
+      const isWatched = performance.now() - this.#watched < WATCHED_MS;
+      if (isWatched) await this.#options.readHardware().catch(() => {});
+      this.#add(isWatched);
+    } finally {
+      this.#isSampling = false;
+    }
+  }
+
+  #add(isWatched: boolean): void {
+    const { mirror, kernelPackets, hardwarePackets } = this.#options;
+    const now = {
+      at: performance.now(),
+      revision: mirror.revision,
+      kernel: kernelPackets(),
+      hardware: isWatched ? hardwarePackets(SUMMED_MAX) : undefined,
+    };
+    const before = this.#before;
+    this.#before = now;
+    const seconds = (now.at - before.at) / 1000;
+    const rate = (from: number | undefined, to: number | undefined) =>
+      // Counters of entries that went, or that began again, make the sum smaller.
+      from === undefined || to === undefined ? Number.NaN : Math.max(0, to - from) / seconds;
+    const sorted = this.#latencies.sort((a, b) => a - b);
+    this.#latencies = [];
+    this.series.add(Date.now(), {
+      changes_per_s: rate(before.revision, now.revision),
+      latency_p50_ms: quantile(sorted, 0.5),
+      latency_p99_ms: quantile(sorted, 0.99),
+      kernel_packets_per_s: rate(before.kernel, now.kernel),
+      hardware_packets_per_s: rate(before.hardware, now.hardware),
+      loop_delay_ms: this.#loop.max / 1e6,
+      memory_bytes: process.memoryUsage.rss(),
+    });
+    this.#loop.reset();
+  }
+}
+
+function quantile(sorted: readonly number[], share: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+}

@@ -1,0 +1,342 @@
+/** The API from outside: pages of objects, history, events that go on where a reader was, roles on TCP, what is too much. */
+import { type IncomingMessage, request } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ObjectDetails, ObjectsPage, SeriesAnswer, TokenAnswer } from '../../host/api/schemas.ts';
+import { Client } from '../../host/cli/client.ts';
+import { Bench } from './cli-support.ts';
+
+const ROUTES = 60;
+const LIMIT = { timeout: 60_000, interval: 20 };
+
+let bench: Bench;
+let client: Client;
+let base: URL;
+
+beforeAll(async () => {
+  bench = new Bench();
+  bench.router();
+  bench.batch(
+    Array.from(
+      { length: ROUTES },
+      (_, n) => `route add 203.0.113.${4 * n}/30 via 198.51.100.${n % 2 ? 2 : 99}`,
+    ),
+  );
+  await bench.start('--listen', '127.0.0.1:0');
+  client = new Client(bench.socket);
+  base = new URL(/http:\/\/127\.0\.0\.1:\d+/.exec(bench.output)![0]);
+});
+afterAll(() => bench.end());
+
+interface Answer {
+  readonly status: number;
+  readonly headers: IncomingMessage['headers'];
+  readonly body: string;
+}
+
+function ask(path: string, method = 'GET', headers: Record<string, string> = {}): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request(new URL(path, base), { method, headers, agent: false }, async (response) => {
+      let body = '';
+      for await (const chunk of response.setEncoding('utf8')) body += chunk;
+      resolve({ status: response.statusCode!, headers: response.headers, body });
+    });
+    outgoing.on('error', reject);
+    outgoing.end();
+  });
+}
+
+const page = async (query: string): Promise<ObjectsPage> =>
+  JSON.parse((await ask(`/api/v1/objects/route?${query}`)).body) as ObjectsPage;
+
+describe('pages of objects', () => {
+  it('show every object once, in the order asked for', async () => {
+    const chosen = 'filter=root&filter=203.0.113.0/24&sort=-dst&fields=dst&limit=7';
+    const seen: unknown[] = [];
+    let first: ObjectsPage | undefined;
+    for (let cursor: string | undefined = ''; cursor !== undefined; ) {
+      const answer = await page(cursor === '' ? chosen : `${chosen}&cursor=${cursor}`);
+      first ??= answer;
+      expect(answer).toMatchObject({ total: ROUTES, selection: first.selection, offset: seen.length });
+      for (const item of answer.items) {
+        if ('gone' in item) throw new Error('nothing left');
+        expect(Object.keys(item.object)).toEqual(['dst']);
+        seen.push(item.object.dst);
+      }
+      cursor = answer.next;
+    }
+    const expected = Array.from({ length: ROUTES }, (_, n) => `203.0.113.${4 * (ROUTES - 1 - n)}/30`);
+    expect(seen).toEqual(expected);
+  });
+
+  it('begin at any row of a list', async () => {
+    const chosen = 'filter=root&filter=203.0.113.0/24&limit=5';
+    const { selection, items } = await page(chosen);
+    const later = await page(`${chosen}&cursor=${selection}.3`);
+    expect(later.offset).toBe(3);
+    expect(later.items[0]).toEqual(items[3]);
+  });
+
+  it('are made again when their list is gone', async () => {
+    const answer = await page('filter=root&filter=203.0.113.0/24&limit=5&cursor=unknown.50');
+    expect(answer).toMatchObject({ offset: 50, total: ROUTES });
+    expect(answer.items).toHaveLength(5);
+  });
+
+  it('keep the place of what left', async () => {
+    bench.ip('route add 198.18.0.0/24 via 198.51.100.2');
+    bench.ip('route add 198.18.1.0/24 via 198.51.100.2');
+    await client.get('/api/v1/wait');
+    const chosen = 'filter=root&filter=198.18.0.0/15&limit=1';
+    const { selection, total } = await page(chosen);
+    expect(total).toBe(2);
+    bench.ip('route del 198.18.1.0/24');
+    await client.get('/api/v1/wait');
+    expect((await page(`${chosen}&cursor=${selection}.1`)).items).toEqual([
+      { id: expect.any(Number), gone: true },
+    ]);
+    bench.ip('route del 198.18.0.0/24');
+  });
+
+  it('choose by offload state and reason', async () => {
+    const all = await page('filter=root&filter=203.0.113.0/24&limit=1000');
+    const trapped = await page('filter=root&filter=203.0.113.0/24&limit=1000&state=trapped');
+    const offloaded = await page('filter=root&filter=203.0.113.0/24&limit=1000&state=offloaded');
+    expect(trapped.total).toBe(ROUTES / 2);
+    expect(trapped.total + offloaded.total).toBe(all.total);
+    const unresolved = await page('state=trapped&reason=nexthop-unresolved&plugin=softnic&limit=1');
+    expect(unresolved.total).toBe(ROUTES / 2);
+  });
+
+  it('refuse what is no cursor', async () => {
+    const { status, body } = await ask('/api/v1/objects/route?cursor=x');
+    expect(status).toBe(400);
+    expect(JSON.parse(body)).toMatchObject({ code: 'E_USAGE', status: 400 });
+  });
+});
+
+describe('one object', () => {
+  it('has its history, also from before it went away', async () => {
+    const route = 'route add 198.19.0.0/24 via 198.51.100.2';
+    bench.ip(route);
+    await client.get('/api/v1/wait');
+    bench.ip('route del 198.19.0.0/24');
+    await client.get('/api/v1/wait');
+    bench.ip(route);
+    await client.get('/api/v1/wait');
+    const [item] = (await page('filter=198.19.0.0/24&limit=1')).items;
+    const details = await client.get<ObjectDetails>(`/api/v1/objects/route/${item!.id}`);
+    expect(details).toMatchObject({
+      kind: 'route',
+      text: '198.19.0.0/24 via 198.51.100.2 dev p1',
+      object: { dst: '198.19.0.0/24' },
+      offload: [{ plugin: 'softnic', state: 'offloaded' }],
+      lines: ['softnic: offloaded'],
+    });
+    expect(details.history.map(({ operation }) => operation)).toEqual(['upsert', 'delete', 'upsert']);
+    for (const { text } of details.history) expect(text).toBe(details.text);
+    bench.ip('route del 198.19.0.0/24');
+    await client.get('/api/v1/wait');
+    await expect(client.get(`/api/v1/objects/route/${item!.id}`)).rejects.toMatchObject({
+      code: 'E_UNKNOWN_OBJECT',
+    });
+  });
+});
+
+/** Events as they come. */
+class Events {
+  readonly events: { id?: string; event?: string; data: Record<string, unknown> }[] = [];
+  #response: IncomingMessage | undefined;
+
+  static async open(query: string, headers: Record<string, string> = {}): Promise<Events> {
+    const events = new Events();
+    await new Promise<void>((resolve, reject) => {
+      const outgoing = request(
+        new URL(`/api/v1/changes${query}`, base),
+        { agent: false, headers: { accept: 'text/event-stream', ...headers } },
+        (response) => {
+          events.#response = response;
+          let text = '';
+          response.setEncoding('utf8').on('data', (chunk) => {
+            text += chunk;
+            const parts = text.split('\n\n');
+            text = parts.pop()!;
+            for (const part of parts) events.#take(part);
+          });
+          response.on('error', () => {});
+          resolve();
+        },
+      );
+      outgoing.on('error', reject);
+      outgoing.end();
+    });
+    return events;
+  }
+
+  #take(part: string): void {
+    const fields = Object.fromEntries(
+      part.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]),
+    );
+    if (fields.data !== undefined) this.events.push({ ...fields, data: JSON.parse(fields.data) });
+  }
+
+  texts(): string[] {
+    return this.events
+      .filter(({ event }) => event === undefined)
+      .map(({ data }) => `${data.operation} ${data.text}`);
+  }
+
+  close(): void {
+    this.#response?.destroy();
+  }
+}
+
+describe('events', () => {
+  it('go on where a reader was, with what was deleted meanwhile', async () => {
+    const first = await Events.open('?kind=route');
+    await expect.poll(() => first.events[0]?.event, LIMIT).toBe('hello');
+    bench.ip('route add 198.20.0.0/24 via 198.51.100.2');
+    await expect.poll(() => first.texts(), LIMIT).toEqual(['upsert 198.20.0.0/24 via 198.51.100.2 dev p1']);
+    first.close();
+    const { id } = first.events.at(-1)!;
+    bench.ip('route add 198.20.1.0/24 via 198.51.100.2');
+    bench.ip('neigh add 198.51.100.7 lladdr 02:00:00:00:00:07 dev p1');
+    bench.ip('route del 198.20.0.0/24');
+    await client.get('/api/v1/wait');
+    bench.ip('route del 198.20.1.0/24');
+    await client.get('/api/v1/wait');
+
+    const second = await Events.open('?kind=route', { 'last-event-id': id! });
+    await expect
+      .poll(() => second.texts(), LIMIT)
+      .toEqual([
+        'upsert 198.20.1.0/24 via 198.51.100.2 dev p1',
+        'delete 198.20.0.0/24 via 198.51.100.2 dev p1',
+        'delete 198.20.1.0/24 via 198.51.100.2 dev p1',
+      ]);
+    expect(second.events[0]!.data).toMatchObject({ reset: false });
+    second.close();
+  });
+
+  it('tell a reader who comes from another run of the host', async () => {
+    const events = await Events.open('', { 'last-event-id': 'elsewhere.3' });
+    await expect.poll(() => events.events[0]?.data.reset, LIMIT).toBe(true);
+    events.close();
+  });
+});
+
+describe('the series', () => {
+  it('has a row a second, with changes and the time until they are in hardware', async () => {
+    const lines = Array.from({ length: 200 }, (_, n) => `route add 198.21.${n}.0/24 via 198.51.100.2`);
+    bench.batch(lines);
+    await client.get('/api/v1/wait');
+    const sum = async (name: keyof SeriesAnswer['columns']) => {
+      const { columns } = await client.get<SeriesAnswer>('/api/v1/series');
+      return columns[name].reduce<number>((sum, value) => sum + (value ?? 0), 0);
+    };
+    await expect.poll(() => sum('changes_per_s'), LIMIT).toBeGreaterThan(0);
+    await expect.poll(() => sum('latency_p99_ms'), LIMIT).toBeGreaterThan(0);
+    expect(await sum('memory_bytes')).toBeGreaterThan(0);
+    const { times } = await client.get<SeriesAnswer>('/api/v1/series');
+    const later = await client.get<SeriesAnswer>(`/api/v1/series?since=${times.at(-1)}`);
+    expect(later.times.every((time) => time > times.at(-1)!)).toBe(true);
+    bench.batch(lines.map((line) => line.replace('add', 'del')));
+  });
+});
+
+describe('on TCP', () => {
+  it('whoever is on this machine reads, and changes nothing', async () => {
+    expect(JSON.parse((await ask('/api/v1/caller')).body)).toEqual({ name: 'loopback', role: 'read' });
+    for (const path of ['verify', 'plugins/softnic/restart', 'devices/asic0/power-cycle']) {
+      const { status, body } = await ask(`/api/v1/${path}`, 'POST');
+      expect([path, status, JSON.parse(body).code]).toEqual([path, 403, 'E_DENIED']);
+    }
+    expect((await ask('/api/v1/tokens', 'POST')).status).toBe(403);
+  });
+
+  it('a token decides what its holder may do, and the audit log says who did', async () => {
+    const { token } = await client.post<TokenAnswer>('/api/v1/tokens', { role: 'operate' });
+    const operate = { authorization: `Bearer ${token}` };
+    expect((await ask('/api/v1/plugins/softnic/restart', 'POST', operate)).status).toBe(200);
+    expect(JSON.parse((await ask('/api/v1/caller', 'GET', operate)).body)).toMatchObject({ role: 'operate' });
+    const basic = { authorization: `Basic ${Buffer.from(`ekho:${token}`).toString('base64')}` };
+    expect((await ask('/api/v1/verify', 'POST', basic)).status).toBe(200);
+    expect((await ask('/api/v1/tokens', 'POST', operate)).status).toBe(404);
+
+    const made = await client.post<TokenAnswer>('/api/v1/tokens', { role: 'read' });
+    const reads = { authorization: `Bearer ${made.token}` };
+    expect((await ask('/api/v1/plugins/softnic/restart', 'POST', reads)).status).toBe(403);
+    for (const wrong of ['Bearer x', 'Bearer ', 'Basic x', 'Digest x'])
+      expect((await ask('/api/v1/status', 'GET', { authorization: wrong })).status).toBe(403);
+
+    const lines = JSON.parse((await ask('/api/v1/audit')).body) as { caller: string; request: string }[];
+    expect(lines).toContainEqual(
+      expect.objectContaining({
+        caller: expect.stringMatching(/^session \d+$/),
+        request: 'POST /api/v1/plugins/softnic/restart',
+        status: 200,
+      }),
+    );
+    expect(bench.output).toMatch(/audit: session \d+: POST \/api\/v1\/plugins\/softnic\/restart: 200/);
+    await client.get('/api/v1/wait');
+  });
+
+  it('refuses requests that another site made', async () => {
+    const refused: Record<string, string>[] = [
+      { host: 'attacker.example:80' },
+      { 'sec-fetch-site': 'cross-site' },
+      { origin: 'http://attacker.example' },
+      { origin: `http://127.0.0.1:${Number(base.port) - 1}` },
+    ];
+    for (const headers of refused) {
+      const { status, body } = await ask('/api/v1/status', 'GET', headers);
+      expect([status, JSON.parse(body).code]).toEqual([403, 'E_DENIED']);
+    }
+    const { status, headers } = await ask('/api/v1/status', 'GET', { origin: base.origin });
+    expect(status).toBe(200);
+    expect(headers).toMatchObject({
+      'x-content-type-options': 'nosniff',
+      'cache-control': 'no-store',
+      'cross-origin-resource-policy': 'same-origin',
+    });
+    expect(headers['access-control-allow-origin']).toBeUndefined();
+  });
+
+  it('answers although hundreds hold connections and ask nothing', async () => {
+    const idle: Socket[] = [];
+    try {
+      for (let n = 0; n < 1_200; n++) {
+        const socket = connect(Number(base.port), base.hostname);
+        socket.on('error', () => {});
+        // Half of them begin a request that never ends.
+        if (n % 2 === 0) socket.write('GET /api/v1/status HTTP/1.1\r\nHost: 127.0.0.1\r\n');
+        idle.push(socket);
+        if (n % 100 === 99) await ask('/api/v1/status');
+      }
+      expect((await ask('/api/v1/status')).status).toBe(200);
+    } finally {
+      for (const socket of idle) socket.destroy();
+    }
+  });
+});
+
+it('describes itself as OpenAPI 3.1, every path with what it answers', async () => {
+  const api = JSON.parse((await ask('/api/v1/openapi.json')).body) as {
+    openapi: string;
+    paths: Record<string, Record<string, { summary?: string; tags?: string[] }>>;
+  };
+  expect(api.openapi).toBe('3.1.0');
+  expect(Object.keys(api.paths)).toEqual(
+    expect.arrayContaining(['/api/v1/status', '/api/v1/objects/{kind}', '/api/v1/plugins/{name}/restart']),
+  );
+  for (const [path, methods] of Object.entries(api.paths)) {
+    for (const [method, operation] of Object.entries(methods)) {
+      expect([path, method, operation.summary, operation.tags]).toEqual([
+        path,
+        method,
+        expect.any(String),
+        [expect.any(String)],
+      ]);
+    }
+  }
+});

@@ -1,0 +1,82 @@
+/** What a network peer may take, and who may do what. */
+import { createHash } from 'node:crypto';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { Access } from '../../../host/api/access.ts';
+import { RateLimit } from '../../../host/api/limits.ts';
+import { Shared } from '../../../host/api/shared.ts';
+
+describe('the rate limit', () => {
+  it('lets a burst through, then so many a second, and each address its own', () => {
+    const rate = new RateLimit();
+    const taken = (address: string, now: number) => {
+      let count = 0;
+      while (rate.takes(address, now)) count++;
+      return count;
+    };
+    expect(taken('a', 0)).toBe(1_000);
+    expect(taken('a', 0)).toBe(0);
+    expect(taken('a', 100)).toBe(50);
+    expect(taken('b', 100)).toBe(1_000);
+    expect(taken('a', 60_000)).toBe(1_000);
+  });
+
+  it('forgets the address not heard of for longest', () => {
+    const rate = new RateLimit();
+    while (rate.takes('first', 0));
+    for (let n = 0; n < 1_023; n++) rate.takes(`other ${n}`, 0);
+    expect(rate.takes('first', 0)).toBe(false);
+    for (let n = 0; n < 1_024; n++) rate.takes(`another ${n}`, 0);
+    expect(rate.takes('first', 0)).toBe(true);
+  });
+});
+
+describe('tokens', () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it('are valid for half a day', () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const access = new Access();
+    const { token } = access.make('operate');
+    const authorization = `Bearer ${token}`;
+    expect(access.callerOf({ authorization })).toEqual({ role: 'operate', name: 'session 1' });
+    vi.setSystemTime(Date.now() + 12 * 3600 * 1000);
+    expect(() => access.callerOf({ authorization })).toThrowError(
+      expect.objectContaining({ code: 'E_DENIED' }),
+    );
+  });
+
+  it('are 64 at a time, those of the configuration apart', () => {
+    const sha256 = createHash('sha256').update('secret').digest('hex');
+    const access = new Access([{ name: 'noc', role: 'read', sha256 }]);
+    const first = `Bearer ${access.make('operate').token}`;
+    for (let n = 0; n < 63; n++) access.make('read');
+    expect(access.callerOf({ authorization: first })?.role).toBe('operate');
+    access.make('read');
+    expect(() => access.callerOf({ authorization: first })).toThrowError();
+    expect(access.callerOf({ authorization: 'Bearer secret' })).toEqual({ role: 'read', name: 'token noc' });
+    const basic = Buffer.from('anybody:secret').toString('base64');
+    expect(access.callerOf({ authorization: `Basic ${basic}` })?.name).toBe('token noc');
+  });
+
+  it('are not taken for none when they are wrong', () => {
+    const access = new Access();
+    expect(access.callerOf({})).toBeUndefined();
+    for (const authorization of ['Bearer x', 'Bearer', 'Basic x', 'Digest x', ''])
+      expect(() => access.callerOf({ authorization })).toThrowError();
+  });
+});
+
+describe('a shared answer', () => {
+  it('is found out once a moment, and again after it failed', async () => {
+    let asked = 0;
+    const shared = new Shared(async () => {
+      if (++asked === 1) throw new Error('not yet');
+      return asked;
+    }, 100);
+    await expect(shared.get(0)).rejects.toThrow('not yet');
+    expect(await Promise.all([shared.get(1), shared.get(2), shared.get(100)])).toEqual([2, 2, 2]);
+    expect(await shared.get(101)).toBe(3);
+  });
+});
