@@ -38,6 +38,7 @@ import { Objects } from './objects.ts';
 import { kindOfHandle } from './offload/entry-table.ts';
 import { Planner } from './offload/planner.ts';
 import { Statistics } from './offload/statistics.ts';
+import { DisabledPlugins } from './plugin/disabled-plugins.ts';
 import { ENTRY_KIND, ENTRY_KIND_NAMES } from './plugin/records.ts';
 import type { Trust } from './plugin/signature.ts';
 import type { PluginSetup, SupervisedPlugin } from './plugin/supervised-plugin.ts';
@@ -55,8 +56,8 @@ const DIFFERENCES_MAX = 1000;
 const ENTRIES_MAX = 1000;
 /** Entries up to which counters are read every second while somebody looks. */
 const READ_EACH_SECOND_MAX = 65_536;
-/** How long a plugin that stops for good has to take its ports out of its device. */
-const WITHDRAW_MS = 10_000;
+/** How long a plugin that stops for good has to take all out of its device, ports first. */
+const CLEAR_MS = 30_000;
 /** How often `wait` looks whether plugins have come up. */
 const LOOK_MS = 20;
 
@@ -79,8 +80,8 @@ export class Host {
   readonly #hooks: HookWatch | undefined;
   readonly #supervisor: Supervisor;
   readonly #devices = new Map<string, Device>();
-  /** Plugins that were disabled since the host runs. */
-  readonly #disabled = new Set<string>();
+  /** Plugins that were disabled by name. */
+  readonly #disabled: DisabledPlugins;
   #started: Promise<void> | undefined;
   /** Why there are no plugins at all: their folder cannot be read. */
   #noPlugins: EkhoError | undefined;
@@ -131,10 +132,12 @@ export class Host {
       if (changes.kinds.subarray(0, changes.length).includes(KIND.link)) this.#hooks?.lookSoon();
     });
     this.objects = new Objects(this.mirror, (kind, id) => this.#planner.offloadOf(kind, id));
+    this.#disabled = new DisabledPlugins(config.plugins.state, (message) => say(`warn: ${message}`));
     for (const plugin of config.plugin) {
       this.#planner.addPlugin({
         name: plugin.name,
         isPort: portsOf(plugin, config.plugin),
+        isRetired: this.#disabled.has(plugin.name),
         isOwnProgram: (id) => this.#devices.get(plugin.device ?? '')?.hasProgram?.(id) === true,
       });
     }
@@ -146,10 +149,7 @@ export class Host {
       setup: (name) => this.#setup(name),
       listener: {
         notReplaced: (plugin, error) => this.#say(`plugin ${plugin.name}: not replaced: ${error.message}`),
-        withdraw: (plugin) =>
-          this.#planner.withdraw(plugin.name, AbortSignal.timeout(WITHDRAW_MS)).catch(() => {
-            this.#say(`plugin ${plugin.name}: its device may still forward`);
-          }),
+        withdraw: (plugin) => this.#withdraw(plugin.name),
         up: (plugin, runner) => {
           const listener = {
             fault: (error: Error) => this.#say(`plugin ${plugin.name}: ${error.message}`),
@@ -302,6 +302,18 @@ export class Host {
     }
   }
 
+  /** The plugin is to stop for good. */
+  async #withdraw(name: string): Promise<void> {
+    const what = this.#config.plugin.find((plugin) => plugin.name === name)?.onDisable ?? 'clear';
+    try {
+      await this.#planner.retire(name, what, AbortSignal.timeout(CLEAR_MS));
+      const left = what === 'keep' ? 'goes on with what it holds' : 'holds nothing';
+      this.#say(`plugin ${name}: stops; its device ${left}`);
+    } catch {
+      this.#say(`plugin ${name}: its device could not be cleared and may still forward`);
+    }
+  }
+
   #whatItIs({ name, description }: SupervisedPlugin): string {
     if (description === undefined) return '';
     const device = this.#config.plugin.find((plugin) => plugin.name === name)?.device;
@@ -341,10 +353,11 @@ export class Host {
     const plugin = this.#config.plugin.find((plugin) => plugin.name === name);
     if (plugin === undefined || this.#disabled.has(name)) return undefined;
     const device = plugin.device === undefined ? undefined : this.#devices.get(plugin.device);
-    const { settings, isolation } = plugin;
+    const { settings, isolation, deviceCalls } = plugin;
     return {
       devices: device === undefined ? [] : [device.share],
       settings,
+      deviceCalls,
       ...(isolation !== undefined && { isolation }),
     };
   }
@@ -740,17 +753,23 @@ export class Host {
     await this.#plugin(name).reload();
   }
 
-  /** Leaves its ports to the kernel and stops it, until it is enabled again or the host ends. */
+  /** Clears its device (or keeps it, as configured) and stops it, until it is enabled again. */
   async disablePlugin(name: string): Promise<void> {
     const plugin = this.#plugin(name);
-    this.#disabled.add(name);
-    await plugin.retire();
+    try {
+      this.#disabled.add(name);
+    } finally {
+      await plugin.retire();
+    }
   }
 
   async enablePlugin(name: string): Promise<void> {
     const plugin = this.#plugin(name);
-    this.#disabled.delete(name);
-    await plugin.start();
+    try {
+      this.#disabled.delete(name);
+    } finally {
+      await plugin.start();
+    }
   }
 
   pluginLogs(name: string): LogLine[] {
@@ -883,8 +902,9 @@ export class Host {
       };
     }
     if (state.state === 'syncing') return { state: state.state, reason: this.#progressOf(plugin.name) };
-    if (state.state === 'stopped' && this.#disabled.has(plugin.name)) {
-      return { state: state.state, reason: 'disabled', remedy: `\`ekho plugin enable ${plugin.name}\`.` };
+    if ((state.state === 'stopped' || state.state === 'found') && this.#disabled.has(plugin.name)) {
+      const reason = this.#disabled.isKept ? 'disabled' : 'disabled until the host ends';
+      return { state: 'stopped', reason, remedy: `\`ekho plugin enable ${plugin.name}\`.` };
     }
     if (!('error' in state)) return { state: state.state };
     const { remedy } = state.error;

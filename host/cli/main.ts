@@ -165,7 +165,7 @@ function build(): Command {
     .action((name: string, options) => pluginShow(client(options), name, options));
   const verbs = {
     enable: 'start a plugin that was disabled',
-    disable: 'leave its ports to the kernel and stop it, until it is enabled or the host ends',
+    disable: 'clear its device (or keep it, as configured) and stop it, until it is enabled',
     reload: 'take over its file as it is now; what hardware holds stays',
     restart: 'end a plugin and start it afresh',
   };

@@ -14,6 +14,7 @@ import { EkhoError } from '../errors.ts';
 import { RING_DEFAULT } from '../kernel/notifier/ring-size.ts';
 import { DEFAULT_RECEIVE_BUFFER } from '../kernel/receive-buffer.ts';
 import { KINDS, type Kind } from '../mirror/types.ts';
+import { DEVICE_CALLS_DEFAULT } from '../plugin/device-ration.ts';
 import type { Isolation } from '../plugin/pool-runner.ts';
 import { type PublicKey, parsePublicKey, type SignaturePolicy } from '../plugin/signature.ts';
 import type { NatsOptions } from '../remote/connection.ts';
@@ -34,6 +35,9 @@ export interface PluginConfig {
   readonly priority: number;
   /** Undefined: by its signature. */
   readonly isolation: Isolation | undefined;
+  /** A second. */
+  readonly deviceCalls: number;
+  readonly onDisable: 'clear' | 'keep';
   readonly settings: readonly { readonly name: string; readonly value: string }[];
 }
 
@@ -55,6 +59,8 @@ export interface Config {
     readonly folder: string;
     /** Undefined: the user's cache folder. */
     readonly cache: string | undefined;
+    /** Undefined: which are disabled is forgotten. */
+    readonly state: string | undefined;
     readonly signatures: SignaturePolicy;
     readonly trustedKeys: readonly PublicKey[];
   };
@@ -413,18 +419,24 @@ function complete(file: ConfigFile, path: string | undefined): Config {
     plugins: {
       folder: resolve(base, file.plugins?.folder ?? join(ROOT, 'build/plugins')),
       cache: file.plugins?.cache === undefined ? undefined : resolve(base, file.plugins.cache),
+      state: file.plugins?.state === undefined ? undefined : resolve(base, file.plugins.state),
       signatures: file.plugins?.signatures ?? 'prefer',
       trustedKeys: (file.plugins?.['trusted-keys'] ?? []).map(parsePublicKey),
     },
     plugin: Object.entries(plugins)
       .filter(([, { enabled }]) => enabled !== false)
-      .map(([name, { device, ports, priority, isolation, settings }]) => ({
+      .map(([name, { device, ports, priority, isolation, ...other }]) => ({
         name,
         device,
         ports,
         priority: priority ?? 100,
         isolation,
-        settings: Object.entries(settings ?? {}).map(([name, value]) => ({ name, value: String(value) })),
+        deviceCalls: other['device-calls'] ?? DEVICE_CALLS_DEFAULT,
+        onDisable: other['on-disable'] ?? 'clear',
+        settings: Object.entries(other.settings ?? {}).map(([name, value]) => ({
+          name,
+          value: String(value),
+        })),
       })),
     device: Object.entries(devices).map(([name, { kind, mode, state, tables, ...other }]) => ({
       name,

@@ -99,6 +99,13 @@ const Plugins = Type.Object(
           'Folder of transpiled plugins, safe to delete. Relative to the configuration file. Default: `$XDG_CACHE_HOME/ekho`, else `~/.cache/ekho`.',
       }),
     ),
+    state: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          'File that keeps which plugins are disabled by `ekho plugin disable` when the host ends. Relative to the configuration file. Default: none; a host begins with all of them enabled.',
+      }),
+    ),
     signatures: Type.Optional(
       Type.Enum(['require', 'prefer', 'off'], {
         default: 'prefer',
@@ -146,6 +153,22 @@ const Plugin = Type.Object(
       Type.Enum(['process', 'worker'], {
         description:
           'Where it runs. `process`: in a process of its own that can reach nothing. `worker`: in a thread of the host, which costs less. Default: `worker` if a trusted key signed it, else `process`.',
+      }),
+    ),
+    'device-calls': Type.Optional(
+      Type.Integer({
+        minimum: 100,
+        maximum: 100_000_000,
+        default: 100_000,
+        description:
+          'Calls of its device that it may make a second for long, and at once, any number of rows in each. Further ones wait, in the time the plugin has for what it is doing.',
+      }),
+    ),
+    'on-disable': Type.Optional(
+      Type.Enum(['clear', 'keep'], {
+        default: 'clear',
+        description:
+          'What becomes of its device when it is disabled, or its file goes. `clear`: its ports are left to the kernel, then all that it holds is taken out. `keep`: the device goes on with what it holds, and nothing follows what the kernel changes. When the host ends, devices always keep what they hold.',
       }),
     ),
     settings: Type.Optional(

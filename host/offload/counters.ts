@@ -1,6 +1,7 @@
 /**
- * Counters of planned entries, cumulative whatever the device does: a lower value than before is a new start from zero.
- * Rates are those between the last two samples.
+ * Counters of planned entries, cumulative whatever the device does: a lower value than before is a new start from zero, and one
+ * that nothing explains (the device was not reset, the entry not removed) is counted as running backwards. Rates are those
+ * between the last two samples.
  */
 
 import type { CounterRecord } from '../plugin/records.ts';
@@ -38,6 +39,8 @@ interface State {
   sampledBytes: number;
   packetRate: number;
   byteRate: number;
+  /** The device's `era` that its values are of; another one's may be lower. */
+  era: number;
 }
 
 export interface CountersOptions {
@@ -52,6 +55,8 @@ export class Counters {
   readonly #options: CountersOptions;
   #sampled = 0;
   #samples = 0;
+  #era = 0;
+  #backwards = 0;
 
   constructor(options: CountersOptions) {
     this.#options = options;
@@ -62,11 +67,36 @@ export class Counters {
     this.#states.delete(handle);
   }
 
+  /** The entry was taken out of the device: what that counts for it begins anew. */
+  restart(handle: number): void {
+    const state = this.#states.get(handle);
+    if (state !== undefined) state.devicePackets = state.deviceBytes = 0;
+  }
+
+  /** The device may have been reset: all it counts may begin anew. */
+  restartAll(): void {
+    this.#era++;
+    this.#backwards = 0;
+  }
+
+  get hasBackwards(): boolean {
+    return this.#backwards > 0;
+  }
+
+  /** Counters that ran backwards since it was last asked. */
+  takeBackwards(): number {
+    const count = this.#backwards;
+    this.#backwards = 0;
+    return count;
+  }
+
   take(page: CounterRecord): void {
     for (page.rewind(); page.next(); ) {
       const state = this.#states.get(page.handle) ?? this.#begin(page.handle, page.packets);
       if (state === undefined) continue;
       const { packets, bytes } = page;
+      if (state.era !== this.#era) state.era = this.#era;
+      else if (packets < state.devicePackets || bytes < state.deviceBytes) this.#backwards++;
       state.packets += packets >= state.devicePackets ? packets - state.devicePackets : packets;
       state.bytes += bytes >= state.deviceBytes ? bytes - state.deviceBytes : bytes;
       state.devicePackets = packets;
@@ -115,6 +145,8 @@ export class Counters {
       sampledBytes: saved?.bytes ?? 0,
       packetRate: 0,
       byteRate: 0,
+      // What an earlier host read may be of another one.
+      era: -1,
     };
     this.#states.set(handle, state);
     return state;

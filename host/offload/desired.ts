@@ -207,6 +207,14 @@ export class Desired {
     return this.#byKind[kind];
   }
 
+  /** The handle is one that an entry may have. */
+  isHandle(handle: number): boolean {
+    const kind = kindOfHandle(handle);
+    const capacity =
+      kind === ENTRY_KIND.route ? this.routes.entries.capacity : (this.#byKind[kind]?.capacity ?? 0);
+    return indexOfHandle(handle) <= capacity;
+  }
+
   /** The handle stands for something. */
   isPlanned(handle: number): boolean {
     const kind = kindOfHandle(handle);

@@ -6,10 +6,13 @@
 import { EkhoError } from '../errors.ts';
 import type { NotifierRecord } from '../kernel/notifier/record.ts';
 import {
+  type CounterRecord,
   ENTRY_KIND,
   EVENT_TYPE,
+  EVENT_TYPE_NAMES,
   type EventRecord,
   NOTICE_TYPE,
+  OPERATION,
   REASON as OUTCOME_REASON,
   REASON_NAMES as OUTCOME_REASON_NAMES,
   STATUS as OUTCOME_STATUS,
@@ -28,6 +31,7 @@ import { EVENT_NOTICES } from './event-notices.ts';
 import { OffloadStates } from './offload-state.ts';
 import { adopt, Comparison, type Difference } from './readback.ts';
 import { REASON, type Reason } from './reasons.ts';
+import { ResyncPace } from './resync-pace.ts';
 import { Retries } from './retries.ts';
 import { RouteEntries } from './route-entries.ts';
 
@@ -71,6 +75,8 @@ export class Plan {
   /** Changes the plugin answered with `pending`: what they were, until `completed` tells how they ended. */
   readonly #pending = new Map<number, number>();
   #pendingTimer: NodeJS.Timeout | undefined;
+  readonly #pace = new ResyncPace();
+  #resyncTimer: NodeJS.Timeout | undefined;
   readonly #waiters = new Set<Waiter>();
   #lastCommitted = 0;
   #lastAnswered = 0;
@@ -128,6 +134,7 @@ export class Plan {
     this.#isReady = false;
     this.#straysInFlight = false;
     this.#forgetPending();
+    clearTimeout(this.#resyncTimer);
     this.#desired.notices.clear();
     this.#retries.stop();
     this.#lastAnswered = this.#lastCommitted = 0;
@@ -165,6 +172,7 @@ export class Plan {
     this.#resyncs++;
     const desired = this.#desired;
     let held = 0;
+    this.#counters.restartAll();
     for (const table of desired.allTables) table.forget();
     desired.routes.entries.forget();
     await runner.readback((page) => {
@@ -365,6 +373,7 @@ export class Plan {
     const index = indexOfHandle(handle);
     const table = kind === ENTRY_KIND.route ? this.#desired.routes.entries : this.#desired.tableOf(kind);
     if (table === undefined) return;
+    if (operation === OPERATION.remove) this.#counters.restart(handle);
     if (outcome === undefined) table.succeeded(index, operation);
     else if (outcome.status === OUTCOME_STATUS.trapped) {
       if (table instanceof RouteEntries) table.succeeded(index, operation);
@@ -381,22 +390,34 @@ export class Plan {
   /** What the hardware had to say. Only what changes the plan is looked at. */
   events(events: EventRecord): void {
     this.#guard(() => {
+      let impossible = 0;
       for (events.rewind(); events.next(); ) {
-        if (events.eventType === EVENT_TYPE.completed) this.#completed(events.handle, events.value);
+        if (!this.#isPossible(events)) impossible++;
+        else if (events.eventType === EVENT_TYPE.completed) this.#completed(events.handle, events.value);
         else if (events.eventType === EVENT_TYPE.deviceReset) {
           this.#options.log('warn', 'the device lost what it held');
           this.#resyncSoon('programming it again');
         }
       }
+      if (impossible > 0)
+        this.#runner?.accuse(`told ${impossible} events of no type, of no entry or with no reason`);
     });
+  }
+
+  #isPossible({ eventType, handle, value }: EventRecord): boolean {
+    if (eventType !== EVENT_TYPE.completed) return eventType < EVENT_TYPE_NAMES.length;
+    return this.#desired.isHandle(handle) && value < OUTCOME_REASON_NAMES.length;
   }
 
   #resyncSoon(cause: string): void {
     if (!this.#isReady) return;
     this.#isReady = false;
-    setImmediate(() => {
+    const runner = this.#runner;
+    this.#resyncTimer = setTimeout(() => {
+      // It went down meanwhile, or starts over already.
+      if (runner !== this.#runner || this.#isReady) return;
       this.#resync(cause).catch((error: unknown) => this.#fail(error));
-    });
+    }, this.#pace.delay(performance.now()));
   }
 
   /** Resolves once every change up to now was answered by the device (or waits for a retry), or the plan is closed. */
@@ -460,9 +481,22 @@ export class Plan {
 
   /** Reads the counters of all entries from the device. `isSample`: rates are from the sample before to this reading. */
   async readCounters(isSample: boolean): Promise<void> {
-    if (this.#runner === undefined || !this.#isReady) return;
-    await this.#runner.collect((page) => this.#counters.take(page));
+    const runner = this.#runner;
+    if (runner === undefined || !this.#isReady) return;
+    await runner.collect((page) => this.#takeCounters(runner, page));
+    // A device that was reset says so, at the latest when it is asked.
+    if (this.#counters.hasBackwards) await this.#poll();
+    const backwards = this.#counters.takeBackwards();
+    if (backwards > 0 && runner === this.#runner && this.#isReady)
+      runner.accuse(`returned ${backwards} counters that ran backwards`);
     if (isSample) this.#counters.sample(performance.now());
+  }
+
+  #takeCounters(runner: Runner, page: CounterRecord): void {
+    let forged = 0;
+    for (page.rewind(); page.next(); ) if (!this.#desired.isHandle(page.handle)) forged++;
+    if (forged > 0) runner.accuse(`returned ${forged} counters of no entry`);
+    this.#counters.take(page);
   }
 
   /** Entries that ever counted, as last read. Monotonic across restarts of the plugin. */

@@ -5,6 +5,7 @@
 
 import type { HookState } from '../kernel/hooks.ts';
 import type { NotifierRecord } from '../kernel/notifier/record.ts';
+import { Mirror } from '../mirror/mirror.ts';
 import {
   type ChangeSet,
   KIND,
@@ -30,6 +31,10 @@ import type { SavedEntry } from './saved-counters.ts';
 /** Nothing is to be done. */
 const NO_REMEDY: ReadonlySet<string> = new Set(['', 'None needed.']);
 
+/** A kernel that has nothing. */
+const EMPTY = new Mirror();
+EMPTY.setSynced(true);
+
 export interface PlannerOptions {
   readonly mirror: PlanMirror;
   /** What netfilter chains in the forwarding path mean: hand packets to the kernel, or do not matter. */
@@ -49,12 +54,18 @@ export interface PluginOptions {
   readonly isPort: PortChoice | undefined;
   /** Whether an XDP program belongs to its device. */
   readonly isOwnProgram?: (id: number) => boolean;
+  /** It is not to run before `pluginUp` says that it does: nobody waits for it. */
+  readonly isRetired?: boolean;
 }
 
 interface PlannedPlugin extends PluginOptions {
   plan: Plan | undefined;
+  /** What runs, for as long as it does, and the plan that it is brought in line with: `plan`, but while it is cleared. */
+  runner: Runner | undefined;
+  current: Plan | undefined;
   /** It is to have no ports. */
   isWithdrawn: boolean;
+  isRetired: boolean;
 }
 
 export class Planner {
@@ -89,7 +100,14 @@ export class Planner {
   }
 
   addPlugin(options: PluginOptions): void {
-    this.#plugins.set(options.name, { ...options, plan: undefined, isWithdrawn: false });
+    this.#plugins.set(options.name, {
+      ...options,
+      plan: undefined,
+      runner: undefined,
+      current: undefined,
+      isWithdrawn: false,
+      isRetired: options.isRetired ?? false,
+    });
   }
 
   /** The plugin goes for good; what its device holds stays. */
@@ -107,43 +125,53 @@ export class Planner {
     const plugin = this.#plugins.get(name);
     if (plugin === undefined) return;
     plugin.isWithdrawn = false;
+    plugin.isRetired = false;
     const before = plugin.plan;
     let plan = before;
     plan?.stop();
     // A plugin that can do something else than before (another version) is planned for from scratch.
     if (plan === undefined || abilitiesOf(plan.description) !== abilitiesOf(runner.description)) {
-      plan = new Plan(
-        {
-          name,
-          mirror: this.#options.mirror,
-          view: this.#view,
-          neighbours: this.#neighbours,
-          neighbourKeys: this.#neighbourKeys,
-          isPort: (name, isDefault) => !plugin.isWithdrawn && (plugin.isPort?.(name, isDefault) ?? isDefault),
-          isOwnProgram: plugin.isOwnProgram,
-          netfilter: this.#options.netfilter,
-          savedCounter: (describe) => this.#options.savedCounter?.(name, describe),
-          xfrm: this.#options.xfrm,
-          hooks: this.#options.hooks,
-          log: (level, message) => this.#options.log(level, `${name}: ${message}`),
-        },
-        runner.description,
-      );
+      plan = this.#planFor(plugin, runner.description);
       plugin.plan = plan;
       before?.close();
     }
-    const current = plan;
+    plugin.runner = runner;
+    plugin.current = plan;
+    /** Unless it is another's turn already. */
+    const current = () => (plugin.runner === runner ? plugin.current : undefined);
     runner.listen({
-      result: (result) => current.result(result),
-      ready: () => current.schedule(),
-      events: (events) => current.events(events),
+      result: (result) => current()?.result(result),
+      ready: () => current()?.schedule(),
+      events: (events) => current()?.events(events),
       fault: (error) => listener.fault(error),
       down: (error) => {
-        current.stop(runner);
+        current()?.stop(runner);
+        if (plugin.runner === runner) plugin.runner = plugin.current = undefined;
         listener.down(error);
       },
     });
-    await current.start(runner);
+    await plan.start(runner);
+  }
+
+  #planFor(plugin: PlannedPlugin, description: Description): Plan {
+    const { name } = plugin;
+    return new Plan(
+      {
+        name,
+        mirror: this.#options.mirror,
+        view: this.#view,
+        neighbours: this.#neighbours,
+        neighbourKeys: this.#neighbourKeys,
+        isPort: (name, isDefault) => !plugin.isWithdrawn && (plugin.isPort?.(name, isDefault) ?? isDefault),
+        isOwnProgram: plugin.isOwnProgram,
+        netfilter: this.#options.netfilter,
+        savedCounter: (describe) => this.#options.savedCounter?.(name, describe),
+        xfrm: this.#options.xfrm,
+        hooks: this.#options.hooks,
+        log: (level, message) => this.#options.log(level, `${name}: ${message}`),
+      },
+      description,
+    );
   }
 
   /** What the kernel told its notifiers: plugins that want to hear of it do. The record is valid during the call only. */
@@ -152,24 +180,47 @@ export class Planner {
   }
 
   /**
-   * Plans for the plugin's device as if it had no ports, until it comes up again: no packet is forwarded by it, and what is
-   * left in it traps. Resolves when that is done. Rejects when `signal` aborts.
+   * The plugin is to stop until it comes up again. What its device holds stays with `keep`; with `clear` its ports leave first, so
+   * that no packet is forwarded by half of a plan, then all the rest. Resolves when that is done. Rejects when `signal` aborts: then
+   * it may hold something, and even forward.
    */
-  async withdraw(name: string, signal: AbortSignal): Promise<void> {
+  async retire(name: string, what: 'clear' | 'keep', signal: AbortSignal): Promise<void> {
     const plugin = this.#plugins.get(name);
-    if (plugin?.plan === undefined) return;
+    if (plugin === undefined) return;
+    plugin.isRetired = true;
+    if (what === 'keep' || plugin.plan === undefined) return;
     plugin.isWithdrawn = true;
     plugin.plan.structureChanged();
     await this.pluginSettled(name, signal);
+    const { runner, current } = plugin;
+    if (runner === undefined || current === undefined) return;
+    current.stop(runner);
+    plugin.current = this.#planForNothing(name, runner.description);
+    await plugin.current.start(runner);
+    await Promise.race([plugin.current.settled(signal), aborted(signal)]);
+  }
+
+  #planForNothing(name: string, description: Description): Plan {
+    return new Plan(
+      {
+        name,
+        mirror: EMPTY,
+        view: new KernelView(EMPTY),
+        neighbours: new Map(),
+        neighbourKeys: new Map(),
+        isPort: () => false,
+        netfilter: 'ignore',
+        xfrm: 'ignore',
+        log: (level, message) => this.#options.log(level, `${name}: to be cleared: ${message}`),
+      },
+      description,
+    );
   }
 
   /** As `settled`, for one plugin. */
   async pluginSettled(name: string, signal?: AbortSignal): Promise<void> {
     const plan = this.#plugins.get(name)?.plan;
-    const aborted = new Promise<never>((_, reject) => {
-      signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
-    });
-    await Promise.race([plan?.settled(signal), aborted]);
+    await Promise.race([plan?.settled(signal), aborted(signal)]);
   }
 
   #changed(changes: ChangeSet): void {
@@ -266,6 +317,7 @@ export class Planner {
   /** Resolves once every change the mirror has now is reconciled with the devices of all running plugins. */
   async settled(signal?: AbortSignal): Promise<void> {
     const running = [...this.#plugins.values()].map(async (plugin) => {
+      if (plugin.isRetired) return;
       // A plan that is replaced meanwhile lets go of those who wait: the next one goes on.
       for (
         let plan = plugin.plan;
@@ -275,10 +327,7 @@ export class Planner {
         await plan.settled(signal);
       }
     });
-    const aborted = new Promise<never>((_, reject) => {
-      signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
-    });
-    await Promise.race([Promise.all(running), aborted]);
+    await Promise.race([Promise.all(running), aborted(signal)]);
   }
 
   /** Entries that devices failed to take or to let go, which are tried again. */
@@ -286,10 +335,11 @@ export class Planner {
     return [...this.#plugins.values()].reduce((sum, { plan }) => sum + (plan?.failing ?? 0), 0);
   }
 
-  /** Plan against what every device says it holds. */
+  /** Plan against what every device says it holds whose plugin is to run. */
   async verify(): Promise<(Difference & { readonly plugin: string })[]> {
     const differences: (Difference & { readonly plugin: string })[] = [];
-    for (const { name, plan } of this.#plugins.values()) {
+    for (const { name, plan, isRetired } of this.#plugins.values()) {
+      if (isRetired) continue;
       if (plan === undefined) {
         differences.push({ plugin: name, kind: 'plugin', object: name, detail: 'is not running' });
         continue;
@@ -362,6 +412,13 @@ export class Planner {
   portOf(plugin: string, handle: number): number | undefined {
     return this.#plugins.get(plugin)?.plan?.states.portOf(handle);
   }
+}
+
+/** Rejects when `signal` aborts. */
+function aborted(signal: AbortSignal | undefined): Promise<never> {
+  return new Promise((_, reject) => {
+    signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
 }
 
 /** What plans depend on: who made it and which version it is does not matter. */

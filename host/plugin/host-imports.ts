@@ -4,6 +4,7 @@
  */
 
 import type { AsicDeviceCore, CoreDevice, RtnetlinkCore, TablesCore } from '../device/core.ts';
+import { type DeviceRation, rationed } from './device-ration.ts';
 import type { Layouts } from './layout.ts';
 import { CABI_LOWER, cases, checkEnum, guestOf, type HostImports, lowered } from './lowering.ts';
 import { CONTROL, LOG_LINE_SIZE, LOG_LINES, LOG_OFFSET, LOG_TEXT_MAX } from './ring.ts';
@@ -200,20 +201,24 @@ export const DEVICE_INTERFACES: readonly string[] = Object.keys(DEVICE_IMPORTS);
 
 /**
  * @param devices by interface name
- * @param direct attach the lowered functions; without, jco's glue does all conversion
+ * @param options.ration of device calls
+ * @param options.direct attach the lowered functions; without, jco's glue does all conversion
  */
 export function hostImports(
   log: LogSink,
   devices: ReadonlyMap<string, CoreDevice>,
   layouts: Layouts,
-  direct: boolean,
+  { ration, direct }: { readonly ration?: DeviceRation; readonly direct: boolean },
 ): HostImports {
   const name = layouts.package.name;
   const imports: HostImports = {
     [`${name}/log`]: logImports(log, layouts)!,
     [`${name}/clock`]: clockImports()!,
   };
-  for (const [kind, device] of devices) imports[`${name}/${kind}`] = DEVICE_IMPORTS[kind]!(device, layouts)!;
+  for (const [kind, device] of devices) {
+    const functions = DEVICE_IMPORTS[kind]!(device, layouts)!;
+    imports[`${name}/${kind}`] = ration === undefined ? functions : rationed(functions, ration)!;
+  }
   if (!direct)
     for (const functions of Object.values(imports))
       for (const one of Object.values(functions)) delete (one as { [CABI_LOWER]?: unknown })[CABI_LOWER];

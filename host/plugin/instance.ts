@@ -2,6 +2,7 @@
 
 import type { CoreDevice } from '../device/core.ts';
 import type { Calls } from './calls.ts';
+import type { DeviceRation } from './device-ration.ts';
 import { DIRECT_FUNCTIONS, DirectCalls } from './direct-calls.ts';
 import { GlueCalls, type GlueExports } from './glue-calls.ts';
 import { Guest } from './guest.ts';
@@ -57,6 +58,8 @@ export interface InstanceOptions {
   readonly instantiate: Instantiate;
   readonly modules: ReadonlyMap<string, WebAssembly.Module>;
   readonly devices: ReadonlyMap<string, CoreDevice>;
+  /** Of device calls; undefined where whoever carries them out sees to it. */
+  readonly ration?: DeviceRation;
   readonly settings: readonly { readonly name: string; readonly value: string }[];
   readonly layouts: Layouts;
   /** Call core exports directly, where the plugin follows the usual naming; else always through the glue. */
@@ -77,7 +80,7 @@ export function runInstance(options: InstanceOptions): WorkerEnd {
   try {
     let core: WebAssembly.Exports | undefined;
     let memory: WebAssembly.Memory | undefined;
-    const imports = hostImports(options.log, options.devices, layouts, options.direct);
+    const imports = hostImports(options.log, options.devices, layouts, options);
     const glue = options.instantiate(
       (name) => modules.get(name),
       imports,

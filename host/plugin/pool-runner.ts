@@ -7,6 +7,7 @@ import type { DeviceShare } from '../device/types.ts';
 import { EkhoError, ERROR_CODES, type ErrorCode } from '../errors.ts';
 import { BATCH_ENTRIES_MAX, BatchEncoder, BatchReader } from './batch.ts';
 import { checkDescription } from './description.ts';
+import { DEVICE_CALLS_DEFAULT } from './device-ration.ts';
 import type { UpMessage, WorkerEnd } from './instance.ts';
 import { compileModules, type LoadedPlugin } from './load.ts';
 import { OutcomeCheck } from './outcome-check.ts';
@@ -60,6 +61,8 @@ export interface StartOptions {
   readonly devices: readonly DeviceShare[];
   readonly settings?: readonly { readonly name: string; readonly value: string }[];
   readonly limits?: Partial<RunnerLimits>;
+  /** Device calls a second that it may make for long, and at once. Default 100,000. */
+  readonly deviceCalls?: number;
   /** `glue`: every call through jco's typed API, slow: the reference. Default `direct`. */
   readonly path?: 'direct' | 'glue';
   /** A line the plugin logged; control characters are still in it. */
@@ -125,6 +128,8 @@ class PoolRunner implements Runner {
     faults: 0,
     ringFull: 0,
     logLinesDropped: 0,
+    deviceCalls: 0,
+    deviceWaits: 0,
   };
   inFlight = 0;
   memory = 0;
@@ -213,6 +218,7 @@ class PoolRunner implements Runner {
       wit: readLayouts().package,
       code: await this.code(),
       devices: options.devices.filter(({ kind }) => options.plugin.devices.includes(kind)),
+      deviceCalls: options.deviceCalls ?? DEVICE_CALLS_DEFAULT,
       settings: options.settings ?? [],
       direct: options.path !== 'glue',
     };
@@ -472,6 +478,10 @@ class PoolRunner implements Runner {
     this.listener?.result(result);
   }
 
+  accuse(what: string): void {
+    if (!this.down) this.fault(what);
+  }
+
   private fault(what: string): void {
     const error = this.breach(what);
     this.listener?.fault(error);
@@ -499,6 +509,13 @@ class PoolRunner implements Runner {
     this.counters.logLinesDropped = Atomics.load(this.control, CONTROL.logDropped);
   }
 
+  /** The words wrap, what they are added up to does not. */
+  private countDeviceCalls(): void {
+    const { control, counters } = this;
+    counters.deviceCalls += (Atomics.load(control, CONTROL.deviceCalls) - counters.deviceCalls) >>> 0;
+    counters.deviceWaits += (Atomics.load(control, CONTROL.deviceWaits) - counters.deviceWaits) >>> 0;
+  }
+
   private pollOnTimer(): void {
     // A plugin that is slower than its interval is not asked twice at a time.
     if (this.polling || this.down || this.stopping) return;
@@ -512,6 +529,7 @@ class PoolRunner implements Runner {
 
   private look(): void {
     this.drainLog();
+    this.countDeviceCalls();
     const completed = Atomics.load(this.control, CONTROL.completed);
     const phase = Atomics.load(this.control, CONTROL.phase);
     const idle = phase === PHASE.serve && completed === Atomics.load(this.control, CONTROL.submitted);
@@ -610,6 +628,7 @@ class PoolRunner implements Runner {
   private fall(error: EkhoError | undefined): void {
     if (this.down) return;
     this.drainLog();
+    this.countDeviceCalls();
     this.down = true;
     this.downError = error;
     this.inFlight = 0;

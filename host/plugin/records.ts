@@ -1222,7 +1222,10 @@ export class NoticeRecord extends RecordCursor {
   }
 }
 
-/** Cumulative since the entry was added to the device; never lowered by an in-place put. */
+/**
+ * Cumulative since the entry was added to the device; never lowered by an in-place put. After a reset of the device, which
+ * `device-reset` tells when `offload.poll` is asked next, it begins anew. One that falls otherwise breaks the contract.
+ */
 export class CounterRecord extends RecordCursor {
   /** Bytes. */
   static readonly SIZE = 32;

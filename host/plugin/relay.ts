@@ -12,6 +12,7 @@ import { parentPort } from 'node:worker_threads';
 import type { CoreDevice } from '../device/core.ts';
 import { BATCH_ENTRIES_MAX, BATCH_LISTS, BATCH_OFFSETS, BATCH_STRIDES } from './batch.ts';
 import { Channel, ChannelClosed, ChannelError } from './channel.ts';
+import type { DeviceRation } from './device-ration.ts';
 import { LogWriter } from './host-imports.ts';
 import type { UpMessage, WorkerEnd } from './instance.ts';
 import {
@@ -52,6 +53,7 @@ export interface RelayOptions {
   readonly task: ProcessTask;
   /** In the order of `task.devices`. */
   readonly devices: readonly CoreDevice[];
+  readonly ration: DeviceRation;
 }
 
 /** Returns when the process has told why it ends, or is gone. */
@@ -151,6 +153,7 @@ class Relay {
         this.log.write(channel.words[0]!, channel.body.subarray(4));
         return undefined;
       case FROM_PROCESS.deviceCall:
+        this.options.ration.take();
         serveDeviceCall(channel, this.answers, this.options.task.devices, this.options.devices);
         return undefined;
       case FROM_PROCESS.up: {

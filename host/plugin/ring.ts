@@ -4,8 +4,8 @@
  *     control words │ queue │ log lines │ slot 0 │ slot 1 │ …
  *     slot: header words │ batch area (see batch.ts) │ result area
  *
- * One side writes each word: the main thread `submitted`, `queue` and slots it owns; the worker `completed`, `phase` and the slot
- * it works on. A slot passes to the worker with the store of `submitted` and comes back with the store of
+ * One side writes each word: the main thread `submitted`, `queue` and slots it owns; the worker `completed`, `phase`, the counts of
+ * device calls and the slot it works on. A slot passes to the worker with the store of `submitted` and comes back with the store of
  * `completed`. Atomics are sequentially consistent, so plain writes to a slot before such a store are seen by the side that
  * loads the new value. Operations are answered in the order they were submitted.
  */
@@ -32,6 +32,9 @@ export const CONTROL = {
   logWritten: 3,
   logRead: 4,
   logDropped: 5,
+  /** Calls of devices, and how many of them had to wait (device-ration.ts). */
+  deviceCalls: 6,
+  deviceWaits: 7,
   /** SLOTS words: the slot of operation n is at n mod SLOTS. */
   queue: 8,
 } as const;

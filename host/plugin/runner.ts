@@ -83,8 +83,11 @@ export interface RunnerCounters {
   faults: number;
   /** Times `begin` found no free slot. */
   ringFull: number;
-  /** Log lines dropped because the host did not keep up. */
+  /** Log lines dropped: beyond the rate, or the host did not keep up. */
   logLinesDropped: number;
+  /** Calls of its device, and how many of them were made to wait as they came at more than its rate. */
+  deviceCalls: number;
+  deviceWaits: number;
 }
 
 export interface Runner {
@@ -117,6 +120,8 @@ export interface Runner {
   /** Cumulative counters, page by page, as `readback`. */
   collect(onPage: (counters: CounterRecord) => void): Promise<void>;
   tables(onTables: (tables: TableUsageRecord) => void): Promise<void>;
+  /** What it answered cannot be, which only the caller can tell: counted and told as a `fault` of it. */
+  accuse(what: string): void;
   /** Asks the hardware now; `events` is called if there are any. The runner polls by itself at the described interval. */
   poll(): Promise<void>;
 

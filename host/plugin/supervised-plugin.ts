@@ -64,6 +64,8 @@ export interface PluginSetup {
   readonly settings?: readonly { readonly name: string; readonly value: string }[];
   readonly limits?: Partial<RunnerLimits>;
   readonly memoryMax?: number;
+  /** Device calls a second. */
+  readonly deviceCalls?: number;
   readonly path?: 'direct' | 'glue';
   /** Default: `worker` if a trusted key signed it, else `process`. */
   readonly isolation?: Isolation;
@@ -326,6 +328,7 @@ export class SupervisedPlugin {
         ...(setup.settings && { settings: setup.settings }),
         ...(setup.limits && { limits: setup.limits }),
         ...(setup.path && { path: setup.path }),
+        ...(setup.deviceCalls !== undefined && { deviceCalls: setup.deviceCalls }),
         onLog: (level, text) => this.keepLine(level, text),
         onFault: (error) => {
           if (!start.abandoned) this.broke(error);

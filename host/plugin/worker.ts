@@ -12,6 +12,7 @@ import { openCore } from '../device/registry.ts';
 import type { DeviceShare } from '../device/types.ts';
 import { EkhoError } from '../errors.ts';
 import type { Calls } from './calls.ts';
+import { DeviceRation } from './device-ration.ts';
 import { LogWriter } from './host-imports.ts';
 import { describeError, type Instantiate, perform, runInstance, type WorkerEnd } from './instance.ts';
 import { Layouts } from './layout.ts';
@@ -42,6 +43,8 @@ export interface WorkerTask {
         readonly descriptors: readonly [number, number];
       };
   readonly devices: readonly DeviceShare[];
+  /** A second. */
+  readonly deviceCalls: number;
   readonly settings: readonly { readonly name: string; readonly value: string }[];
   /** Call core exports directly, where the plugin follows the usual naming; else always through the glue. */
   readonly direct: boolean;
@@ -55,9 +58,10 @@ export async function serve(task: WorkerTask): Promise<WorkerEnd> {
   try {
     control[CONTROL.phase] = PHASE.load;
     for (const share of task.devices) devices.set(share.kind, openCore(share));
+    const ration = new DeviceRation(task.ring, task.deviceCalls);
     return await (task.code.isolation === 'process'
-      ? relay(relayOptions(task, task.code, devices))
-      : run(task, task.code, control, devices));
+      ? relay(relayOptions(task, task.code, devices, ration))
+      : run(task, task.code, control, devices, ration));
   } catch (error) {
     return {
       end: 'failed',
@@ -73,9 +77,10 @@ function relayOptions(
   { ring, wit, settings, direct }: WorkerTask,
   { glue, modules, descriptors }: Extract<WorkerTask['code'], { isolation: 'process' }>,
   devices: ReadonlyMap<string, CoreDevice>,
+  ration: DeviceRation,
 ) {
   const task: ProcessTask = { wit, glue, modules, devices: [...devices.keys()], settings, direct };
-  return { ring, descriptors, task, devices: [...devices.values()] };
+  return { ring, descriptors, task, devices: [...devices.values()], ration };
 }
 
 async function run(
@@ -83,12 +88,14 @@ async function run(
   { glue, modules }: Extract<WorkerTask['code'], { isolation: 'worker' }>,
   control: Int32Array,
   devices: ReadonlyMap<string, CoreDevice>,
+  ration: DeviceRation,
 ): Promise<WorkerEnd> {
   const { instantiate } = (await import(glue)) as { instantiate: Instantiate };
   const end = runInstance({
     instantiate,
     modules,
     devices,
+    ration,
     settings,
     layouts: new Layouts(wit),
     direct,

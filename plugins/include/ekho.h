@@ -31,8 +31,9 @@ void *memmove(void *to, const void *from, size_t size);
 void *memset(void *to, int byte, size_t size);
 int memcmp(const void *a, const void *b, size_t size);
 
-/* Names one planned entry for as long as it is planned. The upper 4 bits are its `kind` plus one, the lower 28 an
- * index the host keeps dense (a plugin may size arrays by the capacity it declared). 0 means "none". */
+/* Names one planned entry for as long as it is planned. The upper 4 bits are its `kind` plus one, the lower 28 an index from
+ * 0 to one below the capacity that the plugin declared for the kind, so that arrays may be sized by it. An index is given
+ * again once its entry was removed. 0 means "none". */
 typedef uint32_t ekho_handle;
 
 /* The kinds of entry, in dependency order: an entry refers only to entries of kinds before its own. */
@@ -471,7 +472,8 @@ typedef struct {
 _Static_assert(sizeof(ekho_notice) == 64, "ekho_notice");
 _Static_assert(offsetof(ekho_notice, address) == 48, "ekho_notice.address");
 
-/* Cumulative since the entry was added to the device; never lowered by an in-place put. */
+/* Cumulative since the entry was added to the device; never lowered by an in-place put. After a reset of the device, which
+ * `device-reset` tells when `offload.poll` is asked next, it begins anew. One that falls otherwise breaks the contract. */
 typedef struct {
   ekho_handle handle;
   uint64_t packets;

@@ -7,7 +7,7 @@ import { afterEach, expect, test } from 'vitest';
 import type { PluginDetails } from '../../host/api/schemas.ts';
 import { ROOT } from '../../host/config/config.ts';
 import { embedManifest } from '../../host/plugin/manifest.ts';
-import { TestHost } from '../support/host.ts';
+import { type HostOptions, TestHost } from '../support/host.ts';
 import { Router, stormRoutes } from '../support/router.ts';
 
 const SOFTNIC = join(ROOT, 'build/plugins/softnic.wasm');
@@ -27,7 +27,7 @@ afterEach(async () => {
   host = router = folder = undefined;
 });
 
-async function start(): Promise<TestHost> {
+async function start(options: Partial<HostOptions> = {}): Promise<TestHost> {
   router = new Router(4);
   folder = join(ROOT, `build/fixtures/plugins-${process.pid}`);
   mkdirSync(folder, { recursive: true });
@@ -37,6 +37,7 @@ async function start(): Promise<TestHost> {
     folder,
     isolation: 'process',
     tables: { lpm4: 131_072 },
+    ...options,
   });
   return host;
 }
@@ -101,36 +102,60 @@ test('another version takes over in a storm: what did not change is not written 
   expect((await device()).writes).toBe(after.writes);
 }, 120_000);
 
-test('disabled it leaves all packets to the kernel, enabled it takes them again; so with its file, gone and back', async () => {
+test('disabled, its device holds nothing, also after a restart of the host; enabled, what it held; so with its file, gone and back', async () => {
   await start();
   router!.batch(['route add 16.0.0.0/24 via 10.255.0.2']);
   await host!.settled();
   const held = async () => (await host!.device()).tables.reduce((sum, { used }) => sum + used, 0);
-  const full = await held();
   const forwards = async () => (await host!.lookup({ destination: '16.0.0.1' })).action;
-  /** What is left without ports are entries that trap. */
-  const isWithdrawn = async () => {
-    const { tables } = await host!.device();
-    const active = tables.filter(({ name }) => ['port', 'router-interface'].includes(name));
-    return active.every(({ used }) => used === 0) && (await forwards()) === 'trap';
-  };
+  const full = await held();
   expect(await forwards()).toBe('forward');
   expect(await host!.ekho('plugin', 'disable', 'softnic')).toMatchObject({ code: 0 });
-  expect(await isWithdrawn()).toBe(true);
+  expect(await held()).toBe(0);
   expect(await plugin()).toMatchObject({ state: 'stopped', reason: 'disabled' });
+  // Nobody waits for it, and nothing is missing.
+  await host!.settled();
+  await host!.verified();
+
+  await host!.stop();
+  await host!.launch();
+  await host!.settled();
+  expect(await plugin()).toMatchObject({ state: 'stopped', reason: 'disabled' });
+  await host!.verified();
+  expect(await held()).toBe(0);
   expect(await host!.ekho('plugin', 'enable', 'softnic')).toMatchObject({ code: 0 });
   await host!.settled();
   expect(await held()).toBe(full);
   expect(await forwards()).toBe('forward');
 
   rmSync(join(folder!, 'softnic.wasm'));
-  await host!.until('it is gone', async () => (await host!.status()).plugins[0]!.state === 'missing');
-  expect(await isWithdrawn()).toBe(true);
+  await host!.until(
+    'it is gone',
+    async () => (await host!.status()).plugins[0]!.state === 'missing',
+    120_000,
+  );
+  expect(await held()).toBe(0);
   place(version('2'));
-  await host!.until('it is back', async () => (await host!.status()).plugins[0]!.state === 'active');
+  await host!.until('it is back', async () => (await host!.status()).plugins[0]!.state === 'active', 120_000);
   await host!.settled();
   await host!.verified();
   expect(await held()).toBe(full);
   const shown = await host!.ekho('plugin', 'show', 'softnic');
   expect(shown.out).toMatch(/isolation +process/);
+}, 180_000);
+
+test('disabled with `on-disable = "keep"`, its device goes on with what it holds', async () => {
+  await start({ onDisable: 'keep' });
+  router!.batch(['route add 16.0.0.0/24 via 10.255.0.2']);
+  await host!.settled();
+  const before = await host!.device();
+  expect(await host!.ekho('plugin', 'disable', 'softnic')).toMatchObject({ code: 0 });
+  expect(await host!.device()).toEqual(before);
+  router!.batch(['route del 16.0.0.0/24']);
+  await host!.settled();
+  expect(await host!.device()).toEqual(before);
+  expect(await host!.ekho('plugin', 'enable', 'softnic')).toMatchObject({ code: 0 });
+  await host!.settled();
+  await host!.verified();
+  expect((await host!.device()).removes).toBeGreaterThan(before.removes);
 }, 120_000);

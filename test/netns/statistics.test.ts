@@ -2,6 +2,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
+import type { PluginDetails } from '../../host/api/schemas.ts';
 import { ACL } from '../../host/device/asic/layout.ts';
 import { setCount, setRouteCount } from '../support/asic-file.ts';
 import { type HostOptions, TestHost } from '../support/host.ts';
@@ -44,6 +45,38 @@ test('counters go on when the host starts again, with the device as it was or em
   expect(await entry('route 16.0.0.0/24')).toMatchObject({ packets: 1500, bytes: 150_000 });
   setRouteCount(asic, {}, 0x10000000, 24, 7);
   expect(await entry('route 16.0.0.0/24')).toMatchObject({ packets: 1507, bytes: 150_700 });
+});
+
+test('counters that run backwards are told, unless the device was reset or the entry was another', async () => {
+  const asic = await start();
+  const faults = async () => {
+    const { state, reason, counters } = await host!.client.get<PluginDetails>('/api/v1/plugins/softnic');
+    return { state, reason, faults: counters.faults };
+  };
+  setRouteCount(asic, {}, 0x10000000, 24, 1000);
+  expect(await entry('route 16.0.0.0/24')).toMatchObject({ packets: 1000 });
+  // The entry is another: what it counts begins anew.
+  router!.ip('route del 16.0.0.0/24');
+  await host!.settled();
+  router!.ip(`route add 16.0.0.0/24 via ${host4(1, 2)}`);
+  await host!.settled();
+  setRouteCount(asic, {}, 0x10000000, 24, 600);
+  expect(await entry('route 16.0.0.0/24')).toMatchObject({ packets: 600 });
+  const routes = await host!.used('lpm4');
+  await host!.powerCycle();
+  await host!.until('all is programmed again', async () => (await host!.used('lpm4')) === routes, 120_000);
+  await host!.settled();
+  setRouteCount(asic, {}, 0x10000000, 24, 500);
+  expect(await entry('route 16.0.0.0/24')).toMatchObject({ packets: 1100 });
+  expect(await faults()).toMatchObject({ state: 'active', faults: 0 });
+
+  setRouteCount(asic, {}, 0x10000000, 24, 20);
+  expect(await entry('route 16.0.0.0/24')).toMatchObject({ packets: 1120 });
+  expect(await faults()).toMatchObject({
+    state: 'degraded',
+    reason: expect.stringContaining('returned 1 counters that ran backwards'),
+    faults: 1,
+  });
 });
 
 test('a file of counters that is damaged is told, and what is sound in it is used', async () => {

@@ -48,6 +48,7 @@ export interface HostOptions {
   readonly plugin?: string;
   /** Default `worker`, which starts sooner. */
   readonly isolation?: 'process' | 'worker';
+  readonly onDisable?: 'clear' | 'keep';
   /** Kind of its device; default asic, and tables for plugin xdp. */
   readonly device?: 'asic' | 'tables';
   readonly mode?: 'auto' | 'native' | 'tcx' | 'generic';
@@ -269,6 +270,7 @@ function toml(options: HostOptions, plugin: string, folder: string): string {
     ...(options.statisticsInterval === undefined ? [] : [`interval = ${options.statisticsInterval}`]),
     '[plugins]',
     ...(options.folder === undefined ? [] : [`folder = ${text(options.folder)}`]),
+    `state = ${text(join(folder, 'disabled'))}`,
     `cache = ${text(join(ROOT, 'build/fixtures/cache'))}`,
     ...(options.isOnlyMirror === true ? ['[plugin]'] : pluginLines(options, plugin, folder)),
     ...sections,
@@ -283,6 +285,7 @@ function pluginLines(options: HostOptions, plugin: string, folder: string): stri
     `[plugin.${plugin}]`,
     'device = "asic0"',
     `isolation = "${options.isolation ?? 'worker'}"`,
+    ...(options.onDisable === undefined ? [] : [`on-disable = "${options.onDisable}"`]),
     `ports = ${JSON.stringify(ports)}`,
     `[plugin.${plugin}.settings]`,
     ...Object.entries(settings).map(([name, value]) => `${name} = ${text(value)}`),

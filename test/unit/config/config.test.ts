@@ -34,7 +34,7 @@ describe('a configuration file', () => {
 
   it('fills in the rest and makes paths absolute', () => {
     const config = parseConfig(
-      '[plugin.a]\ndevice="d"\nports=["swp*"]\nsettings={ mode="fast", n=3, on=true }\n[plugin.b]\nenabled=false\n[device.d]\nkind="asic"\nstate="d.state"\ntables={ lpm4=1000 }\n[plugins]\nfolder="p"\n[mirror]\nreceive-buffer=65536\n[api]\nlisten="off"',
+      '[plugin.a]\ndevice="d"\ndevice-calls=5000\nports=["swp*"]\nsettings={ mode="fast", n=3, on=true }\n[plugin.b]\nenabled=false\n[device.d]\nkind="asic"\nstate="d.state"\ntables={ lpm4=1000 }\n[plugins]\nfolder="p"\nstate="s"\n[mirror]\nreceive-buffer=65536\n[api]\nlisten="off"',
       '/etc/ekho/ekho.toml',
     );
     expect(config.plugin).toEqual([
@@ -43,6 +43,8 @@ describe('a configuration file', () => {
         device: 'd',
         ports: ['swp*'],
         priority: 100,
+        deviceCalls: 5000,
+        onDisable: 'clear',
         settings: [
           { name: 'mode', value: 'fast' },
           { name: 'n', value: '3' },
@@ -53,7 +55,7 @@ describe('a configuration file', () => {
     expect(config.device).toEqual([
       { name: 'd', kind: 'asic', state: '/etc/ekho/d.state', tables: { lpm4: 1000 } },
     ]);
-    expect(config.plugins.folder).toBe('/etc/ekho/p');
+    expect(config.plugins).toMatchObject({ folder: '/etc/ekho/p', state: '/etc/ekho/s' });
     expect(config.mirror.receiveBuffer).toBe(65_536);
     expect(config.api.listen).toBeUndefined();
   });

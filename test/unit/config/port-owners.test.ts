@@ -6,7 +6,8 @@ import { portsOf } from '../../../host/config/port-owners.ts';
 
 function plugin(name: string, more: Partial<PluginConfig> = {}): PluginConfig {
   const plain = { device: 'asic0', ports: undefined, priority: 100, isolation: undefined, settings: [] };
-  return { name, ...plain, ...more };
+  const limits = { deviceCalls: 1000, onDisable: 'clear' as const };
+  return { name, ...plain, ...limits, ...more };
 }
 
 /** Names of the plugins that have the link. */

@@ -319,7 +319,18 @@ const SLOTS = 2;
 export class FakeRunner implements Runner {
   readonly name = 'fake';
   readonly description: Description;
-  readonly counters = { batches: 0, entries: 0, outcomes: 0, faults: 0, ringFull: 0, logLinesDropped: 0 };
+  readonly counters = {
+    batches: 0,
+    entries: 0,
+    outcomes: 0,
+    faults: 0,
+    ringFull: 0,
+    logLinesDropped: 0,
+    deviceCalls: 0,
+    deviceWaits: 0,
+  };
+  /** What it was accused of. */
+  readonly accusations: string[] = [];
   readonly device: FakeDevice;
   inFlight = 0;
   readonly memory = 0;
@@ -379,19 +390,28 @@ export class FakeRunner implements Runner {
     onPage(page);
   }
 
+  accuse(what: string): void {
+    this.accusations.push(what);
+  }
+
   async collect(): Promise<void> {}
   async tables(): Promise<void> {}
   async poll(): Promise<void> {}
 
   /** The hardware says that a change answered with `pending` is done; `reason` 0 is success. */
   complete(handle: number, reason = 0): void {
+    this.tell(EVENT_TYPE.completed, handle, reason);
+  }
+
+  tell(eventType: number, handle: number, value = 0): void {
     const events = new EventRecord(memoryViews(new ArrayBuffer(64)), 0);
     events.append();
-    events.eventType = EVENT_TYPE.completed;
+    events.eventType = eventType;
     events.handle = handle;
-    events.value = reason;
+    events.value = value;
     this.#listener!.events(events);
   }
+
   async stop(): Promise<void> {}
 
   kill(): void {

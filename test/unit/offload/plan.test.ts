@@ -3,6 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import { kindOfHandle } from '../../../host/offload/entry-table.ts';
 import { Planner } from '../../../host/offload/planner.ts';
+import { ResyncPace } from '../../../host/offload/resync-pace.ts';
 import { ENTRY_KIND, FAMILY, OPERATION, REASON, STATUS } from '../../../host/plugin/records.ts';
 import { FakeDevice, type FakeDeviceOptions, FakeRunner } from './fake-device.ts';
 import { GATEWAY_BASE, KernelModel, type ModelRoute, PORT } from './kernel-model.ts';
@@ -116,6 +117,35 @@ describe('pending', () => {
     const route = planner.summary()[0]!.tables.find(({ kind }) => kind === 'route')!;
     expect(route).toMatchObject({ planned: 1, offloaded: 1, refused: 0 });
     planner.close();
+  });
+});
+
+describe('events that cannot be', () => {
+  test('are told and change nothing', async () => {
+    const { kernel, planner, runner } = await start();
+    kernel.addRoute(ROUTE);
+    kernel.commit();
+    await planner.settled();
+    const handle = 0x50000000;
+    runner.complete(0xf0000000);
+    runner.complete(0);
+    runner.complete(handle, 200);
+    runner.tell(99, handle);
+    expect(runner.accusations).toHaveLength(4);
+    // A completion that comes late, of what was read back meanwhile, is nobody's fault.
+    runner.complete(handle);
+    expect(runner.accusations).toHaveLength(4);
+    await planner.settled();
+    expect(await planner.verify()).toEqual([]);
+    planner.close();
+  });
+
+  test('the device is read back ever more slowly when it asks for it without end', () => {
+    const pace = new ResyncPace();
+    const delays = Array.from({ length: 16 }, () => pace.delay(1000));
+    expect(delays.slice(0, 7)).toEqual([0, 0, 0, 0, 100, 200, 400]);
+    expect(delays.at(-1)).toBe(30_000);
+    expect(pace.delay(1000 + 30_000 + 60_001)).toBe(0);
   });
 });
 

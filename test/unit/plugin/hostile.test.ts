@@ -214,6 +214,22 @@ describe.each(['process', 'worker'] as const)('ended while it runs, in a %s', (i
     one.device.close();
   });
 
+  test('device calls beyond the rate wait, in its own time', async () => {
+    const deviceCalls = 1000;
+    const began = performance.now();
+    const one = await RunningProbe.start(await loadProbe(), { isolation, limits, deviceCalls });
+    await one.mischief('calls', 1200);
+    void one.mischief('calls', 2 ** 32 - 1);
+    expect(await one.down.promise).toMatchObject({ code: 'E_PLUGIN_TIMEOUT' });
+    const { counters } = one.runner;
+    expect(counters.deviceWaits).toBeGreaterThan(0);
+    expect(counters.deviceCalls).toBeGreaterThanOrEqual(1200);
+    // As many at once, and as many a second.
+    const seconds = (performance.now() - began) / 1000;
+    expect(counters.deviceCalls).toBeLessThanOrEqual(deviceCalls * (1 + seconds) + 1);
+    one.device.close();
+  });
+
   test('memory that it took comes back', async () => {
     const plugin = await loadProbe(CAP);
     const rounds = 4;

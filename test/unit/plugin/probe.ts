@@ -28,6 +28,7 @@ export const MISCHIEF = {
   slow: 0xbad0000a,
   write: 0xbad0000b,
   recurse: 0xbad0000c,
+  calls: 0xbad0000d,
 } as const;
 
 /** A folder that is gone after `dispose`. */
