@@ -702,6 +702,7 @@ export class Host {
       entries: this.#planner
         .summary()
         .reduce((sum, { tables }) => sum + tables.reduce((sum, { offloaded }) => sum + offloaded, 0), 0),
+      ...(this.#config.source !== undefined && { bucket: this.#config.source.bucket }),
     };
   }
 

@@ -223,6 +223,8 @@ export const VerifyAnswer = Type.Object({
   /** Objects compared with the kernel and entries compared with hardware. */
   objects: Count,
   entries: Count,
+  /** With a remote source: the bucket that objects were compared with, in place of the kernel. */
+  bucket: Type.Optional(Text),
 });
 export type VerifyAnswer = Static<typeof VerifyAnswer>;
 

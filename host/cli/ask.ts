@@ -247,7 +247,8 @@ export async function verify(client: Client, { json }: JsonOption): Promise<void
   if (!answer.equal) process.exitCode = 1;
   if (json) return printJson(answer);
   for (const { side, text } of answer.differences) await print(`${side}: ${plain(text)}\n`);
-  const compared = `${count(answer.objects)} objects with the kernel, ${count(answer.entries)} entries with hardware`;
+  const source = answer.bucket === undefined ? 'the kernel' : `bucket ${answer.bucket}`;
+  const compared = `${count(answer.objects)} objects with ${source}, ${count(answer.entries)} entries with hardware`;
   await print(`${paintState(answer.equal ? 'equal' : 'different')}: ${compared}\n`);
 }
 

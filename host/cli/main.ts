@@ -89,6 +89,8 @@ function build(): Command {
   command(program, 'run', 'run the host until it is interrupted')
     .option('-c, --config <file>', 'configuration (default: none; docs/config.md)')
     .option('--netns <name>', 'network namespace to mirror')
+    .option('--publish <server/bucket>', 'publish the mirror: nats://HOST:PORT/BUCKET (docs/remote.md)')
+    .option('--source <server/bucket>', 'mirror what another host publishes there, in place of the kernel')
     .option('--socket <path>', 'unix socket to serve on (or EKHO_SOCKET)')
     .option('--listen <address:port>', 'loopback address of dashboard and HTTP API, or off')
     .action(async (options) => {

@@ -4,7 +4,9 @@ import { Audit } from '../api/audit.ts';
 import { listenTcp, listenUnix } from '../api/listen.ts';
 import { createServer, type Server } from '../api/server.ts';
 import { type Config, defaultConfig, parseListen, readConfig } from '../config/config.ts';
+import { type RemoteOptions, withRemote } from '../config/remote-options.ts';
 import { socketPath } from '../config/socket.ts';
+import { EkhoError } from '../errors.ts';
 import { Host } from '../host.ts';
 import { inNetns } from '../netlink/syscall.ts';
 import { plain, writeLine } from './output.ts';
@@ -12,7 +14,7 @@ import { plain, writeLine } from './output.ts';
 /** A signal this long after the first means: now, without order. */
 const INSISTS_MS = 500;
 
-export interface RunOptions {
+export interface RunOptions extends RemoteOptions {
   readonly config?: string;
   readonly netns?: string;
   readonly socket?: string;
@@ -72,7 +74,11 @@ export async function run(options: RunOptions): Promise<void> {
 }
 
 function configOf(options: RunOptions): Config {
-  const config = options.config === undefined ? defaultConfig() : readConfig(options.config);
+  const file = options.config === undefined ? defaultConfig() : readConfig(options.config);
+  const config = withRemote(file, options);
+  if (config.source !== undefined && options.netns !== undefined) {
+    throw new EkhoError('E_USAGE', '--netns says nothing of a remote source', { remedy: 'Leave it out.' });
+  }
   return {
     ...config,
     mirror: { ...config.mirror, ...(options.netns !== undefined && { netns: options.netns }) },
