@@ -46,6 +46,7 @@ static __always_inline int bridge_frame(const struct frame *frame, __u32 mode, _
 		source = find_fdb(bridge, vlan, frame->source_mac);
 		if (!source || source->action != DP_FORWARD || source->port != index)
 			return to_kernel(verdict, REASON_LEARN);
+		verdict->source_fdb = source->handle;
 	} else if (is_group_mac(frame->source_mac)) {
 		return to_kernel(verdict, REASON_LEARN);
 	}

@@ -19,22 +19,40 @@ static __always_inline void add_count(struct dp_count *count, __u32 bytes, __u64
 			add_count(bpf_map_lookup_elem(&counts, &count_index), bytes, now);	\
 	} while (0)
 
+/* A bridge's addresses are in use as sources, as the kernel has it: frames to a station that is gone do not keep it. */
+static __always_inline void count_fdb(const struct verdict *verdict, __u32 bytes, __u64 now)
+{
+	__u32 index = DP_INDEX(verdict->fdb);
+	struct dp_count *count;
+
+	count = verdict->fdb ? bpf_map_lookup_elem(&fdb_counts, &index) : NULL;
+	if (count) {
+		count->packets++;
+		count->bytes += bytes;
+	}
+	index = DP_INDEX(verdict->source_fdb);
+	count = verdict->source_fdb ? bpf_map_lookup_elem(&fdb_counts, &index) : NULL;
+	if (count)
+		count->last_used = now;
+}
+
 static __always_inline int count_kernel(__u32 reason, __u32 bytes)
 {
-	add_count(bpf_map_lookup_elem(&reason_counts, &reason), bytes, bpf_ktime_get_ns());
+	add_count(bpf_map_lookup_elem(&reason_counts, &reason), bytes, bpf_ktime_get_coarse_ns());
 	return XDP_PASS;
 }
 
 static __always_inline void count_verdict(const struct verdict *verdict, __u32 bytes)
 {
-	__u64 now = bpf_ktime_get_ns();
+	/* Good to some milliseconds, and far cheaper than the exact one. */
+	__u64 now = bpf_ktime_get_coarse_ns();
 
 	COUNT(port_counts, verdict->port, bytes, now);
 	COUNT(acl_counts, verdict->rule, bytes, now);
 	COUNT(acl_counts, verdict->routing_rule, bytes, now);
 	COUNT(route_counts, verdict->route, bytes, now);
 	COUNT(nexthop_counts, verdict->nexthop, bytes, now);
-	COUNT(fdb_counts, verdict->fdb, bytes, now);
+	count_fdb(verdict, bytes, now);
 }
 
 /* Lowers the TTL; the checksum changes with it (ip_decrease_ttl() of the kernel). */

@@ -86,7 +86,7 @@ enum {
 };
 SLOTS(port_modes, __u32);
 
-/* Settings of the device. */
+/* Settings of the device: whether ports choose the member of a group, bit 0 for IPv4, bit 1 for IPv6. */
 __u32 hash_ports = 0;
 
 #endif

@@ -36,7 +36,7 @@ static __always_inline __u32 flow_hash(const struct frame *frame)
 
 	for (int word = 0; word < 4; word++)
 		hash = mix(mix(hash, match->source[word]), match->destination[word]);
-	if (hash_ports)
+	if (hash_ports & (frame->ethertype == ETHERTYPE_IPV6 ? 2 : 1))
 		hash = mix(mix(hash, match->ports), frame->protocol);
 	return hash;
 }

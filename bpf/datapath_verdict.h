@@ -37,6 +37,9 @@ struct verdict {
 	__u32 ingress;
 	__u64 source_mac;
 	__u64 destination_mac;
+	/* As `fdb`, of where the frame came from. */
+	__u32 source_fdb;
+	__u32 unused;
 };
 
 static __always_inline int to_kernel(struct verdict *verdict, __u32 reason)

@@ -86,6 +86,8 @@ export class Host {
   /** Why there are no plugins at all: their folder cannot be read. */
   #noPlugins: EkhoError | undefined;
   readonly #statistics: Statistics;
+  /** When the kernel was told what is in use: CLOCK_MONOTONIC, ns. */
+  #toldUse = Number(process.hrtime.bigint());
   #verifying: Promise<VerifyAnswer> | undefined;
   #diagnosing: Promise<Diagnosis> | undefined;
   #counting: Promise<Stats> | undefined;
@@ -109,6 +111,7 @@ export class Host {
       interval_ms: interval_s * 1000,
       file: state,
       warn: (message) => say(`warn: ${message}`),
+      onSample: () => this.#tellUse(),
     });
     if (this.#source instanceof KernelSync) {
       this.#hooks = new HookWatch({
@@ -218,6 +221,16 @@ export class Host {
       }
     }
     return packets;
+  }
+
+  /** The kernel sees no packet of what hardware forwards: it is told which neighbours and bridge addresses are in use. */
+  #tellUse(): void {
+    const since = this.#toldUse;
+    this.#toldUse = Number(process.hrtime.bigint());
+    if (this.#stopping) return;
+    this.#source.refresh?.(this.#planner.used(since)).catch((error: Error) => {
+      this.#say(`warn: what hardware uses is not told to the kernel: ${error.message}`);
+    });
   }
 
   /** Devices that stand for links by name are told of them, before the plan speaks of them by index. */

@@ -1,6 +1,7 @@
 /** Where the mirror comes from: the kernel by netlink, or another host's mirror by NATS. */
 import type { Config } from './config/config.ts';
 import type { KernelCounters } from './kernel/counters.ts';
+import type { UsedObject } from './kernel/refresh.ts';
 import { KernelSync, type ResyncReport } from './kernel/sync.ts';
 import type { Difference } from './kernel/verify.ts';
 import type { Mirror } from './mirror/mirror.ts';
@@ -20,6 +21,8 @@ export interface Source {
   counters(): Record<string, number>;
   /** The kernel's own counters of links and filters, where the source is a kernel. */
   readCounters?(): Promise<KernelCounters>;
+  /** Tells the kernel what hardware uses. */
+  refresh?(used: Iterable<UsedObject>): Promise<void>;
   close(): void;
 }
 

@@ -342,7 +342,7 @@ const Statistics = Type.Object(
         maximum: 3600,
         default: 10,
         description:
-          'Seconds between readings of all counters of the hardware, in bulk; rates are between two of them. 0: read only when somebody asks.',
+          'Seconds between readings of all counters of the hardware, in bulk; rates are between two of them, and the kernel is told what is in use. 0: read only when somebody asks.',
       }),
     ),
     state: Type.Optional(

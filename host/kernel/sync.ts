@@ -22,6 +22,7 @@ import { Hints } from './hints.ts';
 import { watchNetns } from './netns-watch.ts';
 import { SilentChanges } from './reactions.ts';
 import { DEFAULT_RECEIVE_BUFFER } from './receive-buffer.ts';
+import { KernelRefresh, type UsedObject } from './refresh.ts';
 import {
   type DumpRequest,
   dumpRequests,
@@ -130,6 +131,7 @@ const LOOPBACK_IFINDEX = 1;
 const FOLLOWING = 2;
 
 export class KernelSync {
+  #refresh: KernelRefresh | undefined;
   readonly #mirror: Mirror;
   readonly #options: KernelSyncOptions;
   readonly #kinds: readonly KindNumber[];
@@ -316,6 +318,12 @@ export class KernelSync {
       },
       () => {},
     );
+  }
+
+  /** Tells the kernel what hardware uses (refresh.ts). */
+  refresh(used: Iterable<UsedObject>): Promise<void> {
+    this.#refresh ??= new KernelRefresh(this.#mirror, this.#clients.get(protocolOf('neighbour'))!);
+    return this.#refresh.pass(used);
   }
 
   /** The kernel's own counters of links and filters, as of now. */

@@ -11,7 +11,7 @@ export interface EntryCounter {
   readonly packets: number;
   /** Of layer 2, as the kernel counts them: with the Ethernet header, without the checksum behind the frame. */
   readonly bytes: number;
-  /** CLOCK_MONOTONIC, ns; 0 for never. */
+  /** CLOCK_MONOTONIC, ns; 0 for never. Of fdb entries: as a source. */
   readonly lastUsed: number;
   /** Per second, between the last two samples; 0 before there were two. */
   readonly packetRate: number;
@@ -92,7 +92,7 @@ export class Counters {
 
   take(page: CounterRecord): void {
     for (page.rewind(); page.next(); ) {
-      const state = this.#states.get(page.handle) ?? this.#begin(page.handle, page.packets);
+      const state = this.#states.get(page.handle) ?? this.#begin(page);
       if (state === undefined) continue;
       const { packets, bytes } = page;
       if (state.era !== this.#era) state.era = this.#era;
@@ -130,11 +130,11 @@ export class Counters {
       yield { handle, packets, bytes, devicePackets, deviceBytes };
   }
 
-  #begin(handle: number, packets: number): State | undefined {
+  #begin({ handle, packets, lastUsed }: CounterRecord): State | undefined {
     if (!this.#options.isPlanned(handle)) return undefined;
     // Asking for each entry that never counted costs: the first samples do, later only what counts is asked for.
     const saved = packets > 0 || this.#samples < SEARCHED ? this.#options.saved?.(handle) : undefined;
-    if (packets === 0 && saved === undefined) return undefined;
+    if (packets === 0 && lastUsed === 0 && saved === undefined) return undefined;
     const state = {
       packets: saved?.packets ?? 0,
       bytes: saved?.bytes ?? 0,

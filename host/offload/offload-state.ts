@@ -92,6 +92,13 @@ export class OffloadStates {
     return undefined;
   }
 
+  /** The objects of many fdb entries, in one go. */
+  *fdbOf(handles: ReadonlySet<number>): Generator<{ readonly kind: KindNumber; readonly id: number }> {
+    const { fdb } = this.#desired.tables;
+    for (const [id, key] of this.#desired.fdbKeys)
+      if (handles.has(fdb.handle(fdb.get(key)))) yield { kind: KIND.fdb, id };
+  }
+
   /** Gateway and outgoing link of a nexthop handle. */
   hopOf(handle: number): Hop | undefined {
     return this.#desired.nexthops.hop(

@@ -5,6 +5,7 @@
 
 import { EkhoError } from '../errors.ts';
 import type { NotifierRecord } from '../kernel/notifier/record.ts';
+import type { KindNumber } from '../mirror/types.ts';
 import {
   type CounterRecord,
   ENTRY_KIND,
@@ -502,6 +503,19 @@ export class Plan {
   /** Entries that ever counted, as last read. Monotonic across restarts of the plugin. */
   counters(): EntryCounter[] {
     return [...this.#counters];
+  }
+
+  /** Neighbours and bridge addresses in use after `since`, as last read. */
+  *used(since: number): Generator<{ readonly kind: KindNumber; readonly id: number }> {
+    const fdb = new Set<number>();
+    for (const { handle, lastUsed } of this.#counters) {
+      if (lastUsed < since) continue;
+      const kind = kindOfHandle(handle);
+      const neighbour = kind === ENTRY_KIND.nexthop ? this.states.objectOf(handle) : undefined;
+      if (neighbour !== undefined) yield neighbour;
+      if (kind === ENTRY_KIND.fdbEntry) fdb.add(handle);
+    }
+    if (fdb.size > 0) yield* this.states.fdbOf(fdb);
   }
 
   *savedCounters(): Generator<SavedCounter & { readonly entry: string }> {

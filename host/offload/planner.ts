@@ -373,6 +373,11 @@ export class Planner {
       if (plan !== undefined) yield { plugin: name, counters: plan.counters() };
   }
 
+  /** Neighbours and bridge addresses whose packets hardware forwarded after `since` (CLOCK_MONOTONIC, ns), as last read. */
+  *used(since: number): Generator<{ readonly kind: KindNumber; readonly id: number }> {
+    for (const { plan } of this.#plugins.values()) if (plan !== undefined) yield* plan.used(since);
+  }
+
   *savedCounters(): Generator<SavedEntry> {
     for (const { name, plan } of this.#plugins.values())
       for (const saved of plan?.savedCounters() ?? []) yield { plugin: name, ...saved };

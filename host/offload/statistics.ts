@@ -16,6 +16,8 @@ export interface StatisticsOptions {
   /** File that keeps the counters over restarts of the host. */
   readonly file?: string | undefined;
   readonly warn: (message: string) => void;
+  /** After each reading of the pace. */
+  readonly onSample?: () => void;
 }
 
 export interface PluginCounters {
@@ -73,6 +75,7 @@ export class Statistics {
   #read(isSample: boolean): Promise<void> {
     this.#reading = (this.#planner?.readCounters(isSample) ?? Promise.resolve()).finally(() => {
       this.#reading = undefined;
+      if (isSample) this.#options.onSample?.();
       if (isSample && performance.now() - this.#lastSave >= SAVE_MS) this.#save();
     });
     return this.#reading;

@@ -1257,7 +1257,10 @@ export class CounterRecord extends RecordCursor {
     this.u32[(this.offset + 20) >>> 2] = value / WORD;
   }
 
-  /** `clock.now` when the entry was last hit, 0 for never. */
+  /**
+   * `clock.now` when the entry was last hit, 0 for never. Of an fdb entry: when its address was last the source of a frame, which is
+   * what keeps it from ageing. The kernel is told what is in use.
+   */
   get lastUsed(): number {
     return this.u32[(this.offset + 28) >>> 2]! * WORD + this.u32[(this.offset + 24) >>> 2]!;
   }

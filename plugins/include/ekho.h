@@ -478,7 +478,8 @@ typedef struct {
   ekho_handle handle;
   uint64_t packets;
   uint64_t bytes;
-  /* `clock.now` when the entry was last hit, 0 for never. */
+  /* `clock.now` when the entry was last hit, 0 for never. Of an fdb entry: when its address was last the source of a frame, which is
+   * what keeps it from ageing. The kernel is told what is in use. */
   uint64_t last_used;
 } ekho_counter;
 _Static_assert(sizeof(ekho_counter) == 32, "ekho_counter");

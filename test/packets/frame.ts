@@ -80,7 +80,8 @@ export interface Raw {
 /** Marks the payload of every frame; its number follows. */
 const MAGIC = 0x454b_484f;
 const VXLAN_PORT = 4789;
-/** Of the fragments that are sent. */
+/** Identification of the packets and of the fragments that are sent. */
+const PACKET_ID = 0x1234;
 const FRAGMENT_ID = 7;
 
 /** The bytes of a packet, its number in the payload. */
@@ -107,39 +108,32 @@ export function numberOf(frame: Uint8Array): number | undefined {
 }
 
 /**
- * The frame without what no two kernels need to agree on: the IP identification (and with it the checksum) of what
- * the kernel itself sends: errors, answers to pings, and tunnelled frames; and that of fragments it made of IPv6.
+ * The frame without what no two kernels need to agree on: the identification (and with it the checksum) that the kernel gives packets
+ * and fragments of its own, also within a tunnel.
  */
 export function comparable(frame: Uint8Array): string {
+  return Buffer.from(withoutIds(frame.slice())).toString('hex');
+}
+
+/** In place. */
+function withoutIds(frame: Uint8Array): Uint8Array {
   const at = networkHeader(frame);
-  const isIp4 = at !== undefined && frame[at]! >> 4 === 4;
-  if (isIp4 && frame[at + 9] === 1) {
-    const header = (frame[at]! & 15) * 4;
-    const type = frame[at + header]!;
-    if (type === 0 || type === 3 || type === 11 || type === 12) {
-      frame = frame.slice();
-      frame.fill(0, at + 4, at + 6);
-      frame.fill(0, at + 10, at + 12);
-    }
+  if (at === undefined) return frame;
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
+  if (frame[at]! >> 4 !== 4) {
+    if (frame[at + 6] === EXTENSIONS.fragment && view.getUint32(at + 44) !== FRAGMENT_ID)
+      frame.fill(0, at + 44, at + 48);
+    return frame;
   }
-  if (isIp4 && isTunnelled(frame, at)) {
-    frame = frame.slice();
+  if (view.getUint16(at + 4) !== PACKET_ID) {
     frame.fill(0, at + 4, at + 6);
     frame.fill(0, at + 10, at + 12);
   }
-  if (at !== undefined && !isIp4 && frame[at + 6] === EXTENSIONS.fragment && frame[at + 47] !== FRAGMENT_ID) {
-    frame = frame.slice();
-    frame.fill(0, at + 44, at + 48);
-  }
-  return Buffer.from(frame).toString('hex');
-}
-
-function isTunnelled(frame: Uint8Array, at: number): boolean {
-  const transport = at + (frame[at]! & 15) * 4;
-  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
-  return (
-    frame[at + 9] === 17 && transport + 4 <= frame.length && view.getUint16(transport + 2) === VXLAN_PORT
-  );
+  const udp = at + (frame[at]! & 15) * 4;
+  const isTunnelled =
+    frame[at + 9] === 17 && udp + 30 < frame.length && view.getUint16(udp + 2) === VXLAN_PORT;
+  if (isTunnelled) withoutIds(frame.subarray(udp + 16));
+  return frame;
 }
 
 /** Redirects: the kernel sends them as seldom as it likes. */
@@ -194,7 +188,7 @@ function ip4(ip: Ip4, payload: Uint8Array): number[] {
     ((ip.version ?? 4) << 4) | words,
     ip.tos ?? 0,
     ...be16(length & 0xffff),
-    ...be16(0x1234),
+    ...be16(PACKET_ID),
     ...be16(flags),
     ip.ttl,
     protocolOf(ip.l4, false),

@@ -27,6 +27,8 @@ import { closeDescriptor } from './system.ts';
 /** Of bpf/datapath_maps.h. */
 const MODE_NATIVE = 1;
 const MODE_TCX = 8;
+/** How often settings are looked at that nobody announces. */
+const SETTINGS_MS = 1000;
 const MODE_NAMES = ['none', 'native', 'generic', 'tcx'] as const;
 
 const OBJECT = fileURLToPath(new URL('../../../build/bpf/datapath.bpf.o', import.meta.url));
@@ -41,6 +43,8 @@ export class TablesDevice implements Device {
   readonly #lookup: Lookup;
   /** Absent: all of it ends with the host. */
   readonly #pins: Pins | undefined;
+  readonly #settings: NodeJS.Timeout;
+  #hashPolicy: number | undefined;
   /** Ids of the data path that ports have, and of those they had before a takeover. */
   readonly #programs = new Set<number>();
 
@@ -73,6 +77,8 @@ export class TablesDevice implements Device {
     for (const id of Object.values(this.share.programs!)) this.#programs.add(id);
     this.#lookup = new Lookup(this.#object, this.#state);
     guarded(name, () => this.#followHashPolicy());
+    this.#settings = setInterval(() => this.#followHashPolicy(), SETTINGS_MS);
+    this.#settings.unref();
   }
 
   #load(): BpfObject {
@@ -108,12 +114,20 @@ export class TablesDevice implements Device {
     }
   }
 
-  /** As the kernel chooses among the members of a group: by addresses, or with `fib_multipath_hash_policy` also by ports. */
+  /**
+   * As the kernel chooses among the members of a group: by addresses, or with `fib_multipath_hash_policy` also by ports. Nobody
+   * announces that it changed. A namespace that is gone has no groups to choose in.
+   */
   #followHashPolicy(): void {
     const { netns } = this.share;
-    const read = () => readFileSync('/proc/sys/net/ipv4/fib_multipath_hash_policy', 'utf8').trim();
-    const policy = netns === undefined ? read() : inNetns(netns, read);
-    this.#object.variable<number>('hash_ports').set(policy === '0' ? 0 : 1);
+    try {
+      const policy = netns === undefined ? hashPolicy() : inNetns(netns, hashPolicy);
+      if (policy === this.#hashPolicy) return;
+      this.#object.variable<number>('hash_ports').set(policy);
+      this.#hashPolicy = policy;
+    } catch (error) {
+      if (!(error instanceof EkhoError)) throw error;
+    }
   }
 
   lookup(packet: PacketQuery, _options: LookupOptions = {}): PacketVerdict {
@@ -189,6 +203,7 @@ export class TablesDevice implements Device {
   /** Detaches all ports, unless they are pinned. */
   close(): void {
     if (this.#object.closed) return;
+    clearInterval(this.#settings);
     for (let slot = 0; slot < this.#state.ports; slot++) {
       if (this.#state.ifindex(slot) === 0) continue;
       const fd = this.#state.link(slot);
@@ -198,6 +213,19 @@ export class TablesDevice implements Device {
     this.#object.close();
     this.#pins?.close();
   }
+}
+
+/** Of the network namespace that this thread is in, as `hash_ports` of bpf/datapath_maps.h has it. A family that is not there hashes nothing. */
+function hashPolicy(): number {
+  const of = (family: string): boolean => {
+    try {
+      const text = readFileSync(`/proc/sys/net/${family}/fib_multipath_hash_policy`, 'utf8');
+      return text.trim() !== '0';
+    } catch {
+      return false;
+    }
+  };
+  return (of('ipv4') ? 1 : 0) | (of('ipv6') ? 2 : 0);
 }
 
 /** By flags of the map port_modes. */
