@@ -753,9 +753,12 @@ export class Host {
   }
 
   plugin(name: string): PluginDetails {
-    const plugin = this.#plugin(name);
-    const status = this.plugins().find((one) => one.name === name)!;
-    return { ...status, counters: { ...plugin.counters }, errors: plugin.errors.map((one) => ({ ...one })) };
+    const status = this.plugins().find((one) => one.name === name);
+    // Also of one that has no file, or that the configuration does not name: it says so itself.
+    const plugin = this.#supervisor.plugins.get(name);
+    if (status === undefined) throw this.#unknownPlugin(name);
+    const errors = plugin?.errors.map((one) => ({ ...one })) ?? [];
+    return { ...status, counters: { ...plugin?.counters }, errors };
   }
 
   async restartPlugin(name: string): Promise<void> {
@@ -811,9 +814,19 @@ export class Host {
       ? this.#supervisor.plugins.get(name)
       : undefined;
     if (plugin !== undefined) return plugin;
+    throw this.#unknownPlugin(name);
+  }
+
+  #unknownPlugin(name: string): EkhoError {
     const names = this.#config.plugin.map(({ name }) => name);
-    if (names.includes(name) && this.#noPlugins !== undefined) throw this.#noPlugins;
-    throw new EkhoError('E_UNKNOWN_OBJECT', `there is no plugin ${name}`, {
+    if (names.includes(name))
+      return (
+        this.#noPlugins ??
+        new EkhoError('E_UNKNOWN_OBJECT', `plugin ${name} has no file in ${this.#config.plugins.folder}`, {
+          remedy: `Put ${name}.wasm there; it is started then.`,
+        })
+      );
+    return new EkhoError('E_UNKNOWN_OBJECT', `there is no plugin ${name}`, {
       remedy: `Plugins: ${names.join(', ')}.`,
     });
   }
@@ -905,7 +918,7 @@ export class Host {
       return {
         state: 'missing',
         reason: `there is no such file in ${folder}`,
-        remedy: 'Build it with `npm run build`.',
+        remedy: 'Put it there; it is started then.',
       };
     }
     const { state } = plugin;

@@ -36,6 +36,11 @@ export function addKitCommands(plugin: Command, command: AddCommand): void {
     .option('--cases <folder>', 'cases of your own, as well')
     .option('--junit <file>', 'write the result as JUnit’s XML')
     .option('--json', 'print JSON')
+    .addOption(
+      new Option('--isolation <how>', 'run it as the host does what it trusts, or what it does not')
+        .choices(['worker', 'process'])
+        .default('worker'),
+    )
     .action(check);
 
   command(plugin, 'dev', 'build a plugin folder on every change and show it at work, until interrupted')
@@ -54,6 +59,7 @@ interface CheckCommandOptions {
   readonly cases?: string;
   readonly junit?: string;
   readonly json?: boolean;
+  readonly isolation: 'worker' | 'process';
 }
 
 async function check(path: string, { junit, json, ...options }: CheckCommandOptions): Promise<void> {

@@ -5,17 +5,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { deviceKinds } from '../../../host/device/registry.ts';
 import { EkhoError } from '../../../host/errors.ts';
-import { loadPlugin } from '../../../host/plugin/load.ts';
+import { type LoadedPlugin, loadPlugin } from '../../../host/plugin/load.ts';
 import type { Description } from '../../../host/plugin/runner.ts';
 import { CASES_FOLDER, type Case, readCases } from './case.ts';
 import { type CaseResult, runCase } from './run.ts';
-import { Subject } from './subject.ts';
+import { Subject, type Way } from './subject.ts';
 
 export interface CheckOptions {
   /** A folder with cases of the vendor’s own, run after the suite’s. */
   readonly cases?: string;
   /** Only cases with this in their name. */
   readonly only?: string;
+  /** In a worker of this process, or in a process of its own, as the host runs plugins it does not trust. Default: `worker`. */
+  readonly isolation?: 'worker' | 'process';
   /** Folder for transpiled plugins. Default: one that is removed afterwards. */
   readonly cache?: string;
   /** Called once it is up, before the first case. */
@@ -41,11 +43,12 @@ export async function checkPlugin(file: string, options: CheckOptions = {}): Pro
   const cache = options.cache ?? mkdtempSync(join(tmpdir(), 'ekho-check-'));
   try {
     const plugin = await loadPlugin(file, { grants: deviceKinds(), cache });
-    const description = await describe(plugin);
+    const way: Way = { isolation: options.isolation ?? 'worker' };
+    const description = await describe(plugin, way);
     options.onDescription?.(description);
     const results: CaseResult[] = [];
     for (const one of cases) {
-      const result = await runCase(plugin, description, one);
+      const result = await runCase(plugin, way, description, one);
       results.push(result);
       options.onResult?.(result);
     }
@@ -66,8 +69,8 @@ function casesOf({ cases, only }: CheckOptions): Case[] {
   });
 }
 
-async function describe(plugin: Parameters<typeof Subject.start>[0]): Promise<Description> {
-  await using subject = await Subject.start(plugin);
+async function describe(plugin: LoadedPlugin, way: Way): Promise<Description> {
+  await using subject = await Subject.start(plugin, {}, way);
   return subject.description;
 }
 

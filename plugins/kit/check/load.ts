@@ -37,13 +37,18 @@ class Prepared {
   }
 }
 
-/** Each round as batches of at most `size` entries. */
-function prepare(step: CaseStep, rounds: readonly (readonly string[])[], size: number): Prepared[] {
+/** The first `most` entries of each round as batches of at most `size`. */
+function prepare(
+  step: CaseStep,
+  rounds: readonly (readonly string[])[],
+  size: number,
+  most = Number.POSITIVE_INFINITY,
+): Prepared[] {
   const batches: Prepared[] = [];
   for (const round of rounds) {
     let entries: Entry[] = [];
     let room = BATCH_ENTRIES_MAX;
-    for (const entry of expand(round, step.for)) {
+    for (const entry of expand(round, step.for).slice(0, most)) {
       if (entries.length === size || room < roomOf(entry)) {
         batches.push(new Prepared(entries));
         entries = [];
@@ -107,7 +112,8 @@ export async function latency(subject: Subject, model: Model, step: CaseStep): P
   const lines: string[] = [];
   for (const size of sizes) {
     // The sizes of a batch vary only at the end of a round; those are not timed.
-    const batches = prepare(step, rounds, size);
+    // All rounds in whole turns: no more of each than is timed, or batches of one would take for ever.
+    const batches = prepare(step, rounds, size, Math.ceil(samples / rounds.length) * size);
     const times: number[] = [];
     for (let turn = 0; times.length < samples || turn % batches.length !== 0; turn++) {
       const batch = batches[turn % batches.length]!;

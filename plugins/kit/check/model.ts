@@ -2,7 +2,8 @@
 
 import { ENTRY_KIND_NAMES } from '../../../host/plugin/records.ts';
 import type { Description } from '../../../host/plugin/runner.ts';
-import { type Entry, type Kind, nameOf } from './entry.ts';
+import { camelCase } from '../../../host/plugin/values.ts';
+import { type Entry, type Kind, type Member, nameOf, recordLayout } from './entry.ts';
 import { type Outcome, type Subject, Wrong } from './subject.ts';
 
 /** Differences told of one readback. */
@@ -92,18 +93,31 @@ function fieldDifferences(expected: Entry, found: Entry): string[] {
   for (const [field, value] of Object.entries(expected.value)) {
     // A readback has no operation; whatever stands there means nothing.
     if (field === 'operation') continue;
-    const one = shown(value);
-    const other = shown(found.value[field]);
+    const one = shown(expected.kind, field, value);
+    const other = shown(expected.kind, field, found.value[field]);
     if (one !== other) differences.push(`${name} has ${field} ${other} in place of ${one}`);
   }
-  const one = shown(expected.members);
-  const other = shown(found.members);
+  const one = shownMembers(expected.members);
+  const other = shownMembers(found.members);
   if (one !== other) differences.push(`${name} has members ${other} in place of ${one}`);
   return differences;
 }
 
-function shown(value: unknown): string {
+/** Members as the lines of a case write them. */
+function shownMembers(members: readonly Member[] = []): string {
+  return members.map(({ nexthop, weight }) => `${nameOf(nexthop)}*${weight}`).join(',') || 'none';
+}
+
+function shown(kind: Kind, field: string, value: unknown): string {
+  if (typeof value === 'number' && isHandle(kind, field)) return value === 0 ? 'none' : nameOf(value);
   return (
     JSON.stringify(value, (_, one) => (typeof one === 'bigint' ? `0x${one.toString(16)}` : one)) ?? 'none'
   );
+}
+
+function isHandle(kind: Kind, field: string): boolean {
+  const { resolved } = recordLayout(kind);
+  if (resolved.is !== 'record') return false;
+  const found = resolved.fields.find(({ name }) => camelCase(name) === field)?.layout.resolved;
+  return found?.is === 'primitive' && found.alias === 'handle';
 }

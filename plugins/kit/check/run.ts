@@ -11,7 +11,7 @@ import type { Entry } from './entry.ts';
 import { Model } from './model.ts';
 import { ACTIONS, type CaseStep } from './schema.ts';
 import { type Context, LeftOut, STEPS } from './steps.ts';
-import { Subject, Wrong } from './subject.ts';
+import { LOG_LINES, Subject, type Way, Wrong } from './subject.ts';
 
 export interface CaseResult {
   readonly case: Case;
@@ -31,12 +31,10 @@ interface Variant {
   readonly order: (entries: Entry[]) => Entry[];
 }
 
-/** Log lines told of a case that failed. */
-const LOG_LINES = 5;
-
 /** Runs one case; a fault of the plugin is in the result, anything else is thrown. */
 export async function runCase(
   plugin: LoadedPlugin,
+  way: Way,
   description: Description,
   one: Case,
 ): Promise<CaseResult> {
@@ -55,7 +53,7 @@ export async function runCase(
   for (const variant of variantsOf(one)) {
     const log: string[] = [];
     try {
-      const transcript = await runVariant(plugin, one, variant, figures, log);
+      const transcript = await runVariant(plugin, way, one, variant, figures, log);
       first ??= transcript;
       if (one.says.repeat !== undefined) compareTranscripts(first, transcript);
     } catch (error) {
@@ -113,12 +111,13 @@ function shuffled(entries: Entry[], seed: string): Entry[] {
 
 async function runVariant(
   plugin: LoadedPlugin,
+  way: Way,
   one: Case,
   { batch, order }: Variant,
   figures: string[],
   log: string[],
 ): Promise<string[]> {
-  const subject = await Subject.start(plugin, one.says.tables);
+  const subject = await Subject.start(plugin, one.says.tables, way);
   try {
     const transcript: string[] = [];
     const model = new Model();

@@ -54,6 +54,9 @@ const LISTS: readonly (readonly [list: number, kind: Kind])[] = [
   [8, 'acl-rule'],
 ];
 
+/** Log lines told of a plugin that does not start, or fails a case. */
+export const LOG_LINES = 5;
+
 /** Longer than the host's own: a busy machine must not fail a plugin. How fast it is, is a case of its own. */
 const LIMITS = { apply: 10_000, call: 20_000, start: 30_000, load: 60_000 };
 
@@ -79,6 +82,9 @@ export function roomOf({ members }: Entry): number {
   return 1 + (members?.length ?? 0);
 }
 
+/** How the plugin is run: where, and by which calls. */
+export type Way = Pick<StartOptions, 'isolation' | 'path'>;
+
 export class Subject implements AsyncDisposable {
   readonly devices: readonly Device[];
   readonly faults: string[] = [];
@@ -86,36 +92,36 @@ export class Subject implements AsyncDisposable {
   /** Names of the events that came and were not asked for yet. */
   readonly events: string[] = [];
   private readonly plugin: LoadedPlugin;
-  private readonly path: StartOptions['path'];
+  private readonly way: Way;
   private current!: Runner;
   private readonly answers = new Map<number, (outcomes: Outcome[]) => void>();
   private readonly pending = new Map<number, (reason: number) => void>();
   private down = Promise.withResolvers<EkhoError | undefined>();
   private onReady: (() => void) | undefined;
 
-  private constructor(plugin: LoadedPlugin, devices: readonly Device[], path: StartOptions['path']) {
+  private constructor(plugin: LoadedPlugin, devices: readonly Device[], way: Way) {
     this.plugin = plugin;
     this.devices = devices;
-    this.path = path;
+    this.way = way;
   }
 
   /** @param tables rows of the ASIC's tables, by name */
   static async start(
     plugin: LoadedPlugin,
     tables: Readonly<Record<string, number>> = {},
-    path: StartOptions['path'] = 'direct',
+    way: Way = {},
   ): Promise<Subject> {
     const devices = deviceKinds()
       .filter((kind) => plugin.devices.includes(kind))
       .map((kind) =>
         openDevice({ kind, name: kind, ...((kind === 'asic' || kind === 'tables') && { tables }) }),
       );
-    const subject = new Subject(plugin, devices, path);
+    const subject = new Subject(plugin, devices, way);
     try {
       await subject.bringUp();
     } catch (error) {
       for (const device of devices) device.close();
-      throw error;
+      throw withLog(error, subject.log);
     }
     return subject;
   }
@@ -138,7 +144,8 @@ export class Subject implements AsyncDisposable {
     this.current = await startRunner({
       plugin: this.plugin,
       devices: this.devices.map(({ share }) => share),
-      path: this.path ?? 'direct',
+      path: 'direct',
+      ...this.way,
       limits: LIMITS,
       onLog: (_, text) => this.log.push(text),
     });
@@ -288,6 +295,17 @@ export class Subject implements AsyncDisposable {
     await this.current.stop();
     for (const device of this.devices) device.close();
   }
+}
+
+/** What it said before it failed to start tells more than the failure. */
+function withLog(error: unknown, log: readonly string[]): unknown {
+  if (!(error instanceof EkhoError) || log.length === 0) return error;
+  const lines = log.slice(-LOG_LINES).map((line) => `\nthe plugin said: ${line}`);
+  const { remedy } = error;
+  return new EkhoError(error.code, error.message + lines.join(''), {
+    ...(remedy !== undefined && { remedy }),
+    cause: error,
+  });
 }
 
 function entryOf(kind: Kind, value: Record<string, Value>, members: Record<string, Value>[]): Entry {

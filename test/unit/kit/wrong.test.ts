@@ -133,7 +133,10 @@ const TOLD: readonly (readonly [wrong: Wrong, only: string, fails: Readonly<Reco
   [
     'forgets-weights',
     'hold-group',
-    { 'hold-group-members': /group 6 has members .*"weight":1.* in place of .*"weight":20/ },
+    {
+      'hold-group-members':
+        /group 6 has members nexthop 1\*1,nexthop 2\*1 in place of nexthop 1\*20,nexthop 2\*39/,
+    },
   ],
   [
     'clears-at-start',
