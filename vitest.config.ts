@@ -1,6 +1,6 @@
 /**
- * Four layers: `unit` needs no rights and is quick, `netns` makes network namespaces and needs root (`netns-alone` goes after
- * it, as what it does concerns the whole machine), `lab` runs inside a
+ * Five layers: `unit` needs no rights and is quick, `netns` makes network namespaces and needs root (`netns-alone` goes after
+ * it, as what it does concerns the whole machine), `web` looks at the dashboard of a host in a namespace with a browser, `lab` runs inside a
  * guest (test/lab/suite.ts), whose kernel has what a machine's own may lack; `lab-last` goes after it there, as what it
  * does cannot be undone. `guests` boots such guests itself.
  */
@@ -52,6 +52,14 @@ export default defineConfig({
           ...netns,
           fileParallelism: false,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: 'web',
+          include: ['test/web/*.test.ts'],
+          ...netns,
+          fileParallelism: false,
         },
       },
       {

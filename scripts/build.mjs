@@ -9,6 +9,7 @@ import { buildAllBpf, canBuildBpf } from '../bpf/build.mjs';
 import { buildProject } from '../plugins/kit/build/index.ts';
 import { PROJECT_FILE, readProject } from '../plugins/kit/project.ts';
 import { buildPlugin } from '../plugins/toolchain/build-plugin.mjs';
+import { buildDashboard } from '../web/build.mjs';
 import { fail, ROOT, say } from './setup.mjs';
 
 /** Worlds of wit/host.wit, by plugin; the others are `asic-plugin`. */
@@ -34,6 +35,7 @@ try {
   } else {
     say('BPF programs are not built (the host does without them): they need clang and libbpf-dev.');
   }
+  if (await buildDashboard()) say('Built build/web');
 } catch (error) {
   fail(error);
 }

@@ -1,5 +1,5 @@
 /**
- * `npm test [unit|netns|lab|guests]`: installs what the tests need, runs every check that this machine can run and lists what was
+ * `npm test [unit|netns|web|lab|guests]`: installs what the tests need, runs every check that this machine can run and lists what was
  * skipped and why. The layer `guests` runs only when it is named. The last line is `N passed, N failed, N skipped`, summed over all parts.
  *
  * `npm run lab:test -- --kernel 6.1 [FILTER…]` and other options of test/lab/suite.ts run that alone.
@@ -27,6 +27,7 @@ const COMMANDS = {
   openssl: 'openssl',
   minisign: 'minisign',
   ethtool: 'ethtool',
+  chromium: 'chromium',
   iperf3: 'iperf3',
   // For the lab's guests; test/lab/machine.ts installs them, too, which two lanes cannot do at once.
   'qemu-system-aarch64': 'qemu-system-arm',
@@ -37,7 +38,7 @@ const COMMANDS = {
 };
 /** Where Debian's rustc has the library of the target that plugins are built for. */
 const RUST_TARGET = '/usr/lib/rustlib/wasm32-unknown-unknown';
-const LAYERS = ['unit', 'netns', 'lab', 'guests'];
+const LAYERS = ['unit', 'netns', 'web', 'lab', 'guests'];
 /** Runs only when it is named: it makes images of other architectures, which takes long. */
 const BY_NAME = 'guests';
 /** What is tested on every kernel, the tests that look closest at it. */
@@ -94,6 +95,7 @@ try {
       : [
           node('biome', 'node_modules/@biomejs/biome/bin/biome', 'check', '.'),
           node('tsc', 'node_modules/typescript/bin/tsc', '--noEmit'),
+          node('tsc web', 'node_modules/typescript/bin/tsc', '--noEmit', '--project', 'web'),
         ];
   // The longest come first, so that the lanes end at about the same time.
   const parts = ['unit', 'netns', 'lab', 'guests'].filter((layer) => layers.includes(layer)).flatMap(run);
