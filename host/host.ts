@@ -25,6 +25,7 @@ import { EkhoError } from './errors.ts';
 import { describe } from './iproute2/describe.ts';
 import type { Json } from './iproute2/json.ts';
 import { parseSelector } from './iproute2/selector.ts';
+import type { KernelCounter } from './kernel/counters.ts';
 import { forwardedPackets } from './kernel/forwarded.ts';
 import { HookWatch, hooksStatus, NO_HOOKS } from './kernel/hooks.ts';
 import { KernelEvents } from './kernel/kernel-events.ts';
@@ -38,6 +39,7 @@ import { Objects } from './objects.ts';
 import { kindOfHandle } from './offload/entry-table.ts';
 import { Planner } from './offload/planner.ts';
 import { Statistics } from './offload/statistics.ts';
+import { type TrapCounter, TrapCounters } from './offload/trap-counters.ts';
 import { DisabledPlugins } from './plugin/disabled-plugins.ts';
 import { ENTRY_KIND, ENTRY_KIND_NAMES } from './plugin/records.ts';
 import type { Trust } from './plugin/signature.ts';
@@ -58,6 +60,7 @@ const ENTRIES_MAX = 1000;
 const READ_EACH_SECOND_MAX = 65_536;
 /** How long a plugin that stops for good has to take all out of its device, ports first. */
 const CLEAR_MS = 30_000;
+const ETHERNET_HEADER = 14;
 /** How often `wait` looks whether plugins have come up. */
 const LOOK_MS = 20;
 
@@ -86,6 +89,8 @@ export class Host {
   /** Why there are no plugins at all: their folder cannot be read. */
   #noPlugins: EkhoError | undefined;
   readonly #statistics: Statistics;
+  /** What devices handed to the kernel, by device. */
+  readonly #traps = new Map<string, TrapCounters>();
   /** When the kernel was told what is in use: CLOCK_MONOTONIC, ns. */
   #toldUse = Number(process.hrtime.bigint());
   #verifying: Promise<VerifyAnswer> | undefined;
@@ -111,7 +116,12 @@ export class Host {
       interval_ms: interval_s * 1000,
       file: state,
       warn: (message) => say(`warn: ${message}`),
-      onSample: () => this.#tellUse(),
+      onSample: () => {
+        this.devices();
+        for (const counters of this.#traps.values()) counters.sample(performance.now());
+        this.#tellUse();
+      },
+      alsoSaved: () => [...this.#traps.values()].flatMap((counters) => [...counters.saved()]),
     });
     if (this.#source instanceof KernelSync) {
       this.#hooks = new HookWatch({
@@ -567,6 +577,16 @@ export class Host {
     });
   }
 
+  #trapsOf(device: string, counted: readonly TrapCounter[]) {
+    let counters = this.#traps.get(device);
+    if (counters === undefined) {
+      counters = new TrapCounters(device, this.#statistics.savedOf(device));
+      this.#traps.set(device, counters);
+    }
+    counters.take(counted);
+    return counters.list();
+  }
+
   devices(): DeviceStatus[] {
     return [...this.#devices.values()].map((device) => {
       const { tables, writes, removes, epoch, faults, ports, traps } = device.status();
@@ -587,7 +607,7 @@ export class Host {
             ...(why !== undefined && { why }),
           })),
         }),
-        ...(traps !== undefined && { traps: traps.map((trap) => ({ ...trap })) }),
+        ...(traps !== undefined && { traps: this.#trapsOf(device.name, traps) }),
       };
     });
   }
@@ -656,6 +676,8 @@ export class Host {
         packets_per_s: packetRate,
         bytes_per_s: byteRate,
         ...(kernels !== undefined && { kernel: kernels }),
+        // The kernel's count of a port has what hardware forwarded where hardware is in the kernel's way, and not elsewhere.
+        ...(kernels !== undefined && kind === KIND.filter && { total: totalOf(counter, kernels) }),
       };
     });
     return { counters, entries };
@@ -953,4 +975,12 @@ function macText(mac: number): string {
 
 function trustText(trust: Exclude<Trust, { trust: 'trusted' }>): string {
   return trust.trust === 'unsigned' ? 'none' : `key ${trust.key}, not trusted`;
+}
+
+/** Filters of ingress count without the Ethernet header. */
+function totalOf(hardware: KernelCounter, kernel: KernelCounter): KernelCounter {
+  return {
+    packets: hardware.packets + kernel.packets,
+    bytes: hardware.bytes + kernel.bytes + ETHERNET_HEADER * kernel.packets,
+  };
 }

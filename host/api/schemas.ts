@@ -76,8 +76,18 @@ export const DeviceStatus = Type.Object({
   ),
   /** How the data path is attached to each port: `native` or `generic`, and why not native. */
   ports: Type.Optional(Type.Array(Type.Object({ link: Text, mode: Text, why: Type.Optional(Text) }))),
-  /** Frames it handed to the kernel, by reason. */
-  traps: Type.Optional(Type.Array(Type.Object({ reason: Text, packets: Count, bytes: Count }))),
+  /** Frames it handed to the kernel, by reason; rates as of entries. */
+  traps: Type.Optional(
+    Type.Array(
+      Type.Object({
+        reason: Text,
+        packets: Count,
+        bytes: Count,
+        packets_per_s: Type.Number(),
+        bytes_per_s: Type.Number(),
+      }),
+    ),
+  ),
 });
 export type DeviceStatus = Static<typeof DeviceStatus>;
 
@@ -300,6 +310,8 @@ export const Stats = Type.Object({
       bytes_per_s: Type.Number(),
       /** What the kernel counted itself, as iproute2 prints it: for a port what it received, for a filter what reached its first action. */
       kernel: Type.Optional(Type.Object({ packets: Count, bytes: Count })),
+      /** Of a filter: hardware and kernel together, with the Ethernet header. */
+      total: Type.Optional(Type.Object({ packets: Count, bytes: Count })),
     }),
   ),
 });

@@ -105,6 +105,15 @@ export class Counters {
     }
   }
 
+  /** The first samples also look for what earlier hosts counted under handles that the device says nothing of, as they count nothing yet. */
+  get isSearching(): boolean {
+    return this.#samples < SEARCHED;
+  }
+
+  adopt(handle: number): void {
+    if (!this.#states.has(handle)) this.#begin({ handle, packets: 0, lastUsed: 0 });
+  }
+
   /** All pages were taken at `now`, in milliseconds of a clock that only goes on: rates are from the sample before to this one. */
   sample(now: number): void {
     const seconds = (now - this.#sampled) / 1000;
@@ -130,7 +139,11 @@ export class Counters {
       yield { handle, packets, bytes, devicePackets, deviceBytes };
   }
 
-  #begin({ handle, packets, lastUsed }: CounterRecord): State | undefined {
+  #begin({
+    handle,
+    packets,
+    lastUsed,
+  }: Pick<CounterRecord, 'handle' | 'packets' | 'lastUsed'>): State | undefined {
     if (!this.#options.isPlanned(handle)) return undefined;
     // Asking for each entry that never counted costs: the first samples do, later only what counts is asked for.
     const saved = packets > 0 || this.#samples < SEARCHED ? this.#options.saved?.(handle) : undefined;

@@ -23,6 +23,7 @@ import { Counters, type EntryCounter, type SavedCounter } from './counters.ts';
 import { Desired, type PlanOptions } from './desired.ts';
 import {
   type EntryTable,
+  handleOf,
   indexOfHandle,
   kindOfHandle,
   STATUS_FAILED,
@@ -38,6 +39,9 @@ import { RouteEntries } from './route-entries.ts';
 
 /** Answers that lead to further changes a `settled` waits for; under a storm there is always more. */
 const SETTLE_ROUNDS = 16;
+
+/** Routes whose earlier counts are looked for before they count anything; those of others come with their next packet. */
+const SEARCHED_ROUTES = 65_536;
 
 /** The longest a plugin may take to complete what it answered with `pending`. */
 const PENDING_MS = 30_000;
@@ -490,7 +494,16 @@ export class Plan {
     const backwards = this.#counters.takeBackwards();
     if (backwards > 0 && runner === this.#runner && this.#isReady)
       runner.accuse(`returned ${backwards} counters that ran backwards`);
+    if (this.#counters.isSearching) this.#adoptSaved();
     if (isSample) this.#counters.sample(performance.now());
+  }
+
+  /** A device may be silent about what counts nothing yet, and earlier hosts have counted it. */
+  #adoptSaved(): void {
+    for (const table of this.#desired.allTables)
+      for (const entry of table.entries.values()) this.#counters.adopt(table.handle(entry));
+    for (let index = 1; index <= SEARCHED_ROUTES; index++)
+      this.#counters.adopt(handleOf(ENTRY_KIND.route, index));
   }
 
   #takeCounters(runner: Runner, page: CounterRecord): void {

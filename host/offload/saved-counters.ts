@@ -37,6 +37,15 @@ export class SavedCounters {
     return saved;
   }
 
+  /** All that was counted under a name before, once. */
+  *takeAll(plugin: string): Generator<SavedEntry> {
+    for (const [key, saved] of this.#entries) {
+      if (!key.startsWith(`${plugin} `)) continue;
+      this.#entries.delete(key);
+      yield { plugin, entry: key.slice(plugin.length + 1), ...saved };
+    }
+  }
+
   get isEmpty(): boolean {
     return this.#entries.size === 0;
   }

@@ -5,7 +5,7 @@
 
 import type { EntryCounter } from './counters.ts';
 import type { Planner } from './planner.ts';
-import { SavedCounters } from './saved-counters.ts';
+import { SavedCounters, type SavedEntry } from './saved-counters.ts';
 
 /** How often counters are written to the file, at most; also when the host ends. */
 const SAVE_MS = 60_000;
@@ -18,6 +18,8 @@ export interface StatisticsOptions {
   readonly warn: (message: string) => void;
   /** After each reading of the pace. */
   readonly onSample?: () => void;
+  /** What is kept over restarts beside the planner's. */
+  readonly alsoSaved?: () => Iterable<SavedEntry>;
 }
 
 export interface PluginCounters {
@@ -43,6 +45,11 @@ export class Statistics {
   savedCounter(plugin: string, describe: () => string) {
     if (this.#saved === undefined || this.#saved.isEmpty) return undefined;
     return this.#saved.take(plugin, describe());
+  }
+
+  /** What earlier hosts counted under this name, once. */
+  savedOf(name: string): Iterable<SavedEntry> {
+    return this.#saved?.takeAll(name) ?? [];
   }
 
   start(planner: Planner): void {
@@ -81,11 +88,16 @@ export class Statistics {
     return this.#reading;
   }
 
+  *#allSaved(planner: Planner): Generator<SavedEntry> {
+    yield* this.#options.alsoSaved?.() ?? [];
+    yield* planner.savedCounters();
+  }
+
   #save(): void {
     if (this.#saved === undefined || this.#planner === undefined) return;
     this.#lastSave = performance.now();
     try {
-      this.#saved.write(this.#planner.savedCounters());
+      this.#saved.write(this.#allSaved(this.#planner));
       this.#hasSaveFailed = false;
     } catch (error) {
       if (!this.#hasSaveFailed) this.#options.warn(`counters are not kept: ${(error as Error).message}`);

@@ -5,8 +5,10 @@ import { afterEach, expect, test } from 'vitest';
 import type { PluginDetails } from '../../host/api/schemas.ts';
 import { ACL } from '../../host/device/asic/layout.ts';
 import { setCount, setRouteCount } from '../support/asic-file.ts';
+import { Datapath } from '../support/datapath.ts';
 import { type HostOptions, TestHost } from '../support/host.ts';
 import { host4, Router } from '../support/router.ts';
+import { address4, Wires } from '../support/wires.ts';
 
 let router: Router | undefined;
 let host: TestHost | undefined;
@@ -134,5 +136,34 @@ test('the kernel’s counters stand beside the hardware’s', async () => {
     bytes: 4000,
     // As `tc -s` prints: without the Ethernet header, which is off by then.
     kernel: { packets: 3, bytes: 3 * 84 },
+    total: { packets: 43, bytes: 4000 + 3 * 98 },
   });
+});
+
+test('what went to the kernel, and the ports’ counters, go on when the host starts again, whatever becomes of the tables', async () => {
+  const wires = new Wires();
+  const path = await Datapath.start(wires, { mode: 'generic', statisticsInterval: 0.5 });
+  try {
+    const { host: own } = path;
+    const trap = async () => (await own.device()).traps?.find(({ reason }) => reason === 'lpm miss');
+    expect(wires.ping(0, '192.0.2.1', 3)).toBe(0);
+    expect(await trap()).toMatchObject({ packets: 3, bytes: 3 * 98 });
+    expect(wires.ping(0, address4(1), 5)).toBe(5);
+    const counted = await path.count('port: link p0');
+    expect(counted.packets).toBeGreaterThanOrEqual(5);
+    await own.stop();
+    await own.start();
+    expect(await trap()).toMatchObject({ packets: 3, bytes: 3 * 98 });
+    expect(await path.count('port: link p0')).toEqual(counted);
+    expect(wires.ping(0, '192.0.2.1', 2)).toBe(0);
+    expect(await trap()).toMatchObject({ packets: 5, bytes: 5 * 98 });
+    const { out } = await own.ekho('stats');
+    expect(out).toMatch(/to the kernel by asic0 +lpm miss +5$/m);
+    await own.until('there is a rate', async () => {
+      wires.ping(0, '192.0.2.1', 2);
+      return ((await trap())?.packets_per_s ?? 0) > 0;
+    });
+  } finally {
+    await path.close();
+  }
 });
