@@ -11,28 +11,41 @@ import { addEntry, roomOf, type Subject, Wrong } from './subject.ts';
 /** Batches on their way at a time: as many as the host has. */
 const IN_FLIGHT = 8;
 
+/** Where batches are encoded: a batch area is megabytes, what one of them fills of it is little. */
+const encoder = new BatchEncoder(memoryViews(new ArrayBuffer(BATCH_AREA_SIZE)), 0);
+
 /** Entries of one batch with their encoded form. */
 class Prepared {
   readonly entries: readonly Entry[];
-  private readonly encoder: BatchEncoder;
+  private readonly handles: Uint32Array;
+  private readonly operations: Uint8Array;
+  private readonly room: number;
+  /** The records of each list. */
+  private readonly lists: readonly { readonly bytes: Uint8Array; readonly length: number }[];
 
   constructor(entries: readonly Entry[]) {
     this.entries = entries;
-    this.encoder = new BatchEncoder(memoryViews(new ArrayBuffer(BATCH_AREA_SIZE)), 0);
-    for (const entry of entries) addEntry(this.encoder, entry);
+    encoder.reset();
+    for (const entry of entries) addEntry(encoder, entry);
+    this.handles = encoder.handles.slice(0, encoder.count);
+    this.operations = encoder.operations.slice(0, encoder.count);
+    this.room = encoder.room;
+    this.lists = encoder.lists.map(({ u8, start, length, stride }) => ({
+      bytes: u8.slice(start, start + length * stride),
+      length,
+    }));
   }
 
   /** Puts the entries into an empty batch. */
   copyTo(batch: BatchEncoder): void {
-    const { encoder } = this;
-    batch.handles.set(encoder.handles.subarray(0, encoder.count));
-    batch.operations.set(encoder.operations.subarray(0, encoder.count));
-    batch.count = encoder.count;
-    batch.room = encoder.room;
-    for (const [list, from] of encoder.lists.entries()) {
+    batch.handles.set(this.handles);
+    batch.operations.set(this.operations);
+    batch.count = this.handles.length;
+    batch.room = this.room;
+    for (const [list, { bytes, length }] of this.lists.entries()) {
       const to = batch.lists[list]!;
-      to.u8.set(from.u8.subarray(from.start, from.start + from.length * from.stride), to.start);
-      to.reset(from.length);
+      to.u8.set(bytes, to.start);
+      to.reset(length);
     }
   }
 }
