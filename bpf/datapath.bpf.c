@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * The XDP data path: forwards by tables what it can forward as the kernel would, and hands the rest to the kernel with a counter
- * for each reason. Headers by concern: tables, frame, verdict, rules, routing, bridging, leaving.
+ * for each reason. Headers by concern: tables, frame, verdict, rules, routing, flows, bridging, translating, leaving.
  */
 #include <stdbool.h>
 #include <linux/bpf.h>
@@ -16,7 +16,9 @@
 #include "datapath_verdict.h"
 #include "datapath_acl.h"
 #include "datapath_route.h"
+#include "datapath_flow.h"
 #include "datapath_bridge.h"
+#include "datapath_translate.h"
 #include "datapath_leave.h"
 #include "datapath_skb.h"
 
@@ -109,7 +111,21 @@ __noinline int judge(struct frame *frame, __u32 mode, __u32 index, struct verdic
 		if (frame->destination_mac != interface->mac)
 			return to_kernel(verdict, REASON_NOT_ROUTER);
 	}
+	if (!(mode & MODE_PAST_FLOWS) && interface->flags & (DP_INTERFACE_FLOWS4 | DP_INTERFACE_FLOWS6))
+		return VERDICT_FLOWS;
 	return route_packet(frame, mode, interface, state, verdict);
+}
+
+/* judge() and forward_flow() by turns: one inside the other would need more stack than there is. */
+static __always_inline int decide_on(struct frame *frame, __u32 mode, __u32 index, struct verdict *verdict)
+{
+	int action = judge(frame, mode, index, verdict);
+
+	if (action == VERDICT_FLOWS)
+		action = forward_flow(frame, mode, verdict);
+	if (action == VERDICT_NONE)
+		action = judge(frame, mode | MODE_PAST_FLOWS, index, verdict);
+	return action;
 }
 
 SEC("xdp")
@@ -129,7 +145,7 @@ int datapath(struct xdp_md *context)
 			    context->data_end - context->data, 0, *mode);
 	if (reason >= 0)
 		return count_kernel(reason, frame.length);
-	if (judge(&frame, *mode, *slot, &verdict) == VERDICT_KERNEL)
+	if (decide_on(&frame, *mode, *slot, &verdict) == VERDICT_KERNEL)
 		return count_kernel(verdict.reason, frame.length);
 	return leave(context, &frame, &verdict);
 }
@@ -164,7 +180,7 @@ int datapath_tcx(struct __sk_buff *skb)
 		return skb_to_kernel(REASON_TAG, frame.length);
 	if (skb->gso_size != 0)
 		measure_segments(&frame, skb);
-	if (judge(&frame, 0, *slot, &verdict) == VERDICT_KERNEL)
+	if (decide_on(&frame, 0, *slot, &verdict) == VERDICT_KERNEL)
 		return skb_to_kernel(verdict.reason, frame.length);
 	return skb_leave(skb, &frame, &verdict);
 }
@@ -185,7 +201,7 @@ int datapath_lookup(struct xdp_md *context)
 	if (reason >= 0)
 		to_kernel(&verdict, reason);
 	else
-		judge(&frame, asked_mode, asked_port, &verdict);
+		decide_on(&frame, asked_mode, asked_port, &verdict);
 	looked_up = verdict;
 	return XDP_PASS;
 }

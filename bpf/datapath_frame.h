@@ -140,14 +140,15 @@ static __always_inline __u32 fold(__u64 sum)
 
 /*
  * Whether the checksum of a TCP or UDP header at `at` is that of the pseudo header alone, as a sender leaves it who counts
- * on hardware (CHECKSUM_PARTIAL). A finished one looks like it once in 65,536 packets.
+ * on hardware (CHECKSUM_PARTIAL). A finished one looks like it once in 65,536 packets. `sum` is by how much the addresses in `frame`
+ * are not those of the header.
  */
-static __always_inline bool is_partial(const struct frame *frame, const __u8 *at, const __u8 *end, __u32 length)
+static __always_inline bool is_partial(const struct frame *frame, const __u8 *at, const __u8 *end, __u32 length,
+				       __u64 sum)
 {
 	const __u32 *source = frame->match.source;
 	const __u32 *destination = frame->match.destination;
 	const __u8 *check;
-	__u64 sum = 0;
 
 	if (frame->protocol == PROTOCOL_TCP)
 		check = at + 16;
@@ -212,7 +213,7 @@ static __always_inline void read_ipv4(struct frame *frame, const __u8 *at, const
 	at += sizeof(*ip);
 	read_transport(frame, at, end);
 	if (mode & MODE_PARTIAL_CHECKSUMS)
-		frame->partial = is_partial(frame, at, end, frame->packet_length - sizeof(*ip));
+		frame->partial = is_partial(frame, at, end, frame->packet_length - sizeof(*ip), 0);
 }
 
 static __always_inline void read_ipv6(struct frame *frame, const __u8 *at, const __u8 *end, __u32 mode)
@@ -264,7 +265,7 @@ static __always_inline void read_ipv6(struct frame *frame, const __u8 *at, const
 	}
 	read_transport(frame, at, end);
 	if (mode & MODE_PARTIAL_CHECKSUMS)
-		frame->partial = is_partial(frame, at, end, frame->packet_length - sizeof(*ip));
+		frame->partial = is_partial(frame, at, end, frame->packet_length - sizeof(*ip), 0);
 }
 
 /* What must fit the way out, bridged and routed. */

@@ -53,6 +53,7 @@ static __always_inline void count_verdict(const struct verdict *verdict, __u32 b
 	COUNT(route_counts, verdict->route, bytes, now);
 	COUNT(nexthop_counts, verdict->nexthop, bytes, now);
 	count_fdb(verdict, bytes, now);
+	COUNT(flow_counts, verdict->flow, bytes, now);
 }
 
 /* Lowers the TTL; the checksum changes with it (ip_decrease_ttl() of the kernel). */
@@ -97,7 +98,7 @@ static __always_inline bool retag(struct xdp_md *context, const struct frame *fr
 	return true;
 }
 
-/* Ethernet addresses and TTL of a routed packet. */
+/* Ethernet addresses and TTL of a routed packet, and what its flow changes. */
 static __always_inline bool rewrite(struct xdp_md *context, const struct frame *frame, const struct verdict *verdict)
 {
 	__u8 *data = (void *)(long)context->data, *end = (void *)(long)context->data_end;
@@ -111,7 +112,7 @@ static __always_inline bool rewrite(struct xdp_md *context, const struct frame *
 		age_ipv4((void *)at);
 	else
 		((struct ipv6hdr *)at)->hop_limit--;
-	return true;
+	return verdict->translates == 0 || translate(at, end, frame, verdict);
 }
 
 static __always_inline int leave(struct xdp_md *context, const struct frame *frame, struct verdict *verdict)
@@ -122,6 +123,9 @@ static __always_inline int leave(struct xdp_md *context, const struct frame *fra
 		count_verdict(verdict, frame->length);
 		return XDP_DROP;
 	}
+	if (verdict->translates &&
+	    awaits_checksum(frame, verdict, (void *)(long)context->data, (void *)(long)context->data_end))
+		return count_kernel(REASON_CHECKSUM, frame->length);
 	if (routed) {
 		__s32 padding = frame->length - frame->network_offset - frame->packet_length;
 

@@ -47,6 +47,7 @@ CONTENT(routes4, BPF_MAP_TYPE_LPM_TRIE, struct dp_route4_key, struct dp_route);
 CONTENT(routes6, BPF_MAP_TYPE_LPM_TRIE, struct dp_route6_key, struct dp_route);
 CONTENT(vlans, BPF_MAP_TYPE_HASH, struct dp_vlan_key, struct dp_vlan);
 CONTENT(fdb_entries, BPF_MAP_TYPE_HASH, struct dp_fdb_key, struct dp_fdb);
+CONTENT(flows, BPF_MAP_TYPE_HASH, struct dp_flow_key, struct dp_flow);
 SLOTS(acl_rules, struct dp_acl_rule);
 SLOTS(acl_masks, struct dp_acl_mask);
 CONTENT(acl_keys, BPF_MAP_TYPE_HASH, struct dp_acl_key, struct dp_acl);
@@ -57,6 +58,7 @@ COUNTS(nexthop_counts);
 COUNTS(route_counts);
 COUNTS(fdb_counts);
 COUNTS(acl_counts);
+COUNTS(flow_counts);
 
 /* By reason: frames and bytes that went to the kernel. */
 COUNTS(reason_counts);
@@ -81,8 +83,12 @@ enum {
 	MODE_PARTIAL_CHECKSUMS = 1 << 2,
 	/* Not XDP but tcx: told by the device, not looked at here. */
 	MODE_TCX = 1 << 3,
+	/* Of no flow. */
+	MODE_PAST_FLOWS = 1 << 7,
 	/* In lookups: the packet has no source, so checks of it are not made. */
 	MODE_NO_SOURCE = 1 << 8,
+	/* In lookups: nothing is written down. */
+	MODE_LOOKUP = 1 << 9,
 };
 SLOTS(port_modes, __u32);
 

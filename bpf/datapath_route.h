@@ -154,8 +154,11 @@ static __always_inline int route_packet(const struct frame *frame, __u32 mode, c
 
 	if (frame->unroutable >= 0)
 		return to_kernel(verdict, frame->unroutable);
-	if (!(interface->flags & (six ? DP_INTERFACE_IPV6 : DP_INTERFACE_IPV4)))
-		return to_kernel(verdict, REASON_FAMILY);
+	if (!(interface->flags & (six ? DP_INTERFACE_IPV6 : DP_INTERFACE_IPV4))) {
+		bool flows = interface->flags & (six ? DP_INTERFACE_FLOWS6 : DP_INTERFACE_FLOWS4);
+
+		return to_kernel(verdict, flows ? REASON_NO_FLOW : REASON_FAMILY);
+	}
 	if (state >> 16 & DP_ACL_ROUTING) {
 		struct dp_acl rule = {};
 

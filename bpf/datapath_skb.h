@@ -76,6 +76,8 @@ static __always_inline int skb_leave(struct __sk_buff *skb, const struct frame *
 		if (frame->ethertype == ETHERTYPE_IPV6 &&
 		    bpf_skb_store_bytes(skb, 14 + 7, &hops, sizeof(hops), BPF_F_RECOMPUTE_CSUM))
 			return SKB_DROP;
+		if (verdict->translates && !skb_translate(skb, frame, verdict))
+			return SKB_DROP;
 		data = (void *)(long)skb->data;
 		end = (void *)(long)skb->data_end;
 		if (data + 14 + sizeof(struct iphdr) > end)

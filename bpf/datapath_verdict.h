@@ -14,6 +14,8 @@ enum verdict_action {
 	VERDICT_BRIDGE,
 	/* Leaves with new addresses, tag and TTL. */
 	VERDICT_ROUTE,
+	/* Is to be looked for among the flows first. */
+	VERDICT_FLOWS,
 };
 
 /* Kept in words: the lookup hands it to user space as it is. */
@@ -29,12 +31,18 @@ struct verdict {
 	__u32 group;
 	__u32 nexthop;
 	__u32 fdb;
+	__u32 flow;
 	/* Index of the port it leaves by. */
 	__u32 out;
 	/* Tag it leaves with, without the priority; 0 for none. */
 	__u32 vlan;
 	/* Index of the interface it came in by, DP_NONE for none. */
 	__u32 ingress;
+	/* The packet gets the addresses and ports that now stand in the frame's dp_match. */
+	__u32 translates;
+	/* Of the new addresses to the old ones, as bpf_csum_diff() has it; and the old ports. */
+	__u32 difference;
+	__u32 old_ports;
 	__u64 source_mac;
 	__u64 destination_mac;
 	/* As `fdb`, of where the frame came from. */

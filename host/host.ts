@@ -892,9 +892,11 @@ export class Host {
     // The plan's own key of a route is its prefix; the keys of the others mean nothing to people.
     if (object === undefined) return name === 'route' ? `route ${text}` : undefined;
     const word = KINDS[kind!]!;
-    const entry = name === word ? '' : name === 'route' ? `route ${text}: ` : `${name}: `;
     const state = this.#planner.offloadOf(kind!, id!).find((state) => state.plugin === plugin);
     const why = state?.reason === undefined ? '' : `: ${state.state} (${state.reason})`;
+    // A connection is two entries: the object does not tell which.
+    if (name === 'flow') return `flow ${text}${why}`;
+    const entry = name === word ? '' : name === 'route' ? `route ${text}: ` : `${name}: `;
     return `${entry}${word} ${describe(word, object, this.objects.context)}${why}`;
   }
 

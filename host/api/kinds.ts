@@ -17,6 +17,7 @@ const ALIASES: Readonly<Record<string, Kind>> = {
   xfrm: 'xfrm-policy',
   nftable: 'nft-table',
   flowtable: 'nft-flowtable',
+  conntrack: 'flow',
 };
 
 const WORDS = new Map<string, Kind>([

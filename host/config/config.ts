@@ -395,6 +395,7 @@ const OPTIONAL_KINDS: ReadonlySet<Kind> = new Set<Kind>([
   'class',
   'action',
   'nft-flowtable',
+  'flow',
 ]);
 
 function complete(file: ConfigFile, path: string | undefined): Config {

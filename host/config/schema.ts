@@ -1,6 +1,6 @@
 /** What a configuration file may say: one schema, from which the checks, the error texts and docs/config.md come. */
 import { type Static, type TSchema, Type } from 'typebox';
-import { TABLES } from '../device/asic/layout.ts';
+import { SIZES } from '../device/tables/layout.ts';
 import { LINKS_MAX, METRIC_DEFAULT, PROTOCOL_DEFAULT } from '../device/rtnetlink/layout.ts';
 import { RING_DEFAULT } from '../kernel/notifier/ring-size.ts';
 import { DEFAULT_RECEIVE_BUFFER } from '../kernel/receive-buffer.ts';
@@ -37,7 +37,7 @@ const Mirror = Type.Object(
       Type.Array(Type.Enum([...KINDS]), {
         uniqueItems: true,
         description:
-          'Kinds to mirror. Default: all. Where a plugin is enabled, only fdb, mdb, vlan, class, action and nft-flowtable may be left out: with the others the kernel decides what is forwarded.',
+          'Kinds to mirror. Default: all. Where a plugin is enabled, only fdb, mdb, vlan, class, action, nft-flowtable and flow may be left out: with the others the kernel decides what is forwarded.',
       }),
     ),
     tables: Type.Optional(
@@ -283,9 +283,9 @@ const Device = Type.Object(
       }),
     ),
     tables: Type.Optional(
-      Type.Object(Object.fromEntries(TABLES.map((table) => [table.name, rows(table)])), {
+      Type.Object(Object.fromEntries(SIZES.map((table) => [table.name, rows(table)])), {
         ...closed,
-        description: 'Sizes of its tables, below.',
+        description: 'Sizes of its tables, below. The simulated ASIC has no `flow`.',
       }),
     ),
   },

@@ -61,7 +61,7 @@ function bufferFinding(given: number | undefined, wanted: number): Finding {
   );
 }
 
-const NO_CONTROL: TrafficControl = { links: () => [], parents: () => [] };
+const NO_CONTROL: TrafficControl = { hasFlowtables: false, links: () => [], parents: () => [] };
 
 async function nftablesFinding(netns: string | undefined): Promise<Finding> {
   const client = new NetlinkClient({ protocol: NETLINK_NETFILTER, netns });

@@ -14,6 +14,7 @@ import {
   textOf,
 } from './context.ts';
 import { encapName } from './encap.ts';
+import { describeFlow } from './flow.ts';
 import { ethertypeName, familyName, netfilterFamily, routeTypeName } from './names.ts';
 import { fdbState } from './neighbour.ts';
 import { groupMembers, hostBits, routeDestination, tableOf } from './route.ts';
@@ -275,6 +276,7 @@ const DESCRIPTIONS: Readonly<Record<Kind, (object: DecodedObject, context: Forma
   'nft-chain': describeNetfilter,
   'nft-rule': describeNetfilter,
   'nft-flowtable': describeNetfilter,
+  flow: describeFlow,
 };
 
 /** E.g. `10.1.0.0/16 via 10.0.0.2 dev eth0` for a route, `00:11:22:33:44:55 dev v1 vlan 10 master br0` for an fdb entry. */

@@ -6,6 +6,7 @@ import { formatActions } from './action.ts';
 import { formatAddress } from './address.ts';
 import { formatMdb, formatVlans, type Member, type Row } from './bridge.ts';
 import { type FormatContext, headerNumber, type Json, type KeyedObject } from './context.ts';
+import { formatFlow } from './flow.ts';
 import { formatLink } from './link.ts';
 import { netfilterFamily } from './names.ts';
 import { formatFdb, formatNeighbour, isListedNeighbour } from './neighbour.ts';
@@ -34,6 +35,7 @@ const FORMATS: Readonly<Partial<Record<Kind, Format>>> = {
   action: (object, context) => ({ actions: formatActions(object.tab, context) }),
   'xfrm-default': formatPolicyDefault,
   'xfrm-policy': formatPolicy,
+  flow: formatFlow,
 };
 
 function formatNetfilter(object: DecodedObject): Json {

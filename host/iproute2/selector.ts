@@ -16,6 +16,7 @@ import {
   recordOf,
   textOf,
 } from './context.ts';
+import { formatFlow } from './flow.ts';
 import { ethertypeName, familyName, netfilterFamily, routeTypeName, routeTypeNumber } from './names.ts';
 import { NEIGHBOUR_STATES } from './neighbour.ts';
 import { groupMembers, tableOf } from './route.ts';
@@ -349,6 +350,13 @@ const policyField =
     return (object) => formatPolicy(object, context)[name] === wanted;
   };
 
+const flowField =
+  (name: string): Reader =>
+  (words, word, context) => {
+    const wanted = words.value(word);
+    return (object) => String(formatFlow(object, context)[name]) === wanted;
+  };
+
 const netfilterReaders: Readers = {
   family: isText((object) => netfilterFamily(headerNumber(object, 'family'))),
   table: isText((object) => object.table ?? object.name),
@@ -588,6 +596,14 @@ const READERS: Readonly<Record<Kind, Readers>> = {
   'nft-chain': netfilterReaders,
   'nft-rule': netfilterReaders,
   'nft-flowtable': netfilterReaders,
+  flow: {
+    proto: flowField('proto'),
+    src: flowField('src'),
+    dst: flowField('dst'),
+    sport: flowField('sport'),
+    dport: flowField('dport'),
+    zone: flowField('zone'),
+  },
 };
 
 function hasMac(mac: string, attribute: string): Predicate {

@@ -332,7 +332,22 @@ const COLUMNS: Readonly<Record<Kind, Columns>> = {
     HOOK: (element) => brief(element.hook),
     HANDLE: field('handle'),
   },
+  flow: {
+    PROTO: field('proto'),
+    SOURCE: (element) => endpoint(element, 'src', 'sport'),
+    DESTINATION: (element) => endpoint(element, 'dst', 'dport'),
+    'REPLY SOURCE': (element) => endpoint((recordOf(element.reply) ?? {}) as Json, 'src', 'sport'),
+    'REPLY DESTINATION': (element) => endpoint((recordOf(element.reply) ?? {}) as Json, 'dst', 'dport'),
+    STATE: field('state'),
+  },
 };
+
+/** `10.0.0.1:80` or `[2001:db8::1]:80`. */
+function endpoint(element: Json, address: string, port: string): string {
+  const text = String(element[address]);
+  const number = element[port] === undefined ? '' : `:${String(element[port])}`;
+  return number !== '' && text.includes(':') ? `[${text}]${number}` : text + number;
+}
 
 export function tableHead(kind: Kind): readonly string[] {
   return Object.keys(COLUMNS[kind]);

@@ -7,7 +7,7 @@ import { AF_BRIDGE } from './rtnetlink.ts';
 
 interface Announcement {
   readonly protocol?: number;
-  /** Message type of an addition; deletions are one above (two for nf_tables, and NFT_MSG_DESTROY*). */
+  /** Message type of an addition; deletions are one above (two for those of netfilter, and NFT_MSG_DESTROY*). */
   readonly type: number;
   readonly groups: readonly number[];
 }
@@ -38,6 +38,8 @@ const ANNOUNCEMENTS: Readonly<Record<Kind, Announcement>> = {
   'nft-chain': { type: rt.NFT_MSG_NEWCHAIN, groups: [rt.NFNLGRP_NFTABLES] },
   'nft-rule': { type: rt.NFT_MSG_NEWRULE, groups: [rt.NFNLGRP_NFTABLES] },
   'nft-flowtable': { type: rt.NFT_MSG_NEWFLOWTABLE, groups: [rt.NFNLGRP_NFTABLES] },
+  // See flow-watch.ts.
+  flow: { type: rt.IPCTNL_MSG_CT_NEW, groups: [] },
 };
 
 const NOT_MIRRORED = -1;
@@ -56,7 +58,7 @@ for (const kind of KINDS) {
   }
   if (kind === 'fdb') continue; // shares its messages with neighbour, see kindOf
   BY_TYPE[type] = KIND[kind];
-  BY_TYPE[type + (kind.startsWith('nft-') ? 2 : 1)] = KIND[kind] | DELETING;
+  BY_TYPE[type + (kind.startsWith('nft-') || kind === 'flow' ? 2 : 1)] = KIND[kind] | DELETING;
 }
 /** These dumps answer with the type of the request (net/bridge/br_mdb.c br_mdb_dump, net/sched/act_api.c tc_dump_action). */
 BY_TYPE[rt.RTM_NEWMDB + 2] = KIND.mdb;

@@ -12,6 +12,7 @@ import {
   findAttribute,
   NLA_HDRLEN,
 } from '../netlink/message.ts';
+import { flowAttributes, IPS_OFFLOAD } from '../netlink/schema/conntrack.ts';
 import { linkAttributes } from '../netlink/schema/link.ts';
 import { neighbourAttributes } from '../netlink/schema/neighbour.ts';
 import { xfrmPolicyAttributes, xfrmPolicyHeader } from '../netlink/schema/xfrm.ts';
@@ -139,6 +140,9 @@ export class Applier {
       case KIND['xfrm-policy']:
         if (isSocketPolicy(data, start)) return true;
         break;
+      case KIND.flow:
+        if (!isInFlowtable(data, start + header, end)) return true;
+        break;
       case KIND.vlan:
         return splitVlans(data, start, end, deleting ? this.#drop : this.#put);
       case KIND.mdb:
@@ -247,6 +251,14 @@ function isMirroredNeighbour(data: Datagram, start: number): boolean {
   // Every state is in the low byte, on either byte order one of these two is zero.
   const state = bytes[start + 8]! | bytes[start + 9]!;
   return state !== 0 && (state & (NUD_INCOMPLETE | NUD_NOARP)) === 0;
+}
+
+/** Kernels that do not restrict dumps by status show all connections. */
+function isInFlowtable(data: Datagram, start: number, end: number): boolean {
+  const at = findAttribute(data.words, start, end, flowAttributes.number.status);
+  if (at < 0 || attributeLength(data.words, at) < NLA_HDRLEN + 4) return false;
+  const status = (data.bytes[at + NLA_HDRLEN + 2]! << 8) | data.bytes[at + NLA_HDRLEN + 3]!;
+  return (status & IPS_OFFLOAD) !== 0;
 }
 
 /** Policies of sockets come and go without a word, and never see forwarded packets. */

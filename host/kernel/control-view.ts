@@ -1,4 +1,4 @@
-/** Where traffic control hangs, read from the mirror: links with qdiscs, and the parents filters can have. */
+/** What dumps need to know, read from the mirror: links with qdiscs, the parents filters can have, and flowtables. */
 
 import type { ObjectTable } from '../mirror/table.ts';
 import { KIND, type KindNumber } from '../mirror/types.ts';
@@ -15,6 +15,10 @@ export class ControlView implements TrafficControl {
 
   constructor(tableOf: (kind: KindNumber) => ObjectTable) {
     this.#tableOf = tableOf;
+  }
+
+  get hasFlowtables(): boolean {
+    return this.#tableOf(KIND['nft-flowtable']).count > 0;
   }
 
   /** Plain default qdiscs (handle 0) have neither classes nor filters. */

@@ -4,6 +4,7 @@ import { constants } from 'node:os';
 import { KINDS, type Kind, type KindNumber } from '../mirror/types.ts';
 import { MessageWriter, NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_XFRM } from '../netlink/message.ts';
 import type { NetlinkRequest } from '../netlink/request.ts';
+import { flowAttributes, IPS_OFFLOAD } from '../netlink/schema/conntrack.ts';
 import { linkAttributes } from '../netlink/schema/link.ts';
 import { neighbourAttributes } from '../netlink/schema/neighbour.ts';
 import { routeAttributes } from '../netlink/schema/route.ts';
@@ -15,6 +16,7 @@ import {
   AF_UNSPEC,
   BRIDGE_VLANDB_DUMP_FLAGS,
   BRIDGE_VLANDB_DUMPF_GLOBAL,
+  IPCTNL_MSG_CT_NEW,
   NFT_MSG_NEWCHAIN,
   NFT_MSG_NEWFLOWTABLE,
   NFT_MSG_NEWRULE,
@@ -106,8 +108,9 @@ export function unavailability(kind: Kind, errno: number): 'absent' | 'denied' |
   return undefined;
 }
 
-/** Where traffic control hangs: what dumps of classes, chains and filters need to know. */
+/** What dumps need to know: where traffic control hangs, for classes, chains and filters; whether there can be flows. */
 export interface TrafficControl {
+  readonly hasFlowtables: boolean;
   /** Links that have qdiscs other than the plain default ones. */
   links(): Iterable<number>;
   /** Parents of a link that may have filters: qdisc handles, classes, clsact hooks. */
@@ -116,12 +119,12 @@ export interface TrafficControl {
 
 /** RTM_NEW* to RTM_GET* */
 const GET = 2;
-/** NFT_MSG_NEW* to NFT_MSG_GET* */
+/** NFT_MSG_NEW* to NFT_MSG_GET*, and of ctnetlink. */
 const NFT_GET = 1;
 
 export function protocolOf(kind: Kind): number {
   if (kind.startsWith('xfrm-')) return NETLINK_XFRM;
-  return kind.startsWith('nft-') ? NETLINK_NETFILTER : NETLINK_ROUTE;
+  return kind.startsWith('nft-') || kind === 'flow' ? NETLINK_NETFILTER : NETLINK_ROUTE;
 }
 
 function header(...words: readonly number[]): Uint8Array {
@@ -316,7 +319,21 @@ export function dumpRequests(
       return [{ type: NFT_MSG_NEWRULE + NFT_GET, payload: new Uint8Array(4), operation }];
     case 'nft-flowtable':
       return [{ type: NFT_MSG_NEWFLOWTABLE + NFT_GET, payload: new Uint8Array(4), operation }];
+    case 'flow':
+      return control.hasFlowtables ? [flowRequest(operation)] : [];
   }
+}
+
+/** Connections that are in a flowtable; kernels before 5.18 show all. */
+function flowRequest(operation: string): DumpRequest {
+  const offloaded = new Uint8Array(4);
+  new DataView(offloaded.buffer).setUint32(0, IPS_OFFLOAD);
+  const payload = new MessageWriter()
+    .raw(new Uint8Array(4))
+    .attribute(flowAttributes.number.status, offloaded)
+    .attribute(flowAttributes.number.status_mask, offloaded)
+    .bytes();
+  return { type: IPCTNL_MSG_CT_NEW + NFT_GET, payload, operation };
 }
 
 /** Asks for one link: RTM_GETLINK with its index. */

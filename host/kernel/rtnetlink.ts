@@ -92,3 +92,6 @@ export const NFT_MSG_NEWCHAIN = NFT_MSG | 3;
 export const NFT_MSG_NEWRULE = NFT_MSG | 6;
 export const NFT_MSG_NEWFLOWTABLE = NFT_MSG | 22;
 export const NFNLGRP_NFTABLES = 7;
+
+/** Message types of ctnetlink: NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_*. */
+export const IPCTNL_MSG_CT_NEW = 1 << 8;

@@ -5,6 +5,7 @@
 
 import { KINDS } from '../mirror/types.ts';
 import { addressAttributes } from '../netlink/schema/address.ts';
+import { flowAttributes } from '../netlink/schema/conntrack.ts';
 import { FAMILIES } from '../netlink/schema/families.ts';
 import {
   bridgeAttributes,
@@ -63,6 +64,15 @@ export const NOT_STORED: ReadonlySet<Attribute> = new Set([
   ...named(actionAttributes, 'stats'),
   ...named(u32Attributes, 'pcnt'),
   ...actionTimes(),
+  ...named(
+    flowAttributes,
+    'timeout',
+    'counters_orig',
+    'counters_reply',
+    'use',
+    'timestamp',
+    'timestamp_event',
+  ),
 ]);
 
 /** Stored, and a change where one is announced; not all are: attaching XDP by a BPF link is not. */
@@ -116,6 +126,7 @@ export const NOT_COMPARED: ReadonlySet<Attribute> = new Set([
   ...named(nftChainAttributes, 'use', 'counters'),
   ...named(nftFlowtableAttributes, 'use'),
   ...named(nftCounterAttributes, 'bytes', 'packets'),
+  ...named(flowAttributes, 'protoinfo', 'seq_adj_orig', 'seq_adj_reply'),
 ]);
 
 /** Family tables by kind number. */

@@ -18,6 +18,7 @@ import { Applier, DUMPED, DUMPED_IN_PART, LIVE, type Mode, REPLAYED } from './ap
 import { ControlView } from './control-view.ts';
 import { type KernelCounters, readKernelCounters } from './counters.ts';
 import { DUMP_ATTEMPTS, dumpConsistently, type RequestClient } from './dumps.ts';
+import { FlowWatch } from './flow-watch.ts';
 import { Hints } from './hints.ts';
 import { watchNetns } from './netns-watch.ts';
 import { SilentChanges } from './reactions.ts';
@@ -144,6 +145,7 @@ export class KernelSync {
   readonly #control: ControlView;
   readonly #silent: SilentChanges;
   readonly #hints: Hints;
+  readonly #flows: FlowWatch;
   #hintsWereLost = false;
   #expectsHints = false;
   #held: Held[] = [];
@@ -179,6 +181,10 @@ export class KernelSync {
       hinted: () => this.#hinted(),
     });
     this.#hints = new Hints(() => this.#reread(HINTED));
+    this.#flows = new FlowWatch({
+      flowtables: () => mirror.count(KIND['nft-flowtable']),
+      reread: () => this.#reread({ kind: KIND.flow }),
+    });
     const tables = options.tables === undefined ? undefined : new Set(options.tables);
     this.#applier = new Applier(tableOf, tables, this.#silent);
     this.#control = new ControlView(tableOf);
@@ -244,6 +250,7 @@ export class KernelSync {
    */
   async barrier(): Promise<void> {
     await Promise.all([...this.#subscriptions.values()].map((subscription) => subscription.drain()));
+    if (this.#flows.isWanted) this.#reread({ kind: KIND.flow });
     for (let round = 0; round < BARRIER_ROUNDS && !this.#closed; round++) {
       await this.#silent.settled();
       const waits = this.#agenda.hurry();
@@ -350,6 +357,7 @@ export class KernelSync {
     this.#closed = true;
     this.#endWatch?.();
     this.#agenda.close();
+    this.#flows.close();
     for (const subscription of this.#subscriptions.values()) subscription.close();
     for (const client of this.#clients.values()) client.close();
   }
@@ -478,6 +486,7 @@ export class KernelSync {
     let more = false;
     try {
       more = this.#mirror.commit();
+      this.#flows.look();
     } catch (error) {
       // A listener's fault is not the sync's: it surfaces as an uncaught error, the mirror is whole.
       setImmediate(() => {
@@ -527,6 +536,7 @@ export class KernelSync {
     const { kind } = scope;
     const whole = job.whole;
     if (!whole) this.#counters.rereads++;
+    const began = performance.now();
     this.#beginReading(kind);
     let unavailable: KindState | undefined;
     let failure: Error | undefined;
@@ -557,6 +567,7 @@ export class KernelSync {
     if (this.#closed) return;
     this.#phases[kind] = FOLLOWING;
     this.#commit();
+    if (kind === KIND.flow) this.#flows.wasRead(performance.now() - began);
     if (failure !== undefined) {
       this.#agenda.add(scope, this.#failed(scope, whole, failure), true);
       return;

@@ -4,6 +4,7 @@ import type { KeyOf } from './key.ts';
 import { actionKey } from './keys/action.ts';
 import { addressKey } from './keys/address.ts';
 import { fdbKey } from './keys/fdb.ts';
+import { flowKey } from './keys/flow.ts';
 import { linkKey } from './keys/link.ts';
 import { mdbKey } from './keys/mdb.ts';
 import { neighbourKey } from './keys/neighbour.ts';
@@ -39,4 +40,5 @@ export const KEYS: Readonly<Record<Kind, KeyOf>> = {
   'nft-chain': nftChainKey,
   'nft-rule': nftRuleKey,
   'nft-flowtable': nftFlowtableKey,
+  flow: flowKey,
 };

@@ -21,6 +21,7 @@ export const KINDS = [
   'nft-chain',
   'nft-rule',
   'nft-flowtable',
+  'flow',
 ] as const;
 
 export type Kind = (typeof KINDS)[number];

@@ -34,6 +34,7 @@ import {
 import type { SavedCounter } from './counters.ts';
 import { type Entry, type EntryCodec, EntryTable, indexOfHandle, kindOfHandle } from './entry-table.ts';
 import { noticeEvent } from './event-notices.ts';
+import { Flows, type FlowWant, flowCodec } from './flows.ts';
 import { type KernelView, type LinkView, nested, number32, type VlanView } from './kernel-view.ts';
 import { NeighbourReader, NUD_PERMANENT } from './neighbour-reader.ts';
 import {
@@ -94,6 +95,7 @@ export interface EntryTables {
   readonly vlans: EntryTable<VlanWant>;
   readonly fdb: EntryTable<FdbWant>;
   readonly acl: EntryTable<AclWant>;
+  readonly flows: EntryTable<FlowWant>;
 }
 
 /** Kinds that can keep packets from being forwarded as the routes say, besides netfilter. */
@@ -115,6 +117,7 @@ export class Desired {
   readonly #byKind: (EntryTable<unknown> | undefined)[] = [];
   readonly nexthops: Nexthops;
   readonly routes: Routes;
+  readonly flows: Flows;
   readonly notices: Notices;
 
   /** The mirror was read once: changes count from then on. */
@@ -177,9 +180,11 @@ export class Desired {
       vlans: table(vlanCodec),
       fdb: table(fdbCodec),
       acl: table(aclCodec, structural),
+      flows: table(flowCodec),
     };
-    const { ports, interfaces, nexthops, groups, vlans, fdb, acl } = this.tables;
-    this.allTables = [ports, interfaces, nexthops, groups, vlans, fdb, acl] as EntryTable<unknown>[];
+    this.flows = new Flows(this.tables.flows);
+    const { ports, interfaces, nexthops, groups, vlans, fdb, acl, flows } = this.tables;
+    this.allTables = [ports, interfaces, nexthops, groups, vlans, fdb, acl, flows] as EntryTable<unknown>[];
     for (const each of this.allTables) this.#byKind[each.codec.kind] = each;
     this.nexthops = new Nexthops({
       neighbours: options.neighbours,
@@ -258,7 +263,7 @@ export class Desired {
     this.structureIsDirty = true;
     this.replan();
     for (const neighbour of this.#options.neighbours.values()) this.#planHost(neighbour.id, neighbour);
-    for (const kind of [KIND.nexthop, KIND.route, KIND.fdb]) {
+    for (const kind of [KIND.nexthop, KIND.route, KIND.fdb, KIND.flow]) {
       mirror.forEach(kind, (id) => this.change(kind, id, false));
     }
   }
@@ -279,6 +284,11 @@ export class Desired {
       case KIND.fdb:
         this.#fdbChanged(id, isDelete);
         return;
+      case KIND.flow: {
+        const isThere = !isDelete && this.#options.mirror.open(kind, id, this.#cursor);
+        this.flows.change(id, isThere ? this.#cursor : undefined);
+        return;
+      }
     }
   }
 
@@ -434,6 +444,7 @@ export class Desired {
       isUnreadable: DECIDING_KINDS.some((kind) => isUnreadable(mirror, kind)),
       reversePath,
       vlanInterfaces,
+      flows: this.tables.flows.capacity > 0,
     });
     const before = this.portsPlan.ports;
     this.portsPlan = plan;
@@ -446,6 +457,7 @@ export class Desired {
       }),
     );
     this.#planSourceChecks(plan);
+    this.#planFlows(plan);
     this.#planPorts(plan);
     this.#planInterfaces(plan);
     this.#planEgress(plan);
@@ -526,6 +538,25 @@ export class Desired {
         });
       }
     }
+  }
+
+  /** Rules that select packets may send those of a flow elsewhere, as they are before or after translation. */
+  #planFlows(plan: PortsPlan): void {
+    const flags = [ROUTER_INTERFACE_FLAGS.flowsIpv4, ROUTER_INTERFACE_FLAGS.flowsIpv6];
+    for (const [index, { beyond }] of this.rulesPlans.entries()) {
+      if (beyond.get(0)?.isSelective !== true) continue;
+      for (const planned of plan.interfaces.values()) {
+        if ((planned.flags & flags[index]!) !== 0)
+          plan.interfaces.set(planned.link.ifindex, { ...planned, flags: planned.flags & ~flags[index]! });
+      }
+    }
+  }
+
+  /** Some router interface takes flows of a FAMILY. */
+  takesFlows(family: number): boolean {
+    const flag = family === FAMILY.ipv4 ? ROUTER_INTERFACE_FLAGS.flowsIpv4 : ROUTER_INTERFACE_FLAGS.flowsIpv6;
+    for (const { flags } of this.portsPlan.interfaces.values()) if ((flags & flag) !== 0) return true;
+    return false;
   }
 
   #planInterfaces(plan: PortsPlan): void {

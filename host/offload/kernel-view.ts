@@ -80,6 +80,15 @@ export interface ChainView {
   readonly rules: number;
 }
 
+/** A flowtable of nftables: packets of its flows that arrive by these links go past netfilter's chains. */
+export interface FlowtableView {
+  readonly id: number;
+  /** NFPROTO_* */
+  readonly family: number;
+  /** Names of links. */
+  readonly devices: ReadonlySet<string>;
+}
+
 export interface RuleView {
   readonly id: number;
   readonly family: number;
@@ -122,6 +131,7 @@ const WATCHED: readonly Kind[] = [
   'xfrm-policy',
   'nft-chain',
   'nft-rule',
+  'nft-flowtable',
 ];
 
 const NO_PROGRAMS: readonly number[] = [];
@@ -142,6 +152,7 @@ export class KernelView {
   readonly filters = new Map<number, FilterView>();
   readonly rules = new Map<number, RuleView>();
   readonly vlans = new Map<number, VlanView>();
+  readonly flowtables = new Map<number, FlowtableView>();
   readonly policies = new Map<number, PolicyView>();
   /** Grows whenever a policy comes, goes or changes. */
   policyVersion = 0;
@@ -251,6 +262,7 @@ export class KernelView {
     this.policies.delete(kind === KIND['xfrm-policy'] ? id : -1);
     if (kind === KIND['xfrm-default']) this.blocksByDefault = false;
     this.#chains.delete(kind === KIND['nft-chain'] ? id : -1);
+    this.flowtables.delete(kind === KIND['nft-flowtable'] ? id : -1);
   }
 
   #take(kind: Kind, number: KindNumber, id: number): void {
@@ -344,6 +356,15 @@ export class KernelView {
           hook: object.hook === undefined ? -1 : number32(hook.hooknum),
           devices,
           dropsByPolicy: object.policy === 0,
+        });
+        break;
+      }
+      case 'nft-flowtable': {
+        const names = nested(nested(object.hook).devs).name;
+        this.flowtables.set(id, {
+          id,
+          family: number32(object.header.family),
+          devices: new Set(Array.isArray(names) ? names.map(text) : []),
         });
         break;
       }

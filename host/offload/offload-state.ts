@@ -82,6 +82,10 @@ export class OffloadStates {
           ? undefined
           : { kind: match[1] === 'rule' ? KIND.rule : KIND.filter, id: Number(match[2]) };
       }
+      case ENTRY_KIND.flow: {
+        const id = this.#desired.flows.ownerOf(this.#desired.tables.flows.byIndex(index)?.key ?? '');
+        return id === undefined ? undefined : { kind: KIND.flow, id };
+      }
       case ENTRY_KIND.fdbEntry: {
         const key = this.#desired.tables.fdb.byIndex(index)?.key;
         for (const [id, fdbKeyOfId] of this.#desired.fdbKeys)
@@ -145,6 +149,8 @@ export class OffloadStates {
         const entry = vlan && this.#desired.tables.vlans.get(vlanKey(vlan));
         return entry && this.#offloadOfEntry(this.#desired.tables.vlans, entry, { reason: REASON.none });
       }
+      case KIND.flow:
+        return this.#offloadOfFlow(id);
       case KIND.rule:
         return this.#offloadOfRule(id);
       case KIND['xfrm-policy']: {
@@ -280,6 +286,24 @@ export class OffloadStates {
     );
   }
 
+  /** The direction that is not held, if either is not. */
+  #offloadOfFlow(id: number): ObjectOffload | undefined {
+    const keys = this.#desired.flows.keysOf(id);
+    if (keys === undefined) return undefined;
+    if (typeof keys === 'number') return this.#state('refused', keys);
+    const { flows } = this.#desired.tables;
+    let state: ObjectOffload | undefined;
+    for (const key of keys) {
+      const entry = flows.get(key);
+      if (entry === undefined) continue;
+      const isMet = entry.want === undefined || this.#desired.takesFlows(entry.want.family);
+      const reason = isMet ? REASON.none : REASON['flow-not-taken'];
+      state = this.#offloadOfEntry(flows, entry, { reason });
+      if (state.state !== 'offloaded') break;
+    }
+    return state;
+  }
+
   #offloadOfRule(id: number): ObjectOffload | undefined {
     const entry = this.#desired.tables.acl.get(`rule ${id}`);
     if (entry !== undefined)
@@ -295,7 +319,16 @@ export class OffloadStates {
 
   summary(): TableSummary[] {
     const rows: TableSummary[] = [];
-    const names = ['port', 'router-interface', 'nexthop', 'group', 'vlan-member', 'fdb-entry', 'acl-rule'];
+    const names = [
+      'port',
+      'router-interface',
+      'nexthop',
+      'group',
+      'vlan-member',
+      'fdb-entry',
+      'acl-rule',
+      'flow',
+    ];
     for (const [index, table] of this.#desired.allTables.entries()) {
       const row = {
         kind: names[index]!,

@@ -100,9 +100,9 @@ export class Plan {
       onQueued: () => this.schedule(),
       onFreed: (handle) => this.#counters.forget(handle),
     });
-    const { ports, interfaces, nexthops, groups, vlans, fdb, acl } = this.#desired.tables;
+    const { ports, interfaces, nexthops, groups, vlans, fdb, acl, flows } = this.#desired.tables;
     const { entries } = this.#desired.routes;
-    this.#inOrder = [ports, interfaces, nexthops, groups, entries, vlans, fdb, acl] as (
+    this.#inOrder = [ports, interfaces, nexthops, groups, entries, vlans, fdb, acl, flows] as (
       | EntryTable<unknown>
       | RouteEntries
     )[];

@@ -97,6 +97,8 @@ export interface PortsOptions {
   readonly isUnreadable?: boolean;
   readonly reversePath: boolean;
   readonly vlanInterfaces: boolean;
+  /** The plugin holds established flows. */
+  readonly flows?: boolean;
 }
 
 export function planPorts(view: KernelView, options: PortsOptions): PortsPlan {
@@ -191,7 +193,14 @@ function hasForeignXdp({ xdpPrograms }: LinkView, { isOwnProgram }: PortsOptions
 function withoutRouting(planned: InterfacePlan, reason: number): InterfacePlan {
   return {
     ...planned,
-    flags: planned.flags & ~(ROUTER_INTERFACE_FLAGS.ipv4 | ROUTER_INTERFACE_FLAGS.ipv6),
+    flags:
+      planned.flags &
+      ~(
+        ROUTER_INTERFACE_FLAGS.ipv4 |
+        ROUTER_INTERFACE_FLAGS.ipv6 |
+        ROUTER_INTERFACE_FLAGS.flowsIpv4 |
+        ROUTER_INTERFACE_FLAGS.flowsIpv6
+      ),
     reason4: planned.reason4 === REASON.none ? reason : planned.reason4,
     reason6: planned.reason6 === REASON.none ? reason : planned.reason6,
   };
@@ -246,7 +255,37 @@ function interfaceOf(
     view.netconfOf(AF_INET6, link.ifindex)?.forwarding === true;
   if (!forwards6) reason6 = REASON['forwarding-disabled'];
   if (reason6 === REASON.none) flags |= ROUTER_INTERFACE_FLAGS.ipv6;
+  const takesFlows = options.flows === true && vrf === 0 && hooks.policies === REASON.none;
+  if (takesFlows && mayPass(reason4) && isInFlowtables(view, AF_INET, link, port))
+    flags |= ROUTER_INTERFACE_FLAGS.flowsIpv4;
+  if (takesFlows && mayPass(reason6) && isInFlowtables(view, AF_INET6, link, port))
+    flags |= ROUTER_INTERFACE_FLAGS.flowsIpv6;
   return { link, port, vlan, vrf, flags, reason4, reason6 };
+}
+
+/** Flowtables go past the hooks of the IP families and the reverse path check, which the device makes for flows anyway. */
+function mayPass(reason: number): boolean {
+  return (
+    reason === REASON.none ||
+    reason === REASON['netfilter-hook'] ||
+    reason === REASON['netfilter-legacy'] ||
+    reason === REASON['netfilter-program'] ||
+    reason === REASON['reverse-path']
+  );
+}
+
+/**
+ * Which flowtable a connection is in is not told, so the link must be in all that there are. A VLAN link may be in it by itself or by
+ * the link below it (net/netfilter/nft_flow_offload.c nft_dev_forward_path).
+ */
+function isInFlowtables(view: KernelView, family: number, link: LinkView, port: LinkView): boolean {
+  let count = 0;
+  for (const flowtable of view.flowtables.values()) {
+    if (flowtable.family !== family && flowtable.family !== NFPROTO_INET) continue;
+    if (!flowtable.devices.has(link.name) && !flowtable.devices.has(port.name)) return false;
+    count++;
+  }
+  return count > 0;
 }
 
 /** The kernel uses the larger of both settings (IN_DEV_RPFILTER), 2 being loose. */
@@ -300,6 +339,8 @@ interface Hooks {
   ipv4: number;
   ipv6: number;
   bridge: number;
+  /** Why IPsec policies have packets of both families trap. */
+  policies: number;
   /** Names of links with netdev chains. */
   readonly ingress: Set<string>;
   readonly egress: Set<string>;
@@ -320,6 +361,7 @@ function netfilterHooks(view: KernelView, options: PortsOptions): Hooks {
     ipv4: REASON.none,
     ipv6: REASON.none,
     bridge: REASON.none,
+    policies: REASON.none,
     ingress: new Set(),
     egress: new Set(),
     arp: false,
@@ -366,6 +408,7 @@ function addPolicies(view: KernelView, options: PortsOptions, hooks: Hooks): voi
   else if (view.blocksByDefault) reason = REASON['ipsec-policy'];
   hooks.ipv4 = reason;
   hooks.ipv6 = reason;
+  hooks.policies = reason;
 }
 
 /** Tables of iptables-legacy and BPF programs of netfilter, as far as this process may see them. */

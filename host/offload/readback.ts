@@ -21,6 +21,7 @@ import {
 } from './codecs.ts';
 import { type Desired, fdbKey, heldAclKey } from './desired.ts';
 import { type EntryTable, handleOf, indexOfHandle, kindOfHandle } from './entry-table.ts';
+import { type FlowWant, flowKey, flowWantOf } from './flows.ts';
 import { addressKey, type GroupWant, type NexthopWant } from './nexthops.ts';
 import { AF_INET, AF_INET6 } from './route-reader.ts';
 
@@ -47,7 +48,7 @@ interface Visitor {
 function visit(desired: Desired, page: BatchReader, visitor: Visitor): void {
   const { tables } = desired;
   checkPage(desired, page);
-  const { ports, interfaces, nexthops, groups, vlans, fdb, acl } = tables;
+  const { ports, interfaces, nexthops, groups, vlans, fdb, acl, flows } = tables;
   const {
     ports: p,
     routerInterfaces: r,
@@ -57,6 +58,7 @@ function visit(desired: Desired, page: BatchReader, visitor: Visitor): void {
     vlanMembers: v,
     fdbEntries: f,
     aclRules: a,
+    flows: w,
   } = page;
   for (p.rewind(); p.next(); ) {
     const { ifindex, mtu, mac, bridge, flags } = p;
@@ -104,6 +106,10 @@ function visit(desired: Desired, page: BatchReader, visitor: Visitor): void {
     const held = aclWantOf(a);
     visitor.held<AclWant>(acl, acl.byIndex(indexOfHandle(a.handle))?.key ?? heldAclKey(held), a.handle, held);
   }
+  for (w.rewind(); w.next(); ) {
+    const held = flowWantOf(w);
+    visitor.held<FlowWant>(flows, flowKey(held), w.handle, held);
+  }
 }
 
 function checkPage({ tables, routes }: Desired, page: BatchReader): void {
@@ -116,6 +122,7 @@ function checkPage({ tables, routes }: Desired, page: BatchReader): void {
     tables.vlans,
     tables.fdb,
     tables.acl,
+    tables.flows,
   ];
   const check = (isRight: boolean, what: string): void => {
     if (isRight) return;
@@ -130,8 +137,9 @@ function checkPage({ tables, routes }: Desired, page: BatchReader): void {
     vlanMembers: v,
     fdbEntries: f,
     aclRules: a,
+    flows: w,
   } = page;
-  for (const [kind, list] of [p, r, n, g, t, v, f, a].entries()) {
+  for (const [kind, list] of [p, r, n, g, t, v, f, a, w].entries()) {
     const { capacity } = capacities[kind]!;
     for (list.rewind(); list.next(); ) {
       const { handle } = list;
@@ -153,6 +161,7 @@ function checkPage({ tables, routes }: Desired, page: BatchReader): void {
     if (!isRight)
       check(false, `a route with action ${t.action}, family ${t.family}, length ${t.prefixLength}`);
   }
+  for (w.rewind(); w.next(); ) check(w.family < FAMILY_NAMES.length, 'a flow with an unknown family');
   for (f.rewind(); f.next(); ) check(f.action < ACTION_NAMES.length, 'an fdb entry with an unknown action');
   for (a.rewind(); a.next(); ) {
     check(

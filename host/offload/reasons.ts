@@ -208,6 +208,14 @@ const REASONS_BY_NAME = {
     why: 'a tc filter on the ingress side of this VLAN link sees packets first, which the device does only on ports',
     remedy: 'Put the filter on the port with a match on the VLAN, or leave this traffic to the kernel.',
   },
+  'flow-zone': {
+    why: 'the connection is in a conntrack zone, and packets do not say of which zone they are',
+    remedy: 'Leave it to the kernel, or use no zones: `ct zone` in nftables, `-j CT --zone` in iptables.',
+  },
+  'flow-not-taken': {
+    why: 'no router interface takes established flows: its link must be in every flowtable, outside of VRFs, with forwarding on, no policy rule may select packets, and nothing but netfilter may see them',
+    remedy: 'See the links (`ekho explain link`) and `nft list flowtables`.',
+  },
   busy: { why: 'the device is busy', remedy: 'It is retried with back-off.' },
 } as const satisfies Record<string, ReasonText>;
 

@@ -10,6 +10,7 @@ import type { MemoryViews, RecordCursor } from './record-cursor.ts';
 import {
   AclRuleRecord,
   FdbEntryRecord,
+  FlowRecord,
   GroupRecord,
   MemberRecord,
   NexthopRecord,
@@ -33,6 +34,7 @@ export const BATCH_STRIDES: readonly number[] = [
   VlanMemberRecord.SIZE,
   FdbEntryRecord.SIZE,
   AclRuleRecord.SIZE,
+  FlowRecord.SIZE,
 ];
 
 /** Index of each list in a batch. */
@@ -56,6 +58,7 @@ class BatchLists {
   readonly vlanMembers: VlanMemberRecord;
   readonly fdbEntries: FdbEntryRecord;
   readonly aclRules: AclRuleRecord;
+  readonly flows: FlowRecord;
   /** The lists in the order of the record's fields. */
   readonly lists: readonly RecordCursor[];
 
@@ -70,6 +73,7 @@ class BatchLists {
     this.vlanMembers = new VlanMemberRecord(views, start + BATCH_OFFSETS[6]!);
     this.fdbEntries = new FdbEntryRecord(views, start + BATCH_OFFSETS[7]!);
     this.aclRules = new AclRuleRecord(views, start + BATCH_OFFSETS[8]!);
+    this.flows = new FlowRecord(views, start + BATCH_OFFSETS[9]!);
     this.lists = [
       this.ports,
       this.routerInterfaces,
@@ -80,13 +84,14 @@ class BatchLists {
       this.vlanMembers,
       this.fdbEntries,
       this.aclRules,
+      this.flows,
     ];
   }
 }
 
 /**
  * Fills one batch. Each method adds an entry of its kind; a plugin carries lists out in the order of `BATCH_STRIDES`
- * (ports … ACL rules) whatever order they were added in, and each list from first to last. Removals that must go the
+ * (ports … flows) whatever order they were added in, and each list from first to last. Removals that must go the
  * other way belong in batches of their own. A handle stands in a batch at most once.
  */
 export class BatchEncoder {
@@ -205,6 +210,14 @@ export class BatchEncoder {
 
   aclRule(operation: number, handle: number): AclRuleRecord {
     const record = this.batch.aclRules;
+    this.add(record, operation, handle);
+    record.operation = operation;
+    record.handle = handle;
+    return record;
+  }
+
+  flow(operation: number, handle: number): FlowRecord {
+    const record = this.batch.flows;
     this.add(record, operation, handle);
     record.operation = operation;
     record.handle = handle;

@@ -15,6 +15,7 @@ export const ENTRY_KIND = {
   vlanMember: 5,
   fdbEntry: 6,
   aclRule: 7,
+  flow: 8,
 } as const;
 export const ENTRY_KIND_NAMES = [
   'port',
@@ -25,6 +26,7 @@ export const ENTRY_KIND_NAMES = [
   'vlan-member',
   'fdb-entry',
   'acl-rule',
+  'flow',
 ] as const;
 
 /**
@@ -137,6 +139,10 @@ export const ROUTER_INTERFACE_FLAGS = {
   reversePathLoose: 4,
   /** Trap IPv4 packets whose source would not be routed out of the interface they came in by (strict mode). */
   reversePathStrict: 8,
+  /** IPv4 packets that arrive here for `mac` and are of a flow are forwarded by it, even with `ipv4` clear. */
+  flowsIpv4: 16,
+  /** The same for IPv6. */
+  flowsIpv6: 32,
 } as const;
 
 /**
@@ -889,6 +895,176 @@ export class AclRuleRecord extends RecordCursor {
   }
   get destinationMask3(): number {
     return this.u32[(this.offset + 136) >>> 2]!;
+  }
+}
+
+/**
+ * One direction of a connection that the kernel forwards past its netfilter chains (a flowtable): packets with exactly these
+ * addresses, ports and protocol that arrive at a router interface with the flag. A flow is looked for before the rules of stage
+ * routing. Its packets get the new addresses and ports, TTL and checksums with them, and leave by the route to the new destination.
+ *
+ * Trapped unchanged, as the kernel's flowtable does: fragments, packets with options, those too large for the way out, and TCP
+ * packets with SYN, FIN or RST. Further packets of both directions are trapped for some seconds after FIN or RST, as the kernel
+ * has ended the flow by then and says so with a `remove`, or has not and goes on. Also trapped is what does not come in by the one
+ * router interface that the route to `source` leads to, and what would leave by a route with several members.
+ *
+ * The kernel must see that the flow is in use: of its packets one a second is trapped. A flow without packets grows old
+ * in the kernel and is then removed.
+ */
+export class FlowRecord extends RecordCursor {
+  /** Bytes. */
+  static readonly SIZE = 88;
+
+  constructor(views: MemoryViews, start: number) {
+    super(views, start, 88);
+  }
+
+  get operation(): number {
+    return this.u8[this.offset]!;
+  }
+  set operation(value: number) {
+    this.u8[this.offset] = value;
+  }
+
+  get family(): number {
+    return this.u8[this.offset + 1]!;
+  }
+  set family(value: number) {
+    this.u8[this.offset + 1] = value;
+  }
+
+  /** 6 (TCP) or 17 (UDP). */
+  get protocol(): number {
+    return this.u8[this.offset + 2]!;
+  }
+  set protocol(value: number) {
+    this.u8[this.offset + 2] = value;
+  }
+
+  get handle(): number {
+    return this.u32[(this.offset + 4) >>> 2]!;
+  }
+  set handle(value: number) {
+    this.u32[(this.offset + 4) >>> 2] = value;
+  }
+
+  /** Routing domain of the router interface it arrives at. */
+  get vrf(): number {
+    return this.u32[(this.offset + 8) >>> 2]!;
+  }
+  set vrf(value: number) {
+    this.u32[(this.offset + 8) >>> 2] = value;
+  }
+
+  get sourcePort(): number {
+    return this.u16[(this.offset + 12) >>> 1]!;
+  }
+  set sourcePort(value: number) {
+    this.u16[(this.offset + 12) >>> 1] = value;
+  }
+
+  get destinationPort(): number {
+    return this.u16[(this.offset + 14) >>> 1]!;
+  }
+  set destinationPort(value: number) {
+    this.u16[(this.offset + 14) >>> 1] = value;
+  }
+
+  get newSourcePort(): number {
+    return this.u16[(this.offset + 16) >>> 1]!;
+  }
+  set newSourcePort(value: number) {
+    this.u16[(this.offset + 16) >>> 1] = value;
+  }
+
+  get newDestinationPort(): number {
+    return this.u16[(this.offset + 18) >>> 1]!;
+  }
+  set newDestinationPort(value: number) {
+    this.u16[(this.offset + 18) >>> 1] = value;
+  }
+
+  /** Four words, the most significant first; IPv4 is `w3` alone. */
+  setSource(w0: number, w1: number, w2: number, w3: number): void {
+    this.u32[(this.offset + 28) >>> 2] = w0;
+    this.u32[(this.offset + 24) >>> 2] = w1;
+    this.u32[(this.offset + 36) >>> 2] = w2;
+    this.u32[(this.offset + 32) >>> 2] = w3;
+  }
+  get source0(): number {
+    return this.u32[(this.offset + 28) >>> 2]!;
+  }
+  get source1(): number {
+    return this.u32[(this.offset + 24) >>> 2]!;
+  }
+  get source2(): number {
+    return this.u32[(this.offset + 36) >>> 2]!;
+  }
+  get source3(): number {
+    return this.u32[(this.offset + 32) >>> 2]!;
+  }
+
+  /** Four words, the most significant first; IPv4 is `w3` alone. */
+  setDestination(w0: number, w1: number, w2: number, w3: number): void {
+    this.u32[(this.offset + 44) >>> 2] = w0;
+    this.u32[(this.offset + 40) >>> 2] = w1;
+    this.u32[(this.offset + 52) >>> 2] = w2;
+    this.u32[(this.offset + 48) >>> 2] = w3;
+  }
+  get destination0(): number {
+    return this.u32[(this.offset + 44) >>> 2]!;
+  }
+  get destination1(): number {
+    return this.u32[(this.offset + 40) >>> 2]!;
+  }
+  get destination2(): number {
+    return this.u32[(this.offset + 52) >>> 2]!;
+  }
+  get destination3(): number {
+    return this.u32[(this.offset + 48) >>> 2]!;
+  }
+
+  /**
+   * The same as before where nothing is translated; so are the ports.
+   * Four words, the most significant first; IPv4 is `w3` alone.
+   */
+  setNewSource(w0: number, w1: number, w2: number, w3: number): void {
+    this.u32[(this.offset + 60) >>> 2] = w0;
+    this.u32[(this.offset + 56) >>> 2] = w1;
+    this.u32[(this.offset + 68) >>> 2] = w2;
+    this.u32[(this.offset + 64) >>> 2] = w3;
+  }
+  get newSource0(): number {
+    return this.u32[(this.offset + 60) >>> 2]!;
+  }
+  get newSource1(): number {
+    return this.u32[(this.offset + 56) >>> 2]!;
+  }
+  get newSource2(): number {
+    return this.u32[(this.offset + 68) >>> 2]!;
+  }
+  get newSource3(): number {
+    return this.u32[(this.offset + 64) >>> 2]!;
+  }
+
+  /** Four words, the most significant first; IPv4 is `w3` alone. */
+  setNewDestination(w0: number, w1: number, w2: number, w3: number): void {
+    this.u32[(this.offset + 76) >>> 2] = w0;
+    this.u32[(this.offset + 72) >>> 2] = w1;
+    this.u32[(this.offset + 84) >>> 2] = w2;
+    this.u32[(this.offset + 80) >>> 2] = w3;
+  }
+  get newDestination0(): number {
+    return this.u32[(this.offset + 76) >>> 2]!;
+  }
+  get newDestination1(): number {
+    return this.u32[(this.offset + 72) >>> 2]!;
+  }
+  get newDestination2(): number {
+    return this.u32[(this.offset + 84) >>> 2]!;
+  }
+  get newDestination3(): number {
+    return this.u32[(this.offset + 80) >>> 2]!;
   }
 }
 

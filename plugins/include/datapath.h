@@ -50,6 +50,9 @@ enum {
 	DP_INTERFACE_IPV6 = 1 << 1,
 	DP_INTERFACE_LOOSE = 1 << 2,
 	DP_INTERFACE_STRICT = 1 << 3,
+	/* Flows are looked for. */
+	DP_INTERFACE_FLOWS4 = 1 << 4,
+	DP_INTERFACE_FLOWS6 = 1 << 5,
 };
 
 struct dp_interface {
@@ -153,6 +156,33 @@ struct dp_fdb {
 	uint32_t handle;
 	uint32_t action;
 	uint32_t port;
+};
+
+/* Table `flows`: one direction of a connection, as its packets arrive. Of IPv4 addresses the last word counts, the others are 0. */
+struct dp_flow_key {
+	uint32_t vrf;
+	/* Lower 8 bits: protocol; then the family. */
+	uint32_t kind;
+	/* Upper half: source. */
+	uint32_t ports;
+	uint32_t source[4];
+	uint32_t destination[4];
+};
+
+#define DP_FLOW_KIND(family, protocol) ((uint32_t)(family) << 8 | (protocol))
+
+struct dp_flow {
+	uint32_t handle;
+	/* Some of what follows differs from the key. */
+	uint32_t translates;
+	uint32_t new_source[4];
+	uint32_t new_destination[4];
+	uint32_t new_ports;
+	/* Kept by the data path. Nexthop it leaves by, DP_NONE before the first packet. */
+	uint32_t nexthop;
+	/* CLOCK_MONOTONIC in ns when the kernel was last given a packet, and when the flow was seen to end; 0 for never. */
+	uint64_t refreshed;
+	uint64_t ended;
 };
 
 /*

@@ -47,6 +47,7 @@ enum {
   EKHO_KIND_VLAN_MEMBER = 5,
   EKHO_KIND_FDB_ENTRY = 6,
   EKHO_KIND_ACL_RULE = 7,
+  EKHO_KIND_FLOW = 8,
 };
 
 /* `put` adds the entry, or replaces the one that has the same handle in place: traffic that both the old and the
@@ -120,6 +121,10 @@ enum {
   EKHO_ROUTER_INTERFACE_FLAGS_REVERSE_PATH_LOOSE = 1u << 2,
   /* Trap IPv4 packets whose source would not be routed out of the interface they came in by (strict mode). */
   EKHO_ROUTER_INTERFACE_FLAGS_REVERSE_PATH_STRICT = 1u << 3,
+  /* IPv4 packets that arrive here for `mac` and are of a flow are forwarded by it, even with `ipv4` clear. */
+  EKHO_ROUTER_INTERFACE_FLAGS_FLOWS_IPV4 = 1u << 4,
+  /* The same for IPv6. */
+  EKHO_ROUTER_INTERFACE_FLAGS_FLOWS_IPV6 = 1u << 5,
 };
 
 /* Where a port (or a VLAN on it) meets routing. IPv4 packets that arrive here are trapped whatever the flags say if their source
@@ -306,6 +311,38 @@ typedef struct {
 _Static_assert(sizeof(ekho_acl_rule) == 144, "ekho_acl_rule");
 _Static_assert(offsetof(ekho_acl_rule, destination_mask) == 128, "ekho_acl_rule.destination_mask");
 
+/* One direction of a connection that the kernel forwards past its netfilter chains (a flowtable): packets with exactly these
+ * addresses, ports and protocol that arrive at a router interface with the flag. A flow is looked for before the rules of stage
+ * routing. Its packets get the new addresses and ports, TTL and checksums with them, and leave by the route to the new destination.
+ * 
+ * Trapped unchanged, as the kernel's flowtable does: fragments, packets with options, those too large for the way out, and TCP
+ * packets with SYN, FIN or RST. Further packets of both directions are trapped for some seconds after FIN or RST, as the kernel
+ * has ended the flow by then and says so with a `remove`, or has not and goes on. Also trapped is what does not come in by the one
+ * router interface that the route to `source` leads to, and what would leave by a route with several members.
+ * 
+ * The kernel must see that the flow is in use: of its packets one a second is trapped. A flow without packets grows old
+ * in the kernel and is then removed. */
+typedef struct {
+  ekho_operation operation;
+  ekho_family family;
+  /* 6 (TCP) or 17 (UDP). */
+  uint8_t protocol;
+  ekho_handle handle;
+  /* Routing domain of the router interface it arrives at. */
+  uint32_t vrf;
+  uint16_t source_port;
+  uint16_t destination_port;
+  uint16_t new_source_port;
+  uint16_t new_destination_port;
+  ekho_address source;
+  ekho_address destination;
+  /* The same as before where nothing is translated; so are the ports. */
+  ekho_address new_source;
+  ekho_address new_destination;
+} ekho_flow;
+_Static_assert(sizeof(ekho_flow) == 88, "ekho_flow");
+_Static_assert(offsetof(ekho_flow, new_destination) == 72, "ekho_flow.new_destination");
+
 typedef struct { ekho_port *items; uint32_t count; } ekho_port_list;
 
 typedef struct { ekho_router_interface *items; uint32_t count; } ekho_router_interface_list;
@@ -324,6 +361,8 @@ typedef struct { ekho_fdb_entry *items; uint32_t count; } ekho_fdb_entry_list;
 
 typedef struct { ekho_acl_rule *items; uint32_t count; } ekho_acl_rule_list;
 
+typedef struct { ekho_flow *items; uint32_t count; } ekho_flow_list;
+
 /* Changes for the device, at most 4,096 entries in all, members counted; a handle stands here at most once. Process the lists in
  * the order they stand here, each from first to last; the host has arranged that every reference is then valid. */
 typedef struct {
@@ -336,9 +375,10 @@ typedef struct {
   ekho_vlan_member_list vlan_members;
   ekho_fdb_entry_list fdb_entries;
   ekho_acl_rule_list acl_rules;
+  ekho_flow_list flows;
 } ekho_batch;
-_Static_assert(sizeof(ekho_batch) == 72, "ekho_batch");
-_Static_assert(offsetof(ekho_batch, acl_rules) == 64, "ekho_batch.acl_rules");
+_Static_assert(sizeof(ekho_batch) == 80, "ekho_batch");
+_Static_assert(offsetof(ekho_batch, flows) == 72, "ekho_batch.flows");
 
 /* What became of a change that was not plainly carried out. */
 typedef uint8_t ekho_status;
@@ -672,7 +712,7 @@ typedef struct {
   uint32_t next;
   ekho_batch entries;
 } ekho_offload_page;
-_Static_assert(sizeof(ekho_offload_page) == 76, "ekho_offload_page");
+_Static_assert(sizeof(ekho_offload_page) == 84, "ekho_offload_page");
 _Static_assert(offsetof(ekho_offload_page, entries) == 4, "ekho_offload_page.entries");
 
 typedef struct { ekho_counter *items; uint32_t count; } ekho_counter_list;

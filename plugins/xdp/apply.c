@@ -39,6 +39,7 @@ static enum table counts_of(ekho_kind kind) {
     case EKHO_KIND_ROUTE: return TABLE_ROUTE_COUNTS;
     case EKHO_KIND_FDB_ENTRY: return TABLE_FDB_COUNTS;
     case EKHO_KIND_ACL_RULE: return TABLE_ACL_COUNTS;
+    case EKHO_KIND_FLOW: return TABLE_FLOW_COUNTS;
     default: return TABLES;
   }
 }
@@ -185,7 +186,8 @@ static void change_interface(const ekho_router_interface *interface) {
 
 static uint32_t size_of(const ekho_batch *changes) {
   return changes->ports.count + changes->router_interfaces.count + changes->nexthops.count + changes->groups.count +
-         changes->routes.count + changes->vlan_members.count + changes->fdb_entries.count + changes->acl_rules.count;
+         changes->routes.count + changes->vlan_members.count + changes->fdb_entries.count + changes->acl_rules.count +
+         changes->flows.count;
 }
 
 /* A list of rows found by index: removing takes no more than that. */
@@ -263,4 +265,5 @@ void ekho_offload_apply(const ekho_batch *changes, ekho_outcome_list *result) {
   refresh_ports();
   CONTENT_LIST(fdb_entries, EKHO_KIND_FDB_ENTRY, TABLE_FDB, TABLE_FDB, row_of_fdb_entry(one, row));
   change_rules(&changes->acl_rules);
+  CONTENT_LIST(flows, EKHO_KIND_FLOW, TABLE_FLOWS, TABLE_FLOWS, row_of_flow(one, row));
 }

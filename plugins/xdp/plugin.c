@@ -15,6 +15,7 @@ static ekho_string name_of(enum table table) {
     case TABLE_ROUTES6: return EKHO_STRING("routes6");
     case TABLE_VLANS: return EKHO_STRING("vlans");
     case TABLE_FDB: return EKHO_STRING("fdb_entries");
+    case TABLE_FLOWS: return EKHO_STRING("flows");
     case TABLE_ACL_RULES: return EKHO_STRING("acl_rules");
     case TABLE_ACL_MASKS: return EKHO_STRING("acl_masks");
     case TABLE_ACL_KEYS: return EKHO_STRING("acl_keys");
@@ -24,6 +25,7 @@ static ekho_string name_of(enum table table) {
     case TABLE_ROUTE_COUNTS: return EKHO_STRING("route_counts");
     case TABLE_FDB_COUNTS: return EKHO_STRING("fdb_counts");
     case TABLE_ACL_COUNTS: return EKHO_STRING("acl_counts");
+    case TABLE_FLOW_COUNTS: return EKHO_STRING("flow_counts");
     default: return EKHO_STRING("");
   }
 }
@@ -39,6 +41,7 @@ static const uint32_t words_of[TABLES] = {
     [TABLE_ROUTES6] = (sizeof(struct dp_route6_key) + sizeof(struct dp_route)) / 4,
     [TABLE_VLANS] = (sizeof(struct dp_vlan_key) + sizeof(struct dp_vlan)) / 4,
     [TABLE_FDB] = (sizeof(struct dp_fdb_key) + sizeof(struct dp_fdb)) / 4,
+    [TABLE_FLOWS] = (sizeof(struct dp_flow_key) + sizeof(struct dp_flow)) / 4,
     [TABLE_ACL_RULES] = (4 + sizeof(struct dp_acl_rule)) / 4,
     [TABLE_ACL_MASKS] = (4 + sizeof(struct dp_acl_mask)) / 4,
     [TABLE_ACL_KEYS] = (sizeof(struct dp_acl_key) + sizeof(struct dp_acl)) / 4,
@@ -48,6 +51,7 @@ static const uint32_t words_of[TABLES] = {
     [TABLE_ROUTE_COUNTS] = (4 + sizeof(struct dp_count)) / 4,
     [TABLE_FDB_COUNTS] = (4 + sizeof(struct dp_count)) / 4,
     [TABLE_ACL_COUNTS] = (4 + sizeof(struct dp_count)) / 4,
+    [TABLE_FLOW_COUNTS] = (4 + sizeof(struct dp_count)) / 4,
 };
 
 /* False when the device is not this data path. */

@@ -229,6 +229,65 @@ void fdb_entry_of_row(const uint32_t *row, ekho_fdb_entry *entry) {
   };
 }
 
+/* Words of an address as they stand in packets; IPv4 in the last. */
+static void put_address(const ekho_address *address, uint32_t *words) {
+  words[0] = swap((uint32_t)(address->high >> 32));
+  words[1] = swap((uint32_t)address->high);
+  words[2] = swap((uint32_t)(address->low >> 32));
+  words[3] = swap((uint32_t)address->low);
+}
+
+static ekho_address address_of(const uint32_t *words) {
+  return (ekho_address){
+      .high = (uint64_t)swap(words[0]) << 32 | swap(words[1]),
+      .low = (uint64_t)swap(words[2]) << 32 | swap(words[3]),
+  };
+}
+
+ekho_reason row_of_flow(const ekho_flow *flow, uint32_t *row) {
+  struct dp_flow_key key = {
+      .vrf = flow->vrf,
+      .kind = DP_FLOW_KIND(flow->family, flow->protocol),
+      .ports = (uint32_t)flow->source_port << 16 | flow->destination_port,
+  };
+  struct dp_flow value = {
+      .handle = flow->handle,
+      .new_ports = (uint32_t)flow->new_source_port << 16 | flow->new_destination_port,
+      .nexthop = DP_NONE,
+  };
+  if (flow->protocol != 6 && flow->protocol != 17) return EKHO_REASON_UNSUPPORTED_MATCH;
+  put_address(&flow->source, key.source);
+  put_address(&flow->destination, key.destination);
+  put_address(&flow->new_source, value.new_source);
+  put_address(&flow->new_destination, value.new_destination);
+  value.translates = key.ports != value.new_ports || memcmp(key.source, value.new_source, sizeof key.source) != 0 ||
+                     memcmp(key.destination, value.new_destination, sizeof key.destination) != 0;
+  memcpy(row, &key, sizeof key);
+  memcpy(row + sizeof key / sizeof *row, &value, sizeof value);
+  return EKHO_REASON_NONE;
+}
+
+void flow_of_row(const uint32_t *row, ekho_flow *flow) {
+  struct dp_flow_key key;
+  struct dp_flow value;
+  memcpy(&key, row, sizeof key);
+  memcpy(&value, row + sizeof key / sizeof *row, sizeof value);
+  *flow = (ekho_flow){
+      .family = (ekho_family)(key.kind >> 8),
+      .protocol = (uint8_t)key.kind,
+      .handle = value.handle,
+      .vrf = key.vrf,
+      .source_port = (uint16_t)(key.ports >> 16),
+      .destination_port = (uint16_t)key.ports,
+      .new_source_port = (uint16_t)(value.new_ports >> 16),
+      .new_destination_port = (uint16_t)value.new_ports,
+      .source = address_of(key.source),
+      .destination = address_of(key.destination),
+      .new_source = address_of(value.new_source),
+      .new_destination = address_of(value.new_destination),
+  };
+}
+
 void acl_rule_of_row(const uint32_t *row, ekho_acl_rule *rule) {
   const struct dp_acl_rule *value = (const void *)(row + 1);
   memcpy(rule, value->words, sizeof *rule);

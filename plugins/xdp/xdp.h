@@ -5,7 +5,7 @@
 #include "datapath.h"
 #include "ekho.h"
 
-#define KINDS 8
+#define KINDS 9
 
 /* The device's tables, in the order of the names in plugin.c. */
 enum table {
@@ -18,6 +18,7 @@ enum table {
   TABLE_ROUTES6,
   TABLE_VLANS,
   TABLE_FDB,
+  TABLE_FLOWS,
   TABLE_ACL_RULES,
   TABLE_ACL_MASKS,
   TABLE_ACL_KEYS,
@@ -27,6 +28,7 @@ enum table {
   TABLE_ROUTE_COUNTS,
   TABLE_FDB_COUNTS,
   TABLE_ACL_COUNTS,
+  TABLE_FLOW_COUNTS,
   TABLES
 };
 
@@ -73,6 +75,7 @@ ekho_reason row_of_group(const ekho_group *group, const ekho_member_list *member
 ekho_reason row_of_route(const ekho_route *route, uint32_t *row);
 ekho_reason row_of_vlan_member(const ekho_vlan_member *member, uint32_t *row);
 ekho_reason row_of_fdb_entry(const ekho_fdb_entry *entry, uint32_t *row);
+ekho_reason row_of_flow(const ekho_flow *flow, uint32_t *row);
 
 void port_of_row(const uint32_t *row, ekho_port *port);
 void interface_of_row(const uint32_t *row, ekho_router_interface *interface);
@@ -83,6 +86,7 @@ void route_of_row4(const uint32_t *row, ekho_route *route);
 void route_of_row6(const uint32_t *row, ekho_route *route);
 void vlan_member_of_row(const uint32_t *row, ekho_vlan_member *member);
 void fdb_entry_of_row(const uint32_t *row, ekho_fdb_entry *entry);
+void flow_of_row(const uint32_t *row, ekho_flow *flow);
 void acl_rule_of_row(const uint32_t *row, ekho_acl_rule *rule);
 
 /* vlans.c: which VLANs a port is in, as its own row needs it. */

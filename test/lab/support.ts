@@ -59,7 +59,7 @@ export async function startHost({ netns, ports, plugin, folder, said }: HostOpti
     `device.device0.kind = "${plugin === 'xdp' ? 'tables' : 'asic'}"`,
     // Counters per CPU are made one by one, which takes long under emulation.
     ...(plugin === 'xdp'
-      ? ['device.device0.tables = { lpm4 = 1000, lpm6 = 1000, nexthop = 500, fdb = 500 }']
+      ? ['device.device0.tables = { lpm4 = 1000, lpm6 = 1000, nexthop = 500, fdb = 500, flow = 500 }']
       : []),
   ].join('\n');
   const host = new Host(parseConfig(text, join(folder, 'ekho.toml')), (line) => said.push(line));

@@ -48,6 +48,7 @@ const SIZED: readonly Sized[] = [
   sized('routes6', 'prefix', of('lpm6')),
   sized('vlans', 'exact', of('vlan')),
   sized('fdb_entries', 'exact', of('fdb')),
+  sized('flows', 'exact', of('flow')),
   sized('acl_rules', 'slots', twice('acl')),
   sized('acl_masks', 'slots', () => 2 * MASKS),
   sized('acl_keys', 'exact', (sizes) => KEYS_PER_RULE * sizes.acl!),
@@ -57,6 +58,7 @@ const SIZED: readonly Sized[] = [
   sized('route_counts', 'counters', (sizes) => 2 * (sizes.lpm4! + sizes.lpm6!)),
   sized('fdb_counts', 'counters', twice('fdb')),
   sized('acl_counts', 'counters', twice('acl')),
+  sized('flow_counts', 'counters', twice('flow')),
 ];
 
 /** Maps that the device keeps itself. */
@@ -78,15 +80,21 @@ export const GENERATION = TABLES.findIndex(({ name }) => name === 'acl_state');
 /** Names of the maps, those of the tables first. */
 export const MAPS: readonly string[] = [...SIZED, ...OWN].map(({ name }) => name);
 
+/** Sizes that can be configured: the simulated ASIC's, and those of tables that it has not. */
+export const SIZES: readonly { readonly name: string; readonly capacity: number; readonly maxCapacity: number }[] = [
+  ...ASIC_TABLES,
+  { name: 'flow', capacity: 65_536, maxCapacity: 4_194_304 },
+];
+
 /** Rows of every map for the configured sizes. @throws EkhoError E_DEVICE */
 export function rowsOf(configured: Sizes): ReadonlyMap<string, number> {
   const sizes: Record<string, number> = {};
-  for (const { name, capacity } of ASIC_TABLES) sizes[name] = capacity;
+  for (const { name, capacity } of SIZES) sizes[name] = capacity;
   for (const [name, rows] of Object.entries(configured)) {
-    const limit = ASIC_TABLES.find((table) => table.name === name);
+    const limit = SIZES.find((table) => table.name === name);
     if (limit === undefined) {
       throw new EkhoError('E_DEVICE', `a tables device has no table ${name}`, {
-        remedy: `Its tables are ${ASIC_TABLES.map((table) => table.name).join(', ')}.`,
+        remedy: `Its tables are ${SIZES.map((table) => table.name).join(', ')}.`,
       });
     }
     if (!Number.isInteger(rows) || rows < 1 || rows > limit.maxCapacity) {

@@ -11,8 +11,9 @@ import { REASONS } from './reasons.ts';
 import type { SharedState } from './shared.ts';
 
 const NONE = 0xffff_ffff;
-/** MODE_NO_SOURCE of bpf/datapath_maps.h. */
+/** MODE_NO_SOURCE and MODE_LOOKUP of bpf/datapath_maps.h. */
 const NO_SOURCE = 1 << 8;
+const LOOKUP = 1 << 9;
 const ACTION = { kernel: 1, drop: 2, redirect: 3, bridge: 4, route: 5 } as const;
 const FORWARD = 0;
 const DROP = 2;
@@ -93,7 +94,7 @@ export class Lookup {
     if (typeof ingress === 'string') return trapped(ingress);
     const frame = buildFrame(packet, destination, source, ingress.vlan, ingress.mac);
     this.#object.variable<number>('asked_port').set(ingress.slot);
-    this.#object.variable<number>('asked_mode').set(source === undefined ? NO_SOURCE : 0);
+    this.#object.variable<number>('asked_mode').set(LOOKUP | (source === undefined ? NO_SOURCE : 0));
     this.#object.variable('asked_interface').set({ flags: ROUTES, vrf: packet.vrf ?? 0 });
     this.#object.program('datapath_lookup').run({ data: frame, repeat: 1 });
     const verdict = this.#object.variable<Verdict>('looked_up').get();

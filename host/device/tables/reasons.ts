@@ -73,6 +73,31 @@ const LIST = [
     'rules need more of the packet',
     'Some rule looks behind an IP header that is fragmented, cut short or followed by extension headers.',
   ],
+  [
+    'NO_FLOW',
+    'no established flow',
+    'Netfilter decides about the packet: it is of no flow that the kernel forwards past it.',
+  ],
+  [
+    'FLOW_REFRESH',
+    'keeps its flow alive',
+    'One packet a second of every flow in use, so that it does not grow old in the kernel.',
+  ],
+  [
+    'FLOW_ENDS',
+    'flow begins or ends',
+    'TCP with SYN, FIN or RST, and what follows for some seconds; also after the way out of a flow changed.',
+  ],
+  [
+    'FLOW_SOURCE',
+    'flow by another interface',
+    'The route to the source of a flow does not lead to where the packet came in, or has several members.',
+  ],
+  [
+    'FLOW_MEMBERS',
+    'flow over several nexthops',
+    'Which member of a group the kernel chose for a flow is not known.',
+  ],
   ['ROOM', 'no room for a tag', 'There is no headroom to add a VLAN tag in place.'],
 ] as const;
 

@@ -3,6 +3,7 @@
 import type { Kind } from '../kinds.ts';
 import type { Family } from '../schema.ts';
 import { addressFamily } from './address.ts';
+import { flowFamily } from './conntrack.ts';
 import { linkFamily } from './link.ts';
 import { mdbFamily } from './mdb.ts';
 import { neighbourFamily } from './neighbour.ts';
@@ -37,4 +38,5 @@ export const FAMILIES: Readonly<Record<Kind, Family>> = {
   'nft-chain': nftChainFamily,
   'nft-rule': nftRuleFamily,
   'nft-flowtable': nftFlowtableFamily,
+  flow: flowFamily,
 };

@@ -40,6 +40,7 @@ const METHODS = {
   'vlan-member': 'vlanMember',
   'fdb-entry': 'fdbEntry',
   'acl-rule': 'aclRule',
+  flow: 'flow',
 } as const;
 
 /** Lists of a batch whose records have handles, with their kind. */
@@ -52,6 +53,7 @@ const LISTS: readonly (readonly [list: number, kind: Kind])[] = [
   [6, 'vlan-member'],
   [7, 'fdb-entry'],
   [8, 'acl-rule'],
+  [9, 'flow'],
 ];
 
 /** Log lines told of a plugin that does not start, or fails a case. */

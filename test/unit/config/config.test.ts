@@ -77,7 +77,7 @@ describe('a configuration file', () => {
     ],
     [
       '[mirror]\nkinds = [\n  "link", # first\n  """route""",\n  "rout",\n]',
-      'ekho.toml:5: mirror.kinds.2: expected link, netconf, address, neighbour, fdb, mdb, vlan, nexthop, rule, route, qdisc, class, chain, filter, action, xfrm-default, xfrm-policy, nft-table, nft-chain, nft-rule or nft-flowtable, got "rout"; did you mean route?',
+      'ekho.toml:5: mirror.kinds.2: expected link, netconf, address, neighbour, fdb, mdb, vlan, nexthop, rule, route, qdisc, class, chain, filter, action, xfrm-default, xfrm-policy, nft-table, nft-chain, nft-rule, nft-flowtable or flow, got "rout"; did you mean route?',
     ],
     ['[device.x]', 'ekho.toml:1: device.x.kind: is missing, expected asic, tables or rtnetlink'],
     [
@@ -195,7 +195,7 @@ it('mirrors some kinds and tables where no plugin could go by them', () => {
   expect(mirror.kinds).toEqual(['link', 'route']);
   expect(mirror.tables).toEqual([254]);
   // Nothing that hardware would forward against the kernel for want of it.
-  const optional = ['fdb', 'mdb', 'vlan', 'class', 'action', 'nft-flowtable'];
+  const optional = ['fdb', 'mdb', 'vlan', 'class', 'action', 'nft-flowtable', 'flow'];
   const kinds = KINDS.filter((kind) => !optional.includes(kind));
   expect(parseConfig(`mirror.kinds = ${JSON.stringify(kinds)}`, 'ekho.toml').plugin).toHaveLength(1);
 });

@@ -124,17 +124,19 @@ export class FakeDevice {
   /** Carries out a batch; writes outcomes that are not plain success. */
   apply(batch: BatchEncoder, outcomes: OutcomeRecord): void {
     const lists = batch.lists as unknown as BatchReader['lists'];
-    const [ports, interfaces, nexthops, members, groups, routes, vlans, fdb, acl] = lists as unknown as [
-      BatchReader['ports'],
-      BatchReader['routerInterfaces'],
-      BatchReader['nexthops'],
-      BatchReader['members'],
-      BatchReader['groups'],
-      BatchReader['routes'],
-      BatchReader['vlanMembers'],
-      BatchReader['fdbEntries'],
-      BatchReader['aclRules'],
-    ];
+    const [ports, interfaces, nexthops, members, groups, routes, vlans, fdb, acl, flows] =
+      lists as unknown as [
+        BatchReader['ports'],
+        BatchReader['routerInterfaces'],
+        BatchReader['nexthops'],
+        BatchReader['members'],
+        BatchReader['groups'],
+        BatchReader['routes'],
+        BatchReader['vlanMembers'],
+        BatchReader['fdbEntries'],
+        BatchReader['aclRules'],
+        BatchReader['flows'],
+      ];
     const no = (handle: number, status: number, reason: number) => {
       outcomes.append();
       outcomes.handle = handle;
@@ -259,7 +261,7 @@ export class FakeDevice {
       }
       this.routes.set(routes.handle, route);
     }
-    for (const list of [vlans, fdb, acl]) {
+    for (const list of [vlans, fdb, acl, flows]) {
       for (list.rewind(); list.next(); ) {
         if (fails(list.handle, list.operation)) continue;
         if (list.operation === OPERATION.remove) this.others.delete(list.handle);
@@ -283,7 +285,9 @@ export class FakeDevice {
               ? encoder.vlanMember(OPERATION.put, handle)
               : kind === ENTRY_KIND.fdbEntry
                 ? encoder.fdbEntry(OPERATION.put, handle)
-                : encoder.aclRule(OPERATION.put, handle);
+                : kind === ENTRY_KIND.flow
+                  ? encoder.flow(OPERATION.put, handle)
+                  : encoder.aclRule(OPERATION.put, handle);
       record.u8.set(words, record.offset);
     }
     for (const [handle, nexthop] of this.nexthops) {

@@ -26,6 +26,7 @@ const LISTS = {
   'vlan-member': 'vlanMembers',
   'fdb-entry': 'fdbEntries',
   'acl-rule': 'aclRules',
+  flow: 'flows',
 } as const;
 
 /** Reads the current record by its accessors into the shape that `readValue` gives. */

@@ -18,6 +18,7 @@ const METHODS = {
   'vlan-member': 'vlanMember',
   'fdb-entry': 'fdbEntry',
   'acl-rule': 'aclRule',
+  flow: 'flow',
 } as const;
 
 export interface RandomEntry {

@@ -46,6 +46,7 @@ const METHODS = {
   'vlan-member': 'vlanMember',
   'fdb-entry': 'fdbEntry',
   'acl-rule': 'aclRule',
+  flow: 'flow',
 } as const;
 
 /** Handle number `index` of a kind. */
@@ -132,6 +133,7 @@ const LISTS: readonly (readonly [number, Kind])[] = [
   [6, 'vlan-member'],
   [7, 'fdb-entry'],
   [8, 'acl-rule'],
+  [9, 'flow'],
 ];
 
 export class Softnic implements AsyncDisposable {

@@ -137,7 +137,7 @@ function nextRows(read: typeof asic.read, cursor: number, limit: number, width: 
 function readback(cursor: number, limit: number): { next: number; entries: Batch } {
   const { table, next, rows } = nextRows(asic.read, cursor, limit, (table) => words[table]!);
   const entries: Batch = {
-    ports: [], routerInterfaces: [], nexthops: [], members: [], groups: [], routes: [], vlanMembers: [], fdbEntries: [], aclRules: [],
+    ports: [], routerInterfaces: [], nexthops: [], members: [], groups: [], routes: [], vlanMembers: [], fdbEntries: [], aclRules: [], flows: [],
   };
   const operation = 'put';
   for (const [handle, ...r] of rows as [number, ...number[]][]) {
