@@ -1,7 +1,7 @@
 /** What a configuration file may say: one schema, from which the checks, the error texts and docs/config.md come. */
 import { type Static, type TSchema, Type } from 'typebox';
-import { SIZES } from '../device/tables/layout.ts';
 import { LINKS_MAX, METRIC_DEFAULT, PROTOCOL_DEFAULT } from '../device/rtnetlink/layout.ts';
+import { SIZES } from '../device/tables/layout.ts';
 import { RING_DEFAULT } from '../kernel/notifier/ring-size.ts';
 import { DEFAULT_RECEIVE_BUFFER } from '../kernel/receive-buffer.ts';
 import { KINDS } from '../mirror/types.ts';

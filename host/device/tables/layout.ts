@@ -81,10 +81,11 @@ export const GENERATION = TABLES.findIndex(({ name }) => name === 'acl_state');
 export const MAPS: readonly string[] = [...SIZED, ...OWN].map(({ name }) => name);
 
 /** Sizes that can be configured: the simulated ASIC's, and those of tables that it has not. */
-export const SIZES: readonly { readonly name: string; readonly capacity: number; readonly maxCapacity: number }[] = [
-  ...ASIC_TABLES,
-  { name: 'flow', capacity: 65_536, maxCapacity: 4_194_304 },
-];
+export const SIZES: readonly {
+  readonly name: string;
+  readonly capacity: number;
+  readonly maxCapacity: number;
+}[] = [...ASIC_TABLES, { name: 'flow', capacity: 65_536, maxCapacity: 4_194_304 }];
 
 /** Rows of every map for the configured sizes. @throws EkhoError E_DEVICE */
 export function rowsOf(configured: Sizes): ReadonlyMap<string, number> {

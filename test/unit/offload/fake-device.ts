@@ -74,6 +74,7 @@ export class FakeDevice {
       256,
       256,
       64,
+      64,
     ];
     return {
       vendor: 'test',
