@@ -154,7 +154,7 @@ describe('a kernel that has none or shows none', () => {
       for (const errno of [EPERM, EACCES]) expect(unavailability(kind, errno)).toBe('denied');
       expect(unavailability(kind, EOPNOTSUPP)).toBe('absent');
       expect(unavailability(kind, ENOMEM)).toBeUndefined();
-      expect(unavailability(kind, EINVAL)).toBe(/^(nft|xfrm)-/.test(kind) ? 'absent' : undefined);
+      expect(unavailability(kind, EINVAL)).toBe(/^(nft|xfrm)-|^flow$/.test(kind) ? 'absent' : undefined);
     }
   });
 });
