@@ -1,9 +1,10 @@
 /** The commands of the vendor kit: they need no host. What they do is in plugins/kit. */
-import { statSync, writeFileSync } from 'node:fs';
+import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import { type Command, Option } from 'commander';
 import { LANGUAGES, type Language } from '../../plugins/kit/project.ts';
 import { socketPath } from '../config/socket.ts';
+import { EkhoError } from '../errors.ts';
 import { Client } from './client.ts';
 import { plain, print } from './output.ts';
 
@@ -81,9 +82,18 @@ async function check(path: string, { junit, json, ...options }: CheckCommandOpti
 
 /** The file itself, or what the folder builds into. */
 async function componentOf(path: string): Promise<string> {
-  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return path;
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found === undefined)
+    throw new EkhoError('E_USAGE', `there is no ${path}`, {
+      remedy: 'Name a component (build/NAME.wasm) or the folder of a plugin.',
+    });
+  if (!found.isDirectory()) return path;
   const { readProject } = await import('../../plugins/kit/project.ts');
-  return readProject(path).output;
+  const { output } = readProject(path);
+  if (existsSync(output)) return output;
+  throw new EkhoError('E_PROJECT', `${here(output)} is not there`, {
+    remedy: `Build it: ekho plugin build${path === '.' ? '' : ` ${path}`}`,
+  });
 }
 
 /** What plugins and cases say of themselves is theirs. */

@@ -133,6 +133,9 @@ whole handle. In \`{…}\`, sums and products of the numbers of \`for\` are work
 
 After every \`apply\` the suite reads back and holds the plugin to its own answers: what it carried out is held with every field as
 sent, what it refused or failed left what was held before, and \`tables\` counts what is held.
+
+Of the kernel’s selftests of \`netdevsim\`, all cases of \`fib.sh\` and those of \`nexthop.sh\` are covered, but for the resilient groups
+(\`nexthop_res_group_…\`, \`nexthop_single_in_res_group_…\`): the contract has groups without buckets.
 `;
 
 function casesPage(): string {

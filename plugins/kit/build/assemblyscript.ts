@@ -4,12 +4,13 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { EkhoError } from '../../../host/errors.ts';
 import { readLayouts } from '../../../host/plugin/package.ts';
-import { ifChanged, makeComponent, version } from '../../toolchain/build-plugin.mjs';
+import { ifChanged, makeComponent } from '../../toolchain/build-plugin.mjs';
 import { type AssemblyScriptBindings, generateAssemblyScript } from '../generate/assemblyscript.ts';
 import type { Project } from '../project.ts';
+import { buildError } from './errors.ts';
 import { renameExports } from './exports.ts';
 import { manifestOf, withManifest } from './manifest.ts';
-import { importTool } from './tools.ts';
+import { importTool, toolVersion } from './tools.ts';
 
 /** What asc is called with; of its module only this is used. */
 interface Asc {
@@ -37,10 +38,14 @@ export async function buildAssemblyScript(project: Project): Promise<boolean> {
     .filter((name) => name.endsWith('.ts'))
     .map((name) => [name, readFileSync(join(folder, name), 'utf8')]);
   const asc = await importTool<Asc>(folder, 'assemblyscript', 'dist/asc.js');
-  const tools = [version('assemblyscript'), OPTIONS, bindings.entry, world, manifestOf(project)];
+  const tools = [toolVersion(folder, 'assemblyscript'), OPTIONS, bindings.entry, world, manifestOf(project)];
   return ifChanged(output, JSON.stringify([sources, tools]), async () => {
     const core = await compile(asc, folder, bindings);
-    return withManifest(await makeComponent(renameExports(core, bindings.renames), world), project);
+    const renamed = renameExports(core, bindings.renames);
+    const component = await makeComponent(renamed, world).catch((error) => {
+      throw buildError(error, 'Export every function of the contract from plugin.ts (docs/plugins.md).');
+    });
+    return withManifest(component, project);
   });
 }
 

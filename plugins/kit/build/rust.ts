@@ -10,6 +10,7 @@ import { readLayouts, witSource } from '../../../host/plugin/package.ts';
 import { ifChanged, makeComponent, version } from '../../toolchain/build-plugin.mjs';
 import { generateRust } from '../generate/rust.ts';
 import type { Project } from '../project.ts';
+import { buildError } from './errors.ts';
 import { manifestOf, withManifest } from './manifest.ts';
 
 const TARGET = 'wasm32-unknown-unknown';
@@ -35,7 +36,12 @@ export async function buildRust(project: Project): Promise<boolean> {
   const core = readFileSync(await compile(folder, toolchain));
   const inputs = [createHash('sha256').update(core).digest('hex'), witSource(), world, manifestOf(project)];
   return ifChanged(output, JSON.stringify([inputs, version('@bytecodealliance/jco-transpile')]), async () =>
-    withManifest(await makeComponent(core, world), project),
+    withManifest(
+      await makeComponent(core, world).catch((error) => {
+        throw buildError(error, 'Make a type the plugin: ekho::export!(Type); at the top of src/lib.rs.');
+      }),
+      project,
+    ),
   );
 }
 

@@ -19,8 +19,9 @@ export function resolveTool(folder: string, name: string, file: string): string 
     const manifest = manifestOf(name, base);
     if (manifest !== undefined) return join(dirname(manifest), file);
   }
+  const where = folder === ROOT ? `in EKHO’s folder, ${ROOT}` : 'in the plugin’s folder or in EKHO’s';
   throw new EkhoError('E_TOOL', `the npm package ${name} is not installed`, {
-    remedy: `Install it in the plugin’s folder or in EKHO’s: npm install --no-save ${name}@${wantedVersion(name)}`,
+    remedy: `Install it ${where}: npm install --no-save ${name}@${wantedVersion(name)}`,
     operation: 'build',
   });
 }
@@ -32,6 +33,11 @@ function manifestOf(name: string, base: string): string | undefined {
     // Not there; perhaps in the next.
     return undefined;
   }
+}
+
+/** Version of a package that is used. @throws EkhoError E_TOOL */
+export function toolVersion(folder: string, name: string): string {
+  return JSON.parse(readFileSync(resolveTool(folder, name, 'package.json'), 'utf8')).version;
 }
 
 /** Imports a module of a package. @throws EkhoError E_TOOL */

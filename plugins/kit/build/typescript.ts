@@ -1,18 +1,27 @@
 /** TypeScript and JavaScript, by the npm package `componentize-qjs`: the component brings QuickJS along. */
 
 import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { EkhoError } from '../../../host/errors.ts';
 import { readLayouts, witSource } from '../../../host/plugin/package.ts';
-import { ifChanged, version } from '../../toolchain/build-plugin.mjs';
+import { ifChanged } from '../../toolchain/build-plugin.mjs';
+import { camelCase, interfacesOf } from '../generate/names.ts';
 import { generateTypeScript } from '../generate/typescript.ts';
 import type { Project } from '../project.ts';
 import { manifestOf, withManifest } from './manifest.ts';
-import { importTool, resolveTool } from './tools.ts';
+import { importTool, resolveTool, toolVersion } from './tools.ts';
 
 interface Componentize {
   componentize(options: {
@@ -38,8 +47,9 @@ export async function buildTypeScript(project: Project): Promise<boolean> {
     .filter((name) => SOURCE.test(name) && name !== ENTRY)
     .map((name) => [name, readFileSync(join(folder, name), 'utf8')] as const);
   const { componentize } = await importTool<Componentize>(folder, 'componentize-qjs', 'index.js');
-  const tools = [version('componentize-qjs'), manifestOf(project)];
+  const tools = [toolVersion(folder, 'componentize-qjs'), manifestOf(project)];
   return ifChanged(output, JSON.stringify([sources, entry, world, tools]), async () => {
+    checkExports(folder, world);
     await checkTypes(folder);
     const work = mkdtempSync(join(tmpdir(), 'ekho-build-'));
     try {
@@ -69,6 +79,23 @@ export async function buildTypeScript(project: Project): Promise<boolean> {
       rmSync(work, { recursive: true, force: true });
     }
   });
+}
+
+const PLUGIN = 'plugin.ts';
+
+/** What it lacks would show as a trap when it is called. */
+function checkExports(folder: string, world: string): void {
+  const remedy = 'Export a constant per interface from plugin.ts (docs/plugins.md).';
+  const file = join(folder, PLUGIN);
+  if (!existsSync(file))
+    throw new EkhoError('E_BUILD', `${folder} has no ${PLUGIN}`, { remedy, operation: 'build' });
+  const text = readFileSync(file, 'utf8');
+  for (const one of interfacesOf(readLayouts(), world).exports) {
+    const name = camelCase(one.name);
+    const exported = new RegExp(`\\bexport\\s+(?:\\w+\\s+${name}\\b|\\{[^}]*\\b${name}\\b|\\*)`);
+    if (!exported.test(text))
+      throw new EkhoError('E_BUILD', `${PLUGIN} does not export ${name}`, { remedy, operation: 'build' });
+  }
 }
 
 function strip(name: string, text: string): string {

@@ -240,6 +240,8 @@ export function cabi_realloc(old: usize, oldSize: usize, align: usize, size: usi
     if (layout.spilled) fail(`${layout.function.name} has more parameters than the bindings can pass`);
     const name = camelCase(`${inside.name}-${layout.function.name}`);
     const parameters: string[] = [];
+    /** A part of the list; behind all others. */
+    const optional: string[] = [];
     const core: string[] = [];
     const values: string[] = [];
     let before = '';
@@ -252,11 +254,8 @@ export function cabi_realloc(old: usize, oldSize: usize, align: usize, size: usi
         values.push(`load<usize>(${parameter}Text)`, `load<u32>(${parameter}Text, 4)`);
       } else if (one.resolved.is === 'list' && one.resolved.element.resolved.is !== 'record') {
         const type = this.number(one.resolved.element);
-        parameters.push(
-          `${parameter}: StaticArray<${type}>`,
-          `start: i32 = 0`,
-          `count: i32 = ${parameter}.length - start`,
-        );
+        parameters.push(`${parameter}: StaticArray<${type}>`);
+        optional.push('start: i32 = 0', `count: i32 = ${parameter}.length - start`);
         core.push(`${parameter}: usize`, `count: i32`);
         values.push(`changetype<usize>(${parameter}) + <usize>start * ${one.resolved.element.size}`, 'count');
       } else if (isCompound(one)) {
@@ -288,7 +287,7 @@ export function cabi_realloc(old: usize, oldSize: usize, align: usize, size: usi
     this.text +=
       `\n@external("${coreName(this.layouts, inside.name)}", "${layout.function.name}")\n` +
       `declare function ${name}Import(${core.join(', ')}): ${coreType};\n` +
-      `${docBlock(layout.function.docs)}export function ${name}(${parameters.join(', ')}): ${type} {\n${before}  ${body}\n}\n`;
+      `${docBlock(layout.function.docs)}export function ${name}(${[...parameters, ...optional].join(', ')}): ${type} {\n${before}  ${body}\n}\n`;
   }
 
   /** A core export that calls the plugin’s function of the same name. */

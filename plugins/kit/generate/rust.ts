@@ -21,7 +21,7 @@ const PRELUDE = `//! Writing a plugin in Rust: \`mod ekho;\`, implement the trai
 //!
 //! Records have the layout in which the host passes them, so a batch is used where it lies. Lists and texts own their memory; a
 //! \`Vec\` and a \`String\` become one by \`.into()\`, an iterator by \`.collect()\`.
-#![allow(dead_code, clippy::all)]
+#![allow(dead_code, unused_imports, unused_macros, clippy::all)]
 
 use core::cell::UnsafeCell;
 
@@ -205,7 +205,6 @@ impl<T: Default> Instance<T> {
         Instance(UnsafeCell::new(None))
     }
 
-    #[allow(clippy::mut_from_ref)]
     pub unsafe fn get(&self) -> &mut T {
         let instance = &mut *self.0.get();
         if instance.is_none() {
@@ -327,7 +326,7 @@ class Writer {
     const declared = functions.map(({ declaration }) => declaration).join('');
     const bodies = functions.map(({ body }) => body).join('');
     return (
-      `\n${docLines(inside.docs)}pub mod ${identifier(inside.name)} {\n    #[allow(unused_imports)]\n    use super::*;\n\n` +
+      `\n${docLines(inside.docs)}pub mod ${identifier(inside.name)} {\n    use super::*;\n\n` +
       `    #[link(wasm_import_module = "${coreName(this.layouts, inside.name)}")]\n    extern "C" {\n${declared}    }\n${bodies}}\n`
     );
   }

@@ -6,11 +6,13 @@ import { expect, test } from 'vitest';
 import { ROOT } from '../../../host/config/config.ts';
 import { documents } from '../../../plugins/kit/document.ts';
 
-test.each([...documents()])('%s', (path, text) => {
+const DOCUMENTS = documents();
+
+test.each([...DOCUMENTS])('%s', (path, text) => {
   expect(readFileSync(join(ROOT, path), 'utf8')).toBe(text);
 });
 
 test('no page of an interface that is gone', () => {
   const pages = readdirSync(join(ROOT, 'docs/plugins/wit')).map((name) => `docs/plugins/wit/${name}`);
-  expect(pages.filter((path) => !documents().has(path))).toEqual([]);
+  expect(pages.filter((path) => !DOCUMENTS.has(path))).toEqual([]);
 });

@@ -71,6 +71,12 @@ test('what is not a plugin folder, or not a name, is said with a remedy', async 
   expect(name).toMatchObject({ code: 2, out: '' });
   expect(name.err).toContain('a plugin cannot be named "../elsewhere"');
   await ekho(vendor.path, 'plugin', 'new', 'mynic');
+  const unbuilt = await ekho(vendor.path, 'plugin', 'check', 'mynic');
+  expect(unbuilt).toMatchObject({ code: 2, out: '' });
+  expect(unbuilt.err).toContain('mynic/build/mynic.wasm is not there\nBuild it: ekho plugin build mynic\n');
+  const nowhere = await ekho(vendor.path, 'plugin', 'check', 'nowhere.wasm');
+  expect(nowhere).toMatchObject({ code: 2, out: '' });
+  expect(nowhere.err).toContain('there is no nowhere.wasm\nName a component');
   const twice = await ekho(vendor.path, 'plugin', 'new', 'mynic');
   expect(twice).toMatchObject({ code: 2, out: '' });
   expect(twice.err).toContain('is there already and not empty');
