@@ -74,7 +74,7 @@ export const DeviceStatus = Type.Object({
   faults: Type.Optional(
     Type.Object({ failEvery: Count, refuse: Type.Boolean(), delay: Count, poweredOff: Type.Boolean() }),
   ),
-  /** How the data path is attached to each port: `native` or `generic`, and why not native. */
+  /** How the data path is attached to each port: `native`, `tcx`, `generic` or `none`, and why not native. */
   ports: Type.Optional(Type.Array(Type.Object({ link: Text, mode: Text, why: Type.Optional(Text) }))),
   /** Frames it handed to the kernel, by reason; rates as of entries. */
   traps: Type.Optional(

@@ -128,6 +128,16 @@ export function deviceTable(devices: Status['devices']): string {
   );
 }
 
+/** How ports are attached, of devices that tell. */
+export function portTable(devices: Status['devices']): string {
+  return table(
+    ['DEVICE', 'PORT', 'MODE', 'WHY'],
+    devices.flatMap(({ name, ports = [] }) =>
+      ports.map(({ link, mode, why }) => [name, plain(link), mode, why ?? '']),
+    ),
+  );
+}
+
 /** Only where there is something to tell. */
 function hookLines({ hooks }: Status): string[] {
   const { present = [], hidden = [] } = hooks ?? {};

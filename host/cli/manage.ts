@@ -1,7 +1,7 @@
 /** The commands for plugins and devices. */
 import type { DeviceStatus, Faults, LogLine, PluginDetails, PluginStatus } from '../api/schemas.ts';
 import { EkhoError } from '../errors.ts';
-import { deviceTable, type JsonOption, pluginTable } from './ask.ts';
+import { deviceTable, type JsonOption, pluginTable, portTable } from './ask.ts';
 import type { Client } from './client.ts';
 import { count, paintState, plain, print, table } from './output.ts';
 
@@ -85,6 +85,7 @@ export async function deviceList(client: Client, { json }: JsonOption): Promise<
     ),
   );
   await print(`\n${deviceTable(devices)}`);
+  if (devices.some(({ ports = [] }) => ports.length > 0)) await print(`\n${portTable(devices)}`);
 }
 
 function faultsText(faults: DeviceStatus['faults']): string {

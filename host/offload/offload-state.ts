@@ -1,7 +1,7 @@
 /** What is known of each object's offload in one plugin: its state, the reason, and which object a handle stands for. */
 
 import { KIND, type KindNumber } from '../mirror/types.ts';
-import { ACTION, ENTRY_KIND } from '../plugin/records.ts';
+import { ACTION, ENTRY_KIND, ROUTER_INTERFACE_FLAGS } from '../plugin/records.ts';
 import { formatAddress } from './addresses.ts';
 import { aclKey, type Desired, type PlanOptions, vlanKey } from './desired.ts';
 import {
@@ -256,17 +256,26 @@ export class OffloadStates {
     const routed = interfaces.get(`${link.ifindex}`);
     if (port === undefined && routed === undefined) return undefined;
     if (port !== undefined) {
-      const state = this.#offloadOfEntry(this.#desired.tables.ports, port, { reason: port.reason });
+      const programs =
+        port.reason === REASON['xdp-attached'] ? link.xdpPrograms.filter((id) => id !== 0) : [];
+      const state = this.#offloadOfEntry(this.#desired.tables.ports, port, {
+        reason: port.reason,
+        ...(programs.length > 0 && { detail: `program ${programs.join(', ')}` }),
+      });
       if (state.state !== 'offloaded' || routed === undefined || planned === undefined) return state;
     }
     const reason = planned!.reason4 !== REASON.none ? planned!.reason4 : planned!.reason6;
+    const takesFlows =
+      (planned!.flags & (ROUTER_INTERFACE_FLAGS.flowsIpv4 | ROUTER_INTERFACE_FLAGS.flowsIpv6)) !== 0;
     const families = [
       ...(planned!.reason4 === REASON.none ? [] : ['IPv4']),
       ...(planned!.reason6 === REASON.none ? [] : ['IPv6']),
     ];
     return this.#offloadOfEntry(interfaces, routed!, {
       reason,
-      ...(families.length > 0 && { detail: `routing of ${families.join(' and ')} packets that arrive here` }),
+      ...(families.length > 0 && {
+        detail: `routing of ${families.join(' and ')} packets that arrive here${takesFlows ? ', but for established flows' : ''}`,
+      }),
     });
   }
 

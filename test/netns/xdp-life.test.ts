@@ -95,7 +95,7 @@ test('a port with somebody else’s program is the kernel’s, and says so', asy
   wires.router.run('ip', ['link', 'set', 'p0', 'xdpgeneric', 'obj', foreign(), 'sec', 'xdp']);
   await path.host.start();
   const { out } = await path.host.ekho('explain', 'link', 'p0');
-  expect(out).toMatch(/an XDP program sees packets first/);
+  expect(out).toMatch(/an XDP program sees packets first: program \d+\n *remedy: Detach it/);
   const kernel = path.forwarded().v4;
   expect(wires.ping(0, address4(1), 3)).toBe(3);
   // Requests enter by p0, answers by p1, where the data path is.

@@ -11,9 +11,10 @@ describe.each(['tcx', 'generic', 'native'] as const)('%s', (mode) => {
     // Native frames reach a veth only where somebody polls at its other end.
     if (mode === 'native') for (const host of wires.hosts) host.run('ethtool', ['-K', 'eth0', 'gro', 'on']);
     path = await Datapath.start(wires, { mode });
+    const why = mode === 'native' ? {} : { why: 'configured: `mode`' };
     expect((await path.host.device()).ports).toEqual([
-      { link: 'p0', mode },
-      { link: 'p1', mode },
+      { link: 'p0', mode, ...why },
+      { link: 'p1', mode, ...why },
     ]);
   });
 

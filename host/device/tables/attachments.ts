@@ -5,7 +5,7 @@ import { EkhoError } from '../../errors.ts';
 import { inNetns } from '../../netlink/syscall.ts';
 import type { DeviceShare } from '../types.ts';
 import { XDP_TRANSMITS, xdpFeatures } from './features.ts';
-import { MODE, type Mode, type SharedState } from './shared.ts';
+import { MODE, type Mode, type SharedState, WHY } from './shared.ts';
 import { closeDescriptor, driverOf } from './system.ts';
 
 /** Of `tables.status`: as in core.ts. */
@@ -22,6 +22,8 @@ const NATIVE = 1;
 const TAKES_FRAMES = 2;
 const PARTIAL_CHECKSUMS = 4;
 const TCX = 8;
+/** Above them stands an index in WHY, for the next host. */
+const WHY_SHIFT = 16;
 
 type Way = 'native' | 'tcx' | 'generic';
 
@@ -65,11 +67,12 @@ export class Attachments {
   #attach(slot: number, ifindex: number, wanted: boolean): number {
     const made = wanted ? this.#link(ifindex) : undefined;
     const mode = made?.mode ?? MODE.none;
+    const why = made?.why ?? WHY.length - 1;
     const pin = this.#pinOf(ifindex);
     try {
       if (pin !== undefined) made?.link.pin(pin);
       this.#devices.set(slot, ifindex);
-      this.#modes.set(slot, this.#flags(ifindex, mode));
+      this.#modes.set(slot, this.#flags(ifindex, mode, why));
       this.#portsAt.set(ifindex, slot);
     } catch (error) {
       made?.link.close();
@@ -77,7 +80,7 @@ export class Attachments {
       throw error;
     }
     // Without a pin the descriptor keeps it attached, and is closed by whoever detaches.
-    this.#state.attach(slot, ifindex, mode, pin === undefined ? (made?.link.fd ?? -1) : -1);
+    this.#state.attach(slot, ifindex, mode, pin === undefined ? (made?.link.fd ?? -1) : -1, why);
     if (pin !== undefined) made?.link.close();
     return OK;
   }
@@ -87,7 +90,7 @@ export class Attachments {
   }
 
   /** As configured, else in the first way that works; see docs/xdp.md for what speaks against native mode on a veth. */
-  #link(ifindex: number): { link: Link; mode: Mode } {
+  #link(ifindex: number): { link: Link; mode: Mode; why: number } {
     const wanted = this.#share.mode ?? 'auto';
     const isVeth = driverOf(ifindex) === 'veth';
     const ways: readonly Way[] =
@@ -97,7 +100,7 @@ export class Attachments {
       try {
         const link =
           way === 'tcx' ? this.#tcx.attachTcx(ifindex, 'ingress') : this.#xdp.attachXdp(ifindex, way);
-        return { link, mode: MODE[way] };
+        return { link, mode: MODE[way], why: whyNot(way, wanted !== 'auto', isVeth) };
       } catch (error) {
         failed = error;
         if (!(error instanceof BpfError) || error.code === 'E_EXISTS' || error.code === 'E_NO_TARGET') break;
@@ -106,14 +109,14 @@ export class Attachments {
     throw failed;
   }
 
-  #flags(ifindex: number, mode: Mode): number {
+  #flags(ifindex: number, mode: Mode, why: number): number {
     const isVeth = driverOf(ifindex) === 'veth';
     const features = xdpFeatures(ifindex);
     // A kernel that does not tell has veths that lose frames when nobody polls at the other end.
     const takes = features === undefined ? !isVeth : (features & XDP_TRANSMITS) !== 0;
     const native = mode === MODE.native;
     const way = native ? NATIVE : mode === MODE.tcx ? TCX : 0;
-    return way | (takes ? TAKES_FRAMES : 0) | (native && isVeth ? PARTIAL_CHECKSUMS : 0);
+    return (why << WHY_SHIFT) | way | (takes ? TAKES_FRAMES : 0) | (native && isVeth ? PARTIAL_CHECKSUMS : 0);
   }
 
   detach(slot: number): void {
@@ -136,7 +139,8 @@ export class Attachments {
       this.#inNetns(() => {
         for (const slot of slots) {
           const ifindex = this.#state.ifindex(slot);
-          if (ifindex !== 0) this.#modes.set(slot, this.#flags(ifindex, this.#state.mode(slot)));
+          if (ifindex !== 0)
+            this.#modes.set(slot, this.#flags(ifindex, this.#state.mode(slot), this.#state.why(slot)));
         }
       });
     } catch (error) {
@@ -154,6 +158,19 @@ export class Attachments {
     this.#tcx.close();
     for (const map of [this.#portsAt, this.#devices, this.#modes]) map.close();
   }
+}
+
+/** Index in WHY of why a port is not attached natively. */
+function whyNot(way: Way, isConfigured: boolean, isVeth: boolean): number {
+  if (way === 'native') return 0;
+  if (isConfigured) return 1;
+  if (way === 'tcx') return isVeth ? 2 : 3;
+  return isVeth ? 5 : 4;
+}
+
+/** Index in WHY, by what stands in the map port_modes. */
+export function whyOf(flags: number): number {
+  return flags >>> WHY_SHIFT;
 }
 
 function unpin(path: string): void {

@@ -16,12 +16,13 @@ import type {
   PacketVerdict,
   ReasonCount,
 } from '../types.ts';
+import { whyOf } from './attachments.ts';
 import { MAPS, rowsOf, TABLES } from './layout.ts';
 import { Lookup } from './lookup.ts';
 import { Pins } from './pins.ts';
 import { sumCounters } from './reader.ts';
 import { REASONS } from './reasons.ts';
-import { MODE, type Mode, SharedState } from './shared.ts';
+import { MODE, type Mode, SharedState, WHY } from './shared.ts';
 import { closeDescriptor } from './system.ts';
 
 /** Of bpf/datapath_maps.h. */
@@ -106,7 +107,7 @@ export class TablesDevice implements Device {
     for (const id of programs) this.#programs.add(id);
     for (const [ifindex, slot] of object.map<number, number>('ports_at')) {
       const flags = object.map<number, number>('port_modes').get(slot)!;
-      this.#state.attach(slot, ifindex, ifindexes.has(ifindex) ? modeOf(flags) : MODE.none, -1);
+      this.#state.attach(slot, ifindex, ifindexes.has(ifindex) ? modeOf(flags) : MODE.none, -1, whyOf(flags));
     }
     for (const [number, { name, organisation }] of TABLES.entries()) {
       if (organisation === 'counters') continue;
@@ -168,6 +169,7 @@ export class TablesDevice implements Device {
         .map((slot) => ({
           ifindex: state.ifindex(slot),
           mode: MODE_NAMES[state.mode(slot)],
+          ...(state.why(slot) !== 0 && { why: WHY[state.why(slot)] }),
         })),
       traps: this.#object.closed ? [] : this.#traps(),
     };

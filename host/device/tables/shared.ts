@@ -3,11 +3,22 @@
 import { TABLES } from './layout.ts';
 
 /** A port's attachment: words. */
-const PORT_WORDS = 3;
+const PORT_WORDS = 4;
 
 /** How a port is attached. */
 export const MODE = { none: 0, native: 1, generic: 2, tcx: 3 } as const;
 export type Mode = (typeof MODE)[keyof typeof MODE];
+
+/** Why a port is attached as it is, for people; the first where nothing is to be said. */
+export const WHY = [
+  '',
+  'configured: `mode`',
+  'on a veth, VLAN tags and unfinished checksums do not come with native frames',
+  'the driver has no native XDP',
+  'neither native XDP in the driver nor tcx in the kernel',
+  'on a veth native XDP loses what tcx keeps, and the kernel has no tcx',
+  'everything that arrives goes to the kernel: `ekho explain link`',
+] as const;
 
 /**
  * Fill of the tables and attachments of the ports. The worker writes, the host reads; descriptors belong to the process, so they
@@ -62,10 +73,16 @@ export class SharedState {
     return Atomics.load(this.#words, this.#at(slot) + 2);
   }
 
-  attach(slot: number, ifindex: number, mode: Mode, link: number): void {
+  /** Index in WHY. */
+  why(slot: number): number {
+    return Atomics.load(this.#words, this.#at(slot) + 3);
+  }
+
+  attach(slot: number, ifindex: number, mode: Mode, link: number, why: number): void {
     const at = this.#at(slot);
     Atomics.store(this.#words, at + 1, mode);
     Atomics.store(this.#words, at + 2, link);
+    Atomics.store(this.#words, at + 3, why);
     Atomics.store(this.#words, at, ifindex);
   }
 
