@@ -65,6 +65,8 @@ export interface RtnetlinkCompletion extends Completion {
 
 /** `rtnetlink` of wit/host.wit; `table` is the index in `rtnetlink.table` and always valid. */
 export interface RtnetlinkCore extends CoreDevice {
+  /** Entries of the table. */
+  used(table: number): number;
   /** As `AsicDeviceCore.write`. */
   write(table: number, words: Uint32Array, start: number, rows: number): RtnetlinkCompletion;
   remove(table: number, words: Uint32Array, start: number, keys: number): RtnetlinkCompletion;

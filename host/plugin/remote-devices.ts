@@ -207,7 +207,7 @@ function serveTables(device: TablesCore, call: Uint32Array): Uint32Array | undef
   return Uint32Array.of(done, status);
 }
 
-const RTNETLINK = { write: 0, remove: 1, read: 2, reason: 3, epoch: 4 } as const;
+const RTNETLINK = { write: 0, remove: 1, read: 2, reason: 3, epoch: 4, used: 5 } as const;
 
 class RemoteRtnetlink implements RtnetlinkCore {
   private readonly call: Call;
@@ -233,6 +233,10 @@ class RemoteRtnetlink implements RtnetlinkCore {
   /** The text comes a character a word. */
   reason(): string {
     return String.fromCodePoint(...this.call(Uint32Array.of(RTNETLINK.reason)));
+  }
+
+  used(table: number): number {
+    return this.call(Uint32Array.of(RTNETLINK.used, table))[0]!;
   }
 
   epoch(): number {
@@ -265,6 +269,8 @@ function serveRtnetlink(device: RtnetlinkCore, call: Uint32Array): Uint32Array |
       return Uint32Array.from(device.reason(), (one) => one.codePointAt(0)!);
     case RTNETLINK.epoch:
       return Uint32Array.of(device.epoch());
+    case RTNETLINK.used:
+      return Uint32Array.of(device.used(table));
     default:
       return undefined;
   }

@@ -68,6 +68,10 @@ export function rtnetlinkImports(device: RtnetlinkCore, layouts: Layouts): HostI
       (name: string) => TABLES[tables.indexOf(name)]!.capacity,
       () => (table: number) => TABLES[checkEnum(table, tables.length, 'rtnetlink table')]!.capacity,
     ),
+    used: lowered(
+      (name: string) => device.used(tables.indexOf(name)),
+      () => (table: number) => device.used(checkEnum(table, tables.length, 'rtnetlink table')),
+    ),
     reason: lowered(
       () => device.reason(),
       (context) => {

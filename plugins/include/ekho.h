@@ -852,6 +852,10 @@ static inline uint32_t ekho_tables_epoch(void) { return (uint32_t)ekho_tables_ep
 __attribute__((import_module("ekho:offload/rtnetlink@0.1.0"), import_name("capacity")))
 extern uint32_t ekho_rtnetlink_capacity_import_(uint32_t);
 static inline uint32_t ekho_rtnetlink_capacity(ekho_rtnetlink_table table) { return (uint32_t)ekho_rtnetlink_capacity_import_(table); }
+/* Entries in it; the members of a group count as one. */
+__attribute__((import_module("ekho:offload/rtnetlink@0.1.0"), import_name("used")))
+extern uint32_t ekho_rtnetlink_used_import_(uint32_t);
+static inline uint32_t ekho_rtnetlink_used(ekho_rtnetlink_table table) { return (uint32_t)ekho_rtnetlink_used_import_(table); }
 /* Add rows, or replace those with the same handle, without a gap. Stops at the first that fails. */
 __attribute__((import_module("ekho:offload/rtnetlink@0.1.0"), import_name("write")))
 extern void ekho_rtnetlink_write_import_(uint32_t, uint32_t, uint32_t, void *);

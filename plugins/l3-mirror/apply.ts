@@ -9,24 +9,36 @@ import {
   Nexthop,
   Operation,
   OutcomeList,
+  Reason,
   Route,
   RouterInterface,
   RtnetlinkTable,
+  Status,
 } from './ekho';
 import { ifindexOf, keepInterface, keepPort } from './remembered';
 
 export function offloadApply(changes: Batch, outcomes: OutcomeList): void {
   beginBatch();
-  for (let i = 0; i < changes.ports.length; i++) keepPort(changes.ports[i]);
+  for (let i = 0; i < changes.ports.length; i++) {
+    if (!keepPort(changes.ports[i])) refuse(changes.ports[i].handle, outcomes);
+  }
   for (let i = 0; i < changes.routerInterfaces.length; i++) {
-    keepInterface(changes.routerInterfaces[i]);
-    applyInterface(changes.routerInterfaces[i], outcomes);
+    const it = changes.routerInterfaces[i];
+    if (keepInterface(it)) applyInterface(it, outcomes);
+    else refuse(it.handle, outcomes);
   }
   for (let i = 0; i < changes.nexthops.length; i++) applyNexthop(changes.nexthops[i], outcomes);
   for (let i = 0; i < changes.groups.length; i++) applyGroup(changes.groups[i], changes.members, outcomes);
   for (let i = 0; i < changes.routes.length; i++) applyRoute(changes.routes[i], outcomes);
   for (let i = 0; i < changes.fdbEntries.length; i++) applyFdbEntry(changes.fdbEntries[i], outcomes);
   send(outcomes);
+}
+
+function refuse(handle: u32, outcomes: OutcomeList): void {
+  const outcome = outcomes.add();
+  outcome.handle = handle;
+  outcome.status = Status.refused;
+  outcome.reason = Reason.tableFull;
 }
 
 function applyInterface(it: RouterInterface, outcomes: OutcomeList): void {

@@ -23,14 +23,23 @@ import {
   RtnetlinkTable,
   rtnetlinkCapacity,
   rtnetlinkEpoch,
+  rtnetlinkUsed,
   StatsPage,
   TableUsageList,
 } from './ekho';
-import { INTERFACES_MAX, PORTS_MAX } from './remembered';
+import { INTERFACES_MAX, interfacesHeld, PORTS_MAX, portsHeld } from './remembered';
 
 export { offloadApply } from './apply';
 export { offloadReadback } from './readback';
 
+/** Kinds of the plan that the other kernel holds, and the device's tables for them. */
+const KINDS: StaticArray<u8> = [Kind.nexthop, Kind.group, Kind.route, Kind.fdbEntry];
+const TABLES: StaticArray<u8> = [
+  RtnetlinkTable.nexthop,
+  RtnetlinkTable.group,
+  RtnetlinkTable.route,
+  RtnetlinkTable.fdb,
+];
 const POLL_INTERVAL_MS: u32 = 500;
 
 /** Of the other kernel's links and nexthops: another number means that somebody changed them. */
@@ -43,21 +52,19 @@ export function pluginDescribe(result: PluginDescription): void {
   result.groupMembers = GROUP_MEMBERS;
   result.vlanInterfaces = true;
   result.pollInterval = POLL_INTERVAL_MS;
-  add(result, Kind.port, PORTS_MAX);
-  add(result, Kind.routerInterface, INTERFACES_MAX);
-  add(result, Kind.nexthop, rtnetlinkCapacity(RtnetlinkTable.nexthop));
-  add(result, Kind.group, rtnetlinkCapacity(RtnetlinkTable.group));
-  add(result, Kind.route, rtnetlinkCapacity(RtnetlinkTable.route));
-  add(result, Kind.fdbEntry, rtnetlinkCapacity(RtnetlinkTable.fdb));
+  // Without a place in the other kernel, these two are gone when the plugin ends.
+  add(result, Kind.port, PORTS_MAX, false);
+  add(result, Kind.routerInterface, INTERFACES_MAX, false);
+  for (let i = 0; i < KINDS.length; i++) add(result, KINDS[i], rtnetlinkCapacity(TABLES[i]), true);
 }
 
 /** A kind of entry it holds. None of them counts: the other kernel counts neither routes nor nexthops by packets and bytes. */
-function add(result: PluginDescription, kind: u8, capacity: u32): void {
+function add(result: PluginDescription, kind: u8, capacity: u32, readsBack: bool): void {
   const ability = result.abilities.add();
   ability.kind = kind;
   ability.capacity = capacity;
   ability.updateInPlace = true;
-  ability.readsBack = true;
+  ability.readsBack = readsBack;
 }
 
 export function pluginConfigure(settings: PluginSettingList): string | null {
@@ -84,8 +91,19 @@ export function offloadPoll(result: EventList): void {
   result.add().eventType = EventType.deviceReset;
 }
 
-/** The other kernel says itself how full it is. */
-export function offloadTables(_result: TableUsageList): void {}
+export function offloadTables(result: TableUsageList): void {
+  addUsage(result, Kind.port, PORTS_MAX, portsHeld());
+  addUsage(result, Kind.routerInterface, INTERFACES_MAX, interfacesHeld());
+  for (let i = 0; i < KINDS.length; i++)
+    addUsage(result, KINDS[i], rtnetlinkCapacity(TABLES[i]), rtnetlinkUsed(TABLES[i]));
+}
+
+function addUsage(result: TableUsageList, kind: u8, capacity: u32, used: u32): void {
+  const usage = result.add();
+  usage.kind = kind;
+  usage.capacity = capacity;
+  usage.used = used;
+}
 
 export function statsCollect(_cursor: u32, _limit: u32, _result: StatsPage): void {}
 

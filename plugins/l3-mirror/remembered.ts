@@ -11,22 +11,44 @@ const INDEX: u32 = 0x0fffffff;
 const ports = new StaticArray<Port | null>(PORTS_MAX);
 const interfaces = new StaticArray<RouterInterface | null>(INTERFACES_MAX);
 
-export function keepPort(it: Port): void {
+/** False where there is no place for it. */
+export function keepPort(it: Port): bool {
   const index = it.handle & INDEX;
-  if (index >= PORTS_MAX) return;
+  if (index >= PORTS_MAX) return false;
   const kept = ports[index] || Port.lasting();
   ports[index] = kept;
   kept.copy(it);
   if (it.operation === Operation.remove) kept.handle = 0;
+  return true;
 }
 
-export function keepInterface(it: RouterInterface): void {
+/** False where there is no place for it. */
+export function keepInterface(it: RouterInterface): bool {
   const index = it.handle & INDEX;
-  if (index >= INTERFACES_MAX) return;
+  if (index >= INTERFACES_MAX) return false;
   const kept = interfaces[index] || RouterInterface.lasting();
   interfaces[index] = kept;
   kept.copy(it);
   if (it.operation === Operation.remove) kept.handle = 0;
+  return true;
+}
+
+export function portsHeld(): u32 {
+  let count: u32 = 0;
+  for (let i = 0; i < ports.length; i++) {
+    const port = ports[i];
+    if (port !== null && port.handle !== 0) count++;
+  }
+  return count;
+}
+
+export function interfacesHeld(): u32 {
+  let count: u32 = 0;
+  for (let i = 0; i < interfaces.length; i++) {
+    const it = interfaces[i];
+    if (it !== null && it.handle !== 0) count++;
+  }
+  return count;
 }
 
 /** The mirrored kernel's interface index of a port, 0 for none. */

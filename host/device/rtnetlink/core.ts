@@ -175,6 +175,10 @@ export class RtnetlinkWriter implements RtnetlinkCore {
     return this.#epoch;
   }
 
+  used(table: number): number {
+    return this.#counts[table] ?? 0;
+  }
+
   reason(): string {
     return this.#reason;
   }
@@ -363,10 +367,13 @@ export class RtnetlinkWriter implements RtnetlinkCore {
         name === undefined ? `nothing stands for link ${ifindex}` : `there is no link ${name}`,
       );
     }
-    // While nothing can go this way, groups must not: before it is taken away.
-    this.#nexthops.set(handle, nexthop);
-    if (way === undefined && before !== undefined) this.#rewriteGroups((members) => has(members, handle));
     const known = this.#own.has(handle);
+    this.#nexthops.set(handle, nexthop);
+    if (way === undefined && before !== undefined) {
+      // While nothing can go this way, groups must not: the kernel takes those away whose last member goes, and their routes.
+      this.#own.delete(handle);
+      this.#rewriteGroups((members) => has(members, handle));
+    }
     if (action === ACTION_DROP) this.#do([putBlackhole(handle, family, protocol, known)]);
     else if (way !== undefined) {
       const mac = macBytes(row[9]!, row[10]!);
@@ -376,7 +383,6 @@ export class RtnetlinkWriter implements RtnetlinkCore {
       ]);
     } else {
       if (known) this.#do([deleteNexthop(handle)], [ENOENT]);
-      this.#own.delete(handle);
       return;
     }
     this.#own.add(handle);
@@ -387,8 +393,11 @@ export class RtnetlinkWriter implements RtnetlinkCore {
     const nexthop = this.#nexthops.get(handle);
     if (nexthop === undefined) return;
     const way = this.#wayOf(handle, nexthop);
+    if (this.#own.delete(handle)) {
+      this.#rewriteGroups((members) => has(members, handle));
+      this.#do([deleteNexthop(handle)], [ENOENT]);
+    }
     this.#nexthops.delete(handle);
-    if (this.#own.delete(handle)) this.#do([deleteNexthop(handle)], [ENOENT]);
     if (way?.gateway !== undefined) this.#do([deleteNeighbour(way)], [ENOENT]);
   }
 
@@ -479,7 +488,13 @@ export class RtnetlinkWriter implements RtnetlinkCore {
     const family = this.#nexthops.get(members[0]?.[0] ?? 0)?.family ?? 0;
     if (this.#targets.via(domain, family) === undefined) return;
     const isOpen = this.#isOpen(domain, family);
-    const canGo = members.every(([nexthop]) => this.#own.has(nexthop) && !this.#leadsBack(nexthop, domain));
+    const canGo = members.every(
+      ([nexthop]) =>
+        this.#own.has(nexthop) &&
+        !this.#leadsBack(nexthop, domain) &&
+        // The kernel has what drops alone in a group or not at all.
+        (members.length === 1 || this.#nexthops.get(nexthop)?.action !== ACTION_DROP),
+    );
     const id = groupId(handle, domain.number);
     const chosen =
       isOpen && canGo && members.length > 0 ? members : [[this.#viaHost(domain, family), 1] as const];

@@ -47,7 +47,7 @@ export async function runCase(
     milliseconds: performance.now() - begin,
     ...rest,
   });
-  const lacking = lacks(description, one);
+  const lacking = lacks(description, plugin.devices, one);
   if (lacking !== undefined) return result('left out', { why: lacking });
   let first: readonly string[] | undefined;
   for (const variant of variantsOf(one)) {
@@ -71,9 +71,15 @@ function isFaultOfPlugin(error: unknown): error is Error {
 }
 
 /** Why the case is not for this plugin. */
-function lacks({ abilities, groupMembers }: Description, { kinds, members, says }: Case): string | undefined {
+function lacks(
+  { abilities, groupMembers }: Description,
+  devices: readonly string[],
+  { kinds, members, says }: Case,
+): string | undefined {
   const ability = (kind: string) => abilities.find((one) => ENTRY_KIND_NAMES[one.kind] === kind);
   for (const kind of kinds) if (ability(kind) === undefined) return `it does not hold ${kind}`;
+  if (says.tables !== undefined && devices.includes('rtnetlink'))
+    return 'another kernel has no tables of a given size';
   if (members > groupMembers) return `its groups have at most ${groupMembers} members`;
   for (const kind of says.ability?.['update-in-place'] ?? [])
     if (ability(kind)?.updateInPlace !== true) return `it does not update ${kind} in place`;

@@ -16,6 +16,7 @@ import {
 import type { BatchResult, Description, Runner } from '../../../host/plugin/runner.ts';
 import { readValue, type Value, writeValue } from '../../../host/plugin/values.ts';
 import { type Entry, type Kind, nameOf, recordLayout } from './entry.ts';
+import { OtherKernel } from './other-kernel.ts';
 
 /** The plugin did what the contract does not allow. */
 export class Wrong extends Error {}
@@ -95,13 +96,20 @@ export class Subject implements AsyncDisposable {
   readonly events: string[] = [];
   private readonly plugin: LoadedPlugin;
   private readonly way: Way;
+  private readonly other: OtherKernel | undefined;
   private current!: Runner;
   private readonly answers = new Map<number, (outcomes: Outcome[]) => void>();
   private readonly pending = new Map<number, (reason: number) => void>();
   private down = Promise.withResolvers<EkhoError | undefined>();
   private onReady: (() => void) | undefined;
 
-  private constructor(plugin: LoadedPlugin, devices: readonly Device[], way: Way) {
+  private constructor(
+    plugin: LoadedPlugin,
+    devices: readonly Device[],
+    way: Way,
+    other: OtherKernel | undefined,
+  ) {
+    this.other = other;
     this.plugin = plugin;
     this.devices = devices;
     this.way = way;
@@ -113,16 +121,23 @@ export class Subject implements AsyncDisposable {
     tables: Readonly<Record<string, number>> = {},
     way: Way = {},
   ): Promise<Subject> {
-    const devices = deviceKinds()
-      .filter((kind) => plugin.devices.includes(kind))
-      .map((kind) =>
-        openDevice({ kind, name: kind, ...((kind === 'asic' || kind === 'tables') && { tables }) }),
-      );
-    const subject = new Subject(plugin, devices, way);
+    const kinds = deviceKinds().filter((kind) => plugin.devices.includes(kind));
+    const other = kinds.includes('rtnetlink') ? new OtherKernel() : undefined;
+    const devices = kinds.map((kind) =>
+      openDevice(
+        kind === 'rtnetlink'
+          ? other!.config
+          : { kind, name: kind, ...((kind === 'asic' || kind === 'tables') && { tables }) },
+      ),
+    );
+    // Its links are called by the interface indexes that cases name.
+    for (const device of devices) device.linksChanged?.((link) => Number(link));
+    const subject = new Subject(plugin, devices, way, other);
     try {
       await subject.bringUp();
     } catch (error) {
       for (const device of devices) device.close();
+      other?.close();
       throw withLog(error, subject.log);
     }
     return subject;
@@ -296,6 +311,7 @@ export class Subject implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.current.stop();
     for (const device of this.devices) device.close();
+    this.other?.close();
   }
 }
 
