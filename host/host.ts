@@ -61,6 +61,8 @@ const READ_EACH_SECOND_MAX = 65_536;
 /** How long a plugin that stops for good has to take all out of its device, ports first. */
 const CLEAR_MS = 30_000;
 const ETHERNET_HEADER = 14;
+/** Of a plugin that breaks the contract, one fault in this time is said. All are counted. */
+const FAULT_MS = 10_000;
 /** How often `wait` looks whether plugins have come up. */
 const LOOK_MS = 20;
 
@@ -165,7 +167,11 @@ export class Host {
         withdraw: (plugin) => this.#withdraw(plugin.name),
         up: (plugin, runner) => {
           const listener = {
-            fault: (error: Error) => this.#say(`plugin ${plugin.name}: ${error.message}`),
+            fault: paced((error: Error, left: number) =>
+              this.#say(
+                `plugin ${plugin.name}: ${error.message}${left > 0 ? `; and ${left} faults more before` : ''}`,
+              ),
+            ),
             // The supervisor says so, and why.
             down: () => {},
           };
@@ -984,5 +990,21 @@ function totalOf(hardware: KernelCounter, kernel: KernelCounter): KernelCounter 
   return {
     packets: hardware.packets + kernel.packets,
     bytes: hardware.bytes + kernel.bytes + ETHERNET_HEADER * kernel.packets,
+  };
+}
+
+/** Tells one fault in `FAULT_MS`, with how many were left out since the one told last. */
+function paced(tell: (error: Error, left: number) => void): (error: Error) => void {
+  let toldAt = Number.NEGATIVE_INFINITY;
+  let left = 0;
+  return (error) => {
+    const now = performance.now();
+    if (now - toldAt < FAULT_MS) {
+      left++;
+      return;
+    }
+    tell(error, left);
+    toldAt = now;
+    left = 0;
   };
 }

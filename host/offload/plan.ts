@@ -82,6 +82,7 @@ export class Plan {
   #pendingTimer: NodeJS.Timeout | undefined;
   readonly #pace = new ResyncPace();
   #resyncTimer: NodeJS.Timeout | undefined;
+  #isCounting = false;
   readonly #waiters = new Set<Waiter>();
   #lastCommitted = 0;
   #lastAnswered = 0;
@@ -487,8 +488,17 @@ export class Plan {
   /** Reads the counters of all entries from the device. `isSample`: rates are from the sample before to this reading. */
   async readCounters(isSample: boolean): Promise<void> {
     const runner = this.#runner;
-    if (runner === undefined || !this.#isReady) return;
-    await runner.collect((page) => this.#takeCounters(runner, page));
+    // A device that is slower than who asks is not asked twice at a time.
+    if (runner === undefined || !this.#isReady || this.#isCounting) return;
+    this.#isCounting = true;
+    try {
+      await runner.collect((page) => this.#takeCounters(runner, page));
+    } catch (error) {
+      if ((error as EkhoError).code === 'E_PLUGIN_PROTOCOL' && runner === this.#runner) this.#fail(error);
+      throw error;
+    } finally {
+      this.#isCounting = false;
+    }
     // A device that was reset says so, at the latest when it is asked.
     if (this.#counters.hasBackwards) await this.#poll();
     const backwards = this.#counters.takeBackwards();

@@ -31,6 +31,9 @@ import type { SavedEntry } from './saved-counters.ts';
 /** Nothing is to be done. */
 const NO_REMEDY: ReadonlySet<string> = new Set(['', 'None needed.']);
 
+/** Who asks for counters waits this long for a plugin. */
+const COUNTERS_MS = 3000;
+
 /** A kernel that has nothing. */
 const EMPTY = new Mirror();
 EMPTY.setSynced(true);
@@ -337,16 +340,15 @@ export class Planner {
 
   /** Plan against what every device says it holds whose plugin is to run. */
   async verify(): Promise<(Difference & { readonly plugin: string })[]> {
-    const differences: (Difference & { readonly plugin: string })[] = [];
-    for (const { name, plan, isRetired } of this.#plugins.values()) {
-      if (isRetired) continue;
-      if (plan === undefined) {
-        differences.push({ plugin: name, kind: 'plugin', object: name, detail: 'is not running' });
-        continue;
-      }
-      for (const difference of await plan.verify()) differences.push({ plugin: name, ...difference });
-    }
-    return differences;
+    const all = await Promise.all(
+      [...this.#plugins.values()].map(async ({ name, plan, isRetired }) => {
+        if (isRetired) return [];
+        if (plan === undefined)
+          return [{ plugin: name, kind: 'plugin', object: name, detail: 'is not running' }];
+        return (await plan.verify()).map((difference) => ({ plugin: name, ...difference }));
+      }),
+    );
+    return all.flat();
   }
 
   summary(): {
@@ -362,9 +364,19 @@ export class Planner {
     );
   }
 
-  /** Reads the counters of all running plugins, each at its own pace. */
+  /**
+   * Reads the counters of all running plugins, each at its own pace: one that is too slow, or falls meanwhile, is left with what was
+   * read of it before.
+   */
   async readCounters(isSample: boolean): Promise<void> {
-    await Promise.all([...this.#plugins.values()].map(({ plan }) => plan?.readCounters(isSample)));
+    await Promise.all(
+      [...this.#plugins.values()].map(async ({ plan }) => {
+        const limit = Promise.withResolvers<void>();
+        const timer = setTimeout(limit.resolve, COUNTERS_MS);
+        await Promise.race([plan?.readCounters(isSample).catch(() => {}), limit.promise]);
+        clearTimeout(timer);
+      }),
+    );
   }
 
   /** As last read. */

@@ -249,7 +249,7 @@ export interface CoreModule {
   readonly functions: number;
   /** Bytes that they have to start with. */
   readonly memoryMin: number;
-  /** The module, its memory's maximum lowered to the cap. */
+  /** The module, the maximum of its memory and tables lowered to the caps. */
   readonly bytes: Uint8Array;
 }
 
@@ -258,22 +258,25 @@ const PAGE = 65536;
 /** Of one core module. Interpreters for other languages, compiled whole, have some ten thousand functions. */
 export const CORE_LIMITS = { types: 4096, functions: 65_536, tables: 16, elements: 262_144 } as const;
 
-/** A table's elements cost the host memory from the start. */
-function checkTable(reader: Reader): void {
+/** A table's elements cost the host memory: as many as it has to start with, and as it may grow to. Returns the capped table. */
+function capTable(reader: Reader): Uint8Array {
   // 0x40 0x00: a table with an expression that fills it, which no tool for components makes.
   if (reader.bytes[reader.position] === 0x40)
     throw new BinaryError('a table of it is filled by an expression');
+  const from = reader.position;
   skipReferenceType(reader);
+  const type = reader.bytes.subarray(from, reader.position);
   const flags = reader.byte();
   if (flags > 1) throw new BinaryError('a table of it is shared or of 64 bits');
   const minimum = reader.u32();
-  if (flags === 1) reader.u32();
+  const maximum = flags === 1 ? reader.u32() : CORE_LIMITS.elements;
   if (minimum > CORE_LIMITS.elements)
     throw new BinaryError(`a table of it has more than ${CORE_LIMITS.elements} elements`);
+  return Uint8Array.from([...type, 1, ...leb(minimum), ...leb(Math.min(maximum, CORE_LIMITS.elements))]);
 }
 
 /**
- * Checks a core module and caps its memory.
+ * Checks a core module and caps its memory and tables.
  *
  * @param memoryMax bytes its memory may grow to
  * @param grows whether it may grow at all
@@ -305,7 +308,9 @@ export function capCoreModule(bytes: Uint8Array, memoryMax: number, grows = true
       const count = reader.u32();
       counts.tables += count;
       if (count > CORE_LIMITS.tables) throw new BinaryError(`it has more than ${CORE_LIMITS.tables} tables`);
-      for (let left = count; left > 0; left--) checkTable(reader);
+      const capped: number[] = [...leb(count)];
+      for (let left = count; left > 0; left--) capped.push(...capTable(reader));
+      section = Uint8Array.from([4, ...leb(capped.length), ...capped]);
     } else if (id === 5) {
       const count = reader.count();
       memories += count;

@@ -33,7 +33,7 @@ export type WorkerEnd =
   | { readonly end: 'failed'; readonly text: string; readonly code: string | undefined };
 
 /** Longest text of an error, in UTF-16 units. */
-const TEXT_MAX = 4096;
+export const TEXT_MAX = 4096;
 
 interface Glue extends GlueExports {
   readonly plugin: {
@@ -81,6 +81,7 @@ export function runInstance(options: InstanceOptions): WorkerEnd {
     let core: WebAssembly.Exports | undefined;
     let memory: WebAssembly.Memory | undefined;
     const imports = hostImports(options.log, options.devices, layouts, options);
+    enter(PHASE.instantiate);
     const glue = options.instantiate(
       (name) => modules.get(name),
       imports,

@@ -24,7 +24,7 @@ const VERSION = '0.1.0';
 const EXPORTS = ['plugin', 'offload', 'notifier', 'stats'] as const;
 
 /** Raised when the meaning of what is cached changes. */
-const CACHE_FORMAT = 2;
+const CACHE_FORMAT = 3;
 
 const GLUE = 'plugin.js';
 /** Memories of all core modules. */
@@ -63,6 +63,8 @@ export interface LoadedPlugin {
   /** Core modules by the file name the glue asks for. */
   readonly modules: ReadonlyMap<string, Uint8Array>;
   readonly cached: boolean;
+  /** Bytes that its memory may grow to. */
+  readonly memoryMax: number;
   /** `unsigned` also where signatures are not looked at. */
   readonly trust: Trust;
   readonly manifest: Manifest | undefined;
@@ -100,6 +102,7 @@ export async function loadPlugin(file: string, options: LoadOptions): Promise<Lo
       source: new TextDecoder().decode(entry.files.get(GLUE)),
       modules: new Map([...entry.files].filter(([name]) => CORE_MODULE.test(name))),
       cached: found !== undefined,
+      memoryMax,
       trust,
       manifest,
     };

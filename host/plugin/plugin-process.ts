@@ -7,7 +7,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { EkhoError } from '../errors.ts';
-import { cpuSeconds, type ResourceLimit, setResourceLimit, socketPair } from './system.ts';
+import { cpuSeconds, memoryMib, type ResourceLimit, setResourceLimit, socketPair } from './system.ts';
 
 const CHILD = fileURLToPath(new URL('./process-child.ts', import.meta.url));
 /** All that the process's own program is made of. */
@@ -16,6 +16,10 @@ const PACKAGE = fileURLToPath(new URL('../../package.json', import.meta.url));
 
 /** JavaScript heap in MiB; the plugin's memory is capped in its module. */
 const HEAP_MAX_MIB = 256;
+/** Resident memory in MiB beyond what its WebAssembly memory may have: the heap, the engine, and some to spare. */
+const MEMORY_SPARE_MIB = 768;
+/** How often that is looked at. */
+const MEMORY_INTERVAL_MS = 250;
 const MESSAGES_MAX = 16 * 1024;
 /** Between two renewals of what CPU time it may use, and what it may use beyond: a host that died renews nothing. */
 const LEASE_INTERVAL_MS = 5_000;
@@ -26,10 +30,12 @@ export class PluginProcess {
   readonly descriptors: readonly [number, number];
   private readonly child: ChildProcess;
   private readonly lease: NodeJS.Timeout;
+  private readonly memoryWatch: NodeJS.Timeout;
   private messages = '';
   private readonly gone = Promise.withResolvers<string>();
 
-  constructor() {
+  /** @param memoryMax bytes of WebAssembly memory that it may have */
+  constructor(memoryMax: number) {
     const [channel, theirChannel] = socketPair();
     const [answers, theirAnswers] = socketPair();
     this.descriptors = [channel, answers];
@@ -62,6 +68,13 @@ export class PluginProcess {
     this.renew();
     this.lease = setInterval(() => this.renew(), LEASE_INTERVAL_MS);
     this.lease.unref();
+    const limit = Math.ceil(memoryMax / 2 ** 20) + MEMORY_SPARE_MIB;
+    this.memoryWatch = setInterval(() => {
+      if (memoryMib(this.child.pid) <= limit) return;
+      this.gone.resolve(`it took more than ${limit} MiB of memory`);
+      this.kill();
+    }, MEMORY_INTERVAL_MS);
+    this.memoryWatch.unref();
   }
 
   /** Once it has all it needs: it opens nothing any more. */
@@ -82,6 +95,7 @@ export class PluginProcess {
   /** After whoever uses the descriptors ended. */
   close(): void {
     clearInterval(this.lease);
+    clearInterval(this.memoryWatch);
     this.kill();
     for (const descriptor of this.descriptors) closeSync(descriptor);
   }
@@ -111,9 +125,9 @@ export class PluginProcess {
 }
 
 /** @throws EkhoError E_PLUGIN_DOWN when the machine has no more processes or descriptors to give */
-export function startPluginProcess(name: string): PluginProcess {
+export function startPluginProcess(name: string, memoryMax: number): PluginProcess {
   try {
-    return new PluginProcess();
+    return new PluginProcess(memoryMax);
   } catch (error) {
     throw new EkhoError('E_PLUGIN_DOWN', `plugin ${name} gets no process: ${(error as Error).message}`, {
       cause: error,

@@ -45,11 +45,19 @@ export interface RunnerLimits {
   readonly call: number;
   /** `configure` and `start`, and `stop`. Default 5000. */
   readonly start: number;
-  /** The worker's or process's own start and instantiation. Default 60000. */
+  /** Instantiation, with what runs in it: core modules may have a start function. Default 10000. */
+  readonly instantiate: number;
+  /** The worker's or process's own start. Default 60000. */
   readonly load: number;
 }
 
-export const LIMITS_DEFAULT: RunnerLimits = { apply: 1000, call: 2000, start: 5000, load: 60_000 };
+export const LIMITS_DEFAULT: RunnerLimits = {
+  apply: 1000,
+  call: 2000,
+  start: 5000,
+  instantiate: 10_000,
+  load: 60_000,
+};
 
 /** `process`: in a process of its own that can reach nothing. `worker`: in a thread of the host. */
 export type Isolation = 'process' | 'worker';
@@ -83,6 +91,8 @@ const WAITING_MAX = 64;
 
 /** Pages of a readback or collect that bring nothing, in a row. */
 const EMPTY_PAGES_MAX = 64;
+/** All pages of a readback or collect: a plugin that takes longer does not end. */
+const PAGES_MS = 120_000;
 /** Records in one collect or readback: some more than any plugin may declare to hold are a plugin that does not end. */
 const SPARE_RECORDS = 65_536;
 
@@ -244,7 +254,7 @@ class PoolRunner implements Runner {
     const { plugin, isolation } = this.options;
     if (isolation !== 'process')
       return { isolation: 'worker', glue: plugin.glue, modules: await compileModules(plugin) };
-    this.process = startPluginProcess(this.name);
+    this.process = startPluginProcess(this.name, plugin.memoryMax);
     const { descriptors } = this.process;
     return { isolation: 'process', glue: plugin.source, modules: plugin.modules, descriptors };
   }
@@ -344,6 +354,7 @@ class PoolRunner implements Runner {
   private readonly gone = Promise.withResolvers<void>();
 
   private async pages(op: number, expected: number, page: (slot: Slot) => number): Promise<void> {
+    const until = performance.now() + PAGES_MS;
     let cursor = 0;
     let total = 0;
     let empty = 0;
@@ -356,7 +367,7 @@ class PoolRunner implements Runner {
         empty = records === 0 ? empty + 1 : 0;
         return this.views.u32[slot.header + HEADER.next]!;
       });
-      if (total > expected + SPARE_RECORDS || empty > EMPTY_PAGES_MAX)
+      if (total > expected + SPARE_RECORDS || empty > EMPTY_PAGES_MAX || performance.now() > until)
         throw this.breach('returns pages without end');
     } while (cursor !== 0);
   }
@@ -565,6 +576,7 @@ class PoolRunner implements Runner {
 
   private limitOf(phase: number, completed: number): number {
     if (phase === PHASE.boot || phase === PHASE.load) return this.limits.load;
+    if (phase === PHASE.instantiate) return this.limits.instantiate;
     if (phase === PHASE.describe) return this.limits.call;
     if (phase !== PHASE.serve) return this.limits.start;
     const op = this.opOf(completed);

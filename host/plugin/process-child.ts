@@ -4,7 +4,8 @@
  * and gives that up before any of the plugin's code is evaluated.
  */
 
-import { deserialize } from 'node:v8';
+import { syncBuiltinESMExports } from 'node:module';
+import v8, { deserialize } from 'node:v8';
 import { BATCH_LISTS, BATCH_OFFSETS, BATCH_STRIDES } from './batch.ts';
 import { Channel, ChannelClosed } from './channel.ts';
 import type { LogSink } from './host-imports.ts';
@@ -43,12 +44,26 @@ const header = headerOffset(SLOT) >>> 2;
 
 const channel = new Channel(CHANNEL, TO_PROCESS_MAX);
 
+const NOTHING = { value: undefined, configurable: false, writable: false };
+
+/** Of `process`, what the permission model leaves. */
+const TAKEN = ['kill', '_kill', '_debugProcess', 'dlopen', 'execve', 'chdir', 'umask'].concat([
+  'setuid',
+  'setgid',
+  'seteuid',
+  'setegid',
+  'setgroups',
+  'initgroups',
+]);
+
 /** What JavaScript that got out of the glue could still do: nothing is left to read, start, connect to or signal. */
 function giveUp(): void {
   const { permission } = process as unknown as { permission: { drop(scope: string): void } };
   permission.drop('fs');
-  for (const name of ['kill', '_kill', '_debugProcess', 'setuid', 'setgid', 'umask', 'chdir', 'dlopen'])
-    Object.defineProperty(process, name, { value: undefined, configurable: false, writable: false });
+  for (const name of TAKEN) Object.defineProperty(process, name, NOTHING);
+  // Flags of the engine take the checks out of WebAssembly, and with them the walls around its memory.
+  Object.defineProperty(v8, 'setFlagsFromString', NOTHING);
+  syncBuiltinESMExports();
 }
 
 async function main(): Promise<WorkerEnd> {

@@ -14,7 +14,7 @@ import { BATCH_ENTRIES_MAX, BATCH_LISTS, BATCH_OFFSETS, BATCH_STRIDES } from './
 import { Channel, ChannelClosed, ChannelError } from './channel.ts';
 import type { DeviceRation } from './device-ration.ts';
 import { LogWriter } from './host-imports.ts';
-import type { UpMessage, WorkerEnd } from './instance.ts';
+import { TEXT_MAX, type UpMessage, type WorkerEnd } from './instance.ts';
 import {
   FROM_PROCESS,
   FROM_PROCESS_MAX,
@@ -229,7 +229,7 @@ class Relay {
 
   private end(): WorkerEnd {
     const end = this.json() as Partial<{ end: string; text: string; code: string }>;
-    const text = typeof end.text === 'string' ? end.text : '';
+    const text = typeof end.text === 'string' ? end.text.slice(0, TEXT_MAX) : '';
     switch (end.end) {
       case 'stopped':
         // The answer to `stop`, which is the last operation there can be.

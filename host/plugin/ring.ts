@@ -20,8 +20,24 @@ export const SLOTS = 8;
 export const OP = { apply: 1, readback: 2, collect: 3, tables: 4, poll: 5, notify: 6, stop: 7 } as const;
 
 /** What the worker is doing before it serves the ring, for the watchdog. */
-export const PHASE = { boot: 0, load: 1, describe: 2, configure: 3, start: 4, serve: 5 } as const;
-export const PHASE_NAMES = ['boot', 'load', 'describe', 'configure', 'start', 'serve'] as const;
+export const PHASE = {
+  boot: 0,
+  load: 1,
+  instantiate: 2,
+  describe: 3,
+  configure: 4,
+  start: 5,
+  serve: 6,
+} as const;
+export const PHASE_NAMES = [
+  'boot',
+  'load',
+  'instantiate',
+  'describe',
+  'configure',
+  'start',
+  'serve',
+] as const;
 
 /** Indices of control words. */
 export const CONTROL = {

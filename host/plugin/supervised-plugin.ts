@@ -227,11 +227,17 @@ export class SupervisedPlugin {
    * leaves the one that runs alone; `state` says why.
    */
   reload(): Promise<void> {
-    this.reloading = this.reloading.then(() => this.replace());
-    return this.reloading;
+    // One that has not begun will read the file as it is then.
+    this.nextReload ??= this.reloading.then(() => {
+      this.nextReload = undefined;
+      this.reloading = this.replace();
+      return this.reloading;
+    });
+    return this.nextReload;
   }
 
   private reloading: Promise<void> = Promise.resolve();
+  private nextReload: Promise<void> | undefined;
 
   private async replace(): Promise<void> {
     await this.starting?.done;
@@ -404,7 +410,7 @@ export class SupervisedPlugin {
 
   private keepLine(level: number, text: string): void {
     const message = text.replace(
-      /\p{Cc}/gu,
+      /[\p{Cc}\p{Cf}\u2028\u2029]/gu,
       (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
     );
     this.log.push({ time: new Date().toISOString(), level: LEVELS[level] ?? 'info', message });
@@ -412,7 +418,11 @@ export class SupervisedPlugin {
   }
 
   private keepError({ code, message }: EkhoError): void {
-    this.errors.push({ time: new Date().toISOString(), code, message });
+    const time = new Date().toISOString();
+    const last = this.errors.at(-1);
+    // The same again and again must not push out what went before it.
+    if (last?.code === code && last.message === message) this.errors.pop();
+    this.errors.push({ time, code, message });
     if (this.errors.length > ERRORS_MAX) this.errors.shift();
   }
 }

@@ -1,11 +1,16 @@
 /**
- * `npm run bench -- plugin`: what a route costs on its way into a plugin: encoded, through the ring, applied, answered.
- * `idle` does nothing with it and shows the way itself, in a worker by core calls and by jco's glue, and in a process of its own;
- * `softnic` programs the simulated ASIC. Beside them a plain function that reads the same batch where it was written.
+ * `npm run bench -- plugin [--write]`: what a route costs on its way into a plugin (encoded, through the ring, applied, answered), and how
+ * long it takes to the device under load. `--write` puts both tables into docs/plugins-security.md.
+ *
+ * `idle` looks at each route and does nothing with it: it shows the way itself, in each language and isolation, and by jco's glue
+ * instead of core calls; `softnic` programs the simulated ASIC. Beside them a plain function that reads the same batch where it
+ * was written.
  */
 
+import { readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism, cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { ROOT } from '../../host/config/config.ts';
 import { openDevice } from '../../host/device/registry.ts';
 import { BATCH_AREA_SIZE, BatchEncoder, BatchReader } from '../../host/plugin/batch.ts';
 import { loadPlugin } from '../../host/plugin/load.ts';
@@ -13,12 +18,18 @@ import { type Isolation, startRunner } from '../../host/plugin/pool-runner.ts';
 import { memoryViews } from '../../host/plugin/record-cursor.ts';
 import { ACTION, OPERATION } from '../../host/plugin/records.ts';
 import { buildPlugin } from '../../plugins/toolchain/build-plugin.mjs';
+import { buildIdle } from './idle-plugins.ts';
+import { measureLatency } from './plugin-latency.ts';
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const PAGE = join(ROOT, 'docs/plugins-security.md');
+const MARKS = ['<!-- bench -->', '<!-- end of bench -->'] as const;
 const BATCHES = [1, 16, 256, 4096];
 /** Distinct routes: batches put them again and again. */
 const ROUTES = 65_536;
 const SECONDS = 0.7;
+/** Routes a second that latency is measured at, and for how long. */
+const PACE = 10_000;
+const LATENCY_SECONDS = 5;
 
 function put(batch: BatchEncoder, index: number): void {
   const route = batch.route(OPERATION.put, 0x50000001 + index);
@@ -79,6 +90,8 @@ async function throughPlugin(
     isolation,
     path,
     limits: { apply: 60_000 },
+    // It is the way that is measured.
+    deviceCalls: 100_000_000,
   });
   let index = 0;
   let answered = 0;
@@ -119,24 +132,79 @@ async function throughPlugin(
   return cost;
 }
 
-const idle = join(ROOT, 'build/fixtures/idle.wasm');
-await buildPlugin({ folder: join(ROOT, 'test/fixtures/plugins/idle'), output: idle });
-const softnic = join(ROOT, 'build/plugins/softnic.wasm');
-await buildPlugin({ folder: join(ROOT, 'plugins/softnic'), output: softnic });
-
-const WAYS: readonly { title: string; cost: (size: number) => number | Promise<number> }[] = [
-  { title: 'encode', cost: encodeOnly },
-  { title: 'function', cost: plainFunction },
-  { title: 'idle worker', cost: (size) => throughPlugin(idle, 'worker', 'direct', size) },
-  { title: 'idle process', cost: (size) => throughPlugin(idle, 'process', 'direct', size) },
-  { title: 'idle glue', cost: (size) => throughPlugin(idle, 'worker', 'glue', size) },
-  { title: 'softnic worker', cost: (size) => throughPlugin(softnic, 'worker', 'direct', size) },
-  { title: 'softnic process', cost: (size) => throughPlugin(softnic, 'process', 'direct', size) },
-];
-
-console.log(['ns per route', ...WAYS.map(({ title }) => title.padStart(15))].join(' '));
-for (const size of BATCHES) {
-  const columns = [`batch ${size}`.padEnd(12)];
-  for (const { cost } of WAYS) columns.push((await cost(size)).toFixed(1).padStart(15));
-  console.log(columns.join(' '));
+/** Titles, and nanoseconds per route by batch size. */
+async function costs(softnic: string): Promise<string[][]> {
+  const c = await buildIdle('c');
+  const assemblyscript = await buildIdle('assemblyscript');
+  const typescript = await buildIdle('typescript');
+  const ways: readonly { title: string; cost: (size: number) => number | Promise<number> }[] = [
+    { title: 'encoding alone', cost: encodeOnly },
+    { title: 'plain function', cost: plainFunction },
+    ...(['worker', 'process'] as const).flatMap((isolation) => [
+      { title: `C, ${isolation}`, cost: (size: number) => throughPlugin(c, isolation, 'direct', size) },
+      {
+        title: `AssemblyScript, ${isolation}`,
+        cost: (size: number) => throughPlugin(assemblyscript, isolation, 'direct', size),
+      },
+      {
+        title: `TypeScript (QuickJS), ${isolation}`,
+        cost: (size: number) => throughPlugin(typescript, isolation, 'direct', size),
+      },
+    ]),
+    { title: 'C by jco’s glue, worker', cost: (size) => throughPlugin(c, 'worker', 'glue', size) },
+    {
+      title: 'softnic and its ASIC, worker',
+      cost: (size) => throughPlugin(softnic, 'worker', 'direct', size),
+    },
+    {
+      title: 'softnic and its ASIC, process',
+      cost: (size) => throughPlugin(softnic, 'process', 'direct', size),
+    },
+  ];
+  const rows = [['ns per route', ...BATCHES.map((size) => `batch ${size.toLocaleString('en')}`)]];
+  for (const { title, cost } of ways) {
+    const row = [title];
+    for (const size of BATCHES) row.push((await cost(size)).toFixed(0));
+    rows.push(row);
+    console.log(row.map((cell, column) => (column === 0 ? cell.padEnd(32) : cell.padStart(12))).join(''));
+  }
+  return rows;
 }
+
+async function latencies(softnic: string): Promise<string[][]> {
+  const rows = [['ms from the mirror to the device', 'routes a second', 'p50', 'p99', 'longest']];
+  for (const isolation of ['worker', 'process'] as const) {
+    const { pace, p50, p99, max } = await measureLatency(softnic, isolation, PACE, PACE * LATENCY_SECONDS);
+    const row = [`softnic, ${isolation}`, pace.toFixed(0), ...[p50, p99, max].map((ms) => ms.toFixed(2))];
+    rows.push(row);
+    console.log(row.join('  '));
+  }
+  return rows;
+}
+
+/** As Markdown. */
+function table([head, ...rows]: readonly string[][]): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  return [
+    line(head!),
+    line(head!.map((_, column) => (column === 0 ? '---' : '--:'))),
+    ...rows.map(line),
+  ].join('\n');
+}
+
+/** Puts text between the two marks of the page. */
+function write(text: string): void {
+  const page = readFileSync(PAGE, 'utf8');
+  const start = page.indexOf(MARKS[0]);
+  const end = page.indexOf(MARKS[1]);
+  if (start < 0 || end < start) throw new Error(`${PAGE} has no marks ${MARKS.join(' … ')}`);
+  writeFileSync(PAGE, `${page.slice(0, start + MARKS[0].length)}\n${text}\n${page.slice(end)}`);
+}
+
+const softnic = join(ROOT, 'build/fixtures/softnic.wasm');
+await buildPlugin({ folder: join(ROOT, 'plugins/softnic'), output: softnic });
+const before = loadavg()[0]!;
+const tables = [table(await costs(softnic)), table(await latencies(softnic))];
+const machine = `${availableParallelism()} × ${cpus()[0]?.model ?? 'unknown'}, Node ${process.versions.node}; load average ${before.toFixed(1)} when it began`;
+console.log(machine);
+if (process.argv.includes('--write')) write(`\n${machine}:\n\n${tables.join('\n\n')}\n`);

@@ -7,6 +7,7 @@ import { afterEach, expect, test } from 'vitest';
 import type { PluginDetails } from '../../host/api/schemas.ts';
 import { ROOT } from '../../host/config/config.ts';
 import { embedManifest } from '../../host/plugin/manifest.ts';
+import { setRouteCount } from '../support/asic-file.ts';
 import { type HostOptions, TestHost } from '../support/host.ts';
 import { Router, stormRoutes } from '../support/router.ts';
 
@@ -15,6 +16,7 @@ const ROUTES = 20_000;
 /** Of the storm: added a tenth of a second's worth at a time, at 10,000 a second. */
 const STORM = 30_000;
 const SLICE = 1000;
+const LPM4 = 131_072;
 
 let router: Router | undefined;
 let host: TestHost | undefined;
@@ -36,7 +38,7 @@ async function start(options: Partial<HostOptions> = {}): Promise<TestHost> {
     netns: router.name,
     folder,
     isolation: 'process',
-    tables: { lpm4: 131_072 },
+    tables: { lpm4: LPM4 },
     ...options,
   });
   return host;
@@ -70,7 +72,7 @@ async function storm(lines: readonly string[]): Promise<void> {
 
 test('another version takes over in a storm: what did not change is not written again', async () => {
   const { settled, device } = { settled: () => host!.settled(), device: () => host!.device() };
-  await start();
+  await start({ keepsState: true });
   const all = [...stormRoutes(ROUTES + STORM, 4)];
   router!.batch(all.slice(0, ROUTES));
   await settled();
@@ -78,14 +80,42 @@ test('another version takes over in a storm: what did not change is not written 
   const { sha256, isolation } = await plugin();
   expect(isolation).toBe('process');
 
+  // What traffic would count, while routes change and the version does.
+  const asic = join(host!.folder, 'asic0');
+  const seen: number[] = [];
+  let packets = 0;
+  const count = async () => {
+    packets += 1000;
+    setRouteCount(asic, { lpm4: LPM4 }, 0x10000000, 24, packets);
+    const { entries } = await host!.stats();
+    seen.push(entries.find(({ entry }) => entry.startsWith('route 16.0.0.0/24'))?.packets ?? 0);
+  };
+  await count();
   const raging = storm(all.slice(ROUTES));
   place(version('2'));
-  await host!.until('the other version runs', async () => (await plugin()).sha256 !== sha256);
+  await host!.until(
+    'the other version runs',
+    async () => {
+      await count();
+      return (await plugin()).sha256 !== sha256;
+    },
+    120_000,
+  );
   await raging;
   await settled();
   await host!.verified();
   const after = await device();
-  expect((await plugin()).state).toBe('active');
+  expect(await plugin()).toMatchObject({ state: 'active', counters: { faults: 0 } });
+  // A reading that was under way is shared: the next one has it.
+  await host!.until(
+    'all is counted',
+    async () => {
+      await count();
+      return seen.at(-1) === packets;
+    },
+    60_000,
+  );
+  expect(seen).toEqual(seen.toSorted((a, b) => a - b));
   expect(after.tables.find(({ name }) => name === 'lpm4')!.used).toBe(
     before.tables.find(({ name }) => name === 'lpm4')!.used + STORM,
   );

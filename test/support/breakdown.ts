@@ -6,7 +6,7 @@ import { buildPlugin } from '../../plugins/toolchain/build-plugin.mjs';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Folder with the plugin `softnic` that traps or hangs once the ASIC holds `routes` IPv4 routes. */
+/** Folder with the plugin `softnic` that traps or hangs once the ASIC holds `routes` IPv4 routes; 0: with every batch. */
 export async function buildBreakdown(how: 'traps' | 'hangs', routes: number): Promise<string> {
   const folder = join(ROOT, `build/fixtures/breakdown-${how}-${routes}`);
   const sources = join(folder, `source-${process.pid}`);

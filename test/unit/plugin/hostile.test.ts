@@ -3,10 +3,12 @@
  * nothing, and the memory they took comes back.
  */
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { parse } from '@bytecodealliance/jco-transpile/wasm-tools';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ROOT } from '../../../host/config/config.ts';
 import { openDevice } from '../../../host/device/registry.ts';
 import type { EkhoError } from '../../../host/errors.ts';
 import {
@@ -16,7 +18,7 @@ import {
   capCoreModule,
   readComponent,
 } from '../../../host/plugin/binary.ts';
-import { loadPlugin } from '../../../host/plugin/load.ts';
+import { type LoadedPlugin, loadPlugin } from '../../../host/plugin/load.ts';
 import { type Isolation, startRunner } from '../../../host/plugin/pool-runner.ts';
 import { OPERATION } from '../../../host/plugin/records.ts';
 import { SEED } from '../../support/seed.ts';
@@ -199,6 +201,73 @@ test(`${MUTATIONS} random changes of a good file (EKHO_SEED=${seed})`, async () 
   }
 }, 120_000);
 
+/** Grows a table without a maximum and traps when it cannot: an element above the limit would have it return. */
+const TABLE_GROWS = `(module (table $t 1 funcref)
+  (func $f (if (i32.eq (table.grow $t (ref.null func) (i32.const ${CORE_LIMITS.elements})) (i32.const -1)) (then unreachable)))
+  (start $f))`;
+
+/** What a component would become if its glue were this. */
+function pluginOf(glue: string, modules: ReadonlyMap<string, Uint8Array>, before = ''): LoadedPlugin {
+  const source = `${before}\nexport function instantiate(get, imports, inst) { ${glue} }`;
+  return {
+    name: 'hostile',
+    file: 'hostile.wasm',
+    sha256: '',
+    devices: [],
+    glue: `data:text/javascript,${encodeURIComponent(source)}`,
+    source,
+    modules,
+    cached: false,
+    memoryMax: CAP,
+    trust: { trust: 'unsigned' },
+    manifest: undefined,
+  };
+}
+
+test('JavaScript that got out of WebAssembly, in its process, reaches nothing', async () => {
+  using outside = temporaryFolder();
+  const path = join(outside.path, 'socket');
+  const heard: unknown[] = [];
+  const server = createServer((socket) => heard.push(socket.destroy()));
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  // Each must throw, or tell of an error.
+  const attacks = `
+    const module = (name) => process.getBuiltinModule(name);
+    const failing = (emitter) => new Promise((resolve, reject) => emitter.on('connect', resolve).on('error', reject));
+    const attacks = {
+      read: () => module('fs').readFileSync('/proc/self/environ'),
+      program: () => module('fs').readFileSync(${JSON.stringify(join(ROOT, 'host/plugin/process-child.ts'))}),
+      write: () => module('fs').writeFileSync(${JSON.stringify(join(outside.path, 'owned'))}, 'x'),
+      start: () => module('child_process').spawnSync('/bin/true').pid || Promise.reject(),
+      replace: () => process.execve('/bin/true', ['true'], {}),
+      thread: () => new (module('worker_threads').Worker)('1', { eval: true }),
+      unix: () => failing(module('net').connect(${JSON.stringify(path)})),
+      tcp: () => failing(module('net').connect(9, '127.0.0.1')),
+      names: () => new Promise((resolve, reject) => module('dns').lookup('localhost', (error) => (error ? reject(error) : resolve()))),
+      udp: () => new Promise((resolve, reject) => module('dgram').createSocket('udp4').on('error', reject).send('x', 9, '127.0.0.1', (error) => (error ? reject(error) : resolve()))),
+      signal: () => process.kill(process.ppid, 0),
+      native: () => process.dlopen({ exports: {} }, 'libc.so.6'),
+      addon: () => import('koffi'),
+      binding: () => process.binding('spawn_sync'),
+      inspector: () => module('inspector').open(0),
+      flags: () => module('v8').setFlagsFromString('--no-wasm-bounds-checks'),
+      flagsAgain: async () => (await import('node:v8')).setFlagsFromString('--no-wasm-bounds-checks'),
+      code: () => eval('1'),
+      user: () => process.seteuid(1),
+      environment: () => Object.keys(process.env).length || Promise.reject(),
+    };
+    const succeeded = [];
+    for (const [name, attack] of Object.entries(attacks)) {
+      try { await attack(); succeeded.push(name); } catch {}
+    }`;
+  const plugin = pluginOf(`throw new Error('succeeded: ' + succeeded.join())`, new Map(), attacks);
+  const started = startRunner({ plugin, devices: [], isolation: 'process' });
+  await expect(started).rejects.toThrow(/succeeded: $/);
+  expect(existsSync(join(outside.path, 'owned'))).toBe(false);
+  expect(heard).toEqual([]);
+  server.close();
+}, 120_000);
+
 describe.each(['process', 'worker'] as const)('ended while it runs, in a %s', (isolation: Isolation) => {
   const limits = { apply: 400, call: 400, start: 400 };
 
@@ -212,6 +281,26 @@ describe.each(['process', 'worker'] as const)('ended while it runs, in a %s', (i
     void one.mischief(what);
     expect(await one.down.promise).toMatchObject({ code });
     one.device.close();
+  });
+
+  test.each(['readback', 'collect', 'poll', 'tables'] as const)('an infinite loop in %s', async (call) => {
+    const settings = [{ name: 'spin', value: call }];
+    const one = await RunningProbe.start(await loadProbe(), { isolation, limits, settings });
+    one.runner[call](() => {}).catch(() => {});
+    expect(await one.down.promise).toMatchObject({ code: 'E_PLUGIN_TIMEOUT' });
+    one.device.close();
+  });
+
+  test.each([
+    ['instantiate', '(module (func $f (loop br 0)) (start $f))', 'E_PLUGIN_TIMEOUT'],
+    // As much of a table as a module may have has been had by then.
+    ['table', TABLE_GROWS, 'E_PLUGIN_TRAP'],
+  ] as const)('core code that runs when it is instantiated: %s', async (_, text, code) => {
+    const { bytes } = capCoreModule(await parse(text), CAP);
+    const plugin = pluginOf('inst(get("m"), {}); throw new Error("it returned")', new Map([['m', bytes]]));
+    const started = startRunner({ plugin, devices: [], isolation, limits: { instantiate: 1000 } });
+    await expect(started).rejects.toMatchObject({ code });
+    await expect(started).rejects.not.toMatchObject({ message: expect.stringContaining('it returned') });
   });
 
   test('device calls beyond the rate wait, in its own time', async () => {
