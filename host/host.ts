@@ -689,6 +689,16 @@ export class Host {
     return { counters, entries };
   }
 
+  /** What costs little to count. */
+  counted(): { sync: Record<string, number>; mirrorBytes: number; forwarded: number | undefined } {
+    const isKernel = this.#source instanceof KernelSync;
+    return {
+      sync: { ...this.#source.counters() },
+      mirrorBytes: this.mirror.memory,
+      forwarded: isKernel ? forwardedPackets(this.#config.mirror.netns) : undefined,
+    };
+  }
+
   /** Throws E_UNAVAILABLE where there are no notifiers to hear from. */
   requireEvents(): void {
     const status = this.events?.status();

@@ -10,6 +10,7 @@ import type { Access, Caller } from './access.ts';
 import { serveAssets } from './assets.ts';
 import type { Audit } from './audit.ts';
 import { guardConnections, RateLimit } from './limits.ts';
+import { serveMetrics } from './metrics.ts';
 import { PROBLEM_TYPE, problemOf, refuseConnection } from './problem.ts';
 import { routes } from './routes.ts';
 
@@ -93,6 +94,7 @@ export function createServer(host: Host, { transport, access, audit }: ServerOpt
     },
   });
   app.register(routes, { host, access, audit, isNetwork, prefix: '/api/v1' });
+  app.register(async (instance) => serveMetrics(instance, host));
   if (isNetwork) app.register(async (instance) => serveAssets(instance, DASHBOARD));
   return app;
 }

@@ -1,9 +1,20 @@
 /** The API from outside: pages of objects, history, events that go on where a reader was, roles on TCP, what is too much. */
+
+import { readFileSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { ObjectDetails, ObjectsPage, SeriesAnswer, TokenAnswer } from '../../host/api/schemas.ts';
+import { METRICS } from '../../host/api/metrics.ts';
+import type {
+  ObjectDetails,
+  ObjectsPage,
+  SeriesAnswer,
+  Status,
+  TokenAnswer,
+} from '../../host/api/schemas.ts';
 import { Client } from '../../host/cli/client.ts';
+import { ROOT } from '../../host/config/config.ts';
 import { Bench } from './cli-support.ts';
 
 const ROUTES = 60;
@@ -317,6 +328,42 @@ describe('on TCP', () => {
     } finally {
       for (const socket of idle) socket.destroy();
     }
+  });
+});
+
+describe('metrics', () => {
+  it('are all documented, and what the host holds', async () => {
+    const { body, headers } = await ask('/metrics');
+    expect(headers['content-type']).toBe('text/plain; version=0.0.4; charset=utf-8');
+    const documented = readFileSync(join(ROOT, 'docs/metrics.md'), 'utf8');
+    for (const { name, type, help } of METRICS)
+      expect(documented).toContain(`| \`${name}\` | ${type} | ${help} |\n`);
+    expect(documented.match(/^\| `/gm)).toHaveLength(METRICS.length);
+
+    const values = new Map<string, number>();
+    const names = new Set<string>();
+    for (const line of body.trimEnd().split('\n')) {
+      const comment = /^# (?:HELP|TYPE) (\w+) (.+)$/.exec(line);
+      if (comment !== null) {
+        names.add(comment[1]!);
+        continue;
+      }
+      const [, name, labels = '', value] = /^([a-z_]+)(\{(?:\w+="[^"]*",?)+\})? (-?[\d.e+]+)$/.exec(line)!;
+      expect(names.has(name!), line).toBe(true);
+      expect(values.has(name! + labels), line).toBe(false);
+      values.set(name! + labels, Number(value));
+    }
+    expect(values.get('ekho_mirror_synced')).toBe(1);
+    expect(values.get('ekho_plugin_active{plugin="softnic"}')).toBe(1);
+    const { kinds, offload } = await client.get<Status>('/api/v1/status');
+    expect(values.get('ekho_mirror_objects{kind="link"}')).toBe(
+      kinds.find(({ kind }) => kind === 'link')!.count,
+    );
+    const routes = offload.find(({ kind }) => kind === 'route')!;
+    expect(values.get('ekho_offload_entries{plugin="softnic",kind="route",state="trapped"}')).toBe(
+      routes.trapped,
+    );
+    expect(values.get('ekho_device_table_capacity{device="asic0",table="lpm4"}')).toBe(131_072);
   });
 });
 

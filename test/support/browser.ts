@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { delimiter, join } from 'node:path';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
-import { expect } from 'vitest';
+import { pause } from './host.ts';
 
 /** Generous: the machine may do much else. */
 export const WAIT = { timeout: 90_000, interval: 50 };
@@ -83,9 +83,13 @@ export class Tab {
 
   /** Waits until the text of the first element that fits `selector` is as wanted. */
   async shows(selector: string, wanted: string | RegExp): Promise<void> {
-    const text = async () => (await this.page.locator(selector).allTextContents())[0] ?? '';
-    if (typeof wanted === 'string') await expect.poll(text, WAIT).toContain(wanted);
-    else await expect.poll(text, WAIT).toMatch(wanted);
+    const end = performance.now() + WAIT.timeout;
+    for (;;) {
+      const [text = ''] = await this.page.locator(selector).allTextContents();
+      if (typeof wanted === 'string' ? text.includes(wanted) : wanted.test(text)) return;
+      if (performance.now() > end) throw new Error(`${selector} shows "${text}", not ${wanted}`);
+      await pause(WAIT.interval);
+    }
   }
 
   /** What axe finds wrong for people who cannot see, or see badly. */

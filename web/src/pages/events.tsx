@@ -5,7 +5,6 @@ import { follow } from '../client.ts';
 import { clock, count } from '../format.ts';
 import { status } from '../live.ts';
 import { Empty } from '../parts/panel.tsx';
-import { Offload } from '../parts/state.tsx';
 
 /** Events that are kept; older ones are dropped. */
 const EVENTS_MAX = 1_000;
@@ -22,7 +21,6 @@ interface Change {
   readonly operation: 'upsert' | 'delete';
   readonly kind: string;
   readonly text: string;
-  readonly object: { readonly offload?: { plugin: string; state: string; reason?: string }[] };
 }
 type Row = Change | { readonly note: string; readonly number: number };
 
@@ -88,9 +86,6 @@ export function EventsPage() {
               </span>
               <span class="kind">{row.kind}</span>
               <code>{row.text}</code>
-              <span class="state">
-                {row.operation === 'upsert' && row.object.offload && <Offload offload={row.object.offload} />}
-              </span>
             </li>
           ),
         )}
