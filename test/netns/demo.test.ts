@@ -1,22 +1,56 @@
 /** The demo as somebody runs it: packets move to hardware, back to the kernel and to hardware again, and nothing is left behind. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import type { SeriesAnswer } from '../../host/api/schemas.ts';
+import { finish } from './cli-support.ts';
 
 const EKHO = join(import.meta.dirname, '../../host/cli/ekho.mjs');
 
-test('the demo', () => {
+/** Packets a second, summed: who forwarded so far, as the dashboard draws it. */
+async function forwarded(base: string): Promise<{ kernel: number; hardware: number }> {
+  const answer = await fetch(`${base}/api/v1/series`, { signal: AbortSignal.timeout(5_000) });
+  const { columns } = (await answer.json()) as SeriesAnswer;
+  const sum = (values: readonly (number | null)[]) =>
+    values.reduce<number>((all, one) => all + (one ?? 0), 0);
+  return { kernel: sum(columns.kernel_packets_per_s), hardware: sum(columns.hardware_packets_per_s) };
+}
+
+test('the demo', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'ekho-demo-test-'));
   try {
     const picture = join(folder, 'demo.svg');
-    const words = [EKHO, 'demo', '--seconds', '1.5', '--picture', picture];
-    const out = execFileSync(process.execPath, words, {
-      encoding: 'utf8',
-      timeout: 120_000,
+    const words = [EKHO, 'demo', '--seconds', '5', '--picture', picture];
+    const child = spawn(process.execPath, words, {
+      stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, TMPDIR: folder },
     });
+    let said = '';
+    child.stdout.on('data', (text) => {
+      said += text;
+    });
+    let isRunning = true;
+    const ended = finish(child, 240_000).finally(() => {
+      isRunning = false;
+    });
+    // What the dashboard shows while it runs, by what was said before.
+    const drawn: { isRefused: boolean; kernel: number; hardware: number }[] = [];
+    while (isRunning) {
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      const base = /http:\/\/127\.0\.0\.1:\d+/.exec(said)?.[0];
+      const isRefused = said.includes('a filter that the hardware cannot express');
+      // The last time it may be gone.
+      const now = base && (await forwarded(base).catch(() => undefined));
+      if (now) drawn.push({ isRefused, ...now });
+    }
+    const { code, out, err } = await ended;
+    expect(code, out + err).toBe(0);
+    const last = drawn.at(-1)!;
+    const before = drawn.findLast(({ isRefused }) => !isRefused)!;
+    expect(last.hardware, out).toBeGreaterThan(0);
+    expect(last.kernel, out).toBeGreaterThan(before.kernel);
     const acts = new Map<string, { kernel: number; hardware: number }>();
     let act = '';
     for (const line of out.split('\n')) {
@@ -43,4 +77,4 @@ test('the demo', () => {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-}, 150_000);
+}, 300_000);

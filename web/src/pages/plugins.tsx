@@ -89,18 +89,18 @@ function Plugin({ plugin }: { plugin: PluginStatus }) {
             </div>
           )}
         </dl>
+        <h3>Can hold</h3>
+        <dl class="attributes numbers">
+          {plugin.abilities.map(({ kind, capacity }) => (
+            <Fact key={kind} name={kind} value={count(capacity)} />
+          ))}
+        </dl>
       </Panel>
       <Panel title="Counters">
         <dl class="attributes numbers">
           <Fact name="restarts" value={count(plugin.restarts)} />
           {Object.entries(details?.counters ?? {}).map(([counter, value]) => (
             <Fact key={counter} name={words(counter)} value={count(value)} />
-          ))}
-        </dl>
-        <h3>Can hold</h3>
-        <dl class="attributes numbers">
-          {plugin.abilities.map(({ kind, capacity }) => (
-            <Fact key={kind} name={kind} value={count(capacity)} />
           ))}
         </dl>
       </Panel>
