@@ -20,6 +20,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { foreignModules } from './foreign.ts';
 import { DEFAULT_FLAVOUR, type FlavourName, type Image, image } from './image.ts';
 import { type Arch, CHECKOUT, LabError, OWN_ARCH, QEMU, virtiofsd } from './machine.ts';
+import { buildModule } from './module.ts';
 import { accelerator, qemuWords } from './qemu.ts';
 import { GUEST_CACHE, warm } from './warm.ts';
 import type { WireEnd } from './wire.ts';
@@ -119,6 +120,7 @@ export class Guest implements AsyncDisposable {
     const files = image(flavour, arch, say);
     const accel = await accelerator(arch, files);
     await warm();
+    buildModule(files, say);
     for (let attempt = 1; ; attempt++) {
       const guest = new Guest(files);
       try {

@@ -18,7 +18,7 @@ import {
 import { join } from 'node:path';
 import { aptOptions, aptSources, unpackNewestKernel } from './archive.ts';
 import { makeInitramfs } from './initramfs.ts';
-import { type Arch, CACHE, LabError, oneOf } from './machine.ts';
+import { type Arch, CACHE, LabError, OWN_ARCH, oneOf } from './machine.ts';
 
 /** Longest a tool that works on a root file system may take, in milliseconds. */
 const TOOL_LIMIT = 5 * 60_000;
@@ -31,12 +31,14 @@ export interface Flavour {
   readonly suite: string;
   /** The release's own, or the newest 6.x that it or its backports have, if that is newer than `newerThan`. */
   readonly kernel: 'own' | { readonly newerThan: string };
+  /** Whether bpf/module is built for it: that takes headers, which backports do not always have. */
+  readonly hasModule: boolean;
 }
 
 export const FLAVOURS: Readonly<Record<FlavourName, Flavour>> = {
-  '6.1': { suite: 'bookworm', kernel: 'own' },
-  '6.12': { suite: 'trixie', kernel: 'own' },
-  newest: { suite: 'trixie', kernel: { newerThan: '6.12' } },
+  '6.1': { suite: 'bookworm', kernel: 'own', hasModule: false },
+  '6.12': { suite: 'trixie', kernel: 'own', hasModule: true },
+  newest: { suite: 'trixie', kernel: { newerThan: '6.12' }, hasModule: false },
 };
 
 export const DEFAULT_FLAVOUR: FlavourName = '6.12';
@@ -50,6 +52,7 @@ const PACKAGES = [
   'busybox-static',
   'coreutils',
   'dash',
+  'ethtool',
   'findutils',
   'grep',
   'iproute2',
@@ -68,6 +71,9 @@ const PACKAGES = [
   'sed',
   'util-linux',
 ];
+
+/** Builds the kernel module in the root, against the very kernel that is in it. */
+const BUILD_PACKAGES = ['gcc', 'make', 'pahole'];
 
 /** Counts up when what is done to the unpacked packages changes. */
 const RECIPE = 4;
@@ -90,7 +96,7 @@ export interface Image {
 export function image(name: FlavourName, arch: Arch, say: (line: string) => void): Image {
   const flavour = FLAVOURS[name];
   const key = createHash('sha256')
-    .update(JSON.stringify([RECIPE, flavour, arch, PACKAGES]))
+    .update(JSON.stringify([RECIPE, flavour, arch, PACKAGES, BUILD_PACKAGES]))
     .digest('hex')
     .slice(0, 16);
   const root = join(CACHE, `root-${name}-${arch}-${key}`);
@@ -115,6 +121,8 @@ function build(root: string, flavour: Flavour, arch: Arch, say: (line: string) =
   say(`Building a root file system in ${root} (Debian ${suite}, ${arch}): a minute or two, once`);
   const started = performance.now();
   const own = flavour.kernel === 'own' ? [`linux-image-${arch}`] : [];
+  // The compiler runs here, so it is for guests of this machine's architecture.
+  if (flavour.hasModule && arch === OWN_ARCH) own.push(`linux-headers-${arch}`, ...BUILD_PACKAGES);
   const folder = `${root}.tmp-${process.pid}`;
   try {
     // Unpacking is all it takes: no maintainer script runs, so any architecture works and nothing leaks out.

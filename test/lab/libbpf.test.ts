@@ -119,4 +119,10 @@ test('struct_ops: a congestion control is there while its link is', (context) =>
     expect(available()).toContain('ekho_plain');
   }
   expect(available()).not.toContain('ekho_plain');
+  expect(errorOf(() => object.setStructOps('plain', { name: 'ekho_other' })).code).toBe('E_STATE');
+  using named = BpfObject.open(compile('congestion'));
+  named.setStructOps('plain', { name: 'ekho_other' });
+  named.load();
+  using _link = named.attachStructOps('plain');
+  expect(available()).toContain('ekho_other');
 });

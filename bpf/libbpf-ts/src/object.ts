@@ -11,7 +11,7 @@ import { Globals, type Variable } from './globals.ts';
 import { Handle } from './handle.ts';
 import { attachPointer, type Link } from './link.ts';
 import { BpfMap, type MapOptions } from './map.ts';
-import { copyFrom } from './memory.ts';
+import { copyFrom, detach, viewOf } from './memory.ts';
 import { native, type Pointer, SIZE } from './native.ts';
 import { Program } from './program.ts';
 import { effectiveCapabilities, lockdownMode, lockedHelper, missingCapabilities } from './rights.ts';
@@ -220,6 +220,29 @@ export class BpfObject extends Handle {
   }
 
   /**
+   * Sets members of a struct_ops (a map of .struct_ops.link) that are no programs, before load().
+   * @throws E_LIBBPF_OLD before libbpf 1.4, E_STATE after load(), E_NOT_FOUND, E_VALUE, E_CLOSED
+   */
+  setStructOps(name: string, members: Readonly<Record<string, unknown>>): void {
+    this.alive();
+    native().need(STRUCT_OPS_SINCE, 'setting members of a struct_ops');
+    const map = this.map(name);
+    if (map.type !== 'struct_ops') throw new BpfError('E_VALUE', `${map.title} is no struct_ops`);
+    if (this.#state !== 'open')
+      throw new BpfError('E_STATE', `${map.title} is loaded: set members before load()`);
+    const codec = variableCodec(this.btf!, name);
+    const size = new BigUint64Array(1);
+    const memory = native().bpf_map__initial_value(this.#mapPointers.get(name)!, size) as Pointer;
+    const view = new DataView(viewOf(memory, Number(size[0])));
+    try {
+      // Members that are programs keep libbpf's pointers to them.
+      codec.write(view, 0, { ...codec.read(view, 0), ...members });
+    } finally {
+      detach(view.buffer);
+    }
+  }
+
+  /**
    * Registers a struct_ops (a map of .struct_ops.link) with the kernel until the link is closed.
    * @throws E_LIBBPF_OLD before libbpf 1.4, E_NOT_FOUND, E_NOT_SUPPORTED, E_RIGHTS
    */
@@ -250,6 +273,14 @@ function objectBtf(pointer: Pointer): Btf | undefined {
   const size = new Uint32Array(1);
   const data = lib.btf__raw_data(btf, size) as Pointer;
   return Number(data) === 0 ? undefined : new Btf(copyFrom(data, size[0]!));
+}
+
+function variableCodec(btf: Btf, name: string): Codec<object> {
+  for (let id = 1; id <= btf.lastId; id++) {
+    const type = btf.type(id);
+    if (type.kind === 'variable' && type.name === name) return codecOf(btf, type.target) as Codec<object>;
+  }
+  throw new BpfError('E_BTF', `BTF has no variable "${name}"`);
 }
 
 function asObject(error: BpfError): BpfError {

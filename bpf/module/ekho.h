@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the parts of the module know of each other. */
+#ifndef EKHO_H
+#define EKHO_H
+
+#include <linux/completion.h>
+#include <linux/mutex.h>
+#include <linux/rhashtable.h>
+#include <net/flow_offload.h>
+#include "ekho_firmware.h"
+
+#define EKHO_KIND "ekho"
+/* Rules of one port; the kernel is refused what is more. */
+#define EKHO_FLOWS_MAX 1000000
+/* Longest that a program may wait for user space. */
+#define EKHO_WAIT_MS_MAX 500
+
+enum ekho_hook {
+	EKHO_HOOK_INGRESS,
+	EKHO_HOOK_EGRESS,
+	EKHO_HOOK_FLOWTABLE,
+	EKHO_HOOKS,
+};
+
+/* A place where blocks of rules are bound to a port. */
+struct ekho_binding {
+	struct ekho_firmware_port *port;
+	enum ekho_hook hook;
+	bool is_shared;
+	struct list_head blocks;
+};
+
+/*
+ * One call of a program. The context comes first: it is what the program gets
+ * and hands back to kfuncs.
+ */
+struct ekho_call {
+	struct ekho_flow_ctx ctx;
+	struct flow_stats *stats;
+	struct netlink_ext_ack *extack;
+	struct ekho_flow *flow;
+	/* Under ekho_requests_lock while the call is open. */
+	struct list_head list;
+	struct completion done;
+	bool is_answered;
+	int answer;
+};
+
+struct ekho_firmware_port {
+	/* Under ekho_ports_lock. */
+	struct list_head list;
+	struct net_device *dev;
+	/* Everything below; taken inside of RTNL and ekho_ports_lock. */
+	struct mutex lock;
+	struct ekho_offload_ops *ops;
+	struct rhashtable table;
+	/* In the order the kernel brought them. */
+	struct list_head flows;
+	unsigned int flow_count, offloaded_count;
+	struct ekho_call call;
+	struct ekho_binding bindings[EKHO_HOOKS];
+};
+
+struct ekho_flow_key {
+	/* The kernel's, which is used again when the rule is gone. */
+	unsigned long cookie;
+	/* enum ekho_hook */
+	u32 hook;
+	u32 kind;
+};
+
+/* A rule the kernel believes to be offloaded. */
+struct ekho_flow {
+	struct rhash_head node;
+	struct list_head list;
+	struct ekho_flow_key key;
+	u64 id;
+	/* Whether the firmware that is attached now has it. */
+	bool is_offloaded;
+	u32 flags;
+	u32 chain, preference;
+	__be16 protocol;
+	u64 packets, bytes, drops;
+	struct ekho_flow_match match;
+	u32 action_count;
+	struct ekho_flow_action actions[] __counted_by(action_count);
+};
+
+/* firmware.c */
+extern struct mutex ekho_ports_lock;
+void ekho_ports_resolve(void);
+void ekho_ports_hand_over(struct ekho_offload_ops *from,
+			  struct ekho_offload_ops *to);
+int ekho_firmware_init(void);
+void ekho_firmware_exit(void);
+
+/* ops.c */
+struct ekho_offload_ops *ekho_ops_find(const struct net_device *dev);
+int ekho_ops_init(void);
+
+/* kfunc.c */
+int ekho_kfunc_init(void);
+void ekho_call_open(struct ekho_call *call);
+void ekho_call_close(struct ekho_call *call);
+void ekho_calls_abort(struct ekho_offload_ops *ops);
+
+/* flow.c */
+int ekho_flows_init(struct ekho_firmware_port *port);
+void ekho_flows_exit(struct ekho_firmware_port *port);
+void ekho_flows_move(struct ekho_firmware_port *port,
+		     struct ekho_offload_ops *ops);
+void ekho_flows_hand_over(struct ekho_firmware_port *port,
+			  struct ekho_offload_ops *ops);
+int ekho_flow_setup(enum tc_setup_type type, void *type_data, void *priv);
+
+/* match.c */
+int ekho_match_fill(struct ekho_flow_match *match, const struct flow_rule *rule,
+		    struct netlink_ext_ack *extack);
+
+/* action.c */
+int ekho_actions_fill(struct ekho_flow_action *actions,
+		      const struct flow_action *from,
+		      struct netlink_ext_ack *extack);
+
+/* port.c */
+int ekho_link_init(void);
+void ekho_link_exit(void);
+
+#endif

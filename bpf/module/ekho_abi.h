@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What the module and firmware programs share: contexts of calls, flat and
+ * without pointers, so that a program copies one in a single read and passes it
+ * on to user space as it is. Fields are only ever added at the end of a struct;
+ * what cannot be said that way counts EKHO_ABI_VERSION up.
+ */
+#ifndef EKHO_ABI_H
+#define EKHO_ABI_H
+
+#include <linux/types.h>
+
+#define EKHO_ABI_VERSION 1
+#define EKHO_ACTIONS_MAX 32
+#define EKHO_NAME_LEN 16
+
+/* Where a rule comes from. */
+enum ekho_flow_kind {
+	EKHO_FLOW_FLOWER = 1,
+	EKHO_FLOW_MATCHALL = 2,
+	EKHO_FLOW_FLOWTABLE = 3,
+};
+
+enum ekho_direction {
+	EKHO_INGRESS = 1,
+	EKHO_EGRESS = 2,
+};
+
+/* Flags of a call. */
+enum ekho_flow_flags {
+	/* The rule is known to the kernel for long: the firmware is new. */
+	EKHO_FLOW_REPLAY = 1 << 0,
+	/* The rule stays in the kernel: the firmware goes. */
+	EKHO_FLOW_DETACH = 1 << 1,
+	/* The firmware has this rule already, perhaps with other actions. */
+	EKHO_FLOW_KNOWN = 1 << 2,
+	/* The filter's block is shared with other ports. */
+	EKHO_FLOW_SHARED = 1 << 3,
+	/* RTNL is held: waiting for user space stalls the whole machine. */
+	EKHO_FLOW_RTNL = 1 << 4,
+};
+
+/* Which members of struct ekho_flow_match hold something. */
+enum ekho_match_keys {
+	EKHO_MATCH_PORT = 1 << 0,
+	EKHO_MATCH_FRAGMENT = 1 << 1,
+	EKHO_MATCH_PROTOCOL = 1 << 2,
+	EKHO_MATCH_ETHERNET = 1 << 3,
+	EKHO_MATCH_VLAN = 1 << 4,
+	EKHO_MATCH_CVLAN = 1 << 5,
+	EKHO_MATCH_IPV4 = 1 << 6,
+	EKHO_MATCH_IPV6 = 1 << 7,
+	EKHO_MATCH_PORTS = 1 << 8,
+	EKHO_MATCH_PORT_RANGE = 1 << 9,
+	EKHO_MATCH_TCP = 1 << 10,
+	EKHO_MATCH_IP = 1 << 11,
+	EKHO_MATCH_ICMP = 1 << 12,
+	EKHO_MATCH_ARP = 1 << 13,
+	EKHO_MATCH_CT = 1 << 14,
+	EKHO_MATCH_TUNNEL = 1 << 15,
+};
+
+/* vlan[0] is the outer tag. Of ids and priorities the tag's bits count. */
+struct ekho_vlan_match {
+	__be16 tpid, tpid_mask;
+	__u16 id, id_mask;
+	__u8 priority, priority_mask;
+	__u16 unused;
+};
+
+/* The tunnel a packet came out of. */
+struct ekho_tunnel_match {
+	__be32 key, key_mask;
+	__be32 source[4], source_mask[4];
+	__be32 destination[4], destination_mask[4];
+	__be16 source_port, source_port_mask;
+	__be16 destination_port, destination_port_mask;
+	__u8 tos, tos_mask, ttl, ttl_mask;
+	/* 4 or 6, or 0 if no address is matched */
+	__u32 family;
+};
+
+/*
+ * Big-endian fields are as in packets. IPv4 addresses are the first of four
+ * words.
+ */
+struct ekho_flow_match {
+	__u32 keys;
+	/* Ingress port of a shared or egress rule. */
+	__u32 ifindex, ifindex_mask;
+	/* 1: a fragment, 2: the first one */
+	__u32 fragment, fragment_mask;
+	__be16 protocol, protocol_mask;
+	__u8 ip_protocol, ip_protocol_mask;
+	__u8 tos, tos_mask, ttl, ttl_mask;
+	__u8 source_mac[6], source_mac_mask[6];
+	__u8 destination_mac[6], destination_mac_mask[6];
+	struct ekho_vlan_match vlan[2];
+	__be32 source[4], source_mask[4];
+	__be32 destination[4], destination_mask[4];
+	__be16 source_port, source_port_mask;
+	__be16 destination_port, destination_port_mask;
+	__be16 source_port_min, source_port_max;
+	__be16 destination_port_min, destination_port_max;
+	__be16 tcp_flags, tcp_flags_mask;
+	__u8 icmp_type, icmp_type_mask, icmp_code, icmp_code_mask;
+	__be32 arp_source, arp_source_mask, arp_target, arp_target_mask;
+	__u8 arp_sender_mac[6], arp_sender_mac_mask[6];
+	__u8 arp_target_mac[6], arp_target_mac_mask[6];
+	__u8 arp_operation, arp_operation_mask;
+	__u16 ct_state, ct_state_mask;
+	__u16 ct_zone, ct_zone_mask;
+	__u16 unused;
+	__u32 ct_mark, ct_mark_mask;
+	__u32 ct_labels[4], ct_labels_mask[4];
+	struct ekho_tunnel_match tunnel;
+};
+
+enum ekho_action_kind {
+	EKHO_ACTION_ACCEPT = 1,
+	EKHO_ACTION_DROP,
+	EKHO_ACTION_TRAP,
+	EKHO_ACTION_GOTO,
+	EKHO_ACTION_REDIRECT,
+	EKHO_ACTION_MIRROR,
+	EKHO_ACTION_REDIRECT_INGRESS,
+	EKHO_ACTION_MIRROR_INGRESS,
+	EKHO_ACTION_VLAN_PUSH,
+	EKHO_ACTION_VLAN_POP,
+	EKHO_ACTION_VLAN_MODIFY,
+	EKHO_ACTION_TUNNEL_SET,
+	EKHO_ACTION_TUNNEL_UNSET,
+	EKHO_ACTION_SET,
+	EKHO_ACTION_ADD,
+	EKHO_ACTION_CHECKSUM,
+	EKHO_ACTION_MARK,
+	EKHO_ACTION_PACKET_TYPE,
+	EKHO_ACTION_PRIORITY,
+	EKHO_ACTION_SAMPLE,
+	EKHO_ACTION_POLICE,
+};
+
+struct ekho_flow_action {
+	/* enum ekho_action_kind */
+	__u32 kind;
+	/* tc's index of the action, which rules may share */
+	__u32 index;
+	union {
+		__u32 chain;
+		/* redirect, mirror */
+		__u32 ifindex;
+		struct {
+			__be16 tpid;
+			__u16 id;
+			__u8 priority;
+		} vlan;
+		/* 1: IPv4, 2: IPv6 */
+		struct {
+			__be64 key;
+			__be32 source[4], destination[4];
+			__be16 destination_port;
+			__u8 tos, ttl;
+			__u32 family;
+		} tunnel;
+		/* set, add: enum flow_action_mangle_base; bits of mask stay */
+		struct {
+			__u32 header, offset, mask, value;
+		} edit;
+		/* TCA_CSUM_UPDATE_FLAG_… */
+		__u32 checksums;
+		__u32 mark;
+		__u32 packet_type;
+		__u32 priority;
+		struct {
+			__u32 group, rate, truncate;
+		} sample;
+		/* bytes and packets a second, 0 for no limit */
+		struct {
+			__u64 bytes, packets, burst;
+			/* enum ekho_action_kind of packets above the rate */
+			__u32 exceed;
+		} police;
+	};
+};
+
+/* A rule, as every call about it sees it. */
+struct ekho_flow_ctx {
+	/* EKHO_ABI_VERSION, and how many bytes the module filled */
+	__u32 version, size;
+	/* Of the rule while it lives, and never used again. */
+	__u64 id;
+	/* Of this call: what ekho_request_complete() names. */
+	__u64 request;
+	/* Inode of the port's network namespace, and the port's index in it. */
+	__u32 netns, ifindex;
+	/* enum ekho_flow_kind, enum ekho_direction, enum ekho_flow_flags */
+	__u32 kind, direction, flags;
+	/* The lower preference is looked at first. */
+	__u32 chain, preference;
+	__be16 protocol;
+	__u16 unused;
+	/* What the kernel has been told that hardware counted. */
+	__u64 packets, bytes, drops;
+	struct ekho_flow_match match;
+	__u32 action_count;
+	struct ekho_flow_action actions[EKHO_ACTIONS_MAX];
+};
+
+#endif

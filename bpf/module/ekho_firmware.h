@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * BPF firmware for network drivers: what a driver calls so that a BPF program
+ * decides about its offload, and the struct_ops that such a program fills.
+ */
+#ifndef EKHO_FIRMWARE_H
+#define EKHO_FIRMWARE_H
+
+#include <linux/netdevice.h>
+#include "ekho_abi.h"
+
+/*
+ * Operations return 0 or a negative errno. Those of one port are called one
+ * after the other and may sleep. What is left out says -EOPNOTSUPP.
+ */
+struct ekho_offload_ops {
+	/*
+	 * A rule is new, or its actions are: calling it twice with the same id
+	 * leaves one rule, and one that is refused is not there any more.
+	 */
+	int (*flow_replace)(struct ekho_flow_ctx *ctx);
+	/* Called once for each rule that flow_replace accepted. */
+	int (*flow_destroy)(struct ekho_flow_ctx *ctx);
+	/* The kernel asks what hardware counted: ekho_flow_count(). */
+	int (*flow_stats)(struct ekho_flow_ctx *ctx);
+	/* EKHO_ABI_VERSION the programs were compiled with */
+	u32 version;
+	/*
+	 * Inode of a network namespace and index of a port in it: of several
+	 * that could serve a port the most specific does. With index 0 all
+	 * ports of the namespace, with both 0 all ports.
+	 */
+	u32 netns, ifindex;
+	/* In messages. */
+	char name[EKHO_NAME_LEN];
+};
+
+struct ekho_firmware_port;
+
+/*
+ * ekho_firmware_register - let BPF firmware decide about a device's offload
+ * @dev: registered, and of a driver that passes its ndo_setup_tc on
+ *
+ * Under RTNL. Returns the port or an ERR_PTR().
+ */
+struct ekho_firmware_port *ekho_firmware_register(struct net_device *dev);
+
+/*
+ * ekho_firmware_unregister - the device goes: from its ndo_uninit, when the
+ * kernel has taken all rules off it
+ */
+void ekho_firmware_unregister(struct ekho_firmware_port *port);
+
+/* ekho_firmware_setup_tc - all there is to do in ndo_setup_tc */
+int ekho_firmware_setup_tc(struct ekho_firmware_port *port,
+			   enum tc_setup_type type, void *type_data);
+
+/* ekho_firmware_attached - whether a program is there for the port now */
+bool ekho_firmware_attached(struct ekho_firmware_port *port);
+
+/*
+ * ekho_firmware_flows - rules the kernel has on the port
+ * @offloaded: set to how many of them the firmware holds
+ */
+unsigned int ekho_firmware_flows(struct ekho_firmware_port *port,
+				 unsigned int *offloaded);
+
+#endif

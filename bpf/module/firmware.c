@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Ports whose offload BPF firmware decides about: what drivers call, and which
+ * firmware serves which port.
+ *
+ * Locks, outermost first: RTNL, ekho_ports_lock, a port's. Firmware comes and
+ * goes without RTNL, so nothing inside of the two others may take it.
+ */
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <net/pkt_cls.h>
+#include "ekho.h"
+
+DEFINE_MUTEX(ekho_ports_lock);
+static LIST_HEAD(ekho_ports);
+
+/* Gives every port the firmware that is there for it now. */
+void ekho_ports_resolve(void)
+{
+	struct ekho_firmware_port *port;
+
+	lockdep_assert_held(&ekho_ports_lock);
+	list_for_each_entry(port, &ekho_ports, list)
+		ekho_flows_move(port, ekho_ops_find(port->dev));
+}
+
+/* Gives the ports of one firmware to another. */
+void ekho_ports_hand_over(struct ekho_offload_ops *from,
+			  struct ekho_offload_ops *to)
+{
+	struct ekho_firmware_port *port;
+
+	lockdep_assert_held(&ekho_ports_lock);
+	list_for_each_entry(port, &ekho_ports, list)
+		if (port->ops == from)
+			ekho_flows_hand_over(port, to);
+}
+
+struct ekho_firmware_port *ekho_firmware_register(struct net_device *dev)
+{
+	struct ekho_firmware_port *port;
+	int hook, err;
+
+	ASSERT_RTNL();
+	port = kvzalloc(sizeof(*port), GFP_KERNEL);
+	if (!port)
+		return ERR_PTR(-ENOMEM);
+	port->dev = dev;
+	mutex_init(&port->lock);
+	for (hook = 0; hook < EKHO_HOOKS; hook++) {
+		port->bindings[hook].port = port;
+		port->bindings[hook].hook = hook;
+		INIT_LIST_HEAD(&port->bindings[hook].blocks);
+	}
+	err = ekho_flows_init(port);
+	if (err) {
+		kvfree(port);
+		return ERR_PTR(err);
+	}
+	mutex_lock(&ekho_ports_lock);
+	list_add_tail(&port->list, &ekho_ports);
+	ekho_flows_move(port, ekho_ops_find(dev));
+	mutex_unlock(&ekho_ports_lock);
+	return port;
+}
+EXPORT_SYMBOL_GPL(ekho_firmware_register);
+
+void ekho_firmware_unregister(struct ekho_firmware_port *port)
+{
+	ASSERT_RTNL();
+	mutex_lock(&ekho_ports_lock);
+	list_del(&port->list);
+	ekho_flows_move(port, NULL);
+	mutex_unlock(&ekho_ports_lock);
+	ekho_flows_exit(port);
+	mutex_destroy(&port->lock);
+	kvfree(port);
+}
+EXPORT_SYMBOL_GPL(ekho_firmware_unregister);
+
+static int ekho_bind(struct ekho_binding *binding, struct flow_block_offload *block)
+{
+	binding->is_shared = block->block_shared;
+	return flow_block_cb_setup_simple(block, &binding->blocks, ekho_flow_setup,
+					  binding, binding, false);
+}
+
+int ekho_firmware_setup_tc(struct ekho_firmware_port *port,
+			   enum tc_setup_type type, void *type_data)
+{
+	struct flow_block_offload *block = type_data;
+
+	if (type == TC_SETUP_FT)
+		return ekho_bind(&port->bindings[EKHO_HOOK_FLOWTABLE], block);
+	if (type != TC_SETUP_BLOCK)
+		return -EOPNOTSUPP;
+	switch (block->binder_type) {
+	case FLOW_BLOCK_BINDER_TYPE_CLSACT_INGRESS:
+		return ekho_bind(&port->bindings[EKHO_HOOK_INGRESS], block);
+	case FLOW_BLOCK_BINDER_TYPE_CLSACT_EGRESS:
+		return ekho_bind(&port->bindings[EKHO_HOOK_EGRESS], block);
+	default:
+		/* Queueing disciplines bind blocks, too. */
+		return -EOPNOTSUPP;
+	}
+}
+EXPORT_SYMBOL_GPL(ekho_firmware_setup_tc);
+
+bool ekho_firmware_attached(struct ekho_firmware_port *port)
+{
+	return READ_ONCE(port->ops);
+}
+EXPORT_SYMBOL_GPL(ekho_firmware_attached);
+
+unsigned int ekho_firmware_flows(struct ekho_firmware_port *port,
+				 unsigned int *offloaded)
+{
+	*offloaded = READ_ONCE(port->offloaded_count);
+	return READ_ONCE(port->flow_count);
+}
+EXPORT_SYMBOL_GPL(ekho_firmware_flows);
+
+/* A port that moves to another namespace has left its rules behind. */
+static int ekho_netdev_event(struct notifier_block *nb, unsigned long event,
+			     void *ptr)
+{
+	struct net_device *dev = netdev_notifier_info_to_dev(ptr);
+	struct ekho_firmware_port *port;
+
+	if (event != NETDEV_REGISTER)
+		return NOTIFY_DONE;
+	mutex_lock(&ekho_ports_lock);
+	list_for_each_entry(port, &ekho_ports, list)
+		if (port->dev == dev)
+			ekho_flows_move(port, ekho_ops_find(dev));
+	mutex_unlock(&ekho_ports_lock);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block ekho_netdev_notifier = {
+	.notifier_call = ekho_netdev_event,
+};
+
+int ekho_firmware_init(void)
+{
+	return register_netdevice_notifier(&ekho_netdev_notifier);
+}
+
+void ekho_firmware_exit(void)
+{
+	unregister_netdevice_notifier(&ekho_netdev_notifier);
+}

@@ -1,0 +1,241 @@
+/**
+ * BPF firmware of ports whose driver lets one decide about offload (bpf/module): which rules the kernel wants in hardware, what a
+ * device can do of that, and what hardware counted. The kernel is answered by the program, by what the device was said to be
+ * capable of; user space hears of rules afterwards.
+ */
+
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import {
+  BpfError,
+  type BpfMap,
+  BpfObject,
+  type Codec,
+  type Link,
+  type RingBuffer,
+} from '../../../bpf/libbpf-ts/src/index.ts';
+import {
+  ACTIONS,
+  type Action,
+  DIRECTIONS,
+  type Direction,
+  FLOW_KINDS,
+  type FlowKind,
+  MATCH_KEYS,
+  type MatchKey,
+  nameOf,
+} from './abi.ts';
+
+const OBJECT = fileURLToPath(new URL('../../../build/bpf/firmware.bpf.o', import.meta.url));
+/** enum firmware_event */
+const REPLACE = 1;
+
+/** What the device can do of rules; whatever else the kernel asks for is refused, with the reason. */
+export interface FirmwareCapabilities {
+  readonly match: readonly MatchKey[];
+  readonly actions: readonly Action[];
+  readonly directions: readonly Direction[];
+  readonly kinds: readonly FlowKind[];
+  /** The highest chain; 0 is where rules begin. */
+  readonly chainMax: number;
+}
+
+export interface FirmwareOptions {
+  readonly capabilities: FirmwareCapabilities;
+  /** Inode of the only network namespace whose ports it is for; all by default. */
+  readonly netns?: number;
+  /** The only port it is for, by its index in that namespace. */
+  readonly ifindex?: number;
+  /**
+   * Milliseconds, 500 at most, that the kernel waits for `answer()` before it refuses a rule; by default it does not wait. Where
+   * the kernel holds RTNL, as with tc, only with `waitsWithRtnl`: nobody, this process included, can use rtnetlink meanwhile.
+   */
+  readonly waitMs?: number;
+  readonly waitsWithRtnl?: boolean;
+}
+
+/** A rule, as the kernel brought it. */
+export interface FirmwareRule {
+  /** Of the rule while it lives, and never used again. */
+  readonly id: bigint;
+  /** Inode of the port's network namespace, and the port's index there. */
+  readonly netns: number;
+  readonly ifindex: number;
+  readonly kind: FlowKind;
+  readonly direction: Direction;
+  readonly chain: number;
+  readonly preference: number;
+  readonly match: ReadonlySet<MatchKey>;
+  readonly actions: readonly Action[];
+  /** Everything of it, as the module's `struct ekho_flow_ctx`. */
+  readonly context: FlowContext;
+}
+
+/** struct ekho_flow_ctx, of which only this is looked at here. */
+export interface FlowContext {
+  readonly id: bigint;
+  readonly netns: number;
+  readonly ifindex: number;
+  readonly kind: number;
+  readonly direction: number;
+  readonly chain: number;
+  readonly preference: number;
+  readonly packets: bigint;
+  readonly bytes: bigint;
+  readonly drops: bigint;
+  readonly match: { readonly keys: number };
+  readonly action_count: number;
+  readonly actions: readonly { readonly kind: number }[];
+}
+
+/** What hardware counted for a rule since the kernel made it. */
+export interface FirmwareCounter {
+  readonly packets: bigint;
+  readonly bytes: bigint;
+  /** How many of the packets it dropped. */
+  readonly drops: bigint;
+}
+
+export interface FirmwareHandler {
+  /** A rule is new, or what it does. `answer()` is waited for if there is a request. */
+  onReplace?(rule: FirmwareRule, request: bigint | undefined): void;
+  onDestroy?(id: bigint): void;
+  /** Changes were not told of: read `rules()`. */
+  onLost?(): void;
+}
+
+interface FirmwareRecord {
+  readonly id: bigint;
+  readonly request: bigint;
+  readonly event: number;
+  readonly waits: number;
+}
+
+export class Firmware implements Disposable {
+  readonly #object: BpfObject;
+  readonly #link: Link;
+  readonly #ring: RingBuffer;
+  readonly #flows: BpfMap<bigint, FlowContext>;
+  readonly #counters: BpfMap<bigint, FirmwareCounter>;
+  readonly #record: Codec<FirmwareRecord>;
+  readonly #answer: Codec<{ request: bigint; answer: number; result: number }>;
+
+  /**
+   * Attaches firmware to all ports it is for; rules that the kernel has on them come first.
+   * @throws E_NOT_SUPPORTED without the module, E_EXISTS if there is firmware for the same ports, and what loading BPF programs throws
+   */
+  constructor(options: FirmwareOptions, handler: FirmwareHandler = {}) {
+    if (!existsSync('/sys/kernel/btf/ekho')) {
+      throw new BpfError('E_NOT_SUPPORTED', 'firmware needs the kernel module ekho, which is not loaded', {
+        remedy: 'Build it from bpf/module and load it.',
+      });
+    }
+    const object = BpfObject.open(OBJECT);
+    this.#object = object;
+    let ring: RingBuffer | undefined;
+    try {
+      const { netns = 0, ifindex = 0, waitMs = 0, waitsWithRtnl = false } = options;
+      object.setStructOps('firmware', { netns, ifindex });
+      this.#setCapabilities(options.capabilities);
+      object.variable<number>('wait_ms').set(waitMs);
+      object.variable<number>('waits_with_rtnl').set(Number(waitsWithRtnl));
+      object.load();
+      this.#flows = object.map('flows');
+      this.#counters = object.map('counters');
+      this.#record = object.type('firmware_record');
+      this.#answer = object.type('firmware_answer');
+      ring = object.ringBuffer('events', { drops: object.map('events_drops') });
+      this.#ring = ring;
+      ring.start((data, offset) => this.#onRecord(this.#record.read(data, offset), handler), {
+        onDrops: () => handler.onLost?.(),
+      });
+      this.#link = object.attachStructOps('firmware');
+    } catch (error) {
+      ring?.close();
+      object.close();
+      throw error;
+    }
+  }
+
+  /** What the device can do from now on; rules the kernel has stay. */
+  set capabilities(capabilities: FirmwareCapabilities) {
+    this.#setCapabilities(capabilities);
+  }
+
+  #setCapabilities({ match, actions, directions, kinds, chainMax }: FirmwareCapabilities): void {
+    const set = (name: string, value: number) => this.#object.variable<number>(name).set(value >>> 0);
+    const bits = (values: readonly number[]) => values.reduce((all, value) => all | (1 << value), 0);
+    set(
+      'can_match',
+      match.reduce((all, key) => all | MATCH_KEYS[key], 0),
+    );
+    set('can_act', bits(actions.map((action) => ACTIONS[action])));
+    set('can_face', bits(directions.map((direction) => DIRECTIONS[direction])));
+    set('can_kind', bits(kinds.map((kind) => FLOW_KINDS[kind])));
+    set('chain_max', chainMax);
+  }
+
+  #onRecord({ id, request, event, waits }: FirmwareRecord, handler: FirmwareHandler): void {
+    if (event !== REPLACE) {
+      handler.onDestroy?.(id);
+      return;
+    }
+    // Destroyed meanwhile: that record comes after this one.
+    const context = this.#flows.get(id);
+    if (context !== undefined) handler.onReplace?.(asRule(context), waits === 0 ? undefined : request);
+  }
+
+  /** The rules the kernel was told are in hardware. */
+  *rules(): Generator<FirmwareRule> {
+    for (const [, context] of this.#flows) yield asRule(context);
+  }
+
+  /**
+   * Tells the kernel what hardware counted for a rule since the kernel made it, firmware before this one included; it is asked
+   * for when somebody looks. Less than before is not believed.
+   */
+  count(id: bigint, counter: FirmwareCounter): void {
+    this.#counters.set(id, counter);
+  }
+
+  /**
+   * Answers a request that is waited for: accepted, or refused with an errno.
+   * @returns false if nobody waits for it any more
+   */
+  answer(request: bigint, errno = 0): boolean {
+    const context = new Uint8Array(this.#answer.size);
+    const view = new DataView(context.buffer);
+    this.#answer.write(view, 0, { request, answer: -errno, result: 0 });
+    const after = this.#object.program('answer').run({ context }).context;
+    return this.#answer.read(new DataView(after.buffer, after.byteOffset), 0).result === 0;
+  }
+
+  /** Detaches it: the kernel keeps its rules, and whoever comes next is told of them. */
+  close(): void {
+    this.#link.close();
+    this.#ring.close();
+    this.#object.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+function asRule(context: FlowContext): FirmwareRule {
+  const { id, netns, ifindex, chain, preference } = context;
+  const keys = Object.keys(MATCH_KEYS) as MatchKey[];
+  const actions = context.actions.slice(0, context.action_count);
+  return {
+    id,
+    netns,
+    ifindex,
+    kind: nameOf(FLOW_KINDS, context.kind)!,
+    direction: nameOf(DIRECTIONS, context.direction)!,
+    chain,
+    preference,
+    match: new Set(keys.filter((key) => (context.match.keys & MATCH_KEYS[key]) !== 0)),
+    actions: actions.map(({ kind }) => nameOf(ACTIONS, kind)!),
+    context,
+  };
+}

@@ -1,0 +1,91 @@
+/**
+ * The kernel module for a guest: compiled in the guest's root file system, which has the compiler and the headers of the very
+ * kernel it boots. What it was made from is told by content, so a guest boots with no wait unless bpf/module changed.
+ */
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { CHECKOUT, LabError } from './machine.ts';
+
+const SOURCES = join(CHECKOUT, 'bpf/module');
+/** Longest a build may take, in milliseconds; seconds on an idle machine. */
+const LIMIT = 10 * 60_000;
+
+/** A root file system and the kernel release it has headers for. */
+export interface ModuleRoot {
+  readonly root: string;
+  readonly release: string;
+}
+
+/** Where the module for a kernel release is, in the checkout; the same in a guest. */
+export const moduleFile = (release: string) => join(CHECKOUT, 'build/module', release, 'ekho.ko');
+
+/**
+ * Compiles bpf/module for the kernel of a root, unless that was done from the same sources. Without headers in the root there is
+ * nothing to do.
+ *
+ * @param say told of a build
+ * @throws LabError with the compiler's messages
+ */
+export function buildModule({ root, release }: ModuleRoot, say: (line: string) => void): void {
+  const headers = `/usr/src/linux-headers-${release}`;
+  if (!existsSync(join(root, headers))) return;
+  const file = moduleFile(release);
+  const stamp = `${file}.inputs`;
+  const inputs = inputsOf(root);
+  if (existsSync(file) && existsSync(stamp) && readFileSync(stamp, 'utf8') === inputs) return;
+  const started = performance.now();
+  const folder = mkdtempSync(join(tmpdir(), 'ekho-module-'));
+  try {
+    cpSync(SOURCES, folder, { recursive: true });
+    const { status, stdout, stderr } = inRoot(root, folder, `make -s -C ${headers} M=/mnt modules`);
+    if (status !== 0)
+      throw new LabError(`The kernel module does not build for ${release}:\n${stdout}${stderr}`);
+    mkdirSync(join(file, '..'), { recursive: true });
+    // Several processes may build at once: each its own, then into place.
+    const making = `${file}.${process.pid}`;
+    cpSync(join(folder, basename(file)), making);
+    renameSync(making, file);
+    writeFileSync(stamp, inputs);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  say(`The kernel module for ${release}: built in ${((performance.now() - started) / 1000).toFixed(1)} s`);
+}
+
+/** Runs a line of shell in a root, with `folder` as /mnt; the mounts are gone when it ends. */
+export function inRoot(root: string, folder: string, line: string, limit = LIMIT) {
+  // Maintainer scripts would have made it.
+  mkdirSync(join(root, 'mnt'), { recursive: true });
+  const script = `
+    mount --bind "$1" "$0/mnt"
+    mount --rbind /dev "$0/dev"
+    mount -t proc proc "$0/proc"
+    LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin exec chroot "$0" /bin/bash -ec "cd /mnt; $2"`;
+  return spawnSync('unshare', ['--mount', 'bash', '-ec', script, root, folder, line], {
+    encoding: 'utf8',
+    timeout: limit,
+    killSignal: 'SIGKILL',
+    maxBuffer: 64 << 20,
+  });
+}
+
+/** The root's name tells its compiler and kernel. */
+function inputsOf(root: string): string {
+  const hash = createHash('sha256').update(basename(root));
+  for (const name of readdirSync(SOURCES, { recursive: true, encoding: 'utf8' }).sort())
+    if (/\.[ch]$|^Kbuild$|^Makefile$/.test(name)) hash.update(name).update(readFileSync(join(SOURCES, name)));
+  return hash.digest('hex');
+}

@@ -1,0 +1,34 @@
+/** What TypeScript knows of the kernel module's numbers is what its header says. */
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { ACTIONS, DIRECTIONS, FLOW_KINDS, MATCH_KEYS } from '../../../host/kernel/firmware/abi.ts';
+
+const HEADER = readFileSync(new URL('../../../bpf/module/ekho_abi.h', import.meta.url), 'utf8');
+
+/** Members of an enum by their names, less the prefix. */
+function enumeration(name: string, prefix: string): Record<string, number> {
+  const body = new RegExp(`enum ${name} \\{([^}]*)\\}`).exec(HEADER)![1]!.replaceAll(/\/\*[\s\S]*?\*\//g, '');
+  let next = 0;
+  return Object.fromEntries(
+    body
+      .split(',')
+      .map((line) => line.trim())
+      .filter((line) => line !== '')
+      .map((line) => {
+        const [member, value] = line.split('=').map((part) => part.trim());
+        const [one, shift] = (value ?? String(next)).split('<<').map(Number);
+        const number = shift === undefined ? one! : one! << shift;
+        next = number + 1;
+        return [member!.slice(prefix.length).toLowerCase(), number];
+      }),
+  );
+}
+
+test.each([
+  ['ekho_match_keys', 'EKHO_MATCH_', MATCH_KEYS],
+  ['ekho_action_kind', 'EKHO_ACTION_', ACTIONS],
+  ['ekho_direction', 'EKHO_', DIRECTIONS],
+  ['ekho_flow_kind', 'EKHO_FLOW_', FLOW_KINDS],
+] as const)('%s', (name, prefix, table) => {
+  expect(table).toEqual(enumeration(name, prefix));
+});
