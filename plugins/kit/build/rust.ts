@@ -54,7 +54,7 @@ function writeBindings(folder: string, text: string): void {
 }
 
 /** The first cargo on PATH whose rustc has the target. @throws EkhoError E_TOOL */
-async function findToolchain(folder: string): Promise<Toolchain> {
+export async function findToolchain(folder: string): Promise<Toolchain> {
   const without: string[] = [];
   for (const path of (process.env.PATH ?? '').split(delimiter)) {
     const [cargo, rustc] = [join(path, 'cargo'), join(path, 'rustc')];

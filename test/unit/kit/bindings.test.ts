@@ -10,7 +10,7 @@ import { ENTRY_KIND_NAMES } from '../../../host/plugin/records.ts';
 import { type Entry, handleOf, type Kind, parseEntry } from '../../../plugins/kit/check/entry.ts';
 import { type Outcome, Subject } from '../../../plugins/kit/check/subject.ts';
 import { LANGUAGES } from '../../../plugins/kit/project.ts';
-import { buildTemplate, CACHE } from './plugins.ts';
+import { buildTemplate, CACHE, hasRust } from './plugins.ts';
 import { vendorFolder } from './support.ts';
 
 const index = fc.integer({ min: 1, max: 6 });
@@ -87,7 +87,8 @@ test('C, AssemblyScript, TypeScript and Rust, called directly and through jco’
   using vendor = vendorFolder();
   await using subjects = new AsyncDisposableStack();
   const all: Subject[] = [];
-  for (const language of LANGUAGES) {
+  const rust = await hasRust();
+  for (const language of LANGUAGES.filter((one) => one !== 'rust' || rust)) {
     const folder = `${vendor.path}/${language}`;
     const plugin = await loadPlugin(await buildTemplate(folder, language), {
       grants: ['asic'],

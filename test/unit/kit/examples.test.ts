@@ -6,13 +6,14 @@ import { ROOT } from '../../../host/config/config.ts';
 import { CASES_FOLDER, readCases } from '../../../plugins/kit/check/case.ts';
 import { checkPlugin } from '../../../plugins/kit/check/index.ts';
 import { buildPlugin } from '../../../plugins/toolchain/build-plugin.mjs';
-import { buildTemplate, CACHE } from './plugins.ts';
+import { buildTemplate, CACHE, hasRust } from './plugins.ts';
 import { vendorFolder } from './support.ts';
 
 /** Cases left out per plugin: one more is a plugin that declines what it should do. */
 const LEFT_OUT = { softnic: 2, c: 8, assemblyscript: 8, typescript: 22, rust: 8 } as const;
 
-test.each(Object.entries(LEFT_OUT))('%s', { timeout: 600_000 }, async (name, leftOut) => {
+test.for(Object.entries(LEFT_OUT))('%s', { timeout: 600_000 }, async ([name, leftOut], { skip }) => {
+  if (name === 'rust' && !(await hasRust())) skip('no Rust with the target wasm32-unknown-unknown');
   using vendor = vendorFolder();
   let file = join(ROOT, 'build/fixtures/softnic.wasm');
   if (name === 'softnic') await buildPlugin({ folder: join(ROOT, 'plugins/softnic'), output: file });

@@ -4,11 +4,20 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from '../../../host/config/config.ts';
 import { buildProject } from '../../../plugins/kit/build/index.ts';
+import { findToolchain } from '../../../plugins/kit/build/rust.ts';
 import { newPlugin } from '../../../plugins/kit/new.ts';
 import { type Language, readProject } from '../../../plugins/kit/project.ts';
 
 /** Where transpiled plugins are kept between tests. */
 export const CACHE = join(ROOT, 'build/fixtures/cache');
+
+/** Where there is no Rust, plugins in it are not built; on Debian, `npm test` installs it. */
+export async function hasRust(): Promise<boolean> {
+  return findToolchain(ROOT).then(
+    () => true,
+    () => false,
+  );
+}
 
 /** Path of the component that the template of a language builds into. */
 export async function buildTemplate(parent: string, language: Language): Promise<string> {
