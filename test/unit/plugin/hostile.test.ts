@@ -321,9 +321,8 @@ describe.each(['process', 'worker'] as const)('ended while it runs, in a %s', (i
 
   test('memory that it took comes back', async () => {
     const plugin = await loadProbe(CAP);
-    const rounds = 4;
-    const before = process.memoryUsage().rss;
-    for (let round = 0; round < rounds; round++) {
+    const rounds = 6;
+    const round = async () => {
       const one = await RunningProbe.start(plugin, { isolation, limits: { apply: 20_000 } });
       // What it allocates once, it has then.
       await one.apply((batch) => batch.port(OPERATION.put, 1));
@@ -332,10 +331,15 @@ describe.each(['process', 'worker'] as const)('ended while it runs, in a %s', (i
       expect(outcomes[0]!.detail * 65_536).toBeGreaterThan(CAP * 0.9);
       expect(outcomes[0]!.detail * 65_536).toBeLessThanOrEqual(CAP);
       await one[Symbol.asyncDispose]();
-    }
-    const grown = process.memoryUsage().rss - before;
-    expect(grown).toBeLessThan((rounds * CAP) / 2);
-  }, 60_000);
+    };
+    // What the host itself takes for the first one, it keeps.
+    await round();
+    const before = process.memoryUsage().rss;
+    for (let count = 0; count < rounds; count++) await round();
+    await expect
+      .poll(() => process.memoryUsage().rss - before, { timeout: 60_000 })
+      .toBeLessThan((rounds * CAP) / 2);
+  }, 180_000);
 
   test('forged and unknown outcomes are left out and told', async () => {
     const one = await RunningProbe.start(await loadProbe(), { isolation });
