@@ -4,6 +4,8 @@ import type { MirrorReader } from '../mirror/types.ts';
 import { Series } from './series.ts';
 
 const SECOND_MS = 1000;
+/** How often the event loop is looked at. */
+const LOOK_MS = 20;
 /** Somebody who asked for the series this long ago still looks at them. */
 const WATCHED_MS = 15_000;
 /** A change that is not in hardware after this long counts as this long. */
@@ -41,7 +43,7 @@ export interface SamplerOptions {
 export class Sampler {
   readonly series = new Series<SeriesName>(SERIES_NAMES);
   readonly #options: SamplerOptions;
-  readonly #loop = monitorEventLoopDelay({ resolution: 10 });
+  readonly #loop = monitorEventLoopDelay({ resolution: LOOK_MS });
   readonly #timer: NodeJS.Timeout;
   readonly #unsubscribe: () => void;
   /** Milliseconds, of this second; bounded by the pause between them. */
@@ -130,7 +132,8 @@ export class Sampler {
       latency_p99_ms: quantile(sorted, 0.99),
       kernel_packets_per_s: rate(before.kernel, now.kernel),
       hardware_packets_per_s: rate(before.hardware, now.hardware),
-      loop_delay_ms: this.#loop.max / 1e6,
+      // What is measured is the time between two looks.
+      loop_delay_ms: Math.max(0, this.#loop.max / 1e6 - LOOK_MS),
       memory_bytes: process.memoryUsage.rss(),
     });
     this.#loop.reset();
