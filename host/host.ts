@@ -210,7 +210,8 @@ export class Host {
     return new Sampler({
       mirror: this.mirror,
       settled: (signal) => this.#planner.settled(signal),
-      hasHardware: () => this.#planner.summary().length > 0,
+      hasHardware: () =>
+        [...this.#supervisor.plugins.values()].some(({ counters }) => counters !== undefined),
       kernelPackets: () => (isKernel ? forwardedPackets(netns) : undefined),
       readHardware: async () => {
         const planned = this.#planner

@@ -79,7 +79,7 @@ export class Bench extends Netns {
         this.output += text;
       });
     }
-    const until = Date.now() + 30_000;
+    const until = Date.now() + 90_000;
     while (!this.output.includes('socket ')) {
       if (host.exitCode !== null || Date.now() > until)
         throw new Error(`the host did not start:\n${this.output}`);
