@@ -28,7 +28,7 @@ static __always_inline __u32 sole_member(__u32 group)
 
 static __always_inline struct dp_route *find_route(bool six, __u32 vrf, const __u32 *address)
 {
-	return six ? find_route6(vrf, address) : find_route4(vrf, address[3]);
+	return six ? find_route6(vrf, address) : find_route4(MODE_LOOKUP, vrf, address[3]);
 }
 
 /* The kernel's flow is bound to the interface that the route to its source leads to. */

@@ -74,6 +74,27 @@ struct {
 	__type(value, __u32);
 } devices SEC(".maps");
 
+/* Changes by two whenever rows of `routes4` have changed: what was found before is looked up again. */
+SLOTS(route_generation, __u32);
+
+#define CACHED_ROUTES 4096
+
+/* What a lookup in `routes4` found last, by a hash of what was asked. Of this program alone, and empty when it is loaded. */
+struct cached_route {
+	/* That of `route_generation`, which is odd: 0 is none. */
+	__u32 generation;
+	__u32 vrf;
+	__u32 address;
+	__u32 found;
+	struct dp_route route;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, CACHED_ROUTES);
+	__type(key, __u32);
+	__type(value, struct cached_route);
+} cached_routes SEC(".maps");
+
 /* How a port is attached, by index: flags. */
 enum {
 	MODE_NATIVE = 1 << 0,

@@ -3,11 +3,33 @@
 #ifndef DATAPATH_ROUTE_H
 #define DATAPATH_ROUTE_H
 
-static __always_inline struct dp_route *find_route4(__u32 vrf, __u32 address)
+/*
+ * A walk through the trie costs as much as all else; flows come with many packets, so what it found is kept. The generation is read before
+ * the trie: what is found while rows change counts as of before.
+ */
+static __always_inline struct dp_route *find_route4(__u32 mode, __u32 vrf, __u32 address)
 {
 	struct dp_route4_key key = { .bits = 64, .vrf = bpf_htonl(vrf), .address = address };
+	__u32 slot = ((address ^ vrf << 16) * 0x9e3779b1) >> 20, zero = 0, now;
+	struct cached_route *cached = bpf_map_lookup_elem(&cached_routes, &slot);
+	__u32 *generation = bpf_map_lookup_elem(&route_generation, &zero);
+	struct dp_route *route;
 
-	return bpf_map_lookup_elem(&routes4, &key);
+	/* Frames may interrupt a lookup: it writes nothing down. */
+	if (!cached || !generation || mode & MODE_LOOKUP)
+		return bpf_map_lookup_elem(&routes4, &key);
+	now = *(volatile __u32 *)generation | 1;
+	if (cached->generation == now && cached->vrf == vrf && cached->address == address)
+		return cached->found ? &cached->route : NULL;
+	route = bpf_map_lookup_elem(&routes4, &key);
+	cached->generation = now;
+	cached->vrf = vrf;
+	cached->address = address;
+	cached->found = route != NULL;
+	if (!route)
+		return NULL;
+	cached->route = *route;
+	return &cached->route;
 }
 
 static __always_inline struct dp_route *find_route6(__u32 vrf, const __u32 *address)
@@ -63,10 +85,10 @@ __noinline int leads_to(__u32 index, __u32 ifindex)
 }
 
 /* VERDICT_NONE if the source may come in by the interface (fib_validate_source in net/ipv4/fib_frontend.c). */
-static __always_inline int check_source4(const struct frame *frame, const struct dp_interface *interface,
+static __always_inline int check_source4(const struct frame *frame, __u32 mode, const struct dp_interface *interface,
 					 struct verdict *verdict)
 {
-	struct dp_route *route = find_route4(interface->vrf, frame->match.source[3]);
+	struct dp_route *route = find_route4(mode, interface->vrf, frame->match.source[3]);
 
 	if (route && route->action == DP_TRAP && route->length == 32)
 		return to_kernel(verdict, REASON_OWN_SOURCE);
@@ -187,10 +209,10 @@ static __always_inline int route_packet(const struct frame *frame, __u32 mode, c
 		if (!(mode & MODE_NO_SOURCE)) {
 			if (is_special4(match->source[3]))
 				return to_kernel(verdict, REASON_SOURCE);
-			if (check_source4(frame, interface, verdict))
+			if (check_source4(frame, mode, interface, verdict))
 				return VERDICT_KERNEL;
 		}
-		route = find_route4(interface->vrf, match->destination[3]);
+		route = find_route4(mode, interface->vrf, match->destination[3]);
 	}
 	if (!route)
 		return to_kernel(verdict, REASON_LPM_MISS);

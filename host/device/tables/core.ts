@@ -4,7 +4,7 @@ import { BpfError, BpfMap } from '../../../bpf/libbpf-ts/src/index.ts';
 import type { Completion, TablesCore, TablesInfo } from '../core.ts';
 import type { DeviceShare } from '../types.ts';
 import { Attachments } from './attachments.ts';
-import { GENERATION, ORGANISATIONS, type Organisation, PORTS, TABLES } from './layout.ts';
+import { GENERATION, ORGANISATIONS, type Organisation, PORTS, REMEMBERED, TABLES } from './layout.ts';
 import { ContentReader, type Reader, SlotReader, takeCounter, takeSlot } from './reader.ts';
 import { SharedState } from './shared.ts';
 import { waitForPrograms } from './system.ts';
@@ -39,6 +39,7 @@ export class MapTables implements TablesCore {
   readonly #tables: readonly Table[];
   readonly #state: SharedState;
   readonly #attachments: Attachments;
+  readonly #routeGeneration: BpfMap<number, number>;
   readonly #completion: Mutable<Completion> = { done: 0, status: STATUS.ok };
   readonly #info: Mutable<TablesInfo> = { organisation: 0, capacity: 0, used: 0, words: 0, keyWords: 0 };
   #refreshed = 0;
@@ -63,6 +64,9 @@ export class MapTables implements TablesCore {
     });
     this.#state = new SharedState(this.#tables[PORTS]!.capacity, share.memory);
     this.#attachments = new Attachments(share, this.#state);
+    this.#routeGeneration = BpfMap.fromId(maps.route_generation!);
+    // Whoever wrote before may have ended in between.
+    this.#forgetRoutes();
   }
 
   find(name: string): number {
@@ -89,6 +93,7 @@ export class MapTables implements TablesCore {
     completion.status = STATUS.ok;
     if (number === PORTS) this.#putPorts(from, start, rows, table);
     else this.#batch(table, from, start, rows);
+    if (number === REMEMBERED) this.#forgetRoutes();
     // The generation before is free to be written once no frame is judged by it any more.
     if (number === GENERATION) waitForPrograms();
     if (added && table.organisation !== COUNTERS) this.#state.addUsed(number, completion.done);
@@ -145,9 +150,15 @@ export class MapTables implements TablesCore {
       const keys = from.slice(start, start + rows * table.keyWords);
       this.#attempt(rows, () => this.#delete(table, keys, rows));
     }
+    if (number === REMEMBERED) this.#forgetRoutes();
     if (table.organisation !== COUNTERS) this.#state.addUsed(number, -completion.done);
     this.#state.addRemoves(completion.done);
     return completion;
+  }
+
+  /** The data path looks up again what it remembers, also where a batch was carried out only in part. */
+  #forgetRoutes(): void {
+    this.#routeGeneration.set(0, ((this.#routeGeneration.get(0) ?? 0) + 2) >>> 0);
   }
 
   #delete({ map, keyWords }: Table, keys: Uint32Array<ArrayBuffer>, rows: number): void {
@@ -192,6 +203,7 @@ export class MapTables implements TablesCore {
       map.close();
     }
     this.#attachments.close();
+    this.#routeGeneration.close();
   }
 }
 

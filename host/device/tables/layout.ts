@@ -67,12 +67,16 @@ const OWN: readonly Sized[] = [
   sized('ports_at', 'exact', of('port')),
   sized('devices', 'slots', twice('port')),
   sized('port_modes', 'slots', twice('port')),
+  sized('route_generation', 'slots', () => 1),
 ];
 
 export const TABLES: readonly TableLayout[] = SIZED;
 
 /** Number of the table whose rows attach ports. */
 export const PORTS = TABLES.findIndex(({ name }) => name === 'ports');
+
+/** Number of the table whose rows the data path remembers: the map `route_generation` tells it that they changed. */
+export const REMEMBERED = TABLES.findIndex(({ name }) => name === 'routes4');
 
 /** Number of the table whose row says which generation counts. */
 export const GENERATION = TABLES.findIndex(({ name }) => name === 'acl_state');
