@@ -268,6 +268,12 @@ test('JavaScript that got out of WebAssembly, in its process, reaches nothing', 
   server.close();
 }, 120_000);
 
+test('JavaScript that got out of WebAssembly takes no more memory than its process may have', async () => {
+  const hog = 'const held = []; for (;;) held.push(Buffer.alloc(2 ** 26, 1));';
+  const started = startRunner({ plugin: pluginOf(hog, new Map()), devices: [], isolation: 'process' });
+  await expect(started).rejects.toThrow(/memory/);
+}, 120_000);
+
 describe.each(['process', 'worker'] as const)('ended while it runs, in a %s', (isolation: Isolation) => {
   const limits = { apply: 400, call: 400, start: 400 };
 
@@ -301,6 +307,15 @@ describe.each(['process', 'worker'] as const)('ended while it runs, in a %s', (i
     const started = startRunner({ plugin, devices: [], isolation, limits: { instantiate: 1000 } });
     await expect(started).rejects.toMatchObject({ code });
     await expect(started).rejects.not.toMatchObject({ message: expect.stringContaining('it returned') });
+  });
+
+  test('an infinite loop in describe', async () => {
+    const plugin = pluginOf('return { plugin: { describe() { for (;;); } } }', new Map());
+    const started = startRunner({ plugin, devices: [], isolation, limits: { call: 1000 } });
+    await expect(started).rejects.toMatchObject({
+      code: 'E_PLUGIN_TIMEOUT',
+      message: expect.stringContaining('describe'),
+    });
   });
 
   test('device calls beyond the rate wait, in its own time', async () => {
