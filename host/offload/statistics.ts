@@ -1,6 +1,6 @@
 /**
  * Statistics of what hardware holds: the counters of every plugin, read in bulk at a steady pace and when somebody
- * asks. Readers at the same time share one reading.
+ * asks. Who asks meanwhile shares the next reading.
  */
 
 import type { EntryCounter } from './counters.ts';
@@ -66,6 +66,8 @@ export class Statistics {
   /** The counters as of now; rates as of the last reading of the pace. */
   async now(): Promise<PluginCounters[]> {
     const isPaced = this.#timer !== undefined;
+    // One that began before this call may already have passed what has counted since.
+    await this.#reading?.catch(() => {});
     await (this.#reading ?? this.#read(!isPaced));
     return [...(this.#planner?.counters() ?? [])];
   }
