@@ -88,12 +88,14 @@ export class NetlinkSocket {
     if (options.receiveBuffer !== undefined) setReceiveBuffer(this.#fd, options.receiveBuffer);
     this.#drops = socketDrops(this.#fd);
     this.#socket.on('message', (buffer, from) => {
-      if (from.port === 0) guard(() => handler.datagram(datagram(buffer)));
+      if (from.port === 0 && !this.#closed) guard(() => handler.datagram(datagram(buffer)));
     });
     this.#socket.on('truncatedMessage', (buffer, from) => {
-      if (from.port === 0) guard(() => handler.truncated(datagram(buffer)));
+      if (from.port === 0 && !this.#closed) guard(() => handler.truncated(datagram(buffer)));
     });
-    this.#socket.on('error', (error) => guard(() => handler.failed(error)));
+    this.#socket.on('error', (error) => {
+      if (!this.#closed) guard(() => handler.failed(error));
+    });
   }
 
   /** Size of the receive buffer as the kernel counts it: twice what was asked for, if that was granted. */
@@ -132,6 +134,7 @@ export class NetlinkSocket {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#socket.close();
+    // Not from within a callback of the package's own: its native code goes on there with what was closed.
+    setImmediate(() => this.#socket.close());
   }
 }

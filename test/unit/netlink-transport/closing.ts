@@ -1,0 +1,29 @@
+/** Closes sockets from their own callbacks, with messages still to be sent; prints `closed` if it lives to tell. */
+
+import { NETLINK_ROUTE } from '../../../host/netlink/message.ts';
+import { NetlinkSocket } from '../../../host/netlink/socket.ts';
+
+const RTM_GETLINK = 18;
+const REQUEST_AND_DUMP = 0x301;
+const ROUNDS = 20;
+
+function dumpOfLinks(): Uint8Array {
+  const message = Buffer.alloc(32);
+  message.writeUInt32LE(message.length, 0);
+  message.writeUInt16LE(RTM_GETLINK, 4);
+  message.writeUInt16LE(REQUEST_AND_DUMP, 6);
+  return message;
+}
+
+for (let round = 0; round < ROUNDS; round++) {
+  const close = () => socket.close();
+  const socket = new NetlinkSocket(
+    { protocol: NETLINK_ROUTE, datagramSize: 65_536 },
+    { datagram: close, truncated: close, failed: close },
+  );
+  socket.send(dumpOfLinks(), () => queueMicrotask(close));
+  for (let count = 0; count < 3; count++) socket.send(dumpOfLinks(), close);
+  // In which the native code would go on with what is closed.
+  await new Promise((resolve) => setTimeout(resolve, 20));
+}
+console.log('closed');
