@@ -1,22 +1,15 @@
-/**
- * Vitest reporter of `npm test`: a line per file, failures in full at the end; counts, skips and what became of each file into
- * a JSON file.
- */
+/** Vitest reporter of `npm test`: a line per file, failures in full at the end; what became of each file, and failures, into a JSON file. */
 import { writeFileSync } from 'node:fs';
 import { relative } from 'node:path';
 
 export default class Reporter {
-  #passed = 0;
+  /** Of tests, and of files and suites that failed outside of one. */
   #failures = [];
-  #skipped = [];
   #files = {};
 
   onTestCaseResult(test) {
-    const { state, note, errors } = test.result();
-    if (state === 'passed') this.#passed++;
-    else if (state === 'skipped')
-      this.#skipped.push({ name: test.fullName, reason: note ?? 'no reason given' });
-    else this.#failures.push({ name: test.fullName, errors });
+    const { state, errors } = test.result();
+    if (state === 'failed') this.#failures.push({ file: fileOf(test.module), name: test.fullName, errors });
   }
 
   onTestModuleEnd(module) {
@@ -27,7 +20,8 @@ export default class Reporter {
     if (count('failed') > 0) parts.push(`${count('failed')} failed`);
     if (count('skipped') > 0) parts.push(`${count('skipped')} skipped`);
     const skipped = tests.filter((test) => test.result().state === 'skipped');
-    this.#files[relative(process.cwd(), module.moduleId)] = {
+    const file = fileOf(module);
+    this.#files[file] = {
       passed: count('passed'),
       failed: count('failed'),
       skipped: skipped.map((test) => ({
@@ -40,29 +34,25 @@ export default class Reporter {
       module.errors(),
       ...[...module.children.allSuites()].map((suite) => suite.errors()),
     ]) {
-      if (errors.length > 0) this.#failures.push({ name: relative(process.cwd(), module.moduleId), errors });
+      if (errors.length > 0) this.#failures.push({ file, name: file, errors });
     }
-    console.log(`${relative(process.cwd(), module.moduleId)}: ${parts.join(', ')} (${seconds} s)`);
+    console.log(`${file}: ${parts.join(', ')} (${seconds} s)`);
   }
 
   onTestRunEnd(_modules, unhandled) {
     if (unhandled.length > 0) this.#failures.push({ name: 'outside of any test', errors: unhandled });
-    for (const { name, errors = [] } of this.#failures) {
-      console.log(`\nFAILED ${name}`);
-      for (const error of errors) {
-        console.log(error.stack ?? error.message ?? String(error));
-        if (error.diff) console.log(error.diff);
-      }
-    }
-    const file = process.env.EKHO_TEST_RESULTS;
-    if (file) {
-      const result = {
-        passed: this.#passed,
-        failed: this.#failures.length,
-        skipped: this.#skipped,
-        files: this.#files,
-      };
-      writeFileSync(file, JSON.stringify(result));
-    }
+    for (const { name, errors } of this.#failures) console.log(`\nFAILED ${name}\n${textOf(errors)}`);
+    const written = process.env.EKHO_TEST_RESULTS;
+    if (!written) return;
+    const failures = this.#failures.map(({ file, name, errors }) => ({ file, name, text: textOf(errors) }));
+    writeFileSync(written, JSON.stringify({ files: this.#files, failures }));
   }
+}
+
+const fileOf = (module) => relative(process.cwd(), module.moduleId);
+
+function textOf(errors = []) {
+  return errors
+    .flatMap((error) => [error.stack ?? error.message ?? String(error), ...(error.diff ? [error.diff] : [])])
+    .join('\n');
 }

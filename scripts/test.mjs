@@ -1,6 +1,7 @@
 /**
  * `npm test [unit|netns|web|lab|guests]`: installs what the tests need, runs every check that this machine can run and lists what was
- * skipped and why. The layer `guests` runs only when it is named. The last line is `N passed, N failed, N skipped`, summed over all parts.
+ * skipped and why, and what passed only when run again. The layer `guests` runs only when it is named. The last line is
+ * `N passed, N failed, N skipped`, summed over all parts.
  *
  * `npm run lab:test -- --kernel 6.1 [FILTER…]` and other options of test/lab/suite.ts run that alone.
  */
@@ -54,6 +55,9 @@ const LANES = 2;
 /** Longest one part may take, in milliseconds. */
 const PART_LIMIT = 25 * 60_000;
 
+/** With more the run fails: then it is not chance. */
+const UNSTEADY_MAX = 2;
+
 const isRoot = process.getuid() === 0;
 const folder = mkdtempSync(join(tmpdir(), 'ekho-test-'));
 
@@ -78,17 +82,8 @@ try {
   const run = (layer) =>
     layer === 'lab' ? lab.map(([name, words]) => node(name, 'test/lab/suite.ts', ...words)) : vitest(layer);
   const vitest = (layer) =>
-    node(
-      layer,
-      'node_modules/vitest/vitest.mjs',
-      'run',
-      '--project',
-      layer,
-      // What concerns the whole machine comes last.
-      ...(layer === 'netns' ? ['--project', 'netns-alone'] : []),
-      '--reporter',
-      'scripts/reporter.mjs',
-    );
+    // What concerns the whole machine comes last.
+    node(layer, 'scripts/projects.mjs', layer === 'netns' ? 'netns,netns-alone' : layer);
   const checks =
     wanted.length > 0
       ? []
@@ -165,13 +160,13 @@ function part(name, args) {
   });
 }
 
-/** What the vitest reporter wrote; a part without one counts as one check. */
+/** What scripts/projects.mjs wrote; a part without one counts as one check. */
 function counts(name, ok) {
   let written;
   try {
     written = JSON.parse(readFileSync(join(folder, `${name}.json`), 'utf8'));
   } catch {
-    return { passed: ok ? 1 : 0, failed: ok ? 0 : 1, skipped: [] };
+    return { passed: ok ? 1 : 0, failed: ok ? 0 : 1, skipped: [], unsteady: [] };
   }
   // A run that failed without a failed test (an unhandled error, say) is still a failure.
   return { ...written, failed: ok ? written.failed : Math.max(written.failed, 1) };
@@ -183,10 +178,18 @@ function report(results) {
     say('\nSkipped:');
     for (const { layer, name, reason } of skipped) say(`  ${layer}: ${name}: ${reason}`);
   }
+  const unsteady = results.flatMap(({ name, unsteady }) =>
+    unsteady.map((test) => ({ ...test, layer: name })),
+  );
+  if (unsteady.length > 0) {
+    say('\nUnsteady, passed only when run again, each a fault to be found:');
+    for (const { layer, name, text } of unsteady) say(`  ${layer}: ${name}: ${text?.split('\n')[0]}`);
+  }
   const failed = results.filter(({ failed }) => failed > 0);
   if (failed.length > 0)
     say(`\nFailed: ${failed.map(({ name, failed }) => `${name} (${failed})`).join(', ')}`);
+  if (unsteady.length > UNSTEADY_MAX) say(`\nFailed: more than ${UNSTEADY_MAX} tests are unsteady.`);
   const sum = (key) => results.reduce((total, result) => total + result[key], 0);
   say(`\n${sum('passed')} passed, ${sum('failed')} failed, ${skipped.length} skipped`);
-  process.exitCode = failed.length > 0 ? 1 : 0;
+  process.exitCode = failed.length > 0 || unsteady.length > UNSTEADY_MAX ? 1 : 0;
 }

@@ -1,6 +1,6 @@
 /**
  * Runs the lab's tests in a guest: `test/lab/suite.ts [--kernel VERSION] [--arch ARCH] [--record] [FILTER…]`, filters as
- * vitest takes them. Counts and skips go to the file EKHO_TEST_RESULTS names, as scripts/reporter.mjs writes it, less the
+ * vitest takes them. Counts and skips go to the file EKHO_TEST_RESULTS names, as scripts/projects.mjs writes it, less the
  * skips that docs/kernels.md tells of: what that kernel is known to lack is not left out by accident. With --record, what
  * the kernel can do and what became of the tests go to where the table is made from.
  */
@@ -19,7 +19,7 @@ import { isInTable, record, type Skip } from './matrix.ts';
 const SUITE_LIMIT = 18 * 60_000;
 const FOREIGN_LIMIT = 35 * 60_000;
 
-/** As scripts/reporter.mjs writes it. */
+/** As scripts/projects.mjs writes it; the rest of it is passed on as it is. */
 interface Results {
   readonly passed: number;
   readonly failed: number;
@@ -56,16 +56,7 @@ async function main(): Promise<number> {
   const seconds = () => ((performance.now() - started) / 1000).toFixed(1);
   await using guest = await Guest.boot({ flavour, arch, say });
   say(`kernel ${guest.release} ${arch} up after ${seconds()} s`);
-  const words = [
-    'vitest',
-    'run',
-    '--project',
-    'lab',
-    '--project',
-    'lab-last',
-    '--reporter',
-    'scripts/reporter.mjs',
-  ];
+  const words = ['node', 'scripts/projects.mjs', 'lab,lab-last'];
   const { code } = await guest.run([...words, ...positionals].map(quote).join(' '), {
     limit: arch === OWN_ARCH ? SUITE_LIMIT : FOREIGN_LIMIT,
     env: {
@@ -91,6 +82,6 @@ async function main(): Promise<number> {
 
 function nothing(message: string, skipped: readonly Skip[]): number {
   say(message);
-  if (results) writeFileSync(results, JSON.stringify({ passed: 0, failed: 0, skipped }));
+  if (results) writeFileSync(results, JSON.stringify({ passed: 0, failed: 0, skipped, unsteady: [] }));
   return 0;
 }
