@@ -68,6 +68,8 @@ async function check(path: string, { junit, json, ...options }: CheckCommandOpti
   const { headText, reportJson, reportJunit, resultText, summaryText } = await import(
     '../../plugins/kit/check/report.ts'
   );
+  // Before the cases run, which takes minutes.
+  if (junit !== undefined) writeReport(junit, '');
   const report = await checkPlugin(await componentOf(path), {
     ...options,
     ...(!json && {
@@ -76,8 +78,19 @@ async function check(path: string, { junit, json, ...options }: CheckCommandOpti
     }),
   });
   await print(json ? reportJson(report) : summaryText(report));
-  if (junit !== undefined) writeFileSync(junit, reportJunit(report));
+  if (junit !== undefined) writeReport(junit, reportJunit(report));
   if (report.results.some(({ verdict }) => verdict === 'failed')) process.exitCode = 1;
+}
+
+function writeReport(file: string, text: string): void {
+  try {
+    writeFileSync(file, text);
+  } catch (error) {
+    throw new EkhoError('E_USAGE', `${file}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`, {
+      remedy: 'Name a file in a folder that is there and that you may write to.',
+      cause: error,
+    });
+  }
 }
 
 /** The file itself, or what the folder builds into. */

@@ -1,5 +1,5 @@
 /** The commands for a plugin's file, which need no host: inspect, sign, verify, keygen. */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { EkhoError } from '../errors.ts';
 import type { Inspection } from '../plugin/inspect.ts';
@@ -38,7 +38,13 @@ export function addPluginFileCommands(plugin: Command, command: AddCommand): voi
       const { generateKeys } = await import('../plugin/signature.ts');
       const { id, publicText, secretText } = generateKeys();
       write(`${name}.key`, secretText, 0o600);
-      write(`${name}.pub`, publicText, 0o644);
+      try {
+        write(`${name}.pub`, publicText, 0o644);
+      } catch (error) {
+        // A secret key that nobody knows the other half of.
+        rmSync(`${name}.key`);
+        throw error;
+      }
       await print(`key ${id}: ${name}.key (keep it to yourself), ${name}.pub\n`);
     });
 

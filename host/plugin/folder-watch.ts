@@ -12,7 +12,7 @@ import { signatureFileOf } from './load.ts';
 /** Between two looks at what has just changed, and at what has not. */
 const SETTLE_MS = 250;
 const LOOK_MS = 2000;
-/** Files looked at, by name. */
+/** Files looked at: first those that are wanted, then those known already, then the others, by name. */
 export const PLUGINS_MAX = 64;
 
 export type FolderChange = 'added' | 'changed' | 'removed';
@@ -28,37 +28,56 @@ async function fingerprintOf(file: string): Promise<string | undefined> {
     .join('|');
 }
 
-/** Names of the `.wasm` files of a folder, without it, and their fingerprints. */
-export async function listPlugins(folder: string): Promise<Map<string, string>> {
-  const names = (await readdir(folder)).filter((name) => name.endsWith('.wasm') && !name.startsWith('.'));
+/**
+ * Names of the `.wasm` files of a folder, without it, and their fingerprints. Files that nobody `wants` take no place of
+ * those that somebody does, whatever they are called and however many there are.
+ */
+export async function listPlugins(
+  folder: string,
+  wants: (name: string) => boolean,
+  known: ReadonlyMap<string, string> = new Map(),
+): Promise<Map<string, string>> {
+  const names = (await readdir(folder))
+    .filter((name) => name.endsWith('.wasm') && !name.startsWith('.'))
+    .map((name) => name.slice(0, -'.wasm'.length))
+    .sort();
+  const rank = (name: string) => (wants(name) ? 0 : known.has(name) ? 1 : 2);
   const found = new Map<string, string>();
-  for (const name of names.sort().slice(0, PLUGINS_MAX)) {
-    const fingerprint = await fingerprintOf(join(folder, name));
+  for (const name of names.sort((a, b) => rank(a) - rank(b)).slice(0, PLUGINS_MAX)) {
+    const fingerprint = await fingerprintOf(join(folder, `${name}.wasm`));
     // Undefined: gone meanwhile, or a link to nothing.
-    found.set(name.slice(0, -'.wasm'.length), fingerprint ?? '');
+    found.set(name, fingerprint ?? '');
   }
   return found;
 }
 
 export class FolderWatch {
   private readonly folder: string;
+  private readonly wants: (name: string) => boolean;
   private readonly onChange: (change: FolderChange, name: string) => void;
   /** What was told of, and what the last look saw. */
   private known: Map<string, string>;
   private seen: Map<string, string>;
   private watcher: FSWatcher | undefined;
   private timer: NodeJS.Timeout | undefined;
+  /** When the next look is due, on the clock of performance.now(). */
+  private due = Number.POSITIVE_INFINITY;
   private closed = false;
 
-  /** @param known the files as they are known already */
+  /**
+   * @param known the files as they are known already
+   * @param wants plugins that somebody has configured
+   */
   constructor(
     folder: string,
     known: Map<string, string>,
+    wants: (name: string) => boolean,
     onChange: (change: FolderChange, name: string) => void,
   ) {
     this.folder = folder;
     this.known = known;
     this.seen = known;
+    this.wants = wants;
     this.onChange = onChange;
     try {
       this.watcher = watch(folder, () => this.lookIn(SETTLE_MS));
@@ -76,15 +95,19 @@ export class FolderWatch {
   }
 
   private lookIn(delay: number): void {
-    if (this.closed) return;
+    // Never later than it would be: whoever goes on writing in the folder holds up nobody.
+    const due = performance.now() + delay;
+    if (this.closed || due >= this.due) return;
+    this.due = due;
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
+      this.due = Number.POSITIVE_INFINITY;
       this.look().catch(() => this.lookIn(LOOK_MS));
     }, delay);
   }
 
   private async look(): Promise<void> {
-    const now = await listPlugins(this.folder);
+    const now = await listPlugins(this.folder, this.wants, this.known);
     if (this.closed) return;
     let isMoving = false;
     for (const name of new Set([...this.known.keys(), ...now.keys()])) {

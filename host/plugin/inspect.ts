@@ -37,6 +37,7 @@ export async function inspectPlugin(
   const bytes = await readLimited(file, FILE_MAX_DEFAULT);
   const { imports, exports, custom, counts } = read(file, bytes);
   const told = custom.get(MANIFEST_SECTION);
+  const manifest = told && readable(told);
   let refused: EkhoError | undefined;
   let signature: Trust = { trust: 'unsigned' };
   try {
@@ -56,7 +57,7 @@ export async function inspectPlugin(
     exports,
     counts,
     limits,
-    ...(told !== undefined && { manifest: parseManifest(told) }),
+    ...(manifest !== undefined && { manifest }),
     signature,
     needs: short.filter((name) => DEVICE_INTERFACES.includes(name)),
     ...(refused && {
@@ -67,6 +68,16 @@ export async function inspectPlugin(
       },
     }),
   };
+}
+
+/** Undefined if it is none: loading says why. */
+function readable(told: Uint8Array): Manifest | undefined {
+  try {
+    return parseManifest(told);
+  } catch (error) {
+    if (!(error instanceof BinaryError)) throw error;
+    return undefined;
+  }
 }
 
 function read(file: string, bytes: Uint8Array) {

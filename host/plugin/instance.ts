@@ -82,10 +82,14 @@ export function runInstance(options: InstanceOptions): WorkerEnd {
     let memory: WebAssembly.Memory | undefined;
     const imports = hostImports(options.log, options.devices, layouts, options);
     enter(PHASE.instantiate);
+    const instantiated = new Set<WebAssembly.Module>();
     const glue = options.instantiate(
       (name) => modules.get(name),
       imports,
       (module, imports) => {
+        // Memories and tables are capped a module: an instance more of it would have them again.
+        if (instantiated.has(module)) throw new Error('it instantiates one of its modules twice');
+        instantiated.add(module);
         const instance = new WebAssembly.Instance(module, imports);
         if (Guest.fits(instance.exports, DIRECT_FUNCTIONS)) core = instance.exports;
         // Of what tools add, no memory has this name.

@@ -185,6 +185,8 @@ class Relay {
     const header = headerOffset(slot) >>> 2;
     const { words, channel } = this;
     const op = words[header + HEADER.op]!;
+    // Its answer is the end of the process (`end`): one that answers and lives on would be waited for.
+    if (op === OP.stop) throw new ChannelError('an answer to stop');
     if (channel.length < HEADER_BYTES) throw new ChannelError('a short answer');
     const told = channel.words;
     let expected = 0;

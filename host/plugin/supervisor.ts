@@ -1,5 +1,6 @@
 /** Keeps the plugins of a folder running, one per file, and follows the folder as it changes. */
 
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { EkhoError } from '../errors.ts';
 import { type FolderChange, FolderWatch, listPlugins } from './folder-watch.ts';
@@ -25,7 +26,7 @@ export class Supervisor {
     const { folder } = this.options;
     let found: Map<string, string>;
     try {
-      found = await listPlugins(folder);
+      found = await listPlugins(folder, this.wants);
     } catch (error) {
       throw new EkhoError(
         'E_CONFIG',
@@ -38,9 +39,11 @@ export class Supervisor {
     }
     if (this.stopped) return;
     for (const name of found.keys()) this.add(name);
-    this.watch = new FolderWatch(folder, found, (change, name) => void this.follow(change, name));
+    this.watch = new FolderWatch(folder, found, this.wants, (change, name) => void this.follow(change, name));
     await Promise.all([...this.plugins.values()].map((plugin) => plugin.start()));
   }
+
+  private readonly wants = (name: string): boolean => this.options.setup(name) !== undefined;
 
   private add(name: string): SupervisedPlugin {
     const plugin = new SupervisedPlugin(join(this.options.folder, `${name}.wasm`), this.options);
@@ -59,8 +62,7 @@ export class Supervisor {
     if (plugin === undefined) return;
     await plugin.retire();
     // A file of the name may have come meanwhile: then it runs from that.
-    if (this.plugins.get(name) === plugin && !(await listPlugins(this.options.folder)).has(name))
-      this.plugins.delete(name);
+    if (this.plugins.get(name) === plugin && !existsSync(plugin.file)) this.plugins.delete(name);
     else await plugin.restart();
   }
 

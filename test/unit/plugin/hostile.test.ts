@@ -309,6 +309,14 @@ describe.each(['process', 'worker'] as const)('ended while it runs, in a %s', (i
     await expect(started).rejects.not.toMatchObject({ message: expect.stringContaining('it returned') });
   });
 
+  test('a module with a memory that is instantiated twice', async () => {
+    const { bytes } = capCoreModule(await parse('(module (memory 1600))'), CAP * 2);
+    const glue =
+      'const m = get("m"); for (let n = 0; n < 2; n++) inst(m, {}); throw new Error("it returned")';
+    const started = startRunner({ plugin: pluginOf(glue, new Map([['m', bytes]])), devices: [], isolation });
+    await expect(started).rejects.toThrow(/instantiates one of its modules twice/);
+  });
+
   test('an infinite loop in describe', async () => {
     const plugin = pluginOf('return { plugin: { describe() { for (;;); } } }', new Map());
     const started = startRunner({ plugin, devices: [], isolation, limits: { call: 1000 } });
