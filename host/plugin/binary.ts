@@ -184,11 +184,13 @@ const COUNTED: Readonly<Record<number, keyof ComponentCounts>> = {
   8: 'functions',
 };
 const MODULE_SECTION = 1;
+const CORE_INSTANCE_SECTION = 2;
 const COMPONENT_SECTION = 4;
 
 function count(bytes: Uint8Array, counts: Record<keyof ComponentCounts, number>, depth: number): void {
   if (depth > COMPONENT_LIMITS.depth)
     throw new BinaryError(`its components are nested deeper than ${COMPONENT_LIMITS.depth}`);
+  const instantiated = new Set<number>();
   for (const { id, start, end } of sections(bytes)) {
     const what = COUNTED[id];
     if (what === undefined) continue;
@@ -196,10 +198,31 @@ function count(bytes: Uint8Array, counts: Record<keyof ComponentCounts, number>,
     counts[what] += isOne ? 1 : new Reader(bytes, start, end).u32();
     if (counts[what] > COMPONENT_LIMITS[what])
       throw new BinaryError(`it has more than ${COMPONENT_LIMITS[what]} ${what}`);
+    if (id === CORE_INSTANCE_SECTION) checkInstances(new Reader(bytes, start, end), instantiated);
     if (id === COMPONENT_SECTION) {
       const nested = bytes.subarray(start, end);
       if (header(nested) !== COMPONENT) throw new BinaryError('a component within it is of another version');
       count(nested, counts, depth + 1);
+    }
+  }
+}
+
+/**
+ * Memories and tables are capped a module: more instances of one would have them as often. By its index here; what goes by an
+ * alias is caught when it is instantiated (instance.ts).
+ */
+function checkInstances(reader: Reader, instantiated: Set<number>): void {
+  for (let left = reader.u32(); left > 0; left--) {
+    if (reader.byte() === 0) {
+      const module = reader.u32();
+      if (instantiated.has(module)) throw new BinaryError('it instantiates one of its modules twice');
+      instantiated.add(module);
+    }
+    // Arguments and inline exports look the same: a name, a sort, an index.
+    for (let items = reader.count(); items > 0; items--) {
+      reader.name();
+      reader.byte();
+      reader.u32();
     }
   }
 }

@@ -119,6 +119,12 @@ describe('refused before any of it runs', () => {
       `more than ${CORE_LIMITS.elements} elements`,
     ],
     [
+      'a module that is instantiated twice',
+      '(core module $m (memory 1600)) (core instance (instantiate $m)) (core instance (instantiate $m))',
+      'E_PLUGIN_INVALID',
+      'it instantiates one of its modules twice',
+    ],
+    [
       // Two kilobytes of glue for each, and a few bytes of it here.
       'more functions',
       `(core module $m (func (export "f"))) (core instance $i (instantiate $m))

@@ -108,7 +108,7 @@ test('each file is one plugin; what cannot run is told and does not keep the oth
   const { plugins } = await supervise((name) =>
     name === 'disabled' ? undefined : name === 'lonely' ? { devices: [] } : {},
   );
-  expect([...plugins.keys()]).toEqual(['bad', 'disabled', 'good', 'lonely']);
+  expect([...plugins.keys()].sort()).toEqual(['bad', 'disabled', 'good', 'lonely']);
   expect(plugins.get('good')!.state).toEqual({ state: 'active' });
   expect(plugins.get('good')!.description?.vendor).toBe('test');
   expect(plugins.get('disabled')!.state).toEqual({ state: 'found' });
