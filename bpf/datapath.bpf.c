@@ -61,6 +61,8 @@ static __always_inline int pass_rules(const struct frame *frame, __u32 mode, __u
 __u32 asked_port;
 __u32 asked_mode;
 struct dp_interface asked_interface;
+/* Whether it counts as if the packet had passed. */
+__u32 asked_count;
 
 /*
  * What is to become of the frame. `index` is the port it came in by. A function of its own to the verifier, which checks it once
@@ -188,7 +190,7 @@ int datapath_tcx(struct __sk_buff *skb)
 /* What the last lookup found. Only one lookup runs at a time. */
 struct verdict looked_up;
 
-/* The same judgement for a packet that user space made, without counting and without sending. */
+/* The same judgement for a packet that user space made, without sending, and counted only when asked to be. */
 SEC("xdp")
 int datapath_lookup(struct xdp_md *context)
 {
@@ -203,5 +205,9 @@ int datapath_lookup(struct xdp_md *context)
 	else
 		decide_on(&frame, asked_mode, asked_port, &verdict);
 	looked_up = verdict;
+	if (asked_count && verdict.action == VERDICT_KERNEL)
+		count_kernel(verdict.reason, frame.length);
+	else if (asked_count)
+		count_verdict(&verdict, frame.length);
 	return XDP_PASS;
 }

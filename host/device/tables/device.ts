@@ -131,10 +131,10 @@ export class TablesDevice implements Device {
     }
   }
 
-  lookup(packet: PacketQuery, _options: LookupOptions = {}): PacketVerdict {
+  lookup(packet: PacketQuery, options: LookupOptions = {}): PacketVerdict {
     if (this.#object.closed) throw new EkhoError('E_DEVICE', `device ${this.name} is closed`);
     const { netns } = this.share;
-    const run = () => this.#lookup.run(packet);
+    const run = () => this.#lookup.run(packet, options);
     return guarded(this.name, () => (netns === undefined ? run() : inNetns(netns, run)));
   }
 

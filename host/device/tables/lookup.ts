@@ -1,11 +1,11 @@
 /**
  * What the data path would do with a packet: the packet is made and the program itself judges it (BPF_PROG_TEST_RUN), without
- * sending and without counting. Only the members of a group are told from the tables, as the program chooses one.
+ * sending. Only the members of a group are told from the tables, as the program chooses one.
  */
 
 import type { BpfObject } from '../../../bpf/libbpf-ts/src/index.ts';
 import { formatAddress, parseAddress } from '../asic/address.ts';
-import type { PacketQuery, PacketVerdict, PacketWay } from '../types.ts';
+import type { LookupOptions, PacketQuery, PacketVerdict, PacketWay } from '../types.ts';
 import { buildFrame } from './frame.ts';
 import { REASONS } from './reasons.ts';
 import type { SharedState } from './shared.ts';
@@ -86,7 +86,7 @@ export class Lookup {
   }
 
   /** @throws EkhoError E_BAD_ADDRESS */
-  run(packet: PacketQuery): PacketVerdict {
+  run(packet: PacketQuery, { count = false }: LookupOptions): PacketVerdict {
     const destination = parseAddress(packet.destination);
     const source = packet.source === undefined ? undefined : parseAddress(packet.source);
     if (source !== undefined && source.six !== destination.six) return trapped('source of another family');
@@ -95,6 +95,7 @@ export class Lookup {
     const frame = buildFrame(packet, destination, source, ingress.vlan, ingress.mac);
     this.#object.variable<number>('asked_port').set(ingress.slot);
     this.#object.variable<number>('asked_mode').set(LOOKUP | (source === undefined ? NO_SOURCE : 0));
+    this.#object.variable<number>('asked_count').set(count ? 1 : 0);
     this.#object.variable('asked_interface').set({ flags: ROUTES, vrf: packet.vrf ?? 0 });
     this.#object.program('datapath_lookup').run({ data: frame, repeat: 1 });
     const verdict = this.#object.variable<Verdict>('looked_up').get();

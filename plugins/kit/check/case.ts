@@ -27,6 +27,8 @@ export interface Case {
   readonly kinds: ReadonlySet<Kind>;
   /** Members of its largest group. */
   readonly members: number;
+  /** Interface indexes of its ports. */
+  readonly ports: ReadonlySet<number>;
 }
 
 /** Cases of a folder by name. @throws EkhoError E_CASE naming file and step */
@@ -50,13 +52,16 @@ function readCase(file: string): Case {
     ...says.steps,
   ];
   const kinds = new Set<Kind>();
+  const ports = new Set<number>();
   let members = 0;
   for (const [index, step] of steps.entries())
-    for (const entry of attempt(file, index, () => entriesOf(step))) {
+    for (const entry of attempt(file, index, () => entriesOf(step, says.tables))) {
       kinds.add(entry.kind);
+      const { ifindex } = entry.value;
+      if (entry.kind === 'port' && typeof ifindex === 'number' && ifindex > 0) ports.add(ifindex);
       members = Math.max(members, entry.members?.length ?? 0);
     }
-  return { name: basename(file, '.toml'), file, says, steps, kinds, members };
+  return { name: basename(file, '.toml'), file, says, steps, kinds, members, ports };
 }
 
 /** A file of the case's own folder or, for cases of vendors, one of the suite's. */
@@ -101,12 +106,14 @@ function invalid(file: string, what: string, cause?: unknown): EkhoError {
   return new EkhoError('E_CASE', `${file}: ${what}`, { remedy: 'See docs/plugins/cases.md.', cause });
 }
 
-/** All entries a step sends. `capacity` counts with one of its line. */
-function entriesOf(step: CaseStep): Entry[] {
+/** All entries a step sends; of `capacity`, as many as a table of the size that the case gives is sent. */
+function entriesOf(step: CaseStep, tables: CaseFile['tables'] = {}): Entry[] {
   const rounds = step.storm?.rounds ?? step.latency?.rounds ?? [];
   const lines = [...(step.apply ?? []), ...(step.hostile ?? []), ...rounds.flat()];
-  if (step.capacity !== undefined) lines.push(fill(step.capacity.line, { i: 1 }));
-  return expand(lines, step.for);
+  if (step.capacity === undefined) return expand(lines, step.for);
+  const { line, beyond } = step.capacity;
+  const { kind } = parseEntry(fill(line, { i: 1 }));
+  return expand([line], { i: [1, (tables[kind] ?? 0) + beyond] });
 }
 
 /** The entries of lines, each repeated for all numbers of `ranges`. */

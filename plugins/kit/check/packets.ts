@@ -1,11 +1,11 @@
-/** Packets through the simulated ASIC: what they meet must be what the plugin was given. */
+/** Packets through the simulated ASIC or the XDP data path: what they meet must be what the plugin was given. */
 
 import type { Device } from '../../../host/device/types.ts';
 import { nameOf } from './entry.ts';
 import type { CaseStep } from './schema.ts';
 import { Wrong } from './subject.ts';
 
-export function packets(asic: Device, packets: NonNullable<CaseStep['packets']>): void {
+export function packets(path: Device, packets: NonNullable<CaseStep['packets']>): void {
   for (const packet of packets) {
     const query = {
       destination: packet.to,
@@ -14,8 +14,8 @@ export function packets(asic: Device, packets: NonNullable<CaseStep['packets']>)
       ...(packet.vlan !== undefined && { vlan: packet.vlan }),
       ...(packet['to-mac'] !== undefined && { destinationMac: macOf(packet['to-mac']) }),
     };
-    let verdict = asic.lookup(query, { count: true });
-    for (let sent = 1; sent < (packet.count ?? 1); sent++) verdict = asic.lookup(query, { count: true });
+    let verdict = path.lookup(query, { count: true });
+    for (let sent = 1; sent < (packet.count ?? 1); sent++) verdict = path.lookup(query, { count: true });
     if (packet.action !== undefined && verdict.action !== packet.action)
       throw new Wrong(
         `a packet to ${packet.to}: ${verdict.action} (${verdict.by}), expected ${packet.action}`,

@@ -50,10 +50,11 @@ export const ACTIONS = {
     description: 'Polls until these have come, at most 5 s.',
   }),
   packets: Type.Array(Packet, {
-    description: 'Passes packets through the simulated ASIC and looks at what becomes of them.',
+    description: 'Passes packets through the device and looks at what becomes of them.',
   }),
   counted: Type.Record(Type.String(), Count, {
-    description: 'Packets that `collect` must tell of an entry, by its name (`"route 1" = 5`).',
+    description:
+      'Packets that `collect` must tell of an entry, by its name (`"route 1" = 5`). What never counted it may leave out.',
   }),
   notices: Type.Integer({
     minimum: 1,

@@ -1,7 +1,7 @@
 /** The plugin under test, running as in the host, with devices of its own; what it says is checked as it arrives. */
 
 import { deviceKinds, openDevice } from '../../../host/device/registry.ts';
-import type { Device } from '../../../host/device/types.ts';
+import type { Device, DeviceConfig } from '../../../host/device/types.ts';
 import { EkhoError } from '../../../host/errors.ts';
 import { BATCH_ENTRIES_MAX, type BatchEncoder, type BatchReader } from '../../../host/plugin/batch.ts';
 import type { LoadedPlugin } from '../../../host/plugin/load.ts';
@@ -17,6 +17,7 @@ import type { BatchResult, Description, Runner } from '../../../host/plugin/runn
 import { readValue, type Value, writeValue } from '../../../host/plugin/values.ts';
 import { type Entry, type Kind, nameOf, recordLayout } from './entry.ts';
 import { OtherKernel } from './other-kernel.ts';
+import { TestLinks } from './test-links.ts';
 
 /** The plugin did what the contract does not allow. */
 export class Wrong extends Error {}
@@ -85,6 +86,32 @@ export function roomOf({ members }: Entry): number {
   return 1 + (members?.length ?? 0);
 }
 
+/** What its devices are like. */
+export interface Bench {
+  /** Rows of tables, by name. */
+  readonly tables?: Readonly<Record<string, number>>;
+  /** Interface indexes that ports may have. */
+  readonly ports?: ReadonlySet<number>;
+}
+
+interface Closable {
+  close(): void;
+}
+
+/** A device's configuration; what it needs around it is made, and kept in `surroundings`. */
+function configOf(kind: string, { tables, ports }: Bench, surroundings: Closable[]): DeviceConfig {
+  if (kind === 'rtnetlink') {
+    const other = new OtherKernel();
+    surroundings.push(other);
+    return other.config;
+  }
+  const config = { kind, name: kind, ...(tables !== undefined && { tables }) };
+  if (kind !== 'tables') return config;
+  const links = new TestLinks(ports ?? []);
+  surroundings.push(links);
+  return { ...config, netns: links.name };
+}
+
 /** How the plugin is run: where, and by which calls. */
 export type Way = Pick<StartOptions, 'isolation' | 'path'>;
 
@@ -96,7 +123,7 @@ export class Subject implements AsyncDisposable {
   readonly events: string[] = [];
   private readonly plugin: LoadedPlugin;
   private readonly way: Way;
-  private readonly other: OtherKernel | undefined;
+  private readonly surroundings: readonly Closable[];
   private current!: Runner;
   private readonly answers = new Map<number, (outcomes: Outcome[]) => void>();
   private readonly pending = new Map<number, (reason: number) => void>();
@@ -107,37 +134,34 @@ export class Subject implements AsyncDisposable {
     plugin: LoadedPlugin,
     devices: readonly Device[],
     way: Way,
-    other: OtherKernel | undefined,
+    surroundings: readonly Closable[],
   ) {
-    this.other = other;
+    this.surroundings = surroundings;
     this.plugin = plugin;
     this.devices = devices;
     this.way = way;
   }
 
-  /** @param tables rows of the ASIC's tables, by name */
-  static async start(
-    plugin: LoadedPlugin,
-    tables: Readonly<Record<string, number>> = {},
-    way: Way = {},
-  ): Promise<Subject> {
+  static async start(plugin: LoadedPlugin, bench: Bench = {}, way: Way = {}): Promise<Subject> {
     const kinds = deviceKinds().filter((kind) => plugin.devices.includes(kind));
-    const other = kinds.includes('rtnetlink') ? new OtherKernel() : undefined;
-    const devices = kinds.map((kind) =>
-      openDevice(
-        kind === 'rtnetlink'
-          ? other!.config
-          : { kind, name: kind, ...((kind === 'asic' || kind === 'tables') && { tables }) },
-      ),
-    );
+    const surroundings: Closable[] = [];
+    const devices: Device[] = [];
+    const end = () => {
+      for (const one of [...devices, ...surroundings]) one.close();
+    };
+    try {
+      for (const kind of kinds) devices.push(openDevice(configOf(kind, bench, surroundings)));
+    } catch (error) {
+      end();
+      throw error;
+    }
     // Its links are called by the interface indexes that cases name.
     for (const device of devices) device.linksChanged?.((link) => Number(link));
-    const subject = new Subject(plugin, devices, way, other);
+    const subject = new Subject(plugin, devices, way, surroundings);
     try {
       await subject.bringUp();
     } catch (error) {
-      for (const device of devices) device.close();
-      other?.close();
+      end();
       throw withLog(error, subject.log);
     }
     return subject;
@@ -154,6 +178,11 @@ export class Subject implements AsyncDisposable {
   /** The simulated ASIC, when the plugin works on one. */
   get asic(): Device | undefined {
     return this.devices.find(({ kind }) => kind === 'asic');
+  }
+
+  /** What can be asked what it would do with a packet. */
+  get path(): Device | undefined {
+    return this.devices.find(({ kind }) => kind === 'asic' || kind === 'tables');
   }
 
   private async bringUp(): Promise<void> {
@@ -310,8 +339,7 @@ export class Subject implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.current.stop();
-    for (const device of this.devices) device.close();
-    this.other?.close();
+    for (const one of [...this.devices, ...this.surroundings]) one.close();
   }
 }
 
