@@ -133,7 +133,7 @@ function ruleObject(index: number, table: number): DecodedObject {
   };
 }
 
-function routeObject(route: ModelRoute): DecodedObject {
+export function routeObject(route: ModelRoute): DecodedObject {
   const gateways = route.type === 'unicast' ? route.gateways : [];
   return {
     header: {

@@ -9,6 +9,7 @@ import type { EkhoError } from '../../../host/errors.ts';
 import type { BatchEncoder } from '../../../host/plugin/batch.ts';
 import { type LoadedPlugin, loadPlugin } from '../../../host/plugin/load.ts';
 import { type StartOptions, startRunner } from '../../../host/plugin/pool-runner.ts';
+import type { EventRecord } from '../../../host/plugin/records.ts';
 import type { BatchResult, Runner } from '../../../host/plugin/runner.ts';
 import { buildPlugin } from '../../../plugins/toolchain/build-plugin.mjs';
 
@@ -74,6 +75,8 @@ export class RunningProbe {
   readonly events: number[] = [];
   readonly down = Promise.withResolvers<EkhoError | undefined>();
   ready = 0;
+  /** Takes events in place of `events`. */
+  onEvents: ((events: EventRecord) => void) | undefined;
   private readonly answers = new Map<number, (answer: Answer) => void>();
 
   private constructor(runner: RunningProbe['runner'], device: RunningProbe['device'], log: string[]) {
@@ -84,7 +87,8 @@ export class RunningProbe {
       result: (result) => this.answers.get(result.sequence)?.(answerOf(result)),
       ready: () => this.ready++,
       events: (events) => {
-        while (events.next()) this.events.push(events.eventType, events.vlan, events.port, events.mac);
+        if (this.onEvents !== undefined) this.onEvents(events);
+        else while (events.next()) this.events.push(events.eventType, events.vlan, events.port, events.mac);
       },
       fault: (error) => this.faults.push(error),
       down: (error) => this.down.resolve(error),

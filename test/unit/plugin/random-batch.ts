@@ -28,7 +28,7 @@ export interface RandomEntry {
   readonly members: readonly (readonly [number, number])[];
 }
 
-function arbitrary(layout: Layout): fc.Arbitrary<Value> {
+export function arbitrary(layout: Layout): fc.Arbitrary<Value> {
   const { resolved } = layout;
   switch (resolved.is) {
     case 'primitive':
