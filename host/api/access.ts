@@ -1,10 +1,11 @@
 /**
  * Who may do what on TCP. `read` sees everything and changes nothing; `operate` may do what the unix socket may. On loopback
- * whoever is on this machine reads; beyond it nobody does without a token. Tokens are made on the unix socket, live as long as
- * the host does at most, and are kept as hashes.
+ * whoever is on this machine reads; beyond it nobody does without a token or a certificate. Tokens are of the configuration, or made on the
+ * unix socket, which live as long as the host does at most; both are kept as hashes.
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
+import type { KnownToken } from '../config/listen.ts';
 import { EkhoError } from '../errors.ts';
 
 export const ROLES = ['read', 'operate'] as const;
@@ -12,15 +13,8 @@ export type Role = (typeof ROLES)[number];
 
 export interface Caller {
   readonly role: Role;
-  /** For the audit log: `socket`, `loopback`, or the token's name. */
+  /** For the audit log: `socket`, `loopback`, or the name of the token or certificate. */
   readonly name: string;
-}
-
-/** A token as the configuration has it: the SHA-256 of its text, in hex. */
-export interface KnownToken {
-  readonly name: string;
-  readonly role: Role;
-  readonly sha256: string;
 }
 
 interface Token {
@@ -38,11 +32,16 @@ const LIFE_MS = 12 * 3600 * 1000;
 const TEXT_MAX = 256;
 
 export class Access {
-  readonly #known: readonly Token[];
+  #known: readonly Token[] = [];
   readonly #made: Token[] = [];
   #count = 0;
 
   constructor(known: readonly KnownToken[] = []) {
+    this.know(known);
+  }
+
+  /** Takes the tokens of the configuration, in place of those it had. */
+  know(known: readonly KnownToken[]): void {
     this.#known = known.map(({ name, role, sha256 }) => ({
       name: `token ${name}`,
       role,
@@ -74,9 +73,12 @@ export class Access {
         found = token;
     }
     if (found !== undefined) return { role: found.role, name: found.name };
-    throw new EkhoError('E_DENIED', 'the token is not valid, or not any more', {
-      remedy: '`ekho dashboard` makes another.',
-    });
+    throw Object.assign(
+      new EkhoError('E_DENIED', 'the token is not valid, or not any more', {
+        remedy: '`ekho dashboard` makes another.',
+      }),
+      { statusCode: 401 },
+    );
   }
 }
 

@@ -1,6 +1,7 @@
 /** What a network peer may take: requests per second, and connections that do something. */
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
+import { Server as TlsServer } from 'node:tls';
 
 /** Requests per second of one address, and how many it may save up. */
 const RATE_PER_S = 500;
@@ -9,6 +10,8 @@ const BURST = 1_000;
 const ADDRESSES_MAX = 1_024;
 /** A peer that takes nothing of its answer for this long is cut off. */
 const STALLED_MS = 30_000;
+/** Peers at a time that have connected and not yet agreed on keys. */
+const HANDSHAKES_MAX = 256;
 const SWEEP_MS = 5_000;
 
 /** A bucket per address. */
@@ -38,13 +41,39 @@ interface Peer {
   moved: number;
 }
 
+/** Peers that have not agreed on keys yet are HANDSHAKES_MAX at most: the one that takes longest makes room for a new one. */
+function guardHandshakes(server: Server): void {
+  const agreeing = new Map<string, Socket>();
+  // The socket of the one event is not that of the other.
+  const nameOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${remotePort}`;
+  server.on('connection', (socket: Socket) => {
+    const [first] = agreeing;
+    if (agreeing.size >= HANDSHAKES_MAX && first !== undefined) {
+      agreeing.delete(first[0]);
+      first[1].destroy();
+    }
+    const name = nameOf(socket);
+    agreeing.set(name, socket);
+    socket.once('close', () => {
+      if (agreeing.get(name) === socket) agreeing.delete(name);
+    });
+  });
+  server.on('secureConnection', (socket: Socket) => agreeing.delete(nameOf(socket)));
+  server.on('tlsClientError', (_error, socket: Socket) => {
+    agreeing.delete(nameOf(socket));
+    socket.destroy();
+  });
+}
+
 /**
  * Keeps connections at most `max`, so that those who hold many and ask nothing do not lock out others: a new one takes the
  * place of the one that has been without a request for longest; where all are being answered, it is closed.
  */
 export function guardConnections(server: Server, max: number): void {
   const peers = new Map<Socket, Peer>();
-  server.on('connection', (socket) => {
+  const isTls = server instanceof TlsServer;
+  if (isTls) guardHandshakes(server);
+  server.on(isTls ? 'secureConnection' : 'connection', (socket: Socket) => {
     if (peers.size >= max) {
       const idle = [...peers].find(([, { requests }]) => requests === 0)?.[0];
       if (idle === undefined) {

@@ -1,7 +1,8 @@
-/** Where the API is served: the unix socket, private to its user, and loopback TCP. */
+/** Where the API is served: the unix socket, private to its user, and TCP. */
 import { chmodSync, closeSync, constants, lstatSync, mkdirSync, openSync, unlinkSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { dirname } from 'node:path';
+import { Server as TlsServer } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
 import { EkhoError } from '../errors.ts';
 import { lockFile } from '../netlink/syscall.ts';
@@ -53,8 +54,13 @@ async function serve(app: FastifyInstance, path: string): Promise<void> {
   }
 }
 
-/** Serves on loopback; returns the URL. */
-export async function listenTcp(app: FastifyInstance, address: string, port: number): Promise<string> {
+/** Serves on TCP; returns the URL. `name` is what clients call the host by where `address` stands for all it has. */
+export async function listenTcp(
+  app: FastifyInstance,
+  address: string,
+  port: number,
+  name?: string,
+): Promise<string> {
   try {
     await app.listen({ host: address, port });
   } catch (error) {
@@ -80,7 +86,10 @@ export async function listenTcp(app: FastifyInstance, address: string, port: num
     }
   }
   const bound = app.server.address() as { port: number };
-  return `http://${address.includes(':') ? `[${address}]` : address}:${bound.port}`;
+  const scheme = app.server instanceof TlsServer ? 'https' : 'http';
+  const isAny = address === '0.0.0.0' || address === '::';
+  const shown = isAny && name !== undefined ? name : address;
+  return `${scheme}://${shown.includes(':') ? `[${shown}]` : shown}:${bound.port}`;
 }
 
 async function clear(path: string): Promise<void> {

@@ -1,5 +1,6 @@
 /** The HTTP API: one Fastify application, built twice, for the unix socket and for TCP. Both have the same handlers. */
 import { join } from 'node:path';
+import type { TLSSocket } from 'node:tls';
 import swagger from '@fastify/swagger';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import { ROOT } from '../config/config.ts';
@@ -13,6 +14,7 @@ import { guardConnections, RateLimit } from './limits.ts';
 import { serveMetrics } from './metrics.ts';
 import { PROBLEM_TYPE, problemOf, refuseConnection } from './problem.ts';
 import { routes } from './routes.ts';
+import { HANDSHAKE_MS, type Identity } from './tls.ts';
 
 /** Bytes of a request's body: no request carries more than a few fields. */
 const BODY_MAX = 64 * 1024;
@@ -33,12 +35,16 @@ const HEADERS: Readonly<Record<string, string>> = {
 export interface ServerOptions {
   /** `socket`: whoever may open the unix socket may do all. `network`: TCP, by role. */
   readonly transport: 'socket' | 'network';
+  /** Of TCP: the certificate it shows. Undefined: plain HTTP. */
+  readonly identity?: Identity | undefined;
+  /** Of TCP: other machines can reach it, and who has neither token nor certificate gets nothing. */
+  readonly isOpen?: boolean;
   /** The same for all servers of a host. */
   readonly access: Access;
   readonly audit: Audit;
 }
 
-export type Server = ReturnType<typeof createServer>;
+export type Server = FastifyInstance;
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -47,18 +53,24 @@ declare module 'fastify' {
   }
 }
 
-export function createServer(host: Host, { transport, access, audit }: ServerOptions) {
+export function createServer(
+  host: Host,
+  { transport, access, audit, identity, isOpen = false }: ServerOptions,
+): FastifyInstance {
   const isNetwork = transport === 'network';
+  const http = { headersTimeout: HEAD_MS, connectionsCheckingInterval: 5_000 };
   const app = fastify({
+    ...(identity === undefined
+      ? { http }
+      : { https: { ...http, ...identity.context, handshakeTimeout: HANDSHAKE_MS } }),
     bodyLimit: BODY_MAX,
     // A closing host ends streams that never end by themselves.
     forceCloseConnections: true,
     requestTimeout: 30_000,
-    http: { headersTimeout: HEAD_MS, connectionsCheckingInterval: 5_000 },
     routerOptions: { maxParamLength: 256 },
     frameworkErrors: (error, _request, reply) => sendProblem(error, reply),
     clientErrorHandler: refuseConnection,
-  });
+  }) as FastifyInstance;
 
   app.setErrorHandler((error, _request, reply) => sendProblem(error, reply));
   app.setNotFoundHandler((request, reply) => {
@@ -70,7 +82,7 @@ export function createServer(host: Host, { transport, access, audit }: ServerOpt
       .send(JSON.stringify({ ...problem, remedy: 'docs/api.md lists what there is.' }));
   });
   app.decorateRequest('caller', null as unknown as Caller);
-  if (isNetwork) guardNetwork(app, access);
+  if (isNetwork) guardNetwork(app, access, isOpen, identity);
   else {
     app.addHook('onRequest', async (request) => {
       request.caller = { role: 'operate', name: 'socket' };
@@ -100,7 +112,12 @@ export function createServer(host: Host, { transport, access, audit }: ServerOpt
 }
 
 /** Who asks, from where, how often: before anything else is looked at. */
-function guardNetwork(app: FastifyInstance, access: Access): void {
+function guardNetwork(
+  app: FastifyInstance,
+  access: Access,
+  isOpen: boolean,
+  identity: Identity | undefined,
+): void {
   const rate = new RateLimit();
   guardConnections(app.server as never, NETWORK_CONNECTIONS_MAX);
   app.addHook('onRequest', async (request, reply) => {
@@ -115,8 +132,8 @@ function guardNetwork(app: FastifyInstance, access: Access): void {
         },
       );
     }
-    refuseOtherSites(request);
-    request.caller = access.callerOf(request.headers) ?? { role: 'read', name: 'loopback' };
+    refuseOtherSites(request, identity);
+    request.caller = callerOf(request, access, isOpen, identity);
     if (request.method !== 'GET' && request.method !== 'HEAD' && request.caller.role !== 'operate') {
       throw new EkhoError('E_DENIED', 'this needs a token with the role operate', {
         remedy: '`ekho dashboard` prints an address that has one.',
@@ -125,10 +142,27 @@ function guardNetwork(app: FastifyInstance, access: Access): void {
   });
 }
 
+function callerOf(
+  { headers, socket }: FastifyRequest,
+  access: Access,
+  isOpen: boolean,
+  identity: Identity | undefined,
+): Caller {
+  const caller = access.callerOf(headers) ?? identity?.callerOf(socket as unknown as TLSSocket);
+  if (caller !== undefined) return caller;
+  if (!isOpen) return { role: 'read', name: 'loopback' };
+  throw Object.assign(
+    new EkhoError('E_DENIED', 'this needs a token or a client certificate', {
+      remedy: '`ekho dashboard` on the host prints an address that has a token; docs/api.md tells of both.',
+    }),
+    { statusCode: 401 },
+  );
+}
+
 /** A web page must not reach the host by a name of its own that resolves to loopback (DNS rebinding), nor across sites. */
-function refuseOtherSites({ headers, method }: FastifyRequest): void {
+function refuseOtherSites({ headers, method }: FastifyRequest, identity: Identity | undefined): void {
   const { host = '', origin, 'sec-fetch-site': site = 'none' } = headers;
-  if (!isLoopbackName(host)) {
+  if (!isLoopbackName(host) && !identity?.isNamed(host.replace(/:\d{1,5}$/, ''))) {
     throw new EkhoError('E_DENIED', `"${host}" is not this host`, {
       remedy: 'Use the URL that the host printed.',
     });
@@ -142,8 +176,10 @@ function refuseOtherSites({ headers, method }: FastifyRequest): void {
   }
 }
 
-function sendProblem(error: unknown, reply: Pick<FastifyReply, 'code' | 'type' | 'send'>): void {
+function sendProblem(error: unknown, reply: Pick<FastifyReply, 'code' | 'type' | 'send' | 'header'>): void {
   const problem = problemOf(error);
+  // A browser then asks its user: any name, the token as password.
+  if (problem.status === 401) reply.header('www-authenticate', 'Basic realm="ekho", charset="UTF-8"');
   reply.code(problem.status).type(PROBLEM_TYPE).send(JSON.stringify(problem));
 }
 

@@ -284,5 +284,7 @@ export async function dashboard(
   const made = await client.post<TokenAnswer>('/api/v1/tokens', { role: read ? 'read' : 'operate' });
   const address = `${url}/#token=${made.token}`;
   if (json) return printJson({ url: address, ...made });
-  await print(`${address}\n`);
+  // What a browser asks for before it gets even the page, where other machines can reach the host.
+  const asked = url.startsWith('https:') ? `Asked for name and password: any name, and ${made.token}\n` : '';
+  await print(`${address}\n${asked}`);
 }

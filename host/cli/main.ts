@@ -19,6 +19,7 @@ import {
 import { paint } from './output.ts';
 import { addPluginFileCommands } from './plugin-files.ts';
 import { monitor, show } from './show.ts';
+import { token } from './token.ts';
 
 /** Documented in docs/cli.md. */
 export const EXIT = { ok: 0, fault: 1, usage: 2, noHost: 3, timeout: 4 } as const;
@@ -75,7 +76,7 @@ function build(): Command {
     .exitOverride()
     .addHelpText(
       'after',
-      '\nAll but `run`, `doctor`, `config` and those that make plugins ask the running host.\nExit codes: 0 ok, 1 differs, not found or a fault, 2 wrong usage, 3 no host, 4 timeout.',
+      '\nAll but `run`, `doctor`, `config`, `token` and those that make plugins ask the running host.\nExit codes: 0 ok, 1 differs, not found or a fault, 2 wrong usage, 3 no host, 4 timeout.',
     );
   // Inherited by commands made from here on.
   const command = (parent: Command, name: string, description: string) =>
@@ -92,7 +93,10 @@ function build(): Command {
     .option('--publish <server/bucket>', 'publish the mirror: nats://HOST:PORT/BUCKET (docs/remote.md)')
     .option('--source <server/bucket>', 'mirror what another host publishes there, in place of the kernel')
     .option('--socket <path>', 'unix socket to serve on (or EKHO_SOCKET)')
-    .option('--listen <address:port>', 'loopback address of dashboard and HTTP API, or off')
+    .option(
+      '--listen <address:port>',
+      'address of dashboard and HTTP API, or off (beyond loopback: [api.tls])',
+    )
     .action(async (options) => {
       const { run } = await import('./run.ts');
       await run(options);
@@ -196,6 +200,11 @@ function build(): Command {
   asking(device, 'power-cycle', 'make a simulated device lose its tables')
     .argument('<name>')
     .action((name: string, options) => devicePowerCycle(client(options), name));
+
+  command(program, 'token', 'make a token for the API over TCP, and its section of the configuration')
+    .argument('<name>', 'what the audit log calls its holder')
+    .addOption(new Option('--role <role>', 'what it allows').choices(['read', 'operate']).default('read'))
+    .action((name: string, options) => token(name, options));
 
   const config = command(program, 'config', 'the configuration');
   command(config, 'check', 'check a configuration file')

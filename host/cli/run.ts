@@ -3,13 +3,16 @@ import { Access } from '../api/access.ts';
 import { Audit } from '../api/audit.ts';
 import { listenTcp, listenUnix } from '../api/listen.ts';
 import { createServer, type Server } from '../api/server.ts';
-import { type Config, defaultConfig, parseListen, readConfig } from '../config/config.ts';
+import { Identity } from '../api/tls.ts';
+import { type Config, defaultConfig, readConfig } from '../config/config.ts';
+import { checkListen, isLoopback, parseListen } from '../config/listen.ts';
 import { type RemoteOptions, withRemote } from '../config/remote-options.ts';
 import { socketPath } from '../config/socket.ts';
 import { EkhoError } from '../errors.ts';
 import { Host } from '../host.ts';
 import { inNetns } from '../netlink/syscall.ts';
 import { plain, writeLine } from './output.ts';
+import { reload } from './reload.ts';
 
 /** A signal this long after the first means: now, without order. */
 const INSISTS_MS = 500;
@@ -22,15 +25,26 @@ export interface RunOptions extends RemoteOptions {
 }
 
 export async function run(options: RunOptions): Promise<void> {
-  const config = configOf(options);
+  const file = options.config === undefined ? defaultConfig() : readConfig(options.config);
+  const config = configOf(file, options);
   const say = (line: string) => writeLine(plain(line));
   // Before anything is started or touched that a wrong name would leave behind.
   if (config.source === undefined && config.mirror.netns !== undefined)
     inNetns(config.mirror.netns, () => {});
   const servers: Server[] = [];
   const host = new Host(config, say);
-  const shared = { access: new Access(), audit: new Audit(say) };
+  const identity = config.api.tls && new Identity(config.api.tls);
+  let network: Server | undefined;
+  const shared = { access: new Access(config.api.tokens), audit: new Audit(say) };
 
+  const again = () => {
+    try {
+      say(reload(file, { access: shared.access, identity, network }));
+    } catch (error) {
+      if (!(error instanceof EkhoError)) throw error;
+      say(`configuration not read again, all stays as it was: ${error.message}`);
+    }
+  };
   let stopping: Promise<void> | undefined;
   const stop = () => {
     stopping ??= (async () => {
@@ -48,9 +62,10 @@ export async function run(options: RunOptions): Promise<void> {
     say(`socket ${config.api.socket}`);
     if (config.api.listen) {
       const { address, port } = config.api.listen;
-      const open = createServer(host, { transport: 'network', ...shared });
-      servers.push(open);
-      const url = await listenTcp(open, address, port);
+      const isOpen = !isLoopback(address);
+      network = createServer(host, { transport: 'network', identity, isOpen, ...shared });
+      servers.push(network);
+      const url = await listenTcp(network, address, port, identity?.name);
       host.url = url;
       say(`dashboard ${url} (\`ekho dashboard\` prints an address that may operate, too)`);
     }
@@ -64,7 +79,12 @@ export async function run(options: RunOptions): Promise<void> {
         say('stopping; hardware keeps what it holds');
         resolve();
       };
-      for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, end);
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, end);
+      process.on('SIGHUP', () => {
+        // Of a terminal that closes it means the end, as for every command.
+        if (process.stdin.isTTY) end();
+        else again();
+      });
     });
     await Promise.race([host.start(), ended]);
     await ended;
@@ -73,18 +93,16 @@ export async function run(options: RunOptions): Promise<void> {
   }
 }
 
-function configOf(options: RunOptions): Config {
-  const file = options.config === undefined ? defaultConfig() : readConfig(options.config);
+function configOf(file: Config, options: RunOptions): Config {
   const config = withRemote(file, options);
   if (config.source !== undefined && options.netns !== undefined) {
     throw new EkhoError('E_USAGE', '--netns says nothing of a remote source', { remedy: 'Leave it out.' });
   }
+  const listen = options.listen === undefined ? config.api.listen : parseListen(options.listen);
+  checkListen(listen, config.api.tls);
   return {
     ...config,
     mirror: { ...config.mirror, ...(options.netns !== undefined && { netns: options.netns }) },
-    api: {
-      socket: socketPath(options.socket, config.api.socket),
-      listen: options.listen === undefined ? config.api.listen : parseListen(options.listen),
-    },
+    api: { ...config.api, socket: socketPath(options.socket, config.api.socket), listen },
   };
 }

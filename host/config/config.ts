@@ -20,6 +20,7 @@ import { type PublicKey, parsePublicKey, type SignaturePolicy } from '../plugin/
 import type { NatsOptions } from '../remote/connection.ts';
 import type { PublishOptions } from '../remote/publisher.ts';
 import { nearest } from '../suggest.ts';
+import { apiProblems, type KnownToken, type ListenAddress, parseListen, type TlsConfig } from './listen.ts';
 import { lineOf, locateKeys } from './locate.ts';
 import { type ConfigFile, ConfigSchema } from './schema.ts';
 import { defaultSocket } from './socket.ts';
@@ -53,7 +54,10 @@ export interface Config {
   };
   readonly api: {
     readonly socket: string;
-    readonly listen: { readonly address: string; readonly port: number } | undefined;
+    readonly listen: ListenAddress | undefined;
+    /** Undefined: plain HTTP, on loopback alone. */
+    readonly tls: TlsConfig | undefined;
+    readonly tokens: readonly KnownToken[];
   };
   readonly plugins: {
     readonly folder: string;
@@ -158,6 +162,7 @@ function checkConfig(value: unknown, text: string): ConfigProblem[] {
   }
   if (problems.size === 0) {
     const { plugin = DEFAULT_PLUGINS, device = {}, mirror = {} } = value as ConfigFile;
+    for (const [path, text] of apiProblems(value as ConfigFile)) report(path, text);
     for (const [path, text] of remoteProblems(value as ConfigFile)) report(path, text);
     const enabled = Object.keys(plugin).filter((name) => plugin[name]!.enabled !== false);
     if (enabled.length > 0) {
@@ -355,7 +360,8 @@ export function expected(schema: TSchema | undefined): string {
     case 'object':
       return 'a table';
     case 'string':
-      if (node.pattern?.startsWith('^(off|')) return '127.0.0.1:PORT, [::1]:PORT or off';
+      if (node.pattern?.startsWith('^(off|')) return 'ADDRESS:PORT, [ADDRESS]:PORT or off';
+      if (node.pattern?.startsWith('^[0-9a-f]{64}')) return '64 of 0-9 and a-f';
       if (node.pattern?.startsWith('^(nats|')) return 'nats://HOST:PORT or tls://HOST:PORT';
       if (node.pattern?.startsWith('^[A-Z')) return 'a name of A-Z, a-z, 0-9, - and _';
       if (node.pattern) return 'a name of a-z, 0-9, - and _';
@@ -416,6 +422,8 @@ function complete(file: ConfigFile, path: string | undefined): Config {
     api: {
       socket: file.api?.socket === undefined ? defaultSocket() : resolve(base, file.api.socket),
       listen: parseListen(file.api?.listen ?? '127.0.0.1:8642'),
+      tls: file.api?.tls && tlsOf(file.api.tls, base),
+      tokens: Object.entries(file.api?.token ?? {}).map(([name, token]) => ({ name, ...token })),
     },
     plugins: {
       folder: resolve(base, file.plugins?.folder ?? join(ROOT, 'build/plugins')),
@@ -489,6 +497,19 @@ function routingOf({
   };
 }
 
+function tlsOf(
+  { cert, key, operators, ...other }: NonNullable<NonNullable<ConfigFile['api']>['tls']>,
+  base: string,
+): TlsConfig {
+  const ca = other['client-ca'];
+  return {
+    cert: resolve(base, cert),
+    key: resolve(base, key),
+    clientCa: ca === undefined ? undefined : resolve(base, ca),
+    operators: operators ?? [],
+  };
+}
+
 /** Servers, bucket and certificates of a `[source]` or `[publish]`. */
 function natsOf(
   { servers = [], bucket, ca, cert, key }: Partial<NonNullable<ConfigFile['publish']>>,
@@ -502,17 +523,4 @@ function natsOf(
     cert: file(cert),
     key: file(key),
   };
-}
-
-/** `127.0.0.1:8642`, `[::1]:0` or `off`; throws E_USAGE. */
-export function parseListen(text: string): { address: string; port: number } | undefined {
-  if (text === 'off') return undefined;
-  const match = /^(127\.0\.0\.1|\[::1\]):(\d{1,5})$/.exec(text);
-  const port = Number(match?.[2]);
-  if (!match || port > 65_535) {
-    throw new EkhoError('E_USAGE', `"${text}" is not an address to listen on`, {
-      remedy: 'Use 127.0.0.1:PORT, [::1]:PORT or off; the API is not served beyond this machine.',
-    });
-  }
-  return { address: match[1]!.replace(/^\[|\]$/g, ''), port };
 }

@@ -61,6 +61,51 @@ const Mirror = Type.Object(
   closed,
 );
 
+const ApiTls = Type.Object(
+  {
+    cert: Type.String({
+      minLength: 1,
+      description:
+        'PEM file of the certificate, with those between it and the authority behind it. Relative to the configuration file. Requests must name a host that it is for.',
+    }),
+    key: Type.String({
+      minLength: 1,
+      description: 'PEM file of its key, without a passphrase. Relative to the configuration file.',
+    }),
+    'client-ca': Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          'PEM file of an authority: whoever shows a certificate that it signed may read, without a token. Relative to the configuration file. Default: none; clients need a token.',
+      }),
+    ),
+    operators: Type.Optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: 64 }), {
+        uniqueItems: true,
+        description: 'Common names (CN) of client certificates whose owners may operate, too. Default: none.',
+      }),
+    ),
+  },
+  {
+    ...closed,
+    description:
+      'The certificate that the API shows over TCP, below. It is read again on SIGHUP. Default: none; the API speaks plain HTTP and can be on a loopback address only.',
+  },
+);
+
+const ApiToken = Type.Object(
+  {
+    role: Type.Enum(['read', 'operate'], {
+      description: 'What it allows on TCP. `read`: see everything. `operate`: what the unix socket allows.',
+    }),
+    sha256: Type.String({
+      pattern: '^[0-9a-f]{64}$',
+      description: 'SHA-256 of its text in hex; `ekho token NAME` makes both.',
+    }),
+  },
+  closed,
+);
+
 const Api = Type.Object(
   {
     socket: Type.Optional(
@@ -73,10 +118,18 @@ const Api = Type.Object(
     ),
     listen: Type.Optional(
       Type.String({
-        pattern: '^(off|(127\\.0\\.0\\.1|\\[::1\\]):[0-9]{1,5})$',
+        pattern: '^(off|(\\[[0-9A-Fa-f:.]+\\]|[0-9.]+):[0-9]{1,5})$',
         default: '127.0.0.1:8642',
         description:
-          'Loopback address and port of the dashboard and the API over HTTP, which change nothing without a token; port 0 takes a free one; `off` serves none.',
+          'Address and port of the dashboard and the API over HTTP, which change nothing without a token; port 0 takes a free one; `off` serves none. Anything but a loopback address needs `[api.tls]`, and there nobody reads either without a token or a certificate.',
+      }),
+    ),
+    tls: Type.Optional(ApiTls),
+    token: Type.Optional(
+      Type.Record(Type.String({ pattern: NAME_PATTERN }), ApiToken, {
+        ...closed,
+        maxProperties: 64,
+        description: 'Tokens that outlive the host, below. They are read again on SIGHUP. Default: none.',
       }),
     ),
   },
@@ -477,6 +530,8 @@ export type ConfigFile = Static<typeof ConfigSchema>;
 export const SECTIONS: readonly { readonly header: string; readonly schema: TSchema }[] = [
   { header: '[mirror]', schema: Mirror },
   { header: '[api]', schema: Api },
+  { header: '[api.tls]', schema: ApiTls },
+  { header: '[api.token.NAME]', schema: ApiToken },
   { header: '[plugins]', schema: Plugins },
   { header: '[plugin.NAME]', schema: Plugin },
   { header: '[device.NAME]', schema: Device },

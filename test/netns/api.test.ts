@@ -278,7 +278,7 @@ describe('on TCP', () => {
     const reads = { authorization: `Bearer ${made.token}` };
     expect((await ask('/api/v1/plugins/softnic/restart', 'POST', reads)).status).toBe(403);
     for (const wrong of ['Bearer x', 'Bearer ', 'Basic x', 'Digest x'])
-      expect((await ask('/api/v1/status', 'GET', { authorization: wrong })).status).toBe(403);
+      expect((await ask('/api/v1/status', 'GET', { authorization: wrong })).status).toBe(401);
 
     const lines = JSON.parse((await ask('/api/v1/audit')).body) as { caller: string; request: string }[];
     expect(lines).toContainEqual(

@@ -50,7 +50,7 @@ async function send(path: string, init: RequestInit): Promise<Response> {
   if (response.ok) return response;
   const problem = new Problem(response.status, await response.json().catch(() => ({})));
   // The token's host has ended: looking needs none.
-  if (problem.status === 403 && /token is not valid/.test(problem.message)) dropToken();
+  if (problem.status === 401) dropToken();
   throw problem;
 }
 

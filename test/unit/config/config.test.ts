@@ -94,7 +94,19 @@ describe('a configuration file', () => {
     ],
     [
       '[api]\nlisten = "0.0.0.0:80"',
-      'ekho.toml:2: api.listen: expected 127.0.0.1:PORT, [::1]:PORT or off, got "0.0.0.0:80"',
+      'ekho.toml:2: api.listen: 0.0.0.0 can be reached from other machines and needs [api.tls]',
+    ],
+    [
+      '[api]\nlisten = "localhost:80"',
+      'ekho.toml:2: api.listen: expected ADDRESS:PORT, [ADDRESS]:PORT or off, got "localhost:80"',
+    ],
+    [
+      '[api.tls]\ncert = "a"\nkey = "b"\noperators = ["x"]',
+      'ekho.toml:4: api.tls.operators: are names in client certificates, and need client-ca',
+    ],
+    [
+      '[api.token.a]\nrole = "read"\nsha256 = "secret"',
+      'ekho.toml:3: api.token.a.sha256: expected 64 of 0-9 and a-f, got "secret"',
     ],
     [
       '[plugin.a]\ndevice = "a"\nports = ["p0"]\n[plugin.b]\ndevice = "b"\n[device.a]\nkind = "asic"\n[device.b]\nkind = "asic"',

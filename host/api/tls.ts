@@ -1,0 +1,106 @@
+/** The certificate the API shows on TCP, and whose certificates it takes. Read again on reload. */
+import { X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { createSecureContext, type SecureContextOptions, type TLSSocket } from 'node:tls';
+import type { TlsConfig } from '../config/listen.ts';
+import { EkhoError } from '../errors.ts';
+import type { Caller } from './access.ts';
+
+/** For a peer to agree on keys, in milliseconds. */
+export const HANDSHAKE_MS = 10_000;
+
+export type TlsContext = SecureContextOptions & {
+  readonly requestCert: boolean;
+  readonly rejectUnauthorized: false;
+};
+
+export class Identity {
+  #operators!: readonly string[];
+  #context!: TlsContext;
+  #certificate!: X509Certificate;
+
+  /** Throws E_CONFIG for a file that cannot be read, is no PEM, has expired, or is the key of another certificate. */
+  constructor(config: TlsConfig) {
+    this.reload(config);
+  }
+
+  /** For a server of node:https or node:tls. */
+  get context(): TlsContext {
+    return this.#context;
+  }
+
+  /** Reads the files. Where it throws, as the constructor does, all stays as it was. */
+  reload({ cert, key, clientCa, operators }: TlsConfig): void {
+    const context = {
+      cert: read(cert),
+      key: read(key),
+      ...(clientCa !== undefined && { ca: read(clientCa) }),
+      // Who shows none may still have a token.
+      requestCert: clientCa !== undefined,
+      rejectUnauthorized: false,
+      minVersion: 'TLSv1.2',
+    } as const;
+    const certificate = parsed(cert, context.cert);
+    if (clientCa !== undefined) parsed(clientCa, context.ca!);
+    if (certificate.validToDate.getTime() < Date.now()) {
+      throw new EkhoError('E_CONFIG', `${cert}: the certificate has expired on ${certificate.validTo}`, {
+        remedy: 'Put a new one there.',
+      });
+    }
+    try {
+      createSecureContext(context);
+    } catch (error) {
+      throw new EkhoError('E_CONFIG', `${key}: ${(error as Error).message}`, {
+        remedy: `Name the PEM file, without a passphrase, of the key that ${cert} was made for.`,
+        cause: error,
+      });
+    }
+    this.#context = context;
+    this.#certificate = certificate;
+    this.#operators = operators;
+  }
+
+  /** Whether the certificate is for a name as a request has it, without the port. */
+  isNamed(name: string): boolean {
+    const bare = name.replace(/^\[|\]$/g, '');
+    const found = isIP(bare) === 0 ? this.#certificate.checkHost(bare) : this.#certificate.checkIP(bare);
+    return found !== undefined;
+  }
+
+  /** A name by which clients can trust it: the first host name or address that it is for. */
+  get name(): string | undefined {
+    return /(?:DNS|IP Address):([^,\s]+)/.exec(this.#certificate.subjectAltName ?? '')?.[1];
+  }
+
+  /** Whom the certificate of a connection is of; undefined where there is none that the authority signed. */
+  callerOf(socket: TLSSocket): Caller | undefined {
+    if (!socket.authorized) return undefined;
+    const name = socket.getPeerCertificate().subject?.CN;
+    if (typeof name !== 'string') return undefined;
+    const role = this.#operators.includes(name) ? 'operate' : 'read';
+    return { role, name: `certificate ${name}` };
+  }
+}
+
+function read(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw new EkhoError('E_CONFIG', `${file}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`, {
+      remedy: 'Name a PEM file that exists and that the host may read.',
+      cause: error,
+    });
+  }
+}
+
+function parsed(file: string, pem: Buffer): X509Certificate {
+  try {
+    return new X509Certificate(pem);
+  } catch (error) {
+    throw new EkhoError('E_CONFIG', `${file}: there is no certificate in it`, {
+      remedy: 'Name a PEM file that begins with -----BEGIN CERTIFICATE-----.',
+      cause: error,
+    });
+  }
+}
