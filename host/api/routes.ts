@@ -47,8 +47,8 @@ export async function routes(instance: FastifyInstance, options: RoutesOptions):
   const age = isNetwork ? MOMENT_MS : 0;
   const status = new Shared(() => host.status(), age);
   const stats = new Shared(() => host.stats(), age);
-  const plugins = new Shared(() => host.plugins(), age);
-  const devices = new Shared(() => host.devices(), age);
+  const plugins = new Shared(() => host.plugins.list(), age);
+  const devices = new Shared(() => host.devices.list(), age);
   const diagnosis = new Shared(() => host.diagnose(), isNetwork ? DIAGNOSIS_MS : 0);
 
   await objectRoutes(instance, { host });
@@ -123,12 +123,12 @@ export async function routes(instance: FastifyInstance, options: RoutesOptions):
         response: { 200: PluginDetails },
       },
     },
-    async (request) => host.plugin(request.params.name),
+    async (request) => host.plugins.details(request.params.name),
   );
   app.get(
     '/plugins/:name/logs',
     { schema: { ...get('Its last lines', 'plugins'), params: Name, response: { 200: Type.Array(LogLine) } } },
-    async (request) => host.pluginLogs(request.params.name),
+    async (request) => host.plugins.logs(request.params.name),
   );
   app.get(
     '/doctor',
@@ -206,10 +206,10 @@ function operating(instance: FastifyInstance, { host, access, audit, isNetwork }
     () => host.verify(),
   );
   const verbs = {
-    restart: (name: string) => host.restartPlugin(name),
-    reload: (name: string) => host.reloadPlugin(name),
-    enable: (name: string) => host.enablePlugin(name),
-    disable: (name: string) => host.disablePlugin(name),
+    restart: (name: string) => host.plugins.restart(name),
+    reload: (name: string) => host.plugins.reload(name),
+    enable: (name: string) => host.plugins.enable(name),
+    disable: (name: string) => host.plugins.disable(name),
   };
   for (const [verb, carryOut] of Object.entries(verbs)) {
     app.post(
@@ -227,7 +227,7 @@ function operating(instance: FastifyInstance, { host, access, audit, isNetwork }
     '/devices/:name/inject',
     { schema: { ...operate('Make a simulated device show faults', 'devices'), params: Name, body: Faults } },
     async (request) => {
-      host.inject(request.params.name, request.body);
+      host.devices.inject(request.params.name, request.body);
       return {};
     },
   );
@@ -235,7 +235,7 @@ function operating(instance: FastifyInstance, { host, access, audit, isNetwork }
     '/devices/:name/power-cycle',
     { schema: { ...operate('Make a simulated device lose its tables', 'devices'), params: Name } },
     async (request) => {
-      host.powerCycle(request.params.name);
+      host.devices.powerCycle(request.params.name);
       return {};
     },
   );

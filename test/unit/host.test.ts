@@ -45,7 +45,7 @@ test('a folder that is not there', async () => {
   const gone = join(folder, 'gone');
   const made = await start(gone);
   expect(made.mirror.count(KIND.link)).toBeGreaterThan(0);
-  expect(made.plugins()).toMatchObject([
+  expect(made.plugins.list()).toMatchObject([
     {
       name: 'softnic',
       state: 'missing',
@@ -56,7 +56,7 @@ test('a folder that is not there', async () => {
   expect(said).toContainEqual(
     expect.stringContaining(`no plugins: the plugin folder ${gone} cannot be read`),
   );
-  await expect(made.restartPlugin('softnic')).rejects.toMatchObject({ code: 'E_CONFIG' });
+  await expect(made.plugins.restart('softnic')).rejects.toMatchObject({ code: 'E_CONFIG' });
 });
 
 test('files that the configuration does not name, and one that is a pipe', async () => {
@@ -64,7 +64,7 @@ test('files that the configuration does not name, and one that is a pipe', async
   execFileSync('mkfifo', [join(folder, 'softnic.wasm')]);
   const made = await start(folder);
   expect(made.mirror.count(KIND.link)).toBeGreaterThan(0);
-  expect(made.plugins()).toMatchObject([
+  expect(made.plugins.list()).toMatchObject([
     { name: 'softnic', state: 'refused', reason: expect.stringContaining('not a regular file') },
     { name: 'other', state: 'found', reason: 'no [plugin.other] in the configuration, or not enabled there' },
   ]);

@@ -1,0 +1,247 @@
+/** The plugins of the configuration: known to the planner, run by the supervisor, steered and told of. */
+import type { LogLine, PluginDetails, PluginStatus } from '../api/schemas.ts';
+import type { Config } from '../config/config.ts';
+import { portsOf } from '../config/port-owners.ts';
+import { EkhoError } from '../errors.ts';
+import type { Objects } from '../objects.ts';
+import type { Planner } from '../offload/planner.ts';
+import { DisabledPlugins } from '../plugin/disabled-plugins.ts';
+import type { Runner } from '../plugin/runner.ts';
+import type { PluginSetup, SupervisedPlugin } from '../plugin/supervised-plugin.ts';
+import { Supervisor } from '../plugin/supervisor.ts';
+import type { Devices } from './devices.ts';
+import { logOf, PluginStates } from './plugin-states.ts';
+
+/** How long a plugin that stops for good has to take all out of its device, ports first. */
+const CLEAR_MS = 30_000;
+/** Of a plugin that breaks the contract, one fault in this time is said. All are counted. */
+const FAULT_MS = 10_000;
+
+export interface PluginsParts {
+  readonly config: Config;
+  readonly objects: Objects;
+  readonly planner: Planner;
+  readonly devices: Devices;
+  readonly say: (line: string) => void;
+  /** The host is ending. */
+  readonly isStopping: () => boolean;
+}
+
+export class Plugins {
+  readonly #parts: PluginsParts;
+  readonly #supervisor: Supervisor;
+  /** Plugins that were disabled by name. */
+  readonly #disabled: DisabledPlugins;
+  readonly #states: PluginStates;
+
+  constructor(parts: PluginsParts) {
+    this.#parts = parts;
+    const { config, objects, planner, devices, say } = parts;
+    this.#disabled = new DisabledPlugins(config.plugins.state, (message) => say(`warn: ${message}`));
+    for (const plugin of config.plugin) {
+      planner.addPlugin({
+        name: plugin.name,
+        isPort: portsOf(plugin, config.plugin),
+        isRetired: this.#disabled.has(plugin.name),
+        isOwnProgram: (id) => devices.find(plugin.device)?.hasProgram?.(id) === true,
+      });
+    }
+    this.#supervisor = new Supervisor({
+      folder: config.plugins.folder,
+      ...(config.plugins.cache !== undefined && { cache: config.plugins.cache }),
+      signatures: config.plugins.signatures,
+      trustedKeys: config.plugins.trustedKeys,
+      setup: (name) => this.#setup(name),
+      listener: {
+        notReplaced: (plugin, error) => say(`plugin ${plugin.name}: not replaced: ${error.message}`),
+        withdraw: (plugin) => this.#withdraw(plugin.name),
+        up: (plugin, runner) => this.#up(plugin, runner),
+        down: (plugin, error) => {
+          if (error !== undefined) say(`plugin ${plugin.name}: down: ${error.message}`);
+        },
+      },
+    });
+    const supervised = this.#supervisor.plugins;
+    this.#states = new PluginStates({ config, objects, planner, supervised, disabled: this.#disabled });
+  }
+
+  /** Resolves once they are up, refused or waiting for another attempt; tells which and why. */
+  async start(): Promise<void> {
+    const { config, say, isStopping } = this.#parts;
+    this.#states.isLooking = true;
+    try {
+      await this.#supervisor.start();
+    } catch (error) {
+      // The mirror is worth having without them.
+      if (!(error instanceof EkhoError)) throw error;
+      this.#states.noPlugins = error;
+      say(`no plugins: ${error.message}${error.remedy ? `. ${error.remedy}` : ''}`);
+      return;
+    }
+    if (isStopping()) return;
+    for (const { name, state, reason, remedy } of this.list()) {
+      // Without a configuration, one plugin of several is the default.
+      if (state === 'found' && config.file === undefined) continue;
+      // That it is active is said when it is.
+      if (state === 'syncing') continue;
+      if (reason !== undefined) say(`plugin ${name}: ${state}: ${reason}${remedy ? `. ${remedy}` : ''}`);
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.#supervisor.stop();
+  }
+
+  /** Those of the folder, by name. */
+  get supervised(): ReadonlyMap<string, SupervisedPlugin> {
+    return this.#supervisor.plugins;
+  }
+
+  /** Whether one of the configuration is on its way up. */
+  get areComingUp(): boolean {
+    return this.#parts.config.plugin.some(({ name }) => {
+      const state = this.supervised.get(name)?.state.state;
+      return state === 'starting' || state === 'syncing' || state === 'restarting';
+    });
+  }
+
+  /** Those of the configuration, then files that have no place in it. */
+  list(): PluginStatus[] {
+    return this.#states.list();
+  }
+
+  /** Throws E_UNKNOWN_OBJECT. */
+  details(name: string): PluginDetails {
+    const status = this.list().find((one) => one.name === name);
+    // Also of one that has no file, or that the configuration does not name: it says so itself.
+    const plugin = this.supervised.get(name);
+    if (status === undefined) throw this.#unknown(name);
+    const errors = plugin?.errors.map((one) => ({ ...one })) ?? [];
+    return { ...status, counters: { ...plugin?.counters }, errors };
+  }
+
+  async restart(name: string): Promise<void> {
+    await this.#named(name).restart();
+  }
+
+  /** Takes over the file as it is now, if it can be loaded. */
+  async reload(name: string): Promise<void> {
+    await this.#named(name).reload();
+  }
+
+  /** Clears its device (or keeps it, as configured) and stops it, until it is enabled again. */
+  async disable(name: string): Promise<void> {
+    const plugin = this.#named(name);
+    try {
+      this.#disabled.add(name);
+    } finally {
+      await plugin.retire();
+    }
+  }
+
+  async enable(name: string): Promise<void> {
+    const plugin = this.#named(name);
+    try {
+      this.#disabled.delete(name);
+    } finally {
+      await plugin.start();
+    }
+  }
+
+  /** Its last lines and faults. Throws E_UNKNOWN_OBJECT. */
+  logs(name: string): LogLine[] {
+    return logOf(this.#named(name));
+  }
+
+  #setup(name: string): PluginSetup | undefined {
+    const { config, devices } = this.#parts;
+    const plugin = config.plugin.find((plugin) => plugin.name === name);
+    if (plugin === undefined || this.#disabled.has(name)) return undefined;
+    const device = devices.find(plugin.device);
+    const { settings, isolation, deviceCalls } = plugin;
+    return {
+      devices: device === undefined ? [] : [device.share],
+      settings,
+      deviceCalls,
+      ...(isolation !== undefined && { isolation }),
+    };
+  }
+
+  #up(plugin: SupervisedPlugin, runner: Runner): void {
+    const { planner, say } = this.#parts;
+    const listener = {
+      fault: paced((error: Error, left: number) =>
+        say(`plugin ${plugin.name}: ${error.message}${left > 0 ? `; and ${left} faults more before` : ''}`),
+      ),
+      // The supervisor says so, and why.
+      down: () => {},
+    };
+    const settled = planner
+      .pluginUp(plugin.name, runner, listener)
+      .then(() => planner.pluginSettled(plugin.name));
+    settled.then(
+      () => {
+        if (plugin.state.state !== 'syncing') return;
+        plugin.synced();
+        say(`plugin ${plugin.name}: active${this.#states.whatItIs(plugin)}`);
+      },
+      (error: Error) => {
+        // It went down meanwhile, which `down` tells, or the planner cannot go on with it: then afresh.
+        if (plugin.state.state !== 'syncing') return;
+        say(`plugin ${plugin.name}: ${error.stack ?? error.message}`);
+        plugin.kill();
+      },
+    );
+  }
+
+  /** The plugin is to stop for good. */
+  async #withdraw(name: string): Promise<void> {
+    const { config, planner, say } = this.#parts;
+    const what = config.plugin.find((plugin) => plugin.name === name)?.onDisable ?? 'clear';
+    try {
+      await planner.retire(name, what, AbortSignal.timeout(CLEAR_MS));
+      const left = what === 'keep' ? 'goes on with what it holds' : 'holds nothing';
+      say(`plugin ${name}: stops; its device ${left}`);
+    } catch {
+      say(`plugin ${name}: its device could not be cleared and may still forward`);
+    }
+  }
+
+  #named(name: string): SupervisedPlugin {
+    const isWanted = this.#parts.config.plugin.some((plugin) => plugin.name === name);
+    const plugin = isWanted ? this.supervised.get(name) : undefined;
+    if (plugin !== undefined) return plugin;
+    throw this.#unknown(name);
+  }
+
+  #unknown(name: string): EkhoError {
+    const { config } = this.#parts;
+    const names = config.plugin.map(({ name }) => name);
+    if (names.includes(name))
+      return (
+        this.#states.noPlugins ??
+        new EkhoError('E_UNKNOWN_OBJECT', `plugin ${name} has no file in ${config.plugins.folder}`, {
+          remedy: `Put ${name}.wasm there; it is started then.`,
+        })
+      );
+    return new EkhoError('E_UNKNOWN_OBJECT', `there is no plugin ${name}`, {
+      remedy: `Plugins: ${names.join(', ')}.`,
+    });
+  }
+}
+
+/** Tells one fault in `FAULT_MS`, with how many were left out since the one told last. */
+function paced(tell: (error: Error, left: number) => void): (error: Error) => void {
+  let toldAt = Number.NEGATIVE_INFINITY;
+  let left = 0;
+  return (error) => {
+    const now = performance.now();
+    if (now - toldAt < FAULT_MS) {
+      left++;
+      return;
+    }
+    tell(error, left);
+    toldAt = now;
+    left = 0;
+  };
+}
