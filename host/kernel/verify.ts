@@ -16,7 +16,7 @@ import { ControlView } from './control-view.ts';
 import { answer } from './dumps.ts';
 import { dumpRequests, protocolOf } from './requests.ts';
 import { isMultipath } from './routes.ts';
-import { AF_INET6, NUD_FAILED } from './rtnetlink.ts';
+import { AF_INET6, NUD_FAILED, NUD_INCOMPLETE } from './rtnetlink.ts';
 import { FAMILY_OF } from './significance.ts';
 import { inSlices } from './slices.ts';
 
@@ -27,6 +27,8 @@ const ATTEMPTS = 20;
 /** Comparisons in a row that must fail on an unchanged mirror. */
 const CONFIRMATIONS = 3;
 const PAUSE_MS = 150;
+/** linux/neighbour.h struct ndmsg */
+const NEIGHBOUR_HEADER = 12;
 /** linux/if_addr.h, in ifaddrmsg.ifa_flags. */
 const IFA_F_TENTATIVE = 0x40;
 
@@ -112,6 +114,7 @@ export async function freshDump(
     for (const request of dumpRequests({ kind }, control, tables)) {
       const again = await answer(client, request, (type, flags, _sequence, data, start, end) => {
         if (end > start && kindOf(protocol, type, data.bytes[start]!) === kind) {
+          if (kind === KIND.neighbour) takeForFailed(data, start, end);
           applier.apply(kind, false, flags, DUMPED, data, start, end);
         }
       });
@@ -165,6 +168,16 @@ async function compare(mine: ObjectTable, fresh: ObjectTable, differences: Diffe
       if (fresh.isUnseen(id) && !isYetUnannounced(fresh, id)) note('kernel-only', fresh, id, '');
     },
   );
+}
+
+/**
+ * A neighbour that is being resolved is new, or had failed and is asked for again; neither is announced
+ * (net/core/neighbour.c __neigh_event_send). Both come to what is known of it: it does not answer yet.
+ */
+function takeForFailed(data: Datagram, start: number, end: number): void {
+  if (end - start < NEIGHBOUR_HEADER) return;
+  // Every state is in the low byte, on either byte order one of these two is zero.
+  for (const at of [start + 8, start + 9]) if (data.bytes[at] === NUD_INCOMPLETE) data.bytes[at] = NUD_FAILED;
 }
 
 /**

@@ -302,3 +302,36 @@ describe('traffic control that leaves without a word', () => {
     expect(bench.count('filter')).toBe(0);
   });
 });
+
+describe('a neighbour that does not answer', () => {
+  /** Sends one packet to it. */
+  const ask = () => bench.run('sh', '-c', 'ping -c 1 -W 1 10.0.0.9 >/dev/null || true');
+  const settings = (...of: string[]) =>
+    bench.run('sysctl', '-qw', ...of.map((one) => `net.ipv4.neigh.east.${one}`));
+  const isShown = async (state: string) => {
+    await expect
+      .poll(() => bench.ip('neigh show'), { timeout: 60_000 })
+      .toContain(`10.0.0.9 dev east ${state}`);
+  };
+
+  it('and is asked for again', async () => {
+    settings('mcast_solicit=1', 'retrans_time_ms=100');
+    ask();
+    await isShown('FAILED');
+    await equal();
+    expect(bench.objects('neighbour').map(({ dst }) => dst)).toContain('10.0.0.9');
+
+    // From now on it stays as it is when asked for.
+    settings('mcast_solicit=1000', 'retrans_time_ms=1000');
+    ask();
+    await isShown('INCOMPLETE');
+    await equal();
+
+    bench.ip('neigh replace 10.0.0.9 lladdr 02:00:00:00:00:09 dev east nud permanent');
+    await equal();
+    expect(bench.objects('neighbour').find(({ dst }) => dst === '10.0.0.9')?.header.state).toBe(0x80);
+    bench.ip('neigh del 10.0.0.9 dev east');
+    await equal();
+    expect(bench.objects('neighbour').map(({ dst }) => dst)).not.toContain('10.0.0.9');
+  });
+});
