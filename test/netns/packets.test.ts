@@ -1,7 +1,11 @@
-/** The packet comparison itself: two plain kernels agree; a difference is found and made small. */
+/** The packet comparison itself: two plain kernels agree; a difference is found, made small and saved. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import type { Arena } from '../packets/arena.ts';
 import {
+  type Case,
   differencesOf,
   type Offload,
   reportOf,
@@ -10,6 +14,7 @@ import {
   Twins,
 } from '../packets/compare.ts';
 import { Generator, type Scope } from '../packets/generate.ts';
+import { search } from '../packets/search.ts';
 import { Random } from '../support/random.ts';
 import { SEED } from '../support/seed.ts';
 
@@ -75,3 +80,23 @@ test('a router that answers differently is found, and the case made as small as 
   expect(difference!.kernel).toEqual([]);
   expect(difference!.offloaded).toEqual([expect.stringMatching(/^p1: 02000000010302aa00000001/)]);
 }, 120_000);
+
+test('what a search finds is saved, and still differs when it is run from its file', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ekho-cases-'));
+  try {
+    // Hosts of 10.255.0.0/24 are behind port 1 to it.
+    const wrong = wrongRoute('route replace 10.255.0.0/25 via 10.255.1.3 dev p1');
+    const scope = { ports: 2 };
+    const bounds = { seed: 1, routers: 1, rounds: 1, changes: 2, packets: 60 };
+    await expect(search(wrong, { scope, folder, ...bounds })).rejects.toThrow(`saved as ${folder}`);
+    const [name, ...others] = readdirSync(folder);
+    expect(others).toEqual([]);
+    const saved = JSON.parse(readFileSync(join(folder, name!), 'utf8')) as Case;
+    expect(saved).toMatchObject({ ports: 2, commands: [], packets: [{}] });
+    expect(saved.packets).toHaveLength(1);
+    expect(await differencesOf(wrong, saved)).toHaveLength(1);
+    expect(await differencesOf(nothing, saved)).toEqual([]);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});

@@ -1,6 +1,6 @@
 /**
  * The XDP data path against the plain kernel, packet by packet: random routers, random packets; what leaves, where, and every byte
- * are the same. A case that differs is made small and printed: kept as a file in test/packets/cases it is run ever after.
+ * are the same. A case that differs is made small and saved in test/packets/cases: it is run ever after.
  *
  * EKHO_PACKETS_RUNS raises the number of routers, EKHO_SEED repeats one. A CI run always takes the same routers.
  */
@@ -9,11 +9,10 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { type Case, differencesOf, reportOf, type StartOffload } from '../packets/compare.ts';
 import type { Scope } from '../packets/generate.ts';
-import { search } from '../packets/search.ts';
+import { CASES, search } from '../packets/search.ts';
 import { TestHost } from '../support/host.ts';
 import { SEED } from '../support/seed.ts';
 
-const CASES = join(import.meta.dirname, '../packets/cases');
 const RUNS = Number(process.env.EKHO_PACKETS_RUNS ?? 1);
 
 const SCOPES: Record<string, Scope> = {

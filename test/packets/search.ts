@@ -1,11 +1,16 @@
 /**
  * The search for a router on which offload and plain kernel differ: random routers, some rounds of changes to each, packets after
- * each round.
+ * each round. What differs is made small and saved in test/packets/cases, where it is run ever after.
  */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect } from 'vitest';
 import { Random } from '../support/random.ts';
 import { type Case, reportOf, type StartOffload, shrink, Twins } from './compare.ts';
 import { Generator, type Scope } from './generate.ts';
+
+/** Cases that differed once. */
+export const CASES = join(import.meta.dirname, 'cases');
 
 export interface Search {
   readonly scope: Scope;
@@ -16,12 +21,14 @@ export interface Search {
   readonly changes: number;
   /** Packets a round. */
   readonly packets: number;
+  /** Where a case that differs is saved: test/packets/cases. */
+  readonly folder?: string;
 }
 
-/** Fails with the smallest case found that differs. Calls `sent` before each router's end; returns how many frames left the kernel. */
+/** Fails with the smallest case found that differs, and saves it. Calls `sent` before each router's end; returns how many frames left the kernel. */
 export async function search(
   start: StartOffload,
-  { scope, seed, routers, rounds, changes, packets: count }: Search,
+  { scope, seed, routers, rounds, changes, packets: count, folder = CASES }: Search,
   sent: () => Promise<void> = async () => {},
 ): Promise<number> {
   let frames = 0;
@@ -48,7 +55,12 @@ export async function search(
     } finally {
       await twins.close();
     }
-    if (found !== undefined) expect.fail(JSON.stringify(await shrink(start, found), null, 1));
+    if (found === undefined) continue;
+    const text = JSON.stringify(await shrink(start, found), null, 2);
+    const file = join(folder, `seed-${seed + run}.json`);
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(file, `${text}\n`);
+    expect.fail(`saved as ${file}:\n${text}`);
   }
   return frames;
 }
