@@ -20,6 +20,7 @@ export const ERROR_CODES = {
   E_DIVERGED: 'Mirror and kernel, or plan and hardware, differ.',
   E_PLUGIN_INVALID: 'The file is not a component this host can run.',
   E_PLUGIN_IMPORT: 'The plugin imports an interface it was not granted.',
+  E_PLUGIN_VERSION: 'The plugin was made for another version of the interfaces.',
   E_SIGNATURE: 'The plugin’s signature, or a key, is not valid or not trusted.',
   E_PLUGIN_TRAP: 'The plugin trapped.',
   E_PLUGIN_TIMEOUT: 'A call into the plugin did not return in time.',

@@ -11,6 +11,7 @@ import { Guest } from './guest.ts';
 import type { MemoryViews } from './record-cursor.ts';
 import { CounterRecord, EventRecord, NoticeRecord, OutcomeRecord, TableUsageRecord } from './records.ts';
 import { BREACH, batchOffset, EVENTS_MAX, HEADER, headerOffset, resultOffset, TABLES_MAX } from './ring.ts';
+import { interfaceName } from './wit-version.ts';
 
 /** `batch`: one list (pointer, length) after the other, all aligned to 4 bytes. */
 export const BATCH_SIZE = 8 * BATCH_LISTS;
@@ -19,12 +20,12 @@ const LIST_ALIGN = 8;
 /** `page` of `offload` and of `stats`: `next`, then `entries` or `counters`. */
 export const PAGE_ENTRIES = 4;
 
-const APPLY = 'ekho:offload/offload@0.1.0#apply';
-const READBACK = 'ekho:offload/offload@0.1.0#readback';
-const POLL = 'ekho:offload/offload@0.1.0#poll';
-const TABLES = 'ekho:offload/offload@0.1.0#tables';
-const NOTIFY = 'ekho:offload/notifier@0.1.0#notify';
-const COLLECT = 'ekho:offload/stats@0.1.0#collect';
+const APPLY = `${interfaceName('offload')}#apply`;
+const READBACK = `${interfaceName('offload')}#readback`;
+const POLL = `${interfaceName('offload')}#poll`;
+const TABLES = `${interfaceName('offload')}#tables`;
+const NOTIFY = `${interfaceName('notifier')}#notify`;
+const COLLECT = `${interfaceName('stats')}#collect`;
 
 export const DIRECT_FUNCTIONS: readonly string[] = [APPLY, READBACK, POLL, TABLES, NOTIFY, COLLECT];
 

@@ -18,9 +18,8 @@ import {
 } from './signature.ts';
 import { transpile, transpilerVersion } from './transpile.ts';
 import { TRANSPILE_OPTIONS } from './transpile-options.ts';
+import { checkVersion, interfaceName } from './wit-version.ts';
 
-const PACKAGE = 'ekho:offload';
-const VERSION = '0.1.0';
 const EXPORTS = ['plugin', 'offload', 'notifier', 'stats'] as const;
 
 /** Raised when the meaning of what is cached changes. */
@@ -76,8 +75,8 @@ export function signatureFileOf(file: string): string {
 }
 
 /**
- * @throws EkhoError E_PLUGIN_INVALID (not a plugin, or beyond a limit), E_PLUGIN_IMPORT (imports what it was not granted),
- * E_SIGNATURE (not of this file, or not enough for the policy), E_CACHE
+ * @throws EkhoError E_PLUGIN_INVALID (not a plugin, or beyond a limit), E_PLUGIN_VERSION (of other interfaces), E_PLUGIN_IMPORT (imports
+ * what it was not granted), E_SIGNATURE (not of this file, or not enough for the policy), E_CACHE
  */
 export async function loadPlugin(file: string, options: LoadOptions): Promise<LoadedPlugin> {
   const name = basename(file, '.wasm');
@@ -188,12 +187,11 @@ function checkNames(
   for (const one of [...imports, ...exports])
     if (!isSafeName(one))
       throw new BinaryError(`the name ${quote(one)} has characters that names may not have`);
+  checkVersion(name, [...imports, ...exports]);
   for (const one of imports) {
-    const found = /^([^/]*)\/([^@]*)@(.*)$/.exec(one);
-    const ours = found !== null && found[1] === PACKAGE && found[3] === VERSION;
-    const short = found?.[2] ?? '';
-    if (ours && BASE_INTERFACES.includes(short)) continue;
-    if (ours && DEVICE_INTERFACES.includes(short)) {
+    if (BASE_INTERFACES.some((short) => one === interfaceName(short))) continue;
+    const short = DEVICE_INTERFACES.find((device) => one === interfaceName(device));
+    if (short !== undefined) {
       if (!grants.includes(short))
         throw new EkhoError(
           'E_PLUGIN_IMPORT',
@@ -206,7 +204,7 @@ function checkNames(
       devices.push(short);
       continue;
     }
-    const known = [...BASE_INTERFACES, ...DEVICE_INTERFACES].map((known) => `${PACKAGE}/${known}@${VERSION}`);
+    const known = [...BASE_INTERFACES, ...DEVICE_INTERFACES].map(interfaceName);
     throw new EkhoError(
       'E_PLUGIN_IMPORT',
       `plugin ${name} imports ${quote(one)}, which this host does not offer`,
@@ -217,7 +215,7 @@ function checkNames(
     );
   }
   for (const one of EXPORTS) {
-    const full = `${PACKAGE}/${one}@${VERSION}`;
+    const full = interfaceName(one);
     if (!exports.includes(full)) throw new BinaryError(`it does not export ${full}`);
   }
   return { devices, manifest };

@@ -107,7 +107,8 @@ export async function storm(subject: Subject, model: Model, step: CaseStep): Pro
   await model.compare(subject);
   const { memory } = subject.runner;
   const grown = memory - (half?.memory ?? memory);
-  const text = `${sent.toLocaleString('en')} changes in ${took.toFixed(1)} s, ${kibibytes(memory)} of memory, ${kibibytes(grown)} more than halfway`;
+  const wanted = sent < changes ? ` of ${changes.toLocaleString('en')}` : '';
+  const text = `${sent.toLocaleString('en')}${wanted} changes in ${took.toFixed(1)} s, ${kibibytes(memory)} of memory, ${kibibytes(grown)} more than halfway`;
   if (grown > growth) throw new Wrong(`${text}; ${kibibytes(growth)} are allowed`);
   return text;
 

@@ -86,7 +86,12 @@ describe('refused before any of it runs', () => {
       'flash',
     ],
     ['WASI', '(import "wasi:filesystem/types@0.2.0" (instance))', 'E_PLUGIN_IMPORT', 'wasi:filesystem'],
-    ['another version', '(import "ekho:offload/log@9.0.0" (instance))', 'E_PLUGIN_IMPORT', 'log@9.0.0'],
+    [
+      'another version',
+      '(import "ekho:offload/log@9.0.0" (instance))',
+      'E_PLUGIN_VERSION',
+      'is made for ekho:offload 9.0.0 (ekho:offload/log@9.0.0), and this host runs 0.1.0',
+    ],
     ['a name that panics the transpiler', '(import "url=<https://x>" (instance))', 'E_PLUGIN_IMPORT', 'url='],
     [
       'more types than anyone needs',

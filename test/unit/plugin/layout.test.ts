@@ -9,6 +9,7 @@ import { generateRecords } from '../../../host/plugin/generate-records.ts';
 import { Layouts } from '../../../host/plugin/layout.ts';
 import { readLayouts } from '../../../host/plugin/package.ts';
 import { parseWit } from '../../../host/plugin/wit.ts';
+import { WIT_PACKAGE, WIT_VERSION } from '../../../host/plugin/wit-version.ts';
 
 function layoutsOf(text: string): Layouts {
   return new Layouts(parseWit(new Map([['one.wit', text]])));
@@ -27,6 +28,10 @@ describe('what is generated is current', () => {
     // The formatter breaks lines and adds commas, nothing else.
     const tokens = (text: string) => text.replace(/[\s,]+/g, '');
     expect(tokens(readFileSync(file, 'utf8')) === tokens(generateRecords(readLayouts())), CURRENT).toBe(true);
+  });
+
+  test('the version that a host runs', () => {
+    expect(readLayouts().package).toMatchObject({ name: WIT_PACKAGE, version: WIT_VERSION });
   });
 
   test('the sizes that direct calls rely on', () => {

@@ -44,7 +44,6 @@ describe('imports', () => {
     'wasi:cli/environment@0.2.0',
     'wasi:sockets/tcp@0.2.0',
     'ekho:offload/registers@0.1.0',
-    'ekho:offload/asic@0.2.0',
     'other:offload/asic@0.1.0',
   ])('%s', async (name) => {
     await expect(load(`(component (import "${name}" (instance)) ${EXPORTS})`)).rejects.toMatchObject({
@@ -52,6 +51,23 @@ describe('imports', () => {
       message: `plugin test imports "${name}", which this host does not offer`,
       remedy: expect.stringContaining('ekho:offload/log@0.1.0'),
     });
+  });
+
+  test('a plugin built for another version of the package', async () => {
+    using folder = temporaryFolder();
+    const file = join(folder.path, 'later.wasm');
+    writeFileSync(
+      file,
+      Buffer.from(readFileSync(probe).toString('latin1').replaceAll('@0.1.0', '@0.2.0'), 'latin1'),
+    );
+    await expect(loadPlugin(file, { grants: ['asic'], cache: folder.path })).rejects.toMatchObject({
+      code: 'E_PLUGIN_VERSION',
+      message: expect.stringMatching(
+        /^plugin later is made for ekho:offload 0\.2\.0 \(ekho:offload\/\w+@0\.2\.0\), and this host runs 0\.1\.0$/,
+      ),
+      remedy: expect.stringContaining('0.1.0 is the first version of the package'),
+    });
+    expect(readdirSync(folder.path)).toEqual(['later.wasm']);
   });
 
   test('something that is not an interface', async () => {
