@@ -31,6 +31,7 @@ import {
 } from './entry-table.ts';
 import { EVENT_NOTICES } from './event-notices.ts';
 import { OffloadStates } from './offload-state.ts';
+import { PendingChanges } from './pending-changes.ts';
 import { adopt, Comparison, type Difference } from './readback.ts';
 import { REASON, type Reason } from './reasons.ts';
 import { ResyncPace } from './resync-pace.ts';
@@ -77,8 +78,7 @@ export class Plan {
   #resyncs = 0;
   /** Something the device holds could not be taken out: only a readback tells what it is now. */
   #needsReadback = false;
-  /** Changes the plugin answered with `pending`: what they were, until `completed` tells how they ended. */
-  readonly #pending = new Map<number, number>();
+  readonly #pending = new PendingChanges();
   #pendingTimer: NodeJS.Timeout | undefined;
   readonly #pace = new ResyncPace();
   #resyncTimer: NodeJS.Timeout | undefined;
@@ -308,14 +308,19 @@ export class Plan {
   #takeResult(result: BatchResult): void {
     this.#lastAnswered = result.sequence;
     // Sent before a readback that is under way: that will tell.
-    if (!this.#isReady) return;
+    if (!this.#isReady) {
+      this.#overtakePending(result.outcomes);
+      return;
+    }
     if (result.invalid > 0) {
+      this.#overtakePending(result.outcomes);
       this.#options.log('warn', 'the plugin answered what it may not answer');
       this.#resyncSoon('reading back');
       return;
     }
     const { batch, outcomes } = result;
     if (this.#straysInFlight) {
+      this.#overtakePending(outcomes);
       for (outcomes.rewind(); outcomes.next(); ) {
         if (outcomes.reason !== OUTCOME_REASON.missingReference) this.#needsReadback = true;
       }
@@ -344,8 +349,14 @@ export class Plan {
     this.schedule();
   }
 
+  /** Of a batch whose answers do not count. */
+  #overtakePending(outcomes: BatchResult['outcomes']): void {
+    for (outcomes.rewind(); outcomes.next(); )
+      if (outcomes.status === OUTCOME_STATUS.pending) this.#pending.overtake(outcomes.handle);
+  }
+
   #awaitCompletion(handle: number, operation: number): void {
-    this.#pending.set(handle, operation);
+    this.#pending.add(handle, operation);
     this.#pendingTimer ??= setTimeout(() => {
       this.#options.log(
         'warn',
@@ -356,18 +367,19 @@ export class Plan {
   }
 
   #forgetPending(): void {
-    this.#pending.clear();
+    this.#pending.overtakeAll();
     clearTimeout(this.#pendingTimer);
     this.#pendingTimer = undefined;
   }
 
-  #completed(handle: number, reason: number): void {
-    const operation = this.#pending.get(handle);
-    if (operation === undefined) return;
-    this.#pending.delete(handle);
+  /** False if nothing of that handle was pending. */
+  #completed(handle: number, reason: number): boolean {
+    const operation = this.#pending.complete(handle);
+    if (typeof operation === 'string') return operation === 'overtaken';
     if (this.#pending.size === 0) this.#forgetPending();
     this.#answered(handle, operation, reason === 0 ? undefined : { status: OUTCOME_STATUS.failed, reason });
     this.#answersTaken();
+    return true;
   }
 
   #answered(
@@ -399,14 +411,17 @@ export class Plan {
       let impossible = 0;
       for (events.rewind(); events.next(); ) {
         if (!this.#isPossible(events)) impossible++;
-        else if (events.eventType === EVENT_TYPE.completed) this.#completed(events.handle, events.value);
-        else if (events.eventType === EVENT_TYPE.deviceReset) {
+        else if (events.eventType === EVENT_TYPE.completed) {
+          if (!this.#completed(events.handle, events.value)) impossible++;
+        } else if (events.eventType === EVENT_TYPE.deviceReset) {
           this.#options.log('warn', 'the device lost what it held');
           this.#resyncSoon('programming it again');
         }
       }
       if (impossible > 0)
-        this.#runner?.accuse(`told ${impossible} events of no type, of no entry or with no reason`);
+        this.#runner?.accuse(
+          `told ${impossible} events of no type, of no entry, with no reason, or of changes that were not pending`,
+        );
     });
   }
 

@@ -1,7 +1,10 @@
-/** Holds outcomes to the batch they answer, without allocating: a handle of the batch each, once, with known values. */
+/**
+ * Holds outcomes to the batch they answer, without allocating: a handle of the batch each, once, with a status and a reason that
+ * go together, and nothing that is removed is held.
+ */
 
 import { BATCH_ENTRIES_MAX, type BatchEncoder } from './batch.ts';
-import { type OutcomeRecord, REASON_NAMES, STATUS_NAMES } from './records.ts';
+import { OPERATION, type OutcomeRecord, REASON, REASON_NAMES, STATUS } from './records.ts';
 
 /** Places for handles: a power of two, at most half full. */
 const PLACES = BATCH_ENTRIES_MAX * 2;
@@ -12,6 +15,7 @@ export class OutcomeCheck {
   private readonly filled = new Uint32Array(PLACES);
   /** The check in which the place's handle was answered. */
   private readonly answered = new Uint32Array(PLACES);
+  private readonly operations = new Uint8Array(PLACES);
   private check = 0;
 
   /** Moves the valid outcomes to the front, sets the cursor's length to their number and returns how many were not. */
@@ -22,8 +26,8 @@ export class OutcomeCheck {
     let valid = 0;
     for (let index = 0; index < total; index++) {
       outcomes.seek(index);
-      const known = outcomes.status < STATUS_NAMES.length && outcomes.reason < REASON_NAMES.length;
-      if (!known || !this.answer(outcomes.handle)) continue;
+      const { status, reason, handle } = outcomes;
+      if (!goTogether(status, reason) || !this.answer(handle, status)) continue;
       if (valid !== index) {
         const to = outcomes.start + valid * outcomes.stride;
         outcomes.u8.copyWithin(to, outcomes.offset, outcomes.offset + outcomes.stride);
@@ -46,14 +50,16 @@ export class OutcomeCheck {
       const handle = batch.handles[index]!;
       const place = this.place(handle);
       this.handles[place] = handle;
+      this.operations[place] = batch.operations[index]!;
       this.filled[place] = this.check;
     }
   }
 
   /** True once for each handle of the batch. */
-  private answer(handle: number): boolean {
+  private answer(handle: number, status: number): boolean {
     const place = this.place(handle);
     if (this.filled[place] !== this.check || this.answered[place] === this.check) return false;
+    if (status === STATUS.trapped && this.operations[place] === OPERATION.remove) return false;
     this.answered[place] = this.check;
     return true;
   }
@@ -65,5 +71,19 @@ export class OutcomeCheck {
     while (this.filled[place] === this.check && this.handles[place] !== handle)
       place = (place + 1) & (PLACES - 1);
     return place;
+  }
+}
+
+/** Whoever refuses or fails says why; what is held, or will be, needs no reason. */
+function goTogether(status: number, reason: number): boolean {
+  switch (status) {
+    case STATUS.trapped:
+    case STATUS.pending:
+      return reason === REASON.none;
+    case STATUS.refused:
+    case STATUS.failed:
+      return reason !== REASON.none && reason < REASON_NAMES.length;
+    default:
+      return false;
   }
 }

@@ -484,7 +484,7 @@ class PoolRunner implements Runner {
     this.counters.outcomes += outcomes.length;
     if (result.invalid !== 0)
       this.fault(
-        `answered a batch with ${result.invalid} outcomes that are not of it, twice or of unknown values`,
+        `answered a batch with ${result.invalid} outcomes that are not of it, given twice or impossible`,
       );
     this.listener?.result(result);
   }

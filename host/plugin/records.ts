@@ -1070,7 +1070,7 @@ export class FlowRecord extends RecordCursor {
 
 /** What became of a change that was not plainly carried out. */
 export const STATUS = {
-  /** Held, but the hardware hands matching packets to the kernel. */
+  /** Held, but the hardware hands matching packets to the kernel. No answer to a removal. */
   trapped: 0,
   /** The device cannot hold it as it is; asking again without a change elsewhere is pointless. */
   refused: 1,
@@ -1081,7 +1081,7 @@ export const STATUS = {
 } as const;
 export const STATUS_NAMES = ['trapped', 'refused', 'failed', 'pending'] as const;
 
-/** Why. `detail` of the outcome adds a device-specific number. */
+/** Why: `none` with `trapped` and `pending`, another with `refused` and `failed`. `detail` of the outcome adds a device-specific number. */
 export const REASON = {
   none: 0,
   tableFull: 1,

@@ -150,14 +150,17 @@ class Relay {
         return undefined;
       case FROM_PROCESS.log:
         if (channel.length < 4 || channel.words[0]! > 3) throw new ChannelError('a log line of no level');
+        this.mustRun();
         this.log.write(channel.words[0]!, channel.body.subarray(4));
         return undefined;
       case FROM_PROCESS.deviceCall:
+        this.mustRun();
         this.options.ration.take();
         serveDeviceCall(channel, this.answers, this.options.task.devices, this.options.devices);
         return undefined;
       case FROM_PROCESS.up: {
-        if (this.isUp || channel.length > DESCRIPTION_MAX) throw new ChannelError('a description');
+        if (this.isUp || this.phase !== PHASE.serve || channel.length > DESCRIPTION_MAX)
+          throw new ChannelError('a description');
         this.isUp = true;
         parentPort!.postMessage(this.json() as UpMessage);
         return undefined;
@@ -174,9 +177,18 @@ class Relay {
 
   private enter(): void {
     const phase = this.channel.length === 4 ? this.channel.words[0]! : 0;
-    // Time on the watchdog starts afresh with each: so only forwards.
-    if (phase <= this.control[CONTROL.phase]! || phase > PHASE.serve) throw new ChannelError('a phase');
+    // Time on the watchdog starts afresh with each: so one after the other, and each once.
+    if (phase !== this.phase + 1 || phase > PHASE.serve) throw new ChannelError('a phase');
     Atomics.store(this.control, CONTROL.phase, phase);
+  }
+
+  private get phase(): number {
+    return this.control[CONTROL.phase]!;
+  }
+
+  /** Before it is instantiated, nothing of the plugin runs. */
+  private mustRun(): void {
+    if (this.phase < PHASE.instantiate) throw new ChannelError('what only a plugin says');
   }
 
   private answer(): void {
@@ -241,8 +253,12 @@ class Relay {
         Atomics.notify(this.control, CONTROL.completed);
         return { end: 'stopped' };
       case 'refused':
+        if (this.phase !== PHASE.configure && this.phase !== PHASE.start)
+          throw new ChannelError('a refusal to start');
+        return { end: 'refused', text };
       case 'trap':
-        return { end: end.end, text };
+        this.mustRun();
+        return { end: 'trap', text };
       case 'failed':
         return { end: 'failed', text, code: 'E_PLUGIN_TRAP' };
       default:

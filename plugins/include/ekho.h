@@ -383,7 +383,7 @@ _Static_assert(offsetof(ekho_batch, flows) == 72, "ekho_batch.flows");
 /* What became of a change that was not plainly carried out. */
 typedef uint8_t ekho_status;
 enum {
-  /* Held, but the hardware hands matching packets to the kernel. */
+  /* Held, but the hardware hands matching packets to the kernel. No answer to a removal. */
   EKHO_STATUS_TRAPPED = 0,
   /* The device cannot hold it as it is; asking again without a change elsewhere is pointless. */
   EKHO_STATUS_REFUSED = 1,
@@ -393,7 +393,7 @@ enum {
   EKHO_STATUS_PENDING = 3,
 };
 
-/* Why. `detail` of the outcome adds a device-specific number. */
+/* Why: `none` with `trapped` and `pending`, another with `refused` and `failed`. `detail` of the outcome adds a device-specific number. */
 typedef uint8_t ekho_reason;
 enum {
   EKHO_REASON_NONE = 0,

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { kindOfHandle } from '../../../host/offload/entry-table.ts';
 import { Planner } from '../../../host/offload/planner.ts';
 import { ResyncPace } from '../../../host/offload/resync-pace.ts';
-import { ENTRY_KIND, FAMILY, OPERATION, REASON, STATUS } from '../../../host/plugin/records.ts';
+import { ENTRY_KIND, EVENT_TYPE, FAMILY, OPERATION, REASON, STATUS } from '../../../host/plugin/records.ts';
 import { FakeDevice, type FakeDeviceOptions, FakeRunner } from './fake-device.ts';
 import { GATEWAY_BASE, KernelModel, type ModelRoute, PORT } from './kernel-model.ts';
 
@@ -131,11 +131,39 @@ describe('events that cannot be', () => {
     runner.complete(0);
     runner.complete(handle, 200);
     runner.tell(99, handle);
-    expect(runner.accusations).toHaveLength(4);
-    // A completion that comes late, of what was read back meanwhile, is nobody's fault.
+    // Planned and held, and not pending.
     runner.complete(handle);
-    expect(runner.accusations).toHaveLength(4);
+    expect(runner.accusations).toHaveLength(5);
     await planner.settled();
+    expect(await planner.verify()).toEqual([]);
+    planner.close();
+  });
+
+  test('what is completed once is told of once; what was read back meanwhile may be completed late', async () => {
+    const pending: number[] = [];
+    const { kernel, planner, runner } = await start({
+      answer: (kind, _operation, handle) => {
+        if (kind !== ENTRY_KIND.route || pending.length > 1) return undefined;
+        pending.push(handle);
+        return { status: STATUS.pending };
+      },
+    });
+    kernel.addRoute(ROUTE);
+    kernel.commit();
+    await until(() => pending.length === 1 && runner.inFlight === 0);
+    runner.complete(pending[0]!);
+    expect(runner.accusations).toEqual([]);
+    runner.complete(pending[0]!);
+    expect(runner.accusations).toHaveLength(1);
+    kernel.addRoute({ ...ROUTE, prefix: 0x0b000000 });
+    kernel.commit();
+    await until(() => pending.length === 2 && runner.inFlight === 0);
+    runner.tell(EVENT_TYPE.deviceReset, 0);
+    await planner.settled();
+    runner.complete(pending[1]!);
+    expect(runner.accusations).toHaveLength(1);
+    runner.complete(pending[1]!);
+    expect(runner.accusations).toHaveLength(2);
     expect(await planner.verify()).toEqual([]);
     planner.close();
   });

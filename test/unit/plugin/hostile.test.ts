@@ -21,6 +21,7 @@ import {
 import { type LoadedPlugin, loadPlugin } from '../../../host/plugin/load.ts';
 import { type Isolation, startRunner } from '../../../host/plugin/pool-runner.ts';
 import { OPERATION } from '../../../host/plugin/records.ts';
+import { PHASE } from '../../../host/plugin/ring.ts';
 import { SEED } from '../../support/seed.ts';
 import { buildProbe, loadProbe, RunningProbe, temporaryFolder } from './probe.ts';
 
@@ -284,6 +285,69 @@ test('JavaScript that got out of WebAssembly takes no more memory than its proce
   const started = startRunner({ plugin: pluginOf(hog, new Map()), devices: [], isolation: 'process' });
   await expect(started).rejects.toThrow(/memory/);
 }, 120_000);
+
+describe('a process that says what it may not', () => {
+  /** Sends a message as process-child.ts does, past it. */
+  const say = `
+    const { writevSync } = process.getBuiltinModule('fs');
+    const say = (type, body) => {
+      const bytes = typeof body === 'number' ? Buffer.from(Uint32Array.of(body).buffer) : Buffer.from(body);
+      const head = Buffer.from(Uint32Array.of(type, bytes.length).buffer);
+      writevSync(3, [head, bytes, Buffer.alloc(-bytes.length & 7)]);
+    };`;
+  const description = JSON.stringify({
+    ...{ vendor: 'a', name: 'b', version: '1.0.0', abilities: [], aclFields: {}, notices: {} },
+    ...{ groupMembers: 1, reversePath: false, vlanInterfaces: false, pollInterval: 0 },
+  });
+
+  test.each([
+    ['a phase that is not the next', `say(1, ${PHASE.serve})`, 'a phase'],
+    ['a phase again', `say(1, ${PHASE.instantiate})`, 'a phase'],
+    ['that it is up before it serves', `say(3, '{"description":${description}}')`, 'a description'],
+    ['an answer to nothing', 'say(4, Buffer.alloc(128))', 'an answer to nothing'],
+    ['that it stopped, unasked', `say(6, '{"end":"stopped"}')`, 'an end nobody asked for'],
+    ['that it does not start, unasked', `say(6, '{"end":"refused","text":"x"}')`, 'a refusal to start'],
+    ['an end of no kind', `say(6, '{"end":"well"}')`, 'an end without a reason'],
+    ['a device call of no device', 'say(5, new Uint8Array(64))', ''],
+    ['a log line of no level', 'say(2, 77)', 'a log line of no level'],
+    ['a message of no type', 'say(77, 0)', 'a message of type 77'],
+    [
+      'a message that is too long',
+      'writevSync(3, [Buffer.from(Uint32Array.of(4, 2 ** 31).buffer)])',
+      'bytes',
+    ],
+  ])('%s', async (_, lie, told) => {
+    const plugin = pluginOf(`${lie}; for (;;);`, new Map(), say);
+    const started = startRunner({ plugin, devices: [], isolation: 'process' });
+    await expect(started).rejects.toMatchObject({
+      code: 'E_PLUGIN_PROTOCOL',
+      message: expect.stringContaining(told === '' ? 'its process sent ' : `its process sent ${told}`),
+    });
+  });
+
+  test('a log line before any of the plugin runs', async () => {
+    const plugin = pluginOf('', new Map(), `${say} say(2, 1); for (;;);`);
+    await expect(startRunner({ plugin, devices: [], isolation: 'process' })).rejects.toMatchObject({
+      code: 'E_PLUGIN_PROTOCOL',
+      message: expect.stringContaining('what only a plugin says'),
+    });
+  });
+
+  test.each([
+    ['answers `stop` and lives on', 'say(4, Buffer.alloc(128)); for (;;);'],
+    ['says nothing to `stop`', 'for (;;);'],
+  ])('one that %s does not hold up the host', async (_, stop) => {
+    const glue = `return { plugin: { describe: () => (${description}), configure() {}, start() {}, stop() { ${stop} } } }`;
+    const plugin = pluginOf(glue, new Map(), say);
+    const down = Promise.withResolvers<EkhoError | undefined>();
+    const runner = await startRunner({
+      ...{ plugin, devices: [], isolation: 'process', limits: { start: 1000 } },
+      onDown: (error) => down.resolve(error),
+    });
+    await runner.stop();
+    expect((await down.promise)?.code).toMatch(/^E_PLUGIN_(PROTOCOL|TIMEOUT)$/);
+  });
+});
 
 describe.each(['process', 'worker'] as const)('ended while it runs, in a %s', (isolation: Isolation) => {
   const limits = { apply: 400, call: 400, start: 400 };

@@ -30,6 +30,7 @@ export const MISCHIEF = {
   write: 0xbad0000b,
   recurse: 0xbad0000c,
   calls: 0xbad0000d,
+  answer: 0xbad0000e,
 } as const;
 
 /** A folder that is gone after `dispose`. */

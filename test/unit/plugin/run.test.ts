@@ -8,9 +8,17 @@ import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { BATCH_ENTRIES_MAX } from '../../../host/plugin/batch.ts';
 import type { LoadedPlugin } from '../../../host/plugin/load.ts';
 import type { Isolation } from '../../../host/plugin/pool-runner.ts';
-import { ENTRY_KIND, NOTICE_SET, OPERATION, REASON, STATUS } from '../../../host/plugin/records.ts';
+import {
+  ENTRY_KIND,
+  NOTICE_SET,
+  OPERATION,
+  REASON,
+  REASON_NAMES,
+  STATUS,
+  STATUS_NAMES,
+} from '../../../host/plugin/records.ts';
 import { SLOTS } from '../../../host/plugin/ring.ts';
-import { type Answer, loadProbe, RunningProbe } from './probe.ts';
+import { type Answer, loadProbe, MISCHIEF, RunningProbe } from './probe.ts';
 import { entries, write } from './random-batch.ts';
 
 let plugin: LoadedPlugin;
@@ -336,6 +344,34 @@ describe.each(['worker', 'process'] as const)('in a %s', (chosen) => {
       expect(probe.runner.counters.faults).toBe(1);
       // It goes on.
       expect((await probe.apply((batch) => batch.route(OPERATION.put, 5))).invalid).toBe(0);
+    });
+
+    test('a status and a reason that do not go together, and what is removed and held, are left out', async () => {
+      const probe = await start();
+      const pairs = [0, 1, 2, 3, 4].flatMap((status) =>
+        Array.from({ length: REASON_NAMES.length + 1 }, (_, reason) => [status, reason] as const),
+      );
+      const isUnexplained = (status: number) => status === STATUS.trapped || status === STATUS.pending;
+      for (const operation of [OPERATION.put, OPERATION.remove]) {
+        const answer = await probe.apply((batch) => {
+          for (const [index, [status, reason]] of pairs.entries()) {
+            const port = batch.port(operation, index + 1);
+            port.bridge = MISCHIEF.answer;
+            port.mtu = (status << 8) | reason;
+          }
+        });
+        const possible = pairs.filter(
+          ([status, reason]) =>
+            status < STATUS_NAMES.length &&
+            reason < REASON_NAMES.length &&
+            isUnexplained(status) === (reason === REASON.none) &&
+            !(operation === OPERATION.remove && status === STATUS.trapped),
+        );
+        expect(answer.outcomes.map(({ status, reason }) => [status, reason])).toEqual(possible);
+        expect(answer.invalid).toBe(pairs.length - possible.length);
+      }
+      expect(probe.faults).toHaveLength(2);
+      expect(probe.faults[0]).toMatchObject({ code: 'E_PLUGIN_PROTOCOL' });
     });
 
     test('of two outcomes for one entry, the first counts', async () => {
