@@ -1,6 +1,7 @@
 /** What is said of a plugin: its state with reason and remedy, where it comes from, how far its device is, its log. */
 import type { LogLine, PluginStatus } from '../api/schemas.ts';
 import type { Config } from '../config/config.ts';
+import { NAME_PATTERN } from '../config/schema.ts';
 import type { EkhoError } from '../errors.ts';
 import { KIND } from '../mirror/types.ts';
 import type { Objects } from '../objects.ts';
@@ -96,12 +97,8 @@ export class PluginStates {
     if (plugin === undefined) return this.#stateWithoutFile();
     const { config, disabled } = this.#parts;
     const { state } = plugin;
-    if (state.state === 'found' && !config.plugin.some(({ name }) => name === plugin.name)) {
-      return {
-        state: 'found',
-        reason: `no [plugin.${plugin.name}] in the configuration, or not enabled there`,
-      };
-    }
+    if (state.state === 'found' && !config.plugin.some(({ name }) => name === plugin.name))
+      return { state: 'found', ...whyNotWanted(plugin.name) };
     if (state.state === 'syncing') return { state: state.state, reason: this.#progressOf(plugin.name) };
     if ((state.state === 'stopped' || state.state === 'found') && disabled.has(plugin.name)) {
       const reason = disabled.isKept ? 'disabled' : 'disabled until the host ends';
@@ -130,6 +127,16 @@ export class PluginStates {
       remedy: 'Put it there; it is started then.',
     };
   }
+}
+
+/** Of a file that the configuration does not name. */
+export function whyNotWanted(name: string): { readonly reason: string; readonly remedy?: string } {
+  if (!new RegExp(NAME_PATTERN).test(name))
+    return {
+      reason: 'the name of its file is none that a plugin can have',
+      remedy: 'Rename the file: small letters, digits, - and _, at most 64, the first a letter or digit.',
+    };
+  return { reason: `no [plugin.${name}] in the configuration, or not enabled there` };
 }
 
 /** Its last lines and faults, in the order of time. */

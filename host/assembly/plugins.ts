@@ -10,7 +10,7 @@ import type { Runner } from '../plugin/runner.ts';
 import type { PluginSetup, SupervisedPlugin } from '../plugin/supervised-plugin.ts';
 import { Supervisor } from '../plugin/supervisor.ts';
 import type { Devices } from './devices.ts';
-import { logOf, PluginStates } from './plugin-states.ts';
+import { logOf, PluginStates, whyNotWanted } from './plugin-states.ts';
 
 /** How long a plugin that stops for good has to take all out of its device, ports first. */
 const CLEAR_MS = 30_000;
@@ -120,13 +120,18 @@ export class Plugins {
     return { ...status, counters: { ...plugin?.counters }, errors };
   }
 
+  /** Throws E_UNKNOWN_OBJECT, E_PLUGIN_DOWN when it is disabled, or why its file does not run. */
   async restart(name: string): Promise<void> {
-    await this.#named(name).restart();
+    const plugin = this.#enabled(name);
+    await plugin.restart();
+    throwTrouble(plugin);
   }
 
-  /** Takes over the file as it is now, if it can be loaded. */
+  /** Takes over the file as it is now, if it can be loaded. Throws as `restart`. */
   async reload(name: string): Promise<void> {
-    await this.#named(name).reload();
+    const plugin = this.#enabled(name);
+    await plugin.reload();
+    throwTrouble(plugin);
   }
 
   /** Clears its device (or keeps it, as configured) and stops it, until it is enabled again. */
@@ -139,6 +144,7 @@ export class Plugins {
     }
   }
 
+  /** Throws E_UNKNOWN_OBJECT, E_CONFIG, or why it does not run. */
   async enable(name: string): Promise<void> {
     const plugin = this.#named(name);
     try {
@@ -146,6 +152,7 @@ export class Plugins {
     } finally {
       await plugin.start();
     }
+    throwTrouble(plugin);
   }
 
   /** Its last lines and faults. Throws E_UNKNOWN_OBJECT. */
@@ -214,6 +221,15 @@ export class Plugins {
     throw this.#unknown(name);
   }
 
+  /** One that may run. */
+  #enabled(name: string): SupervisedPlugin {
+    const plugin = this.#named(name);
+    if (!this.#disabled.has(name)) return plugin;
+    throw new EkhoError('E_PLUGIN_DOWN', `plugin ${name} is disabled`, {
+      remedy: `\`ekho plugin enable ${name}\` first.`,
+    });
+  }
+
   #unknown(name: string): EkhoError {
     const { config } = this.#parts;
     const names = config.plugin.map(({ name }) => name);
@@ -224,10 +240,20 @@ export class Plugins {
           remedy: `Put ${name}.wasm there; it is started then.`,
         })
       );
+    if (this.supervised.has(name)) {
+      const { reason, remedy = `Add or enable [plugin.${name}] there and start the host again.` } =
+        whyNotWanted(name);
+      return new EkhoError('E_UNKNOWN_OBJECT', `plugin ${name} does not run: ${reason}`, { remedy });
+    }
     return new EkhoError('E_UNKNOWN_OBJECT', `there is no plugin ${name}`, {
-      remedy: `Plugins: ${names.join(', ')}.`,
+      remedy: names.length === 0 ? 'The configuration has no plugins.' : `Plugins: ${names.join(', ')}.`,
     });
   }
+}
+
+/** What was asked for did not come about. */
+function throwTrouble({ trouble }: SupervisedPlugin): void {
+  if (trouble !== undefined) throw trouble;
 }
 
 /** Tells one fault in `FAULT_MS`, with how many were left out since the one told last. */

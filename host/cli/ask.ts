@@ -103,7 +103,7 @@ export function pluginTable(plugins: Status['plugins']): string {
   return table(
     ['PLUGIN', 'STATE', 'DEVICE', 'VERSION', 'RESTARTS', 'PORTS'],
     plugins.map(({ name, state, reason, device, version, vendor, restarts, ports }) => [
-      name,
+      plain(name),
       paintState(state) + (reason ? `: ${plain(reason)}` : ''),
       device ?? '-',
       version === undefined ? '-' : plain(`${vendor} ${version}`),

@@ -17,10 +17,10 @@ export async function pluginList(client: Client, { json }: JsonOption): Promise<
   }
   await print(pluginTable(plugins));
   const abilities = plugins.flatMap(({ name, abilities }) =>
-    abilities.map(({ kind, capacity }) => [name, kind, count(capacity)]),
+    abilities.map(({ kind, capacity }) => [plain(name), kind, count(capacity)]),
   );
   if (abilities.length > 0) await print(`\n${table(['PLUGIN', 'HOLDS', 'CAPACITY'], abilities)}`);
-  for (const { name, remedy } of plugins) if (remedy) await print(`\n${name}: ${plain(remedy)}\n`);
+  for (const { name, remedy } of plugins) if (remedy) await print(`\n${plain(name)}: ${plain(remedy)}\n`);
 }
 
 export async function pluginShow(client: Client, name: string, { json }: JsonOption): Promise<void> {

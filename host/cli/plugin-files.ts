@@ -1,5 +1,5 @@
 /** The commands for a plugin's file, which need no host: inspect, sign, verify, keygen. */
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { EkhoError } from '../errors.ts';
 import type { Inspection } from '../plugin/inspect.ts';
@@ -7,6 +7,9 @@ import type { PublicKey, Trust } from '../plugin/signature.ts';
 import { bytes, count, plain, print, table } from './output.ts';
 
 type AddCommand = (parent: Command, name: string, description: string) => Command;
+
+/** Bytes of a key's file. */
+const KEY_MAX = 4096;
 
 interface KeyOptions {
   /** Files of public keys, or keys. */
@@ -54,25 +57,36 @@ export function addPluginFileCommands(plugin: Command, command: AddCommand): voi
     .option('-m, --comment <text>', 'a line that is signed, too', '')
     .action(async (file: string, { secret, comment }: { secret: string; comment: string }) => {
       const { signFile } = await import('../plugin/signature.ts');
-      const { signatureFileOf } = await import('../plugin/load.ts');
-      writeFileSync(signatureFileOf(file), signFile(read(file), read(secret).toString('utf8'), comment));
-      await print(`${signatureFileOf(file)}\n`);
+      const { FILE_MAX_DEFAULT, signatureFileOf } = await import('../plugin/load.ts');
+      const key = (await read(secret, KEY_MAX)).toString('utf8');
+      const text = signFile(await read(file, FILE_MAX_DEFAULT), key, comment);
+      replace(signatureFileOf(file), text);
+      await print(`${plain(signatureFileOf(file))}\n`);
     });
 
   withKeys(command(plugin, 'verify', 'hold a plugin’s file to its signature'))
     .argument('<file>')
     .action(async (file: string, options: KeyOptions) => {
       const { verifyFile } = await import('../plugin/signature.ts');
-      const { readSignature } = await import('../plugin/load.ts');
-      const trust = verifyFile(read(file), await readSignature(file), await keysOf(options));
+      const { FILE_MAX_DEFAULT, readSignature, signatureFileOf } = await import('../plugin/load.ts');
+      const keys = await keysOf(options);
+      const trust = verifyFile(await read(file, FILE_MAX_DEFAULT), await readSignature(file), keys);
       if (trust.trust !== 'trusted') process.exitCode = 1;
-      await print(`${plain(file)}: ${trustText(trust)}\n`);
+      const hint =
+        trust.trust === 'unsigned'
+          ? `: there is no ${plain(signatureFileOf(file))}`
+          : trust.trust === 'unknown-key' && keys.length === 0
+            ? ': no key was given, use --key or --config'
+            : '';
+      await print(`${plain(file)}: ${trustText(trust)}${hint}\n`);
     });
 }
 
 async function keysOf({ key = [], config }: KeyOptions): Promise<PublicKey[]> {
   const { parsePublicKey } = await import('../plugin/signature.ts');
-  const keys = key.map((one) => parsePublicKey(existsSync(one) ? read(one).toString('utf8') : one));
+  const keys: PublicKey[] = [];
+  for (const one of key)
+    keys.push(parsePublicKey(existsSync(one) ? (await read(one, KEY_MAX)).toString('utf8') : one));
   if (config === undefined) return keys;
   const { readConfig } = await import('../config/config.ts');
   return [...keys, ...readConfig(config).plugins.trustedKeys];
@@ -106,14 +120,35 @@ function inspectionText(found: Inspection): string {
   return table(['WHAT', 'IS'], rows as string[][]) + remedy;
 }
 
-function read(file: string): Buffer {
+async function read(file: string, max: number): Promise<Buffer> {
+  const { readLimited } = await import('../plugin/load.ts');
   try {
-    return readFileSync(file);
+    return Buffer.from(await readLimited(file, max));
   } catch (error) {
-    throw new EkhoError('E_USAGE', `${file}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`, {
-      remedy: 'Name a file that exists and that you may read.',
+    if (!(error instanceof EkhoError)) throw error;
+    throw new EkhoError('E_USAGE', plain(error.message), {
+      remedy: 'Name a regular file that you may read.',
       cause: error,
     });
+  }
+}
+
+/** Whoever reads it meanwhile, as a host does, sees what was there or all of what is new. */
+function replace(file: string, text: string): void {
+  const making = `${file}.${process.pid}`;
+  try {
+    writeFileSync(making, text, { flag: 'wx' });
+    renameSync(making, file);
+  } catch (error) {
+    rmSync(making, { force: true });
+    throw new EkhoError(
+      'E_USAGE',
+      `${plain(file)}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`,
+      {
+        remedy: 'Sign it in a folder that you may write to.',
+        cause: error,
+      },
+    );
   }
 }
 

@@ -9,7 +9,7 @@ import { KINDS } from '../mirror/types.ts';
 const closed = { additionalProperties: false } as const;
 
 /** Names of plugins and devices: they become paths, so they are kept plain. */
-const NAME_PATTERN = '^[a-z0-9][a-z0-9_-]{0,63}$';
+export const NAME_PATTERN = '^[a-z0-9][a-z0-9_-]{0,63}$';
 
 /** Rows of a table of the simulated ASIC. */
 function rows({ capacity, maxCapacity }: { capacity: number; maxCapacity: number }) {

@@ -1,6 +1,6 @@
 /** From a `.wasm` file to something a worker can instantiate: checked, transpiled, capped, cached. */
 
-import { constants, open, stat } from 'node:fs/promises';
+import { constants, lstat, open, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { EkhoError } from '../errors.ts';
@@ -108,8 +108,10 @@ export async function loadPlugin(file: string, options: LoadOptions): Promise<Lo
   } catch (error) {
     if (error instanceof EkhoError && error.code !== 'E_PLUGIN_INVALID') throw error;
     if (error instanceof EkhoError || error instanceof BinaryError)
-      throw new EkhoError('E_PLUGIN_INVALID', `${file}: ${(error as Error).message}`, {
-        remedy: 'Build it as a component of the package ekho:offload (docs/plugins.md).',
+      throw new EkhoError('E_PLUGIN_INVALID', `${file}: ${error.message}`, {
+        remedy:
+          (error instanceof EkhoError ? error.remedy : undefined) ??
+          'Build it as a component of the package ekho:offload (docs/plugins.md).',
         operation: 'load',
         cause: error,
       });
@@ -155,7 +157,7 @@ export async function readLimited(file: string, fileMax: number): Promise<Uint8A
     handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     if (error instanceof EkhoError) throw error;
-    throw refuse(`cannot be read: ${(error as Error).message}`, error);
+    throw refuse(await whyUnreadable(file, error as NodeJS.ErrnoException), error);
   }
   try {
     const found = await handle.stat();
@@ -171,6 +173,21 @@ export async function readLimited(file: string, fileMax: number): Promise<Uint8A
     return bytes;
   } finally {
     await handle.close();
+  }
+}
+
+async function whyUnreadable(file: string, { code, message }: NodeJS.ErrnoException): Promise<string> {
+  switch (code) {
+    case 'ENOENT': {
+      const link = await lstat(file).catch(() => undefined);
+      return link === undefined ? 'there is no such file' : 'it is a link to a file that is not there';
+    }
+    case 'ELOOP':
+      return 'it is a link that leads back to itself';
+    case 'EACCES':
+      return 'this user may not read it';
+    default:
+      return `it cannot be read: ${code ?? message}`;
   }
 }
 

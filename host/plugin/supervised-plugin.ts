@@ -115,6 +115,8 @@ export class SupervisedPlugin {
   private loaded: LoadedPlugin | undefined;
   /** The version before, until this one has shown that it runs. */
   private previous: LoadedPlugin | undefined;
+  /** The version that last was in line with the plan. */
+  private proven: LoadedPlugin | undefined;
   /** Why the file as it is now does not run, while the version before does. */
   private notReplaced: EkhoError | undefined;
   private isReplacing = false;
@@ -213,13 +215,42 @@ export class SupervisedPlugin {
     this.forgetVersions();
   }
 
-  /** Stops it and starts it from its file, which is read again. */
+  /** Stops it and starts it from its file, which is read again; if that cannot be loaded, from the version that ran. */
   async restart(): Promise<void> {
+    const next = await this.loadAgain();
     await this.stop();
-    this.forgetVersions();
+    if (next !== undefined) this.take(next);
     this.attempt = 0;
     this.restarts++;
     await this.start();
+  }
+
+  /** Why the file as it is now is not what runs, if it is not. */
+  get trouble(): EkhoError | undefined {
+    return this.notReplaced ?? ('error' in this.current ? this.current.error : undefined);
+  }
+
+  /**
+   * The file as it is now. Undefined if there is none that runs, in which case the next start reads the file, or if it cannot be
+   * loaded, which leaves the one that is loaded alone.
+   */
+  private async loadAgain(): Promise<LoadedPlugin | undefined> {
+    const setup = this.options.setup(this.name);
+    if (this.loaded === undefined || setup === undefined) return undefined;
+    try {
+      return await loadPlugin(this.file, this.loadOptions(setup));
+    } catch (error) {
+      this.keepOld(toError(error));
+      return undefined;
+    }
+  }
+
+  private take(next: LoadedPlugin): void {
+    this.notReplaced = undefined;
+    if (isSame(next, this.loaded)) return;
+    // One that never ran is nothing to go back to.
+    this.previous = this.loaded === this.proven ? this.loaded : undefined;
+    this.loaded = next;
   }
 
   /**
@@ -243,25 +274,23 @@ export class SupervisedPlugin {
     await this.starting?.done;
     const setup = this.options.setup(this.name);
     if (!this.wanted || setup === undefined) return;
-    if (this.runner === undefined) {
-      this.forgetVersions();
+    const wasRefused = this.loaded === undefined;
+    const next = await this.loadAgain();
+    // Another attempt may have begun meanwhile, of the version before.
+    await this.starting?.done;
+    // It may wait for another attempt: one that cannot be loaded changes nothing about that.
+    if (!this.wanted || (next === undefined && !wasRefused)) return;
+    const { runner } = this;
+    if (next !== undefined) {
+      const isOther = !isSame(next, this.loaded);
+      this.take(next);
+      if (!isOther && runner !== undefined) return;
+    }
+    if (runner === undefined) {
       this.attempt = 0;
       await this.start();
       return;
     }
-    let next: LoadedPlugin;
-    try {
-      next = await loadPlugin(this.file, this.loadOptions(setup));
-    } catch (error) {
-      this.keepOld(toError(error));
-      return;
-    }
-    const { loaded, runner } = this;
-    this.notReplaced = undefined;
-    const isSame = next.sha256 === loaded?.sha256 && next.trust.trust === loaded.trust.trust;
-    if (isSame || !this.wanted || runner === undefined) return;
-    this.previous = loaded;
-    this.loaded = next;
     this.current = { state: 'starting' };
     this.isReplacing = true;
     try {
@@ -283,6 +312,7 @@ export class SupervisedPlugin {
   private forgetVersions(): void {
     this.loaded = undefined;
     this.previous = undefined;
+    this.proven = undefined;
     this.notReplaced = undefined;
   }
 
@@ -303,6 +333,7 @@ export class SupervisedPlugin {
     if (this.current.state !== 'syncing') return;
     this.current = { state: 'active' };
     this.previous = undefined;
+    this.proven = this.loaded;
   }
 
   private async bringUp(start: Start): Promise<void> {
@@ -438,6 +469,10 @@ async function endsWithin(promise: Promise<void>, limit: number): Promise<boolea
   } finally {
     clearTimeout(timer);
   }
+}
+
+function isSame(one: LoadedPlugin, other: LoadedPlugin | undefined): boolean {
+  return one.sha256 === other?.sha256 && one.trust.trust === other.trust.trust;
 }
 
 function toError(error: unknown): EkhoError {

@@ -363,6 +363,35 @@ describe('the folder changes', () => {
     expect(told.at(-1)).toBe('one up');
   });
 
+  test('a broken file does not cost the one before its place, not in the pause before a restart, nor when it is asked to restart', async () => {
+    put('one');
+    const { plugins } = await supervise();
+    const one = plugins.get('one')!;
+    const before = one.file256;
+    // The pauses get longer.
+    for (let falls = 1; falls <= 3; falls++) {
+      await expect.poll(() => one.state.state, poll).toBe('active');
+      send('one', 'trap');
+      await expect
+        .poll(() => told.filter((line) => line === 'one down E_PLUGIN_TRAP').length, poll)
+        .toBe(falls);
+    }
+    writeFileSync(path('one'), 'no');
+    await one.reload();
+    await expect
+      .poll(() => one.state, poll)
+      .toMatchObject({ state: 'degraded', error: { code: 'E_PLUGIN_INVALID' } });
+    expect(one.file256).toBe(before);
+    await one.restart();
+    expect(one.state).toMatchObject({ state: 'degraded', error: { code: 'E_PLUGIN_INVALID' } });
+    expect(one.trouble).toMatchObject({ message: expect.stringContaining('it is too short') });
+    expect(one.file256).toBe(before);
+    place('one', version('4'));
+    await expect.poll(() => one.state.state, poll).toBe('active');
+    expect(one.file256).not.toBe(before);
+    expect(one.trouble).toBeUndefined();
+  });
+
   test('what was refused is looked at again when the file is another', async () => {
     writeFileSync(path('one'), 'no');
     const { plugins } = await supervise();
