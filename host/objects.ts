@@ -70,7 +70,15 @@ export class Objects {
       link: (ifindex) => this.#links.entries().get(ifindex),
       links: () => this.#links.entries().values(),
       nexthop: (id) => nexthops.entries().get(id),
+      qdiscs: () => this.#all(KIND.qdisc),
     };
+  }
+
+  *#all(kind: KindNumber): Generator<DecodedObject> {
+    for (const id of this.ids(kind)) {
+      const object = this.decode(kind, id);
+      if (object !== undefined) yield object;
+    }
   }
 
   linkName(ifindex: number): string | undefined {

@@ -18,6 +18,8 @@ export interface FormatContext {
   nexthop?(id: number): DecodedObject | undefined;
   /** For `address`: links to print even if they have no addresses, in this order. */
   links?(): Iterable<DecodedObject>;
+  /** For the shared blocks that they use. */
+  qdiscs?(): Iterable<DecodedObject>;
   /** Also the neighbours `ip neigh` hides unless told `nud all`: those without a state or in need of none. */
   readonly all?: boolean;
   readonly names?: Names;

@@ -17,6 +17,7 @@ import {
   textOf,
 } from './context.ts';
 import { formatFlow } from './flow.ts';
+import { Place } from './hook-selector.ts';
 import { ethertypeName, familyName, netfilterFamily, routeTypeName, routeTypeNumber } from './names.ts';
 import { NEIGHBOUR_STATES } from './neighbour.ts';
 import { groupMembers, tableOf } from './route.ts';
@@ -36,11 +37,14 @@ interface Prefix {
 /** The words still to be read. */
 class Words {
   readonly kind: Kind;
+  /** Where filters and chains hang: words of it mean something together. */
+  readonly place: Place;
   readonly #words: readonly string[];
   #at = 0;
 
-  constructor(kind: Kind, words: readonly string[]) {
+  constructor(kind: Kind, words: readonly string[], context: FormatContext) {
     this.kind = kind;
+    this.place = new Place(context);
     this.#words = words;
   }
 
@@ -330,8 +334,7 @@ const tcParent = (parent: number): Reader => flag((object) => headerNumber(objec
 const tcReaders: Readers = {
   dev: tcDevice,
   root: tcParent(TC_H_ROOT),
-  ingress: flag((object) => [0xfffffff2, 0xfffffff1].includes(headerNumber(object, 'parent'))),
-  egress: tcParent(0xfffffff3),
+  ingress: tcParent(0xfffffff1),
   parent: (words, word) => {
     const parent = words.value(word);
     return (object) => classId(headerNumber(object, 'parent')) === parent;
@@ -341,6 +344,13 @@ const tcReaders: Readers = {
     return (object) => headerNumber(object, 'ifindex') === -1 && headerNumber(object, 'parent') === block;
   },
   kind: isText((object) => object.kind),
+};
+
+const hookReaders: Readers = {
+  ...tcReaders,
+  dev: (words, word) => words.place.onDevice(words.value(word)),
+  ingress: (words) => words.place.atHook('ingress'),
+  egress: (words) => words.place.atHook('egress'),
 };
 
 const policyField =
@@ -553,9 +563,9 @@ const READERS: Readonly<Record<Kind, Readers>> = {
       return (object) => classId(headerNumber(object, 'handle')) === id;
     },
   },
-  chain: { ...tcReaders, chain: numbered((object) => object.chain ?? 0) },
+  chain: { ...hookReaders, chain: numbered((object) => object.chain ?? 0) },
   filter: {
-    ...tcReaders,
+    ...hookReaders,
     chain: numbered((object) => object.chain ?? 0),
     pref: (words, word) => {
       const preference = words.number(word, 0xffff);
@@ -682,7 +692,7 @@ export function parseSelector(kind: Kind, words: readonly string[], context: For
     });
   }
   const predicates: Predicate[] = [];
-  const reading = new Words(kind, words);
+  const reading = new Words(kind, words, context);
   let named = false;
   for (let word = reading.next(); word !== undefined; word = reading.next()) {
     const reader = readerOf(kind, word);
@@ -703,7 +713,7 @@ function bareReader(kind: Kind, implied: string, word: string, context: FormatCo
   if (implied === 'to' && !/^(default|all|any)$/.test(word) && !/[.:/\d]/.test(word)) {
     throw notUnderstood(kind, word);
   }
-  return READERS[kind][implied]!(new Words(kind, [word]), implied, context);
+  return READERS[kind][implied]!(new Words(kind, [word], context), implied, context);
 }
 
 function notUnderstood(kind: Kind, word: string): EkhoError {

@@ -23,6 +23,7 @@ const context = {
   linkName: (ifindex: number) => NAMES[ifindex],
   link: (ifindex: number) => links.find((link) => link.header.index === ifindex),
   links: () => links,
+  qdiscs: () => others.qdisc!,
 };
 
 const v4 = { family: 2, table: 254, protocol: 4, scope: 0, type: 1 };
@@ -84,8 +85,24 @@ const others: Readonly<Partial<Record<Kind, DecodedObject[]>>> = {
       kind: 'flower',
       chain: 3,
     },
+    // In a shared block, and of an ingress qdisc.
+    { header: { ifindex: -1, handle: 1, parent: 22, info: (11 << 16) | 0x0008 }, kind: 'flower' },
+    { header: { ifindex: 4, handle: 1, parent: 0xffff0000, info: (12 << 16) | 0x0008 }, kind: 'flower' },
   ],
-  qdisc: [{ header: { ifindex: 2, handle: 0x10000, parent: 0xffffffff, info: 1 }, kind: 'htb' }],
+  chain: [
+    { header: { ifindex: 2, handle: 0, parent: 0xffff0000, info: 0 }, chain: 3 },
+    { header: { ifindex: -1, handle: 0, parent: 22, info: 0 }, chain: 4 },
+  ],
+  qdisc: [
+    { header: { ifindex: 2, handle: 0x10000, parent: 0xffffffff, info: 1 }, kind: 'htb' },
+    {
+      header: { ifindex: 3, handle: 0xffff0000, parent: 0xfffffff1, info: 1 },
+      kind: 'clsact',
+      ingress_block: 22,
+      egress_block: 23,
+    },
+    { header: { ifindex: 4, handle: 0xffff0000, parent: 0xfffffff1, info: 1 }, kind: 'ingress' },
+  ],
 };
 
 /** Descriptions of what the words choose. */
@@ -163,6 +180,15 @@ describe('other kinds', () => {
       ['dev eth0 ingress protocol ip pref 10 chain 3 handle 0x1 flower'],
     ],
     ['filter', 'kind u32', []],
+    ['filter', 'dev eth1 ingress', ['block 22 protocol ip pref 11 handle 0x1 flower']],
+    ['filter', 'ingress dev eth1', ['block 22 protocol ip pref 11 handle 0x1 flower']],
+    ['filter', 'dev eth1', ['block 22 protocol ip pref 11 handle 0x1 flower']],
+    ['filter', 'dev eth1 egress', []],
+    ['filter', 'dev br0 ingress', ['dev br0 parent ffff: protocol ip pref 12 handle 0x1 flower']],
+    ['chain', 'dev eth0 ingress', ['dev eth0 parent ffff: chain 3']],
+    ['chain', 'dev eth1 ingress', ['block 22 chain 4']],
+    ['chain', 'dev eth1 egress', []],
+    ['qdisc', 'dev br0 ingress', ['dev br0 ingress handle ffff: ingress']],
     ['qdisc', 'dev eth0 root', ['dev eth0 root handle 1: htb']],
   ])('%s %s', (kind, words, wanted) => {
     expect(chosen(kind, words)).toEqual(wanted);
