@@ -37,7 +37,7 @@ import {
   NUD_NOARP,
   XFRM_POLICY_FWD,
 } from './rtnetlink.ts';
-import { FAMILY_OF } from './significance.ts';
+import { FAMILY_OF, VIRTUAL_FUNCTIONS } from './significance.ts';
 import { splitActions, splitMdb, splitVlans } from './split.ts';
 
 /** A notification, in order. */
@@ -68,12 +68,16 @@ export interface Reactions extends RouteDoubt {
   ): void;
   /** A bridge port changed: the message does not carry the whole link. */
   bridgePort(ifindex: number, gone: boolean): void;
+  /** A link that may have virtual functions was announced: the message does not carry them. */
+  functionsUntold(ifindex: number): void;
   /** A deletion stands for more than one object, e.g. all filters of a priority. */
   bulkDeletion(kind: KindNumber, ifindex: number): void;
 }
 
 /** linux/xfrm.h struct xfrm_userpolicy_id */
 const POLICY_ID_SIZE = 64;
+/** linux/rtnetlink.h struct ifinfomsg */
+const LINK_HEADER = 16;
 const { dst: DST, master: MASTER, nh_id: NH_ID } = neighbourAttributes.number;
 
 export class Applier {
@@ -201,6 +205,17 @@ export class Applier {
       from = 0;
       to = merged.bytes.length;
     }
+    if (kind === KIND.link && this.#mode < DUMPED) {
+      const stored = table.locate(id);
+      const functions = functionsOf(stored.data, stored.start, stored.end);
+      if (functions.length > 0) {
+        const merged = joined(bytes.bytes.subarray(from, to), functions);
+        bytes = merged;
+        from = 0;
+        to = merged.bytes.length;
+        this.#reactions.functionsUntold(bytes.words[1]!);
+      }
+    }
     if (table.equals(id, bytes, from, to)) {
       table.see(id);
       return;
@@ -282,6 +297,21 @@ function isSilentFilterEntry(data: Datagram, start: number, end: number): boolea
   return address >= 0 && (bytes[address + NLA_HDRLEN]! & 1) !== 0;
 }
 
+/** What a stored link has of virtual functions: attributes, as they stand. */
+function functionsOf(data: Datagram, start: number, end: number): Uint8Array[] {
+  const attributes: Uint8Array[] = [];
+  for (const { number } of VIRTUAL_FUNCTIONS) {
+    const at = findAttribute(data.words, start + LINK_HEADER, end, number);
+    if (at >= 0) attributes.push(data.bytes.subarray(at, at + ((attributeLength(data.words, at) + 3) & ~3)));
+  }
+  return attributes;
+}
+
+function joined(bytes: Uint8Array, attributes: readonly Uint8Array[]): Datagram {
+  const all = new Uint8Array(Buffer.concat([bytes, ...attributes]));
+  return { bytes: all, words: new Uint32Array(all.buffer) };
+}
+
 /** Notifications of settings carry only the one that changed: the stored attributes with those of the message on top. */
 function overlay(
   stored: Datagram,
@@ -304,6 +334,5 @@ function overlay(
       parts.push(data.bytes.slice(at, at + step(data.words, at)));
     }
   }
-  const bytes = new Uint8Array(Buffer.concat(parts));
-  return { bytes, words: new Uint32Array(bytes.buffer) };
+  return joined(parts[0]!, parts.slice(1));
 }

@@ -12,6 +12,7 @@
  * - A qdisc or class is changed: its parents, children, chains and filters change with it; u32 makes hash tables itself.
  * - The first filter of a priority makes an object of handle 0, the last takes it along; so does the last qdisc of a
  *   shared block with its filters. Filters bring and take actions, and show those they share.
+ * - Virtual functions are in no notification of their link.
  * - An nf_tables rule changes the position of the next one.
  */
 
@@ -93,6 +94,10 @@ export class SilentChanges implements Reactions {
     this.#handler.reread({ kind: KIND.fdb, ifindex });
     this.#handler.reread({ kind: KIND.mdb });
     this.#handler.reread({ kind: KIND.vlan });
+  }
+
+  functionsUntold(ifindex: number): void {
+    this.#handler.reread({ kind: KIND.link, ifindex });
   }
 
   bulkDeletion(kind: KindNumber, ifindex: number): void {

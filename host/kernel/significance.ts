@@ -75,8 +75,26 @@ export const NOT_STORED: ReadonlySet<Attribute> = new Set([
   ),
 ]);
 
-/** Stored, and a change where one is announced; not all are: attaching XDP by a BPF link is not. */
-export const NOT_ANNOUNCED: ReadonlySet<Attribute> = new Set([...named(linkAttributes, 'xdp')]);
+/**
+ * What only answers to requests have, and notifications leave out (net/core/rtnetlink.c rtmsg_ifinfo asks for no RTEXT_FILTER_VF):
+ * kept when a link is announced, and read again.
+ */
+export const VIRTUAL_FUNCTIONS: readonly Attribute[] = named(
+  linkAttributes,
+  'num_vf',
+  'vfinfo_list',
+  'vf_ports',
+  'port_self',
+);
+
+/**
+ * Stored, and a change where one is announced; not all are: attaching XDP by a BPF link is not, nor virtual functions that are
+ * made by writing to sysfs.
+ */
+export const NOT_ANNOUNCED: ReadonlySet<Attribute> = new Set([
+  ...named(linkAttributes, 'xdp'),
+  ...VIRTUAL_FUNCTIONS,
+]);
 
 /** Stored, but no change: running timers, and counts and states that change without a notification. */
 export const NOT_COMPARED: ReadonlySet<Attribute> = new Set([
@@ -109,6 +127,8 @@ export const NOT_COMPARED: ReadonlySet<Attribute> = new Set([
     'forward_delay_timer',
     'hold_timer',
     'mcast_n_groups',
+    // Hosts that IGMPv3 or MLDv2 reported.
+    'mcast_eht_hosts_cnt',
     'root_id',
     'bridge_id',
     'designated_port',

@@ -58,6 +58,7 @@ const NO_REACTIONS: Reactions = {
   removing: () => {},
   changed: () => {},
   bridgePort: () => {},
+  functionsUntold: () => {},
   bulkDeletion: () => {},
 };
 

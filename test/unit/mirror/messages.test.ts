@@ -2,13 +2,14 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Applier, DUMPED, LIVE, type Mode, REPLAYED } from '../../../host/kernel/apply.ts';
+import { Applier, DUMPED, DUMPED_IN_PART, LIVE, type Mode, REPLAYED } from '../../../host/kernel/apply.ts';
 import { splitActions, splitMdb, splitVlans } from '../../../host/kernel/split.ts';
 import { Mirror } from '../../../host/mirror/mirror.ts';
-import { KIND, KINDS } from '../../../host/mirror/types.ts';
+import { KIND, KINDS, objectCursor } from '../../../host/mirror/types.ts';
 import { decodeObject } from '../../../host/netlink/decode.ts';
 import { type Datagram, datagram, MessageWriter, walkMessages } from '../../../host/netlink/message.ts';
 import { FAMILIES } from '../../../host/netlink/schema/families.ts';
+import { linkAttributes } from '../../../host/netlink/schema/link.ts';
 
 const seed = Date.now() & 0x7fffffff;
 console.log(`messages.test.ts seed ${seed}`);
@@ -20,6 +21,7 @@ const silent = {
   removing() {},
   changed() {},
   bridgePort() {},
+  functionsUntold() {},
   bulkDeletion() {},
 };
 
@@ -215,5 +217,61 @@ describe('messages of several objects', () => {
     const data = datagram(bytes);
     expect(applier(mirror).apply(KIND.action, false, 0, LIVE, data, 0, data.bytes.length)).toBe(true);
     expect(mirror.count(KIND.action)).toBe(2);
+  });
+});
+
+describe('a link with virtual functions', () => {
+  const { ifname, mtu, num_vf, vfinfo_list } = linkAttributes.number;
+
+  function link(size: number, functions?: number): Datagram {
+    const header = new Uint8Array(16);
+    header[4] = 7;
+    const writer = new MessageWriter().raw(header).attribute(ifname, new TextEncoder().encode('eth0\0'));
+    if (functions !== undefined) {
+      const list = new MessageWriter();
+      for (let number = 0; number < functions; number++) list.attribute(1, new Uint8Array(0));
+      writer.u32(num_vf, functions).attribute(vfinfo_list, list.bytes());
+    }
+    return datagram(writer.u32(mtu, size).bytes());
+  }
+
+  it('keeps them when a notification, which has none, changes it, and is read again', () => {
+    const mirror = new Mirror();
+    const read: number[] = [];
+    const sink = new Applier((kind) => mirror.table(kind), undefined, {
+      ...silent,
+      functionsUntold: (ifindex) => read.push(ifindex),
+    });
+    const put = (mode: Mode, data: Datagram) =>
+      expect(sink.apply(KIND.link, false, 0, mode, data, 0, data.bytes.length)).toBe(true);
+    const stored = () => {
+      const cursor = objectCursor();
+      let object = {};
+      mirror.forEach(KIND.link, (id) => {
+        mirror.open(KIND.link, id, cursor);
+        object = decodeObject('link', cursor.bytes, cursor.start, cursor.end);
+      });
+      return object;
+    };
+
+    put(LIVE, link(1500));
+    expect(stored()).not.toHaveProperty('num_vf');
+    put(DUMPED, link(1500, 2));
+    expect(stored()).toMatchObject({ mtu: 1500, num_vf: 2 });
+    expect(read).toEqual([]);
+    const functions = (stored() as { vfinfo_list: unknown }).vfinfo_list;
+    for (const mode of [LIVE, REPLAYED] as const) {
+      put(mode, link(9000));
+      expect(stored()).toMatchObject({ mtu: 9000, num_vf: 2, vfinfo_list: functions });
+    }
+    expect(read).toEqual([7, 7]);
+    put(DUMPED_IN_PART, link(9000, 1));
+    expect(stored()).toMatchObject({ mtu: 9000, num_vf: 1 });
+    expect((stored() as { vfinfo_list: unknown }).vfinfo_list).not.toEqual(functions);
+    put(DUMPED, link(9000, 0));
+    put(LIVE, link(1500));
+    expect(stored()).toMatchObject({ mtu: 1500, num_vf: 0 });
+    expect(read).toEqual([7, 7, 7]);
+    expect(mirror.count(KIND.link)).toBe(1);
   });
 });
