@@ -5,6 +5,7 @@ import { describeEvent, kindOfEvent } from '../iproute2/event.ts';
 import { stringify } from '../iproute2/json.ts';
 import type { NotifierRecord } from '../kernel/notifier/record.ts';
 import { type ChangeSet, KIND, KINDS, type Kind, OPERATION_DELETE } from '../mirror/types.ts';
+import type { ChangeTexts } from './change-texts.ts';
 
 /** Characters that wait for a slow reader. Beyond, lines are dropped and their number is told. */
 const BACKLOG_CHARS = 4 * 1024 * 1024;
@@ -16,6 +17,7 @@ export type FeedSource = (typeof SOURCES)[number];
 
 export class ChangeFeed extends Readable {
   readonly #host: Host;
+  readonly #texts: ChangeTexts;
   readonly #ends: (() => void)[] = [];
   readonly #wanted = new Uint8Array(KINDS.length);
   /** Lines of changes say where they come from: others do so too. */
@@ -29,10 +31,11 @@ export class ChangeFeed extends Readable {
   #batch = '';
   #batchIsScheduled = false;
 
-  /** `kinds` empty: all. */
-  constructor(host: Host, kinds: readonly Kind[], source: FeedSource) {
+  /** `texts` are those of all readers of the server; `kinds` empty: all. */
+  constructor(host: Host, texts: ChangeTexts, kinds: readonly Kind[], source: FeedSource) {
     super({ encoding: 'utf8' });
     this.#host = host;
+    this.#texts = texts;
     this.#isMixed = source === 'all';
     this.#wanted.fill(kinds.length === 0 ? 1 : 0);
     for (const kind of kinds) this.#wanted[KIND[kind]] = 1;
@@ -57,18 +60,12 @@ export class ChangeFeed extends Readable {
         this.#lost++;
         continue;
       }
+      const revision = first + index;
+      const body = this.#texts.of(revision, () => this.#host.object(kind, changes.ids[index]!));
+      if (body === undefined) continue;
       const operation = changes.operations[index] === OPERATION_DELETE ? 'delete' : 'upsert';
-      const object = this.#host.object(kind, changes.ids[index]!);
-      if (object === undefined) continue;
-      const line = {
-        ...(this.#isMixed && { source: 'netlink' }),
-        revision: first + index,
-        operation,
-        kind: KINDS[kind],
-        text: object.text,
-        object: object.json,
-      };
-      text += `${stringify(line)}\n`;
+      const source = this.#isMixed ? '"source":"netlink",' : '';
+      text += `{${source}"revision":${revision},"operation":"${operation}","kind":"${KINDS[kind]}",${body}}\n`;
     }
     if (text !== '') this.#queue(text);
   }

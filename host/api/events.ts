@@ -5,16 +5,17 @@
 import { randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { Host } from '../host.ts';
-import { stringify } from '../iproute2/json.ts';
-import { KIND, KINDS, type Kind, objectCursor } from '../mirror/types.ts';
+import { KIND, KINDS, type Kind, type KindNumber, type ObjectId, objectCursor } from '../mirror/types.ts';
 import { decodeObject } from '../netlink/decode.ts';
+import type { ChangeTexts, ChangeView } from './change-texts.ts';
+import type { Drawing, Turns } from './turns.ts';
 
 export const EVENTS_TYPE = 'text/event-stream';
 
 /** Characters made at a time. */
 const CHUNK_CHARS = 64 * 1024;
-/** Longest time one reader holds the event loop, in milliseconds. */
-const SLICE_MS = 5;
+/** Changes looked at in one turn; a reader may want few of them. */
+const TURN_CHANGES = 512;
 /** Without changes, a sign of life this often: proxies and readers take silence for an end. */
 const ALIVE_MS = 5_000;
 
@@ -37,19 +38,27 @@ export function parseEventId(text: string): { epoch?: string; since: number } | 
   return { since: Number(match[2]), ...(match[1] !== undefined && { epoch: match[1] }) };
 }
 
-export class EventFeed extends Readable {
+export class EventFeed extends Readable implements Drawing {
   readonly #host: Host;
+  readonly #texts: ChangeTexts;
+  readonly #turns: Turns;
   readonly #wanted = new Uint8Array(KINDS.length);
   readonly #cursor = objectCursor();
   readonly #unsubscribe: () => void;
   readonly #alive: NodeJS.Timeout;
   #next: number;
   #flowing = false;
-  #isScheduled = false;
 
-  constructor(host: Host, { kinds, since, epoch }: EventsFrom) {
+  /** `texts` and `turns` are those of all readers of the server. */
+  constructor(
+    host: Host,
+    { texts, turns }: { texts: ChangeTexts; turns: Turns },
+    { kinds, since, epoch }: EventsFrom,
+  ) {
     super({ encoding: 'utf8', highWaterMark: CHUNK_CHARS });
     this.#host = host;
+    this.#texts = texts;
+    this.#turns = turns;
     this.#wanted.fill(kinds.length === 0 ? 1 : 0);
     for (const kind of kinds) this.#wanted[KIND[kind]] = 1;
     const { journal } = host;
@@ -75,56 +84,51 @@ export class EventFeed extends Readable {
 
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
     this.#unsubscribe();
+    this.#turns.leave(this);
     clearInterval(this.#alive);
     callback(error);
   }
 
-  /** After the transaction, and after others had their turn. */
+  /** After the transaction. */
   #schedule(): void {
-    if (!this.#flowing || this.#isScheduled) return;
-    this.#isScheduled = true;
-    setImmediate(() => {
-      this.#isScheduled = false;
-      if (!this.destroyed) this.#draw();
-    });
+    if (this.#flowing) this.#turns.ask(this);
   }
 
-  #draw(): void {
+  draw(): boolean {
+    if (this.destroyed || !this.#flowing) return false;
     const { journal } = this.#host;
-    const sliceEnd = performance.now() + SLICE_MS;
     let text = '';
     if (this.#next < journal.oldest && this.#next <= journal.newest) {
       const lost = Math.min(journal.oldest, journal.newest + 1) - this.#next;
       text += `event: lost\ndata: {"lost":${lost}}\n\n`;
       this.#next += lost;
     }
-    while (this.#next <= journal.newest && text.length < CHUNK_CHARS && performance.now() < sliceEnd) {
-      text += this.#event(this.#next++);
-    }
+    const end = Math.min(journal.newest, this.#next + TURN_CHANGES - 1);
+    while (this.#next <= end && text.length < CHUNK_CHARS) text += this.#event(this.#next++);
     if (text !== '') this.#flowing = this.push(text);
-    if (this.#next <= journal.newest) this.#schedule();
+    return this.#flowing && this.#next <= journal.newest;
   }
 
   #event(revision: number): string {
-    const { journal, objects } = this.#host;
+    const { journal } = this.#host;
     const entry = journal.entry(revision);
-    if (entry === undefined || !this.#wanted[entry.kind] || !journal.open(revision, this.#cursor)) return '';
+    if (entry === undefined || !this.#wanted[entry.kind]) return '';
+    const { kind, id, isDelete, time } = entry;
+    const body = this.#texts.of(revision, () => this.#view(kind, id, revision));
+    if (body === undefined) return '';
+    const operation = isDelete ? 'delete' : 'upsert';
+    const head = `{"revision":${revision},"time":"${new Date(time).toISOString()}","operation":"${operation}"`;
+    return `id: ${EPOCH}.${revision}\ndata: ${head},"kind":"${KINDS[kind]}","id":${id},${body}}\n\n`;
+  }
+
+  #view(kind: KindNumber, id: ObjectId, revision: number): ChangeView | undefined {
+    const { journal, objects } = this.#host;
+    if (!journal.open(revision, this.#cursor)) return undefined;
     const { bytes, start, end } = this.#cursor;
-    const object = decodeObject(KINDS[entry.kind]!, bytes, start, end);
-    const { text, json } = objects.view(entry.kind, entry.id, object);
-    const line = {
-      revision,
-      time: new Date(entry.time).toISOString(),
-      operation: entry.isDelete ? 'delete' : 'upsert',
-      kind: KINDS[entry.kind]!,
-      id: entry.id,
-      text,
-      object: json,
-    };
-    return `id: ${EPOCH}.${revision}\ndata: ${stringify(line)}\n\n`;
+    return objects.view(kind, id, decodeObject(KINDS[kind]!, bytes, start, end));
   }
 
   #sendAlive(): void {
-    if (this.#flowing && !this.#isScheduled) this.#flowing = this.push(': alive\n\n');
+    if (this.#flowing) this.#flowing = this.push(': alive\n\n');
   }
 }

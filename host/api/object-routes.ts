@@ -8,12 +8,14 @@ import { type ExtraColumn, formatTable } from '../iproute2/table.ts';
 import { KIND, KINDS, objectCursor } from '../mirror/types.ts';
 import { decodeObject } from '../netlink/decode.ts';
 import type { ObjectOffload } from '../offload/reasons.ts';
+import { ChangeTexts } from './change-texts.ts';
 import { ChangeFeed, SOURCES } from './changes.ts';
 import { EVENTS_TYPE, EventFeed, parseEventId } from './events.ts';
 import { kindOf } from './kinds.ts';
 import { Explanation, ObjectDetails, ObjectsPage } from './schemas.ts';
 import { Selections } from './selections.ts';
 import { accepted, NDJSON_TYPE, sendJson, sendText } from './stream.ts';
+import { Turns } from './turns.ts';
 
 /** Explanations in one answer. */
 const EXPLANATIONS_MAX = 100;
@@ -85,6 +87,8 @@ const serializerCompiler = () => stringify;
 export async function objectRoutes(instance: FastifyInstance, { host }: { host: Host }): Promise<void> {
   const app = instance.withTypeProvider<TypeBoxTypeProvider>();
   const selections = new Selections(host);
+  const texts = new ChangeTexts();
+  const turns = new Turns();
   let feeds = 0;
   let searches = 0;
 
@@ -182,7 +186,9 @@ export async function objectRoutes(instance: FastifyInstance, { host }: { host: 
       if (last !== undefined && from === undefined) {
         throw new EkhoError('E_USAGE', 'this is no id of an event', { remedy: 'Use a revision.' });
       }
-      const feed = isEvents ? new EventFeed(host, { kinds, ...from }) : new ChangeFeed(host, kinds, source);
+      const feed = isEvents
+        ? new EventFeed(host, { texts, turns }, { kinds, ...from })
+        : new ChangeFeed(host, texts, kinds, source);
       feeds++;
       feed.once('close', () => {
         feeds--;

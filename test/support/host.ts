@@ -27,6 +27,8 @@ const COMMAND_MS = 120_000;
 export interface HostOptions {
   /** Absent: the mirror comes from a source named in `sections`. */
   readonly netns?: string;
+  /** Address of the API over TCP; default none. */
+  readonly listen?: string;
   /** Further lines of the configuration file. */
   readonly sections?: readonly string[];
   /** No plugin and no device. */
@@ -263,7 +265,7 @@ function toml(options: HostOptions, plugin: string, folder: string): string {
     ...(receiveBuffer === undefined ? [] : [`receive-buffer = ${receiveBuffer}`]),
     '[api]',
     `socket = ${text(join(folder, 'ekho.sock'))}`,
-    'listen = "off"',
+    `listen = "${options.listen ?? 'off'}"`,
     ...(netfilter === undefined ? [] : ['[planner]', `netfilter = "${netfilter}"`]),
     '[statistics]',
     `state = ${text(join(folder, 'counters'))}`,
