@@ -8,6 +8,7 @@ import { EkhoError } from '../../../host/errors.ts';
 import { type LoadedPlugin, loadPlugin } from '../../../host/plugin/load.ts';
 import type { Description } from '../../../host/plugin/runner.ts';
 import { CASES_FOLDER, type Case, readCases } from './case.ts';
+import { DataPaths } from './data-paths.ts';
 import { type CaseResult, runCase } from './run.ts';
 import { Subject, type Way } from './subject.ts';
 
@@ -43,7 +44,8 @@ export async function checkPlugin(file: string, options: CheckOptions = {}): Pro
   const cache = options.cache ?? mkdtempSync(join(tmpdir(), 'ekho-check-'));
   try {
     const plugin = await loadPlugin(file, { grants: deviceKinds(), cache });
-    const way: Way = { isolation: options.isolation ?? 'worker' };
+    using paths = plugin.devices.includes('tables') ? dataPaths(cases) : undefined;
+    const way: Way = { isolation: options.isolation ?? 'worker', ...(paths && { paths }) };
     const description = await describe(plugin, way);
     options.onDescription?.(description);
     const results: CaseResult[] = [];
@@ -69,8 +71,13 @@ function casesOf({ cases, only }: CheckOptions): Case[] {
   });
 }
 
+/** With a link for each port of the cases. */
+function dataPaths(cases: readonly Case[]): DataPaths {
+  return new DataPaths(new Set(cases.flatMap(({ ports }) => [...ports])));
+}
+
 async function describe(plugin: LoadedPlugin, way: Way): Promise<Description> {
-  await using subject = await Subject.start(plugin, {}, way);
+  await using subject = await Subject.start(plugin, undefined, way);
   return subject.description;
 }
 

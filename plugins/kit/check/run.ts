@@ -123,7 +123,7 @@ async function runVariant(
   figures: string[],
   log: string[],
 ): Promise<string[]> {
-  const subject = await Subject.start(plugin, { ports: one.ports, ...one.says }, way);
+  const subject = await Subject.start(plugin, one.says.tables, way);
   try {
     const transcript: string[] = [];
     const model = new Model();

@@ -1,7 +1,7 @@
 /** The plugin under test, running as in the host, with devices of its own; what it says is checked as it arrives. */
 
 import { deviceKinds, openDevice } from '../../../host/device/registry.ts';
-import type { Device, DeviceConfig } from '../../../host/device/types.ts';
+import type { Device } from '../../../host/device/types.ts';
 import { EkhoError } from '../../../host/errors.ts';
 import { BATCH_ENTRIES_MAX, type BatchEncoder, type BatchReader } from '../../../host/plugin/batch.ts';
 import type { LoadedPlugin } from '../../../host/plugin/load.ts';
@@ -15,9 +15,9 @@ import {
 } from '../../../host/plugin/records.ts';
 import type { BatchResult, Description, Runner } from '../../../host/plugin/runner.ts';
 import { readValue, type Value, writeValue } from '../../../host/plugin/values.ts';
+import type { DataPaths } from './data-paths.ts';
 import { type Entry, type Kind, nameOf, recordLayout } from './entry.ts';
 import { OtherKernel } from './other-kernel.ts';
-import { TestLinks } from './test-links.ts';
 
 /** The plugin did what the contract does not allow. */
 export class Wrong extends Error {}
@@ -86,34 +86,24 @@ export function roomOf({ members }: Entry): number {
   return 1 + (members?.length ?? 0);
 }
 
-/** What its devices are like. */
-export interface Bench {
-  /** Rows of tables, by name. */
-  readonly tables?: Readonly<Record<string, number>>;
-  /** Interface indexes that ports may have. */
-  readonly ports?: ReadonlySet<number>;
-}
+/** How the plugin is run: where, by which calls and, on the device `tables`, on which of them. */
+export type Way = Pick<StartOptions, 'isolation' | 'path'> & { readonly paths?: DataPaths };
 
-interface Closable {
-  close(): void;
-}
+type Sizes = Readonly<Record<string, number>>;
 
-/** A device's configuration; what it needs around it is made, and kept in `surroundings`. */
-function configOf(kind: string, { tables, ports }: Bench, surroundings: Closable[]): DeviceConfig {
-  if (kind === 'rtnetlink') {
-    const other = new OtherKernel();
-    surroundings.push(other);
-    return other.config;
+/** A device for the plugin; what ends it, and what was made around it, goes into `closers`. */
+function open(kind: string, tables: Sizes | undefined, { paths }: Way, closers: (() => void)[]): Device {
+  if (kind === 'tables' && paths !== undefined) {
+    const path = paths.take(tables);
+    closers.push(() => paths.giveBack(path));
+    return path;
   }
-  const config = { kind, name: kind, ...(tables !== undefined && { tables }) };
-  if (kind !== 'tables') return config;
-  const links = new TestLinks(ports ?? []);
-  surroundings.push(links);
-  return { ...config, netns: links.name };
+  const other = kind === 'rtnetlink' ? new OtherKernel() : undefined;
+  if (other !== undefined) closers.push(() => other.close());
+  const device = openDevice(other?.config ?? { kind, name: kind, ...(tables !== undefined && { tables }) });
+  closers.unshift(() => device.close());
+  return device;
 }
-
-/** How the plugin is run: where, and by which calls. */
-export type Way = Pick<StartOptions, 'isolation' | 'path'>;
 
 export class Subject implements AsyncDisposable {
   readonly devices: readonly Device[];
@@ -123,7 +113,7 @@ export class Subject implements AsyncDisposable {
   readonly events: string[] = [];
   private readonly plugin: LoadedPlugin;
   private readonly way: Way;
-  private readonly surroundings: readonly Closable[];
+  private readonly closers: readonly (() => void)[];
   private current!: Runner;
   private readonly answers = new Map<number, (outcomes: Outcome[]) => void>();
   private readonly pending = new Map<number, (reason: number) => void>();
@@ -134,30 +124,31 @@ export class Subject implements AsyncDisposable {
     plugin: LoadedPlugin,
     devices: readonly Device[],
     way: Way,
-    surroundings: readonly Closable[],
+    closers: readonly (() => void)[],
   ) {
-    this.surroundings = surroundings;
+    this.closers = closers;
     this.plugin = plugin;
     this.devices = devices;
     this.way = way;
   }
 
-  static async start(plugin: LoadedPlugin, bench: Bench = {}, way: Way = {}): Promise<Subject> {
+  /** @param tables rows of the device's tables, by name */
+  static async start(plugin: LoadedPlugin, tables?: Sizes, way: Way = {}): Promise<Subject> {
     const kinds = deviceKinds().filter((kind) => plugin.devices.includes(kind));
-    const surroundings: Closable[] = [];
+    const closers: (() => void)[] = [];
     const devices: Device[] = [];
     const end = () => {
-      for (const one of [...devices, ...surroundings]) one.close();
+      for (const close of closers) close();
     };
     try {
-      for (const kind of kinds) devices.push(openDevice(configOf(kind, bench, surroundings)));
+      for (const kind of kinds) devices.push(open(kind, tables, way, closers));
     } catch (error) {
       end();
       throw error;
     }
     // Its links are called by the interface indexes that cases name.
     for (const device of devices) device.linksChanged?.((link) => Number(link));
-    const subject = new Subject(plugin, devices, way, surroundings);
+    const subject = new Subject(plugin, devices, way, closers);
     try {
       await subject.bringUp();
     } catch (error) {
@@ -187,11 +178,12 @@ export class Subject implements AsyncDisposable {
 
   private async bringUp(): Promise<void> {
     this.down = Promise.withResolvers();
+    const { paths: _, ...way } = this.way;
     this.current = await startRunner({
       plugin: this.plugin,
       devices: this.devices.map(({ share }) => share),
       path: 'direct',
-      ...this.way,
+      ...way,
       limits: LIMITS,
       onLog: (_, text) => this.log.push(text),
     });
@@ -339,7 +331,7 @@ export class Subject implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.current.stop();
-    for (const one of [...this.devices, ...this.surroundings]) one.close();
+    for (const close of this.closers) close();
   }
 }
 

@@ -95,7 +95,7 @@ test('C, AssemblyScript, TypeScript and Rust, called directly and through jco’
       cache: CACHE,
     });
     for (const path of ['direct', 'glue'] as const) {
-      const subject = await Subject.start(plugin, {}, { path });
+      const subject = await Subject.start(plugin, undefined, { path });
       all.push(subjects.use(subject));
       expect((subject.runner as unknown as { direct: boolean }).direct).toBe(path === 'direct');
     }
