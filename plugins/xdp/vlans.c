@@ -39,6 +39,8 @@ void vlans_load(void) {
 static void mark_changed(uint32_t port) { changed[port / 32] |= 1u << port % 32; }
 
 void vlans_put(const ekho_vlan_member *member) {
+  /* It is refused as a row, and what was held before stays. */
+  if (!held_fits(EKHO_KIND_PORT, member->port)) return;
   struct member *held = &members[index_of(member->handle)];
   if (held->held) mark_changed(held->port);
   *held = (struct member){true, member->flags, member->vlan, index_of(member->port)};
