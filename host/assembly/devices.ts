@@ -44,6 +44,11 @@ export class Devices {
     return name === undefined ? undefined : this.#devices.get(name);
   }
 
+  /** Whether one of them put this BPF program on its ports. */
+  hasProgram(id: number): boolean {
+    return this.#devices.values().some((device) => device.hasProgram?.(id) === true);
+  }
+
   /** Makes a device fail as told. Throws E_DEVICE where there is none of that name. */
   inject(name: string, faults: Faults): void {
     this.#named(name).inject(faults);

@@ -42,7 +42,13 @@ export function statusOf(parts: StatusParts, url: string | undefined): Status {
     ...remoteStatus(config, remote),
     ...publishStatus(config, parts.publisher),
     ...eventsStatus(parts.events),
-    ...(hooks && { hooks: hooksStatus(hooks.state, (ifindex) => objects.linkName(ifindex)) }),
+    ...(hooks && {
+      hooks: hooksStatus(
+        hooks.state,
+        (ifindex) => objects.linkName(ifindex),
+        (id) => devices.hasProgram(id),
+      ),
+    }),
     socket: config.api.socket,
     ...(url !== undefined && { url }),
     memory_bytes: process.memoryUsage.rss(),

@@ -154,13 +154,16 @@ export class HookWatch {
   }
 }
 
-/** The state in words. */
+/** The state in words; links where all programs are of the host's own data paths are no part of it. */
 export function hooksStatus(
   { legacy4, legacy6, legacyArp, legacyBridge, programs, tcx }: HookState,
   linkName: (ifindex: number) => string | undefined,
+  isOwnProgram: (id: number) => boolean,
 ): { present: string[]; hidden: string[] } {
   const names = (links: readonly TcxLink[] | undefined) =>
-    links?.map(({ ifindex }) => linkName(ifindex) ?? `if${ifindex}`);
+    links
+      ?.filter((link) => !link.programs.every(isOwnProgram))
+      .map(({ ifindex }) => linkName(ifindex) ?? `if${ifindex}`);
   const all: readonly (readonly [string, readonly string[] | undefined])[] = [
     ['iptables-legacy', legacy4],
     ['ip6tables-legacy', legacy6],

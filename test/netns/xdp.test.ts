@@ -1,5 +1,6 @@
 /** The XDP data path routes real packets between namespaces; what it cannot do right, the kernel does. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { attachTcx } from '../support/bpf-hooks.ts';
 import { added, Datapath } from '../support/datapath.ts';
 import { address4, address6, gateway4, hostMac, Wires } from '../support/wires.ts';
 
@@ -67,6 +68,21 @@ describe.each(['tcx', 'generic', 'native'] as const)('%s', (mode) => {
     expect(await path.count(`route ${address4(1)}/32`)).toEqual({ packets: 20, bytes: 20 * 98 });
     expect(await path.count(`route ${address6(0)}/128`)).toEqual({ packets: 20, bytes: 20 * 118 });
     await path.host.verified();
+  });
+
+  test('of programs on its links, others’ are told, not its own', async () => {
+    const { host, wires } = path;
+    const present = async () => (await host.status()).hooks?.present;
+    // What is there was looked for.
+    await host.settled();
+    expect(await present()).toEqual([]);
+    const { ifindex } = JSON.parse(wires.router.ip('-j link show dev p1'))[0] as { ifindex: number };
+    const detach = attachTcx(wires.router.name, ifindex, 'egress');
+    await host.settled();
+    expect(await present()).toEqual(['tcx egress: p1']);
+    detach();
+    await host.settled();
+    expect(await present()).toEqual([]);
   });
 
   test('lookup tells what the packet meets, by the program itself', async () => {

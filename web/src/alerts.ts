@@ -17,7 +17,7 @@ export function alertsOf(status: Status): Alert[] {
 }
 
 function* mirrorAlerts(status: Status): Generator<Alert> {
-  const { netns, netns_deleted, kinds, hooks, notifier, source, publish, devices } = status;
+  const { netns, netns_deleted, kinds, hooks, notifier, source, publish } = status;
   if (netns_deleted) yield { tone: 'failed', text: `Network namespace ${netns} was deleted.` };
   for (const { kind, state, reason } of kinds) {
     if (state === 'syncing' && reason !== undefined)
@@ -25,9 +25,7 @@ function* mirrorAlerts(status: Status): Generator<Alert> {
   }
   if (source?.reason !== undefined) yield { tone: 'failed', text: `Source: ${source.reason}` };
   if (publish?.reason !== undefined) yield { tone: 'failed', text: `Publishing: ${publish.reason}` };
-  // A data path in BPF has programs of its own there, which are not told apart here.
-  const isOwn = devices.some(({ kind }) => kind === 'tables');
-  const present = hooks?.present.filter((hook) => !isOwn || !hook.startsWith('tcx')) ?? [];
+  const present = hooks?.present ?? [];
   if (present.length > 0)
     yield { tone: 'trapped', text: `Packets go to the kernel because of ${present.join(', ')}.` };
   if (notifier !== undefined && notifier.lost > 0)
