@@ -18,6 +18,8 @@ const RED = 10;
 const BLUE = 20;
 /** Of the DPU's own routes to the kernel: those that are written win. */
 const METRIC = 1000;
+/** Of what is written: more than that of IPv6's connected routes, 256, which the kernel's routes to the same networks must not win over. */
+const WRITTEN_METRIC = 300;
 /** Larger ones are not given back. */
 const TTL_MAX = 8;
 
@@ -120,6 +122,7 @@ export class TwoVrfs {
       '[device.dpu]',
       'kind = "rtnetlink"',
       `netns = "${this.dpu.name}"`,
+      `metric = ${WRITTEN_METRIC}`,
       '[device.dpu.links.e0]',
       `link = "${red}"`,
       `table = ${RED}`,
