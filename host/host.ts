@@ -9,7 +9,13 @@ import type {
   VerifyAnswer,
   WaitAnswer,
 } from './api/schemas.ts';
-import { countAll, offloadedEntries, routedPackets } from './assembly/counting.ts';
+import {
+  type CountedEntry,
+  countAll,
+  countedEntries,
+  offloadedEntries,
+  routedPackets,
+} from './assembly/counting.ts';
 import { Devices } from './assembly/devices.ts';
 import { lookup } from './assembly/lookup.ts';
 import { Plugins } from './assembly/plugins.ts';
@@ -282,6 +288,11 @@ export class Host {
       this.#counting = undefined;
     });
     return this.#counting;
+  }
+
+  /** Counters of the entries of these kinds (`ENTRY_KIND_NAMES`), as they were last read. */
+  countedEntries(kinds: ReadonlySet<string>): CountedEntry[] {
+    return countedEntries(this.#parts, kinds);
   }
 
   /** What costs little to count. */

@@ -2,9 +2,12 @@
  * What Prometheus reads: names by its conventions, labels that are bounded by the configuration and by what the kernel has
  * kinds of. docs/metrics.md lists them; a test holds it to this table.
  */
+import { Type, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
+import type { CountedEntry } from '../assembly/counting.ts';
 import type { Host } from '../host.ts';
 import { OFFLOAD_STATES } from '../offload/reasons.ts';
+import { ENTRY_KIND_NAMES } from '../plugin/records.ts';
 import type { Status } from './schemas.ts';
 import { Shared } from './shared.ts';
 
@@ -22,6 +25,8 @@ interface Seen {
   readonly sync: Readonly<Record<string, number>>;
   readonly mirrorBytes: number;
   readonly forwarded: number | undefined;
+  /** Of the kinds that were asked for. */
+  readonly entries: readonly CountedEntry[];
 }
 
 interface Metric {
@@ -187,7 +192,40 @@ export const METRICS: readonly Metric[] = [
         traps.map(({ reason, packets }): Sample => [{ device: name, reason }, packets]),
       ),
   },
+  {
+    name: 'ekho_device_trapped_bytes_total',
+    type: 'counter',
+    help: 'Bytes of those packets, as `ip -s link` counts them.',
+    samples: ({ status }) =>
+      status.devices.flatMap(({ name, traps = [] }) =>
+        traps.map(({ reason, bytes }): Sample => [{ device: name, reason }, bytes]),
+      ),
+  },
+  {
+    name: 'ekho_entry_packets_total',
+    type: 'counter',
+    help: 'Packets that hardware forwarded by an entry.',
+    samples: ({ entries }) => ofEntries(entries, ({ packets }) => packets),
+  },
+  {
+    name: 'ekho_entry_bytes_total',
+    type: 'counter',
+    help: 'Bytes of those packets, as `ip -s link` counts them.',
+    samples: ({ entries }) => ofEntries(entries, ({ bytes }) => bytes),
+  },
 ];
+
+function ofEntries(entries: readonly CountedEntry[], value: (entry: CountedEntry) => number): Sample[] {
+  return entries.map((counted) => {
+    const { plugin, kind, entry } = counted;
+    return [{ plugin, kind, entry }, value(counted)];
+  });
+}
+
+/** Kinds of entries, with commas between. */
+const KINDS_ASKED = `^(${ENTRY_KIND_NAMES.join('|')})(,(${ENTRY_KIND_NAMES.join('|')}))*$`;
+/** As many as there are ports. */
+const USUAL = 'port';
 
 type OfPlugin = (plugin: Status['plugins'][number]) => number;
 
@@ -208,21 +246,31 @@ function ofTables(
 }
 
 /** Serves `/metrics`, where Prometheus looks unless it is told otherwise. */
-export function serveMetrics(app: FastifyInstance, host: Host): void {
+export function serveMetrics(instance: FastifyInstance, host: Host): void {
+  const app = instance.withTypeProvider<TypeBoxTypeProvider>();
   const status = new Shared(() => host.status(), MOMENT_MS);
   const schema = {
     summary: 'What Prometheus reads (docs/metrics.md)',
     tags: ['host'],
     produces: [METRICS_TYPE],
+    querystring: Type.Object(
+      { entries: Type.Optional(Type.String({ pattern: KINDS_ASKED, maxLength: 200 })) },
+      { additionalProperties: false },
+    ),
   };
-  app.get('/metrics', { schema }, async (_request, reply) =>
-    reply.type(METRICS_TYPE).send(metricsText(host, await status.get())),
-  );
+  app.get('/metrics', { schema }, async (request, reply) => {
+    const kinds = new Set((request.query.entries ?? USUAL).split(','));
+    const text = metricsText({
+      status: await status.get(),
+      ...host.counted(),
+      entries: host.countedEntries(kinds),
+    });
+    return reply.type(METRICS_TYPE).send(text);
+  });
 }
 
 /** The text exposition format. */
-function metricsText(host: Host, status: Status): string {
-  const seen = { status, ...host.counted() };
+function metricsText(seen: Seen): string {
   let text = '';
   for (const { name, type, help, samples } of METRICS) {
     const lines = [...samples(seen)].map(([labels, value]) => `${name}${labelsText(labels)} ${value}\n`);

@@ -13,9 +13,9 @@ import type { Publisher } from '../remote/publisher.ts';
 import type { Source } from '../source.ts';
 import type { Devices } from './devices.ts';
 import type { Plugins } from './plugins.ts';
-import { entryText } from './words.ts';
+import { entryName, entryText } from './words.ts';
 
-/** Entries listed, those with the most packets. */
+/** Entries listed, those with the most packets; of `countedEntries` the first of each kind, as those stay. */
 const ENTRIES_MAX = 1000;
 const ETHERNET_HEADER = 14;
 
@@ -86,6 +86,36 @@ async function entryCounters(parts: CountingParts): Promise<Stats['entries']> {
       ...(kernels !== undefined && kind === KIND.filter && { total: totalOf(counter, kernels) }),
     };
   });
+}
+
+export interface CountedEntry {
+  readonly plugin: string;
+  readonly kind: string;
+  readonly entry: string;
+  readonly packets: number;
+  readonly bytes: number;
+}
+
+/** As they were last read. Entries of one name, such as the parts of a filter, are one. */
+export function countedEntries(
+  { planner, objects }: Pick<CountingParts, 'planner' | 'objects'>,
+  kinds: ReadonlySet<string>,
+): CountedEntry[] {
+  const found = new Map<string, CountedEntry>();
+  const left = new Map([...kinds].map((kind) => [kind, ENTRIES_MAX]));
+  for (const { plugin, counters } of planner.counters()) {
+    for (const { handle, packets, bytes } of counters) {
+      const kind = ENTRY_KIND_NAMES[kindOfHandle(handle)] ?? 'entry';
+      const room = left.get(kind) ?? 0;
+      if (room === 0) continue;
+      const entry = entryName(planner, objects, plugin, handle) ?? kind;
+      const key = `${plugin} ${kind} ${entry}`;
+      const same = found.get(key) ?? { packets: 0, bytes: 0 };
+      if (!found.has(key)) left.set(kind, room - 1);
+      found.set(key, { plugin, kind, entry, packets: packets + same.packets, bytes: bytes + same.bytes });
+    }
+  }
+  return [...found.values()];
 }
 
 /** Filters of ingress count without the Ethernet header. */

@@ -55,6 +55,20 @@ export function entryText(
   return `${entry}${word} ${describe(word, object, objects.context)}${why}`;
 }
 
+/** What an entry is, without anything that changes while it is that; undefined if the host made it up. */
+export function entryName(
+  planner: Planner,
+  objects: Objects,
+  plugin: string,
+  handle: number,
+): string | undefined {
+  const { kind, id, text } = planner.resolveHandle(plugin, handle);
+  const name = ENTRY_KIND_NAMES[kindOfHandle(handle)] ?? 'entry';
+  if (name === 'route' || name === 'flow') return text;
+  const object = kind === undefined || id === undefined ? undefined : objects.decode(kind, id);
+  return object === undefined ? undefined : describe(KINDS[kind!]!, object, objects.context);
+}
+
 export function macText(mac: number): string {
   return mac
     .toString(16)

@@ -1,6 +1,8 @@
 /** Counters of the hardware as an operator reads them: they only go up, whatever ends and starts; rates; the kernel's own beside them. */
+import { execFile } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, expect, test } from 'vitest';
 import type { PluginDetails } from '../../host/api/schemas.ts';
 import { ACL } from '../../host/device/asic/layout.ts';
@@ -28,6 +30,12 @@ async function start(options: Partial<HostOptions> = {}): Promise<string> {
 
 async function entry(text: string) {
   return (await host!.stats()).entries.find(({ entry }) => entry.includes(text));
+}
+
+/** What Prometheus is told. */
+async function scrape({ socket }: TestHost, query = ''): Promise<string> {
+  const words = ['-sf', '--unix-socket', socket, `http://localhost/metrics${query}`];
+  return (await promisify(execFile)('curl', words)).stdout;
 }
 
 test('counters go on when the host starts again, with the device as it was or empty', async () => {
@@ -160,6 +168,21 @@ test('what went to the kernel, and the ports’ counters, go on when the host st
     expect(await trap()).toMatchObject({ packets: 5, bytes: 5 * 98 });
     const { out } = await own.ekho('stats');
     expect(out).toMatch(/to the kernel by asic0 +lpm miss +5$/m);
+    const port = await path.count('port: link p0');
+    const scraped = await scrape(own, '?entries=port,route');
+    expect(scraped).toContain('ekho_device_trapped_packets_total{device="asic0",reason="lpm miss"} 5\n');
+    expect(scraped).toContain(
+      `ekho_device_trapped_bytes_total{device="asic0",reason="lpm miss"} ${5 * 98}\n`,
+    );
+    const counted0 = /^ekho_entry_packets_total\{plugin="xdp",kind="port",entry="p0"\} (\d+)$/m.exec(scraped);
+    expect(Number(counted0?.[1])).toBeGreaterThanOrEqual(port.packets);
+    expect(scraped).toMatch(
+      new RegExp(
+        `^ekho_entry_bytes_total\\{plugin="xdp",kind="route",entry="${address4(1)}/32"\\} \\d+$`,
+        'm',
+      ),
+    );
+    expect(await scrape(own)).not.toContain('kind="route",entry=');
     const pings = wires.pingMeanwhile(0, '192.0.2.1');
     try {
       await own.until('there is a rate', async () => ((await trap())?.packets_per_s ?? 0) > 0);

@@ -403,8 +403,14 @@ export class RtnetlinkWriter implements RtnetlinkCore {
 
   #putGroup(handle: number, id: number, members: Members): void {
     if ((handle & INDEX) > GROUP_INDEX_MAX) throw new RowError(STATUS.invalid, 'the handle is too large');
+    const family = this.#familyOf(members);
+    const domains = this.#targets.domains.filter((one) => this.#targets.via(one, family) !== undefined);
+    if (domains.length === 0) {
+      this.#removeGroup(handle);
+      throw new RowError(STATUS.invalid, `no table there hands over IPv${family === 0 ? 4 : 6} packets`);
+    }
     this.#groups.set(handle, { id, members });
-    for (const domain of this.#targets.domains) this.#writeGroup(handle, members, domain);
+    for (const domain of domains) this.#writeGroup(handle, members, domain);
   }
 
   #removeGroup(handle: number): void {
@@ -485,7 +491,7 @@ export class RtnetlinkWriter implements RtnetlinkCore {
 
   /** All members, or the way to the mirrored kernel if one of them cannot be taken from this table. */
   #writeGroup(handle: number, members: Members, domain: Domain): void {
-    const family = this.#nexthops.get(members[0]?.[0] ?? 0)?.family ?? 0;
+    const family = this.#familyOf(members);
     if (this.#targets.via(domain, family) === undefined) return;
     const isOpen = this.#isOpen(domain, family);
     const canGo = members.every(
@@ -500,6 +506,10 @@ export class RtnetlinkWriter implements RtnetlinkCore {
       isOpen && canGo && members.length > 0 ? members : [[this.#viaHost(domain, family), 1] as const];
     this.#do([putGroup(id, chosen, this.#config.protocol, this.#own.has(id))]);
     this.#own.add(id);
+  }
+
+  #familyOf(members: Members): Family {
+    return this.#nexthops.get(members[0]?.[0] ?? 0)?.family ?? 0;
   }
 
   /** Into the VRF whose table this is: its own routes know better. */
