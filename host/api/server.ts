@@ -72,7 +72,11 @@ export function createServer(
     clientErrorHandler: refuseConnection,
   }) as FastifyInstance;
 
-  app.setErrorHandler((error, _request, reply) => sendProblem(error, reply));
+  app.setErrorHandler((error, request, reply) => {
+    const problem = problemOf(error);
+    if (problem.status === 401) reply.header('www-authenticate', challengeOf(request));
+    sendProblem(error, reply);
+  });
   app.setNotFoundHandler((request, reply) => {
     const detail = `there is no ${request.method} ${request.url.split('?')[0]}`;
     const problem = { type: 'about:blank', title: 'Not Found', status: 404, detail, code: 'E_USAGE' };
@@ -176,10 +180,15 @@ function refuseOtherSites({ headers, method }: FastifyRequest, identity: Identit
   }
 }
 
-function sendProblem(error: unknown, reply: Pick<FastifyReply, 'code' | 'type' | 'send' | 'header'>): void {
+/** Asked for `Basic`, a browser asks its user: any name, the token as password. Who brought a token of its own knows better (RFC 6750). */
+function challengeOf({ headers: { authorization = '' } }: FastifyRequest): string {
+  return /^bearer/i.test(authorization)
+    ? 'Bearer realm="ekho", error="invalid_token"'
+    : 'Basic realm="ekho", charset="UTF-8"';
+}
+
+function sendProblem(error: unknown, reply: Pick<FastifyReply, 'code' | 'type' | 'send'>): void {
   const problem = problemOf(error);
-  // A browser then asks its user: any name, the token as password.
-  if (problem.status === 401) reply.header('www-authenticate', 'Basic realm="ekho", charset="UTF-8"');
   reply.code(problem.status).type(PROBLEM_TYPE).send(JSON.stringify(problem));
 }
 

@@ -102,7 +102,10 @@ describe('a stranger', () => {
   });
 
   it('gets nothing by a wrong token, or a certificate of another authority', async () => {
-    expect((await ask('/api/v1/status', bearer('x'))).status).toBe(401);
+    const wrong = await ask('/api/v1/status', bearer('x'));
+    expect(wrong.status).toBe(401);
+    // With `Basic` there, the dashboard's browser would ask its user instead of the dashboard.
+    expect(wrong.headers['www-authenticate']).toMatch(/^Bearer /);
     expect((await ask('/api/v1/status', { certificate: known.stranger })).status).toBe(401);
   });
 
