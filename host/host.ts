@@ -60,7 +60,7 @@ export class Host {
   readonly devices: Devices;
   /** Where dashboard and API are served on TCP, once they are. */
   url: string | undefined;
-  readonly #config: Config;
+  readonly config: Config;
   readonly #say: (line: string) => void;
   readonly #source: Source;
   readonly #publisher: Publisher | undefined;
@@ -79,7 +79,7 @@ export class Host {
 
   /** `say` is told what a person at the terminal wants to know. Throws E_DEVICE when a device cannot be opened. */
   constructor(config: Config, say: (line: string) => void) {
-    this.#config = config;
+    this.config = config;
     this.#say = say;
     const log = (level: 'warn' | 'info', message: string) =>
       say(level === 'info' ? message : `${level}: ${message}`);
@@ -131,7 +131,7 @@ export class Host {
   }
 
   #sampler(): Sampler {
-    const { netns } = this.#config.mirror;
+    const { netns } = this.config.mirror;
     const isKernel = this.#source instanceof KernelSync;
     return new Sampler({
       mirror: this.mirror,
@@ -165,7 +165,7 @@ export class Host {
   }
 
   async #startSync(): Promise<void> {
-    this.#say(`mirroring ${sourceName(this.#config)}`);
+    this.#say(`mirroring ${sourceName(this.config)}`);
     this.#publisher?.start();
     const began = performance.now();
     const synced = this.#source.start();
@@ -175,7 +175,7 @@ export class Host {
     await synced;
     if (this.#stopping) return;
     const seconds = ((performance.now() - began) / 1000).toFixed(2);
-    const kinds = kindsOf(this.#config, this.mirror);
+    const kinds = kindsOf(this.config, this.mirror);
     const there = kinds.filter(({ count }) => count > 0).map(({ kind, count }) => `${count} ${kind}`);
     this.#say(`mirror in sync after ${seconds} s: ${there.join(', ') || 'no objects'}`);
     const missing = kinds.filter(({ state }) => state === 'unavailable');
@@ -301,7 +301,7 @@ export class Host {
     return {
       sync: { ...this.#source.counters() },
       mirrorBytes: this.mirror.memory,
-      forwarded: isKernel ? forwardedPackets(this.#config.mirror.netns) : undefined,
+      forwarded: isKernel ? forwardedPackets(this.config.mirror.netns) : undefined,
     };
   }
 
@@ -318,7 +318,7 @@ export class Host {
   /** Who asks while it is being found out gets the same answer. */
   diagnose(): Promise<Diagnosis> {
     const running = { plugins: this.plugins.list(), events: this.events?.status() };
-    this.#diagnosing ??= diagnose(this.#config, running).finally(() => {
+    this.#diagnosing ??= diagnose(this.config, running).finally(() => {
       this.#diagnosing = undefined;
     });
     return this.#diagnosing;
@@ -351,7 +351,7 @@ export class Host {
       differences: differences.slice(0, DIFFERENCES_MAX),
       objects: KINDS.reduce((sum, _, kind) => sum + this.mirror.count(kind), 0),
       entries: offloadedEntries(this.#planner),
-      ...(this.#config.source !== undefined && { bucket: this.#config.source.bucket }),
+      ...(this.config.source !== undefined && { bucket: this.config.source.bucket }),
     };
   }
 
@@ -378,14 +378,14 @@ export class Host {
   /** Nothing that is asked of a namespace which nobody else can reach says anything of the one people mean. */
   #requireNetns(): void {
     if (!this.#source.status().isOrphaned) return;
-    throw new EkhoError('E_NETNS', `network namespace ${this.#config.mirror.netns} was deleted`, {
+    throw new EkhoError('E_NETNS', `network namespace ${this.config.mirror.netns} was deleted`, {
       remedy: 'Start the host again once there is a namespace of that name.',
     });
   }
 
   get #parts() {
     return {
-      config: this.#config,
+      config: this.config,
       mirror: this.mirror,
       objects: this.objects,
       source: this.#source,

@@ -5,6 +5,7 @@ import { EkhoError } from '../errors.ts';
 import type { Host } from '../host.ts';
 import { type Access, ROLES } from './access.ts';
 import type { Audit } from './audit.ts';
+import { configRoutes } from './config-routes.ts';
 import { objectRoutes } from './object-routes.ts';
 import {
   AuditAnswer,
@@ -52,6 +53,7 @@ export async function routes(instance: FastifyInstance, options: RoutesOptions):
   const diagnosis = new Shared(() => host.diagnose(), isNetwork ? DIAGNOSIS_MS : 0);
 
   await objectRoutes(instance, { host });
+  await configRoutes(instance, { host });
   const get = (summary: string, tag: string) => ({ summary, tags: [tag] });
 
   app.get(

@@ -417,3 +417,14 @@ export type AuditAnswer = Static<typeof AuditAnswer>;
 
 export const CallerAnswer = Type.Object({ name: Text, role: Type.Enum(['read', 'operate']) });
 export type CallerAnswer = Static<typeof CallerAnswer>;
+
+/** Every section of docs/config.md under its name, as the host has it. */
+export const ConfigAnswer = Type.Record(Type.String(), Type.Unknown());
+
+export const CheckAnswer = Type.Object({
+  /** `FILE:LINE: KEY: what is wrong`; none: it is a configuration the host would start with. */
+  problems: Type.Array(Text),
+  /** As the host would have it. */
+  config: Type.Optional(ConfigAnswer),
+});
+export type CheckAnswer = Static<typeof CheckAnswer>;

@@ -171,6 +171,10 @@ export function filterQuery(words: readonly string[]): string {
   return words.length === 0 ? '' : `?${words.map((word) => `filter=${encodeURIComponent(word)}`).join('&')}`;
 }
 
+export async function configShow(client: Client): Promise<void> {
+  await printJson(await client.get('/api/v1/config'));
+}
+
 export async function explain(client: Client, words: readonly string[], { json }: JsonOption): Promise<void> {
   const [kind, filter] = objectOf(words);
   const answers = await client.get<Explanation[]>(`/api/v1/objects/${kind}/explain${filterQuery(filter)}`);

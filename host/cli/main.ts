@@ -3,7 +3,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { socketPath } from '../config/socket.ts';
 import { EkhoError, type ErrorCode } from '../errors.ts';
 import { VERSION } from '../version.ts';
-import { dashboard, explain, lookup, stats, status, verify, wait } from './ask.ts';
+import { configShow, dashboard, explain, lookup, stats, status, verify, wait } from './ask.ts';
 import { Client } from './client.ts';
 import { doctor } from './doctor.ts';
 import { addKitCommands } from './kit.ts';
@@ -19,6 +19,7 @@ import {
 import { paint } from './output.ts';
 import { addPluginFileCommands } from './plugin-files.ts';
 import { monitor, show } from './show.ts';
+import { support } from './support.ts';
 import { token } from './token.ts';
 
 /** Documented in docs/cli.md. */
@@ -201,12 +202,19 @@ function build(): Command {
     .argument('<name>')
     .action((name: string, options) => devicePowerCycle(client(options), name));
 
+  asking(program, 'support', 'gather what somebody who helps needs to know, without secrets, into one file')
+    .argument('[file]', 'a new file (default: ekho-support-HOST-TIME.json.gz here)')
+    .action((file: string | undefined, options) => support(client(options), file));
+
   command(program, 'token', 'make a token for the API over TCP, and its section of the configuration')
     .argument('<name>', 'what the audit log calls its holder')
     .addOption(new Option('--role <role>', 'what it allows').choices(['read', 'operate']).default('read'))
     .action((name: string, options) => token(name, options));
 
   const config = command(program, 'config', 'the configuration');
+  asking(config, 'show', 'the configuration of the running host, as JSON, without secrets').action(
+    (options) => configShow(client(options)),
+  );
   command(config, 'check', 'check a configuration file')
     .argument('<file>')
     .action(async (file: string) => {

@@ -1,9 +1,10 @@
 /** The API from outside: pages of objects, history, events that go on where a reader was, roles on TCP, what is too much. */
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { METRICS } from '../../host/api/metrics.ts';
 import type {
@@ -386,4 +387,59 @@ it('describes itself as OpenAPI 3.1, every path with what it answers', async () 
       ]);
     }
   }
+});
+
+describe('the configuration', () => {
+  it('is shown with what is secret taken out', async () => {
+    const shown = JSON.parse((await ask('/api/v1/config')).body);
+    expect(shown).toMatchObject({
+      mirror: { netns: bench.name },
+      plugin: [{ name: 'softnic', device: 'asic0', ports: ['p?'], priority: 100 }],
+      statistics: { interval_s: 10 },
+    });
+    const { out } = await bench.ekho('config', 'show');
+    expect(JSON.parse(out)).toEqual(shown);
+  });
+
+  it('can be checked before it is anybody’s', async () => {
+    const secret = `[plugin.a]\nsettings = { "api-key" = "hush", mode = "fast" }\n[api.token.b]\nrole = "read"\nsha256 = "${'a'.repeat(64)}"\n`;
+    const good = await client.post<{ problems: string[]; config: unknown }>('/api/v1/config/check', {
+      text: secret,
+    });
+    expect(good.problems).toEqual([]);
+    expect(JSON.stringify(good.config)).not.toMatch(/hush|aaaa/);
+    expect(JSON.stringify(good.config)).toContain('"value":"fast"');
+    const wrong = await client.post('/api/v1/config/check', {
+      text: '[mirror]\nnetsn = "x"\n[plugin.a]\nprority = 1\n',
+    });
+    expect(wrong).toEqual({
+      problems: [
+        expect.stringContaining('ekho.toml:2: mirror.netsn: unknown key; did you mean netns?'),
+        expect.stringContaining('ekho.toml:4: plugin.a.prority: unknown key; did you mean priority?'),
+      ],
+    });
+  });
+
+  it('is in the bundle for those who help, with all else they ask for', async () => {
+    const file = join(bench.folder, 'bundle.json.gz');
+    const { out, code } = await bench.ekho('support', file);
+    expect(code).toBe(0);
+    expect(out).toContain(file);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    const bundle = JSON.parse(gunzipSync(readFileSync(file)).toString());
+    const errors = Object.entries(bundle).filter(
+      ([, part]) => (part as { error?: string }).error !== undefined,
+    );
+    expect(errors).toEqual([]);
+    expect(bundle).toMatchObject({
+      status: { netns: bench.name },
+      config: { plugin: [{ name: 'softnic' }] },
+      plugins: { softnic: { details: { name: 'softnic' }, logs: expect.any(Array) } },
+      objects: { route: { first: { total: expect.any(Number) }, trapped: { total: expect.any(Number) } } },
+      doctor: { findings: expect.any(Array) },
+    });
+    const again = await bench.ekho('support', file);
+    expect(again.code).toBe(2);
+    expect(again.err).toContain('EEXIST');
+  });
 });
