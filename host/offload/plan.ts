@@ -144,6 +144,11 @@ export class Plan {
     this.#desired.notices.clear();
     this.#retries.stop();
     this.#lastAnswered = this.#lastCommitted = 0;
+    this.#waitAnew();
+  }
+
+  /** What those who wait saw sent or answered says nothing of what is to be sent from here on. */
+  #waitAnew(): void {
     for (const waiter of this.#waiters) waiter.sequence = -1;
   }
 
@@ -175,6 +180,7 @@ export class Plan {
     this.#needsReadback = false;
     this.#straysInFlight = false;
     this.#forgetPending();
+    this.#waitAnew();
     this.#resyncs++;
     const desired = this.#desired;
     let held = 0;

@@ -93,6 +93,47 @@ describe('waiting', () => {
   });
 });
 
+/** Its device loses everything before the first poll after `cutPower`, which tells of it. */
+class ForgetfulRunner extends FakeRunner {
+  override readonly description = { ...this.device.describe(), pollInterval: 1000 };
+  #isCut = false;
+
+  cutPower(): void {
+    this.#isCut = true;
+    const { routes, nexthops, groups, others } = this.device;
+    for (const rows of [routes, nexthops, groups, others]) rows.clear();
+  }
+
+  override async poll(): Promise<void> {
+    if (!this.#isCut) return;
+    this.#isCut = false;
+    // By then the plan has seen that it had nothing to send.
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    this.tell(EVENT_TYPE.deviceReset, 0);
+  }
+}
+
+describe('waiting after a power cut', () => {
+  test('ends when the device has everything again, not when that was sent', async () => {
+    const { kernel, planner, runner } = await start();
+    const { device } = runner;
+    for (let index = 0; index < 100; index++)
+      kernel.addRoute({ ...ROUTE, prefix: ROUTE.prefix + index * 256, length: 24 });
+    kernel.commit();
+    runner.kill();
+    const next = new ForgetfulRunner(device);
+    await planner.pluginUp('fake', next, LISTENER);
+    await planner.settled();
+    const held = device.routes.size;
+    expect(held).toBeGreaterThanOrEqual(100);
+    next.cutPower();
+    await planner.settled();
+    expect(device.routes.size).toBe(held);
+    expect(next.inFlight).toBe(0);
+    planner.close();
+  });
+});
+
 describe('pending', () => {
   test('removals give their places back once completed', async () => {
     const removals: number[] = [];
