@@ -29,6 +29,7 @@ const COMMANDS = {
   minisign: 'minisign',
   ethtool: 'ethtool',
   chromium: 'chromium',
+  'systemd-analyze': 'systemd',
   iperf3: 'iperf3',
   // For the lab's guests; test/lab/machine.ts installs them, too, which two lanes cannot do at once.
   'qemu-system-aarch64': 'qemu-system-arm',

@@ -13,6 +13,7 @@ import { Host } from '../host.ts';
 import { inNetns } from '../netlink/syscall.ts';
 import { plain, writeLine } from './output.ts';
 import { reload } from './reload.ts';
+import { ServiceManager } from './service.ts';
 
 /** A signal this long after the first means: now, without order. */
 const INSISTS_MS = 500;
@@ -37,13 +38,16 @@ export async function run(options: RunOptions): Promise<void> {
   let network: Server | undefined;
   const shared = { access: new Access(config.api.tokens), audit: new Audit(say) };
 
+  const manager = new ServiceManager();
   const again = () => {
+    manager.reloading();
     try {
       say(reload(file, { access: shared.access, identity, network }));
     } catch (error) {
       if (!(error instanceof EkhoError)) throw error;
       say(`configuration not read again, all stays as it was: ${error.message}`);
     }
+    manager.ready('configuration read again');
   };
   let stopping: Promise<void> | undefined;
   const stop = () => {
@@ -77,6 +81,7 @@ export async function run(options: RunOptions): Promise<void> {
         if (asked !== 0) return;
         asked = performance.now();
         say('stopping; hardware keeps what it holds');
+        manager.stopping();
         resolve();
       };
       for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, end);
@@ -86,7 +91,7 @@ export async function run(options: RunOptions): Promise<void> {
         else again();
       });
     });
-    await Promise.race([host.start(), ended]);
+    await Promise.race([host.start().then(() => manager.ready('mirror in sync')), ended]);
     await ended;
   } finally {
     await stop();

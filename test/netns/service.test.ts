@@ -1,0 +1,106 @@
+/** The host as a service: what it tells its manager, and the unit it is started by. */
+import { spawnSync } from 'node:child_process';
+import { closeSync, existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import koffi from 'koffi';
+import { afterEach, describe, expect, it } from 'vitest';
+import { ROOT } from '../../host/config/config.ts';
+import { unixAddress } from '../../host/netlink/unix-datagram.ts';
+import { Bench } from './cli-support.ts';
+
+const UNIT = join(ROOT, 'packaging/ekho.service');
+const AF_UNIX = 1;
+const DATAGRAM_SOCKET = 2;
+const MSG_DONTWAIT = 0x40;
+const WATCHDOG_MS = 1_000;
+
+/** The manager's end of NOTIFY_SOCKET. */
+class Manager {
+  readonly #fd: number;
+  readonly #receive: (fd: number, data: Buffer, length: number, flags: number) => number;
+  readonly #messages: string[] = [];
+
+  constructor(path: string) {
+    const libc = koffi.load(null);
+    this.#fd = libc.func('int socket(int, int, int)')(AF_UNIX, DATAGRAM_SOCKET, 0) as number;
+    const address = unixAddress(path)!;
+    const bind = libc.func('int bind(int, const void *, uint32_t)');
+    if (bind(this.#fd, address, address.length) !== 0) throw new Error(`no socket at ${path}`);
+    this.#receive = libc.func('long recv(int, _Out_ uint8_t *, size_t, int)') as never;
+  }
+
+  /** All messages until now. */
+  messages(): readonly string[] {
+    const data = Buffer.alloc(4096);
+    for (;;) {
+      const length = Number(this.#receive(this.#fd, data, data.length, MSG_DONTWAIT));
+      if (length < 0) return this.#messages;
+      this.#messages.push(data.toString('utf8', 0, length));
+    }
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+}
+
+let bench: Bench | undefined;
+let manager: Manager | undefined;
+afterEach(async () => {
+  delete process.env.NOTIFY_SOCKET;
+  delete process.env.WATCHDOG_USEC;
+  await bench?.end();
+  manager?.close();
+  bench = manager = undefined;
+});
+
+describe('a service manager', () => {
+  it.each(['path', 'abstract'])(
+    'is told when the host is ready, reads again, lives and stops (%s)',
+    async (kind) => {
+      bench = new Bench();
+      bench.router();
+      const socket = kind === 'path' ? join(bench.folder, 'notify') : `@ekho-${process.pid}-${Date.now()}`;
+      manager = new Manager(socket);
+      process.env.NOTIFY_SOCKET = socket;
+      process.env.WATCHDOG_USEC = `${WATCHDOG_MS * 1000}`;
+      await bench.start();
+      const told = (text: string) => manager!.messages().filter((message) => message.startsWith(text)).length;
+      await expect.poll(() => told('READY=1\nSTATUS=')).toBe(1);
+      await expect.poll(() => told('WATCHDOG=1')).toBeGreaterThan(1);
+      process.kill(bench.pid, 'SIGHUP');
+      await expect.poll(() => told('READY=1')).toBe(2);
+      const order = manager.messages().map((message) => message.split('=')[0]);
+      expect(order.filter((name) => name !== 'WATCHDOG')).toEqual(['READY', 'RELOADING', 'READY']);
+      expect(manager.messages().find((message) => message.startsWith('RELOADING'))).toMatch(
+        /\nMONOTONIC_USEC=\d+$/,
+      );
+      expect(await bench.stop('SIGTERM')).toBe(0);
+      await expect.poll(() => told('STOPPING=1')).toBe(1);
+    },
+  );
+
+  it('that does not listen any more is no reason to end', async () => {
+    bench = new Bench();
+    bench.router();
+    process.env.NOTIFY_SOCKET = join(bench.folder, 'nobody');
+    process.env.WATCHDOG_USEC = `${WATCHDOG_MS * 1000}`;
+    await bench.start();
+    expect(await bench.stop('SIGTERM')).toBe(0);
+  });
+});
+
+describe('the unit', () => {
+  it('is understood, and exposes little', () => {
+    const { stdout, status } = spawnSync(
+      'systemd-analyze',
+      ['security', '--offline=yes', '--threshold=30', UNIT],
+      { encoding: 'utf8' },
+    );
+    expect(stdout).toMatch(/Overall exposure level for ekho\.service: [0-2]\.\d/);
+    expect(status).toBe(0);
+    const text = readFileSync(UNIT, 'utf8');
+    const [, script] = /^ExecStart=\S+ \/usr\/lib\/ekho\/(\S+)/m.exec(text)!;
+    expect(existsSync(join(ROOT, script!))).toBe(true);
+  });
+});
