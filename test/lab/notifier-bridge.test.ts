@@ -10,6 +10,9 @@ let hosts: readonly Netns[] = [];
 beforeAll(() => {
   space = new ToldSpace();
   hosts = [new Netns(), new Netns()];
+  // Silence: IPv6 has hosts speak by themselves.
+  for (const host of hosts)
+    host.sysctl('net.ipv6.conf.all.disable_ipv6=1', 'net.ipv6.conf.default.disable_ipv6=1');
   space.script(`
     ip link add br0 type bridge vlan_filtering 1 mcast_snooping 1
     ip link set br0 up

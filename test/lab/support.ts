@@ -13,7 +13,7 @@ import { differences, parseJson } from '../netns/iproute2-support.ts';
 import { Netns } from '../support/netns.ts';
 
 /** Longest a host may take to get everything into hardware, in milliseconds. */
-const SETTLE_LIMIT = 120_000;
+const SETTLE_LIMIT = 240_000;
 
 /** Timers and counters that move between the two readings. */
 const MOVING = new Set([
@@ -137,13 +137,17 @@ export class LabSpace extends Netns {
     words: readonly string[] = [],
     isOurs: (row: Json) => boolean = () => true,
   ): Promise<void> {
-    const theirs = this.json(command).filter(isOurs);
-    expect(theirs.length, command).toBeGreaterThanOrEqual(least);
-    const ours: unknown = JSON.parse(JSON.stringify(await this.rows(kind, ...words)));
-    const found = differences(theirs, ours, MOVING).filter(
-      (line) => !line.endsWith(', ours has none') && !line.includes(': order '),
-    );
-    expect(found.slice(0, 20), command).toEqual([]);
+    const compared = async (): Promise<string[]> => {
+      const theirs = this.json(command).filter(isOurs);
+      if (theirs.length < least) return [`${theirs.length} rows of at least ${least}`];
+      const ours: unknown = JSON.parse(JSON.stringify(await this.rows(kind, ...words)));
+      const found = differences(theirs, ours, MOVING).filter(
+        (line) => !line.endsWith(', ours has none') && !line.includes(': order '),
+      );
+      return found.slice(0, 20);
+    };
+    // The kernel goes on between the two: bridges learn, neighbours age.
+    await expect.poll(compared, { interval: 500, message: command }).toEqual([]);
   }
 
   lookup(query: LookupQuery): LookupAnswer {

@@ -8,7 +8,7 @@ import { comparable, DOCUMENTS, runDocuments } from './documents.ts';
 let texts: Map<string, string>;
 beforeAll(async () => {
   texts = await runDocuments();
-}, 300_000);
+}, 900_000);
 
 it.each(DOCUMENTS)('%s', (name) => {
   expect(comparable(texts.get(name)!)).toBe(comparable(readFileSync(join(ROOT, name), 'utf8')));

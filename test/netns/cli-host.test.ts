@@ -169,7 +169,7 @@ describe('a running host', () => {
     const next = lines.next().then((line) => {
       first = line;
     });
-    for (let tries = 0; tries < 100 && first === undefined; tries++) {
+    for (const end = Date.now() + 60_000; Date.now() < end && first === undefined; ) {
       bench.ip('route replace 198.18.99.0/24 via 192.0.2.2');
       bench.ip('route del 198.18.99.0/24');
       await Promise.race([next, new Promise((resolve) => setTimeout(resolve, 100))]);
@@ -277,8 +277,8 @@ describe('a running host', () => {
   });
 
   it('gives up waiting in time', async () => {
-    // Each of several batches takes half a second.
-    await bench.ekho('device', 'inject', 'asic0', '--delay', '500000');
+    // Each of several bursts takes three seconds: more than the command needs to begin.
+    await bench.ekho('device', 'inject', 'asic0', '--delay', '3000000');
     const batch = Array.from(
       { length: 40_000 },
       (_, n) => `route add 11.${n >> 8}.${n & 255}.0/24 via 192.0.2.2`,
@@ -535,24 +535,32 @@ describe('a host', () => {
     bench.run('ip', ['-batch', '-'], batch);
     await bench.start();
     const before = (await json<Status>(bench, 'status')).memory_bytes;
+    const delays: number[] = [];
+    const idle: number[] = [];
+    const measure = async (into: number[]): Promise<void> => {
+      const started = performance.now();
+      await ask(bench!.socket);
+      into.push(performance.now() - started);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    };
+    while (idle.length < 20) await measure(idle);
     const reading = bench.shell('show route --json | (sleep 3; wc -l)');
     const ended = finish(reading);
-    const delays: number[] = [];
-    while (reading.exitCode === null) {
-      const started = performance.now();
-      await ask(bench.socket);
-      delays.push(performance.now() - started);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    while (reading.exitCode === null) await measure(delays);
     expect(Number((await ended).out)).toBeGreaterThan(100_000);
     const grown = (await json<Status>(bench, 'status')).memory_bytes - before;
     console.log(
       `while 100,000 routes were sent: status took ${Math.max(...delays).toFixed(0)} ms at most in ${delays.length}, memory grew ${(grown / 2 ** 20).toFixed(0)} MiB`,
     );
     expect(grown).toBeLessThan(100 * 2 ** 20);
-    expect(delays.sort((a, b) => a - b)[Math.floor(delays.length / 2)]).toBeLessThan(200);
+    // Of the host's own making, not of a busy machine's.
+    expect(median(delays)).toBeLessThan(Math.max(200, 20 * median(idle)));
   });
 });
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
+}
 
 function ask(socketPath: string): Promise<void> {
   return new Promise((resolve, reject) => {

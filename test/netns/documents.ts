@@ -22,6 +22,9 @@ export async function runDocuments(): Promise<Map<string, string>> {
       `#!/bin/sh\nshift\nexec ${process.execPath} ${join(ROOT, 'host/cli/ekho.mjs')} "$@"\n`,
       { mode: 0o755 },
     );
+    writeFileSync(join(bench.folder, 'sleep'), '#!/bin/sh\nexec /bin/sleep $(($1 + PATIENCE))\n', {
+      mode: 0o755,
+    });
     // The documents make it themselves.
     bench.close();
     const texts = new Map<string, string>();
@@ -58,10 +61,22 @@ async function output(bench: Bench, command: string): Promise<string> {
   }
   const child = spawn('bash', ['-c', `exec 2>&1\n${real}`], {
     cwd: ROOT,
-    env: { ...process.env, EKHO_SOCKET: bench.socket, PATH: `${bench.folder}:${process.env.PATH}` },
+    env: {
+      ...process.env,
+      EKHO_SOCKET: bench.socket,
+      PATH: `${bench.folder}:${process.env.PATH}`,
+      PATIENCE: String(real.includes('sleep ') ? await patience(bench) : 0),
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   return restore(bench, (await finish(child)).out);
+}
+
+/** Seconds that a reader on this machine would wait longer than on an idle one, for a command to begin. */
+async function patience(bench: Bench): Promise<number> {
+  const began = performance.now();
+  await bench.ekho('status');
+  return Math.ceil((4 * (performance.now() - began)) / 1000);
 }
 
 /** What depends on where it runs, as a reader would see it. */
