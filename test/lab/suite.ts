@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildAllBpf } from '../../bpf/build.mjs';
 import { compileAll } from '../../bpf/libbpf-ts/test/compile.ts';
+import { SEED } from '../support/seed.ts';
 import { NotOffered } from './archive.ts';
 import { Guest, quote } from './guest.ts';
 import { asFlavour, DEFAULT_FLAVOUR } from './image.ts';
@@ -62,6 +63,8 @@ async function main(): Promise<number> {
     env: {
       EKHO_TEST_RESULTS: '/run/lab/results.json',
       EKHO_LAB_KERNEL: flavour,
+      EKHO_SEED: String(SEED),
+      ...(process.env.EKHO_PACKETS_RUNS && { EKHO_PACKETS_RUNS: process.env.EKHO_PACKETS_RUNS }),
       ...(values.record && { EKHO_LAB_RECORD: '1' }),
     },
     onOutput: (stream, data) => process[stream].write(data),

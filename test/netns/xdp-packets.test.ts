@@ -43,10 +43,11 @@ test.each(Object.entries(SCOPES))(
     const bounds = { routers: RUNS, rounds: 4, changes: 20, packets: 250 };
     const frames = await search(xdp, { scope, seed: SEED, ...bounds }, async () => {
       const { entries } = await host!.stats();
-      for (const { entry, packets } of entries) if (/^(route|fdb)/.test(entry)) offloaded += packets;
+      for (const { entry, packets } of entries) if (/^(route|fdb|filter)/.test(entry)) offloaded += packets;
     });
     expect(frames).toBeGreaterThan(50 * RUNS);
-    expect(offloaded).toBeGreaterThan(10 * RUNS);
+    // Filters may leave little to hardware.
+    expect(offloaded).toBeGreaterThan(scope.filters === undefined ? 10 * RUNS : 0);
   },
   300_000 + RUNS * 60_000,
 );

@@ -78,7 +78,7 @@ function leftOf(text: string): Left {
 function question({ port, vlans, body }: Packet): string {
   const { source, destination } = body as { source: string; destination: string };
   const iif = vlans === undefined ? `p${port}` : `p${port}.${vlans[0]!.id}`;
-  return `${body.is === 'ip6' ? '-6 ' : ''}route get fibmatch ${destination} from ${source} iif ${iif}`;
+  return `route get fibmatch ${destination} from ${source} iif ${iif}`;
 }
 
 /** With `fib_multipath_hash_policy` 0 addresses make a flow; with others, what differs elsewhere may go elsewhere, too. */

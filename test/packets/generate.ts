@@ -14,6 +14,8 @@ export interface Scope {
   readonly vlans?: boolean;
   /** Each port that is routed by itself has a VLAN link, too: p0.7 has the addresses that a port 4 would have, and so on. */
   readonly vlanLinks?: boolean;
+  /** The last port that is routed by itself is in a VRF; some routes lead from one routing domain to the other. */
+  readonly vrf?: boolean;
   /**
    * Routes to several gateways; which of them a flow takes may differ between two routers, so each of them is resolved and takes
    * packets of the same size.
@@ -32,6 +34,8 @@ const STATIONS = 4;
 /** VLAN of the links on ports, and the number of the first one's network. */
 const VLAN = 7;
 const VLAN_NETWORK = 4;
+/** Table of the VRF. */
+const VRF_TABLE = 100;
 /** What is behind the tunnel. */
 const VNI = 10;
 const tunnelMac = (host: number): string => `02:dd:00:00:00:0${host}`;
@@ -40,6 +44,8 @@ const tunnelMac = (host: number): string => `02:dd:00:00:00:0${host}`;
 interface Way {
   readonly dev: string;
   readonly network: number;
+  /** Of the routing domain it is in. */
+  readonly table?: number;
 }
 
 export class Generator {
@@ -62,17 +68,30 @@ export class Generator {
     const port = this.#random.below(this.#routed);
     if (this.#scope.vlanLinks && this.#random.chance(0.5))
       return { dev: `p${port}.${VLAN}`, network: VLAN_NETWORK + port };
-    return { dev: `p${port}`, network: port };
+    const isInVrf = this.#scope.vrf && port === this.#routed - 1;
+    return { dev: `p${port}`, network: port, ...(isInVrf && { table: VRF_TABLE }) };
+  }
+
+  /** Where a route by that way goes: its own domain's table, or now and then the other's. */
+  #table(way?: Way): string {
+    if (!this.#scope.vrf) return '';
+    const { table } = way ?? this.#way();
+    const isLeaked = this.#random.chance(0.15);
+    return (table === undefined) === isLeaked ? ` table ${VRF_TABLE}` : '';
   }
 
   /** What makes the router, in order. */
   router(changes: number): Command[] {
-    const { bridge, vlanLinks, multipath, vxlan } = this.#scope;
+    const { ports, bridge, vlanLinks, vrf, multipath, vxlan, filters = [] } = this.#scope;
     return [
       ...(bridge ? this.#bridge() : []),
       ...(vlanLinks ? this.#vlanLinks() : []),
+      ...(vrf ? this.#vrf() : []),
       ...(multipath ? this.#nexthops() : []),
       ...(vxlan ? this.#tunnel() : []),
+      ...(filters.length > 0
+        ? Array.from({ length: ports }, (_, port) => `tc qdisc add dev p${port} clsact`)
+        : []),
       ...this.changes(changes),
     ];
   }
@@ -117,6 +136,23 @@ export class Generator {
         ...neighbours,
       ];
     }).flat();
+  }
+
+  /** A link that changes its domain loses its neighbours and its IPv6 addresses. */
+  #vrf(): Command[] {
+    const port = this.#routed - 1;
+    const neighbours = [2, 3, 4, 5].flatMap((number) =>
+      [host4(port, number), host6(port, number)].map(
+        (address) => `ip neigh replace ${address} lladdr ${macOf(port, number)} dev p${port} nud permanent`,
+      ),
+    );
+    return [
+      `ip link add red type vrf table ${VRF_TABLE}`,
+      'ip link set red up',
+      `ip link set p${port} master red`,
+      `ip addr replace ${host6(port, 1)}/64 dev p${port} nodad`,
+      ...neighbours,
+    ];
   }
 
   #tunnel(): Command[] {
@@ -177,8 +213,8 @@ export class Generator {
 
   #multipath6(): Command {
     const prefix = this.#prefix6();
-    if (this.#random.chance(0.3)) return `ip -6 route replace ${prefix} nhid ${this.#random.pick([11, 30])}`;
-    return `ip -6 route replace ${prefix} ${this.#gateways(6)}`;
+    if (this.#random.chance(0.3)) return `ip route replace ${prefix} nhid ${this.#random.pick([11, 30])}`;
+    return `ip route replace ${prefix} ${this.#gateways(6)}`;
   }
 
   #member(): Command {
@@ -234,23 +270,30 @@ export class Generator {
       [1, 'append'],
       [2, 'del'],
     ]);
-    if (verb === 'del') return `ip route del ${prefix}`;
+    if (verb === 'del') return `ip route del ${prefix}${this.#table()}`;
     return `ip route ${verb} ${random.weighted<() => string>([
       [16, () => `${prefix} ${this.#hop4()}`],
-      [1, () => `blackhole ${prefix}`],
-      [1, () => `unreachable ${prefix}`],
-      [1, () => `prohibit ${prefix}`],
-      [1, () => `throw ${prefix}`],
-      [1, () => `${prefix} dev ${this.#way().dev}`],
+      [1, () => `blackhole ${prefix}${this.#table()}`],
+      [1, () => `unreachable ${prefix}${this.#table()}`],
+      [1, () => `prohibit ${prefix}${this.#table()}`],
+      [1, () => `throw ${prefix}${this.#table()}`],
+      [1, () => `${prefix} ${this.#onLink()}`],
       [1, () => `${prefix} ${this.#hop4()} mtu 1200`],
     ])()}`;
   }
 
+  #onLink(): string {
+    const way = this.#way();
+    return `dev ${way.dev}${this.#table(way)}`;
+  }
+
   #hop4(): string {
-    const { dev, network } = this.#way();
+    const way = this.#way();
+    const { dev, network } = way;
     const number = this.#random.pick([2, 3, 4, 5, 9]);
-    if (this.#random.chance(0.1)) return `via inet6 ${host6(network, number)} dev ${dev}`;
-    return `via ${host4(network, number)} dev ${dev}`;
+    const table = this.#table(way);
+    if (this.#random.chance(0.1)) return `via inet6 ${host6(network, number)} dev ${dev}${table}`;
+    return `via ${host4(network, number)} dev ${dev}${table}`;
   }
 
   #prefix6(): string {
@@ -266,12 +309,15 @@ export class Generator {
   #route6(): Command {
     const random = this.#random;
     const text = this.#prefix6();
-    const { dev, network } = this.#way();
+    const way = this.#way();
+    const { dev, network } = way;
+    const table = this.#table(way);
+    const gateway = () => host6(network, random.pick([2, 3, 4, 9]));
     return random.weighted<() => Command>([
-      [12, () => `ip -6 route replace ${text} via ${host6(network, random.pick([2, 3, 4, 9]))} dev ${dev}`],
-      [1, () => `ip -6 route replace blackhole ${text}`],
-      [1, () => `ip -6 route replace unreachable ${text}`],
-      [2, () => `ip -6 route del ${text}`],
+      [12, () => `ip route replace ${text} via ${gateway()} dev ${dev}${table}`],
+      [1, () => `ip route replace blackhole ${text}${table}`],
+      [1, () => `ip route replace unreachable ${text}${table}`],
+      [2, () => `ip route del ${text}${table}`],
     ])();
   }
 

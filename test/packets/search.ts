@@ -6,11 +6,15 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { Random } from '../support/random.ts';
+import type { Command } from './arena.ts';
 import { type Case, reportOf, type StartOffload, shrink, Twins } from './compare.ts';
 import { Generator, type Scope } from './generate.ts';
 
 /** Cases that differed once. */
 export const CASES = join(import.meta.dirname, 'cases');
+
+/** Commands of a kind, one of which at least a kernel takes. */
+const OFTEN = 6;
 
 export interface Search {
   readonly scope: Scope;
@@ -28,10 +32,12 @@ export interface Search {
 /** Fails with the smallest case found that differs, and saves it. Calls `sent` before each router's end; returns how many frames left the kernel. */
 export async function search(
   start: StartOffload,
-  { scope, seed, routers, rounds, changes, packets: count, folder = CASES }: Search,
+  { scope, seed, routers, rounds, changes, packets: many, folder = CASES }: Search,
   sent: () => Promise<void> = async () => {},
 ): Promise<number> {
   let frames = 0;
+  const asked = new Map<string, number>();
+  const taken = new Map<string, number>();
   for (let run = 0; run < routers; run++) {
     const generator = new Generator(new Random(seed + run), scope);
     const anyWay = scope.multipath === true;
@@ -40,10 +46,12 @@ export async function search(
     try {
       const commands: string[] = [];
       for (let round = 0; round < rounds && found === undefined; round++) {
-        commands.push(
-          ...(await twins.apply(round === 0 ? generator.router(changes * 2) : generator.changes(changes))),
-        );
-        const packets = generator.packets(count);
+        const wanted = round === 0 ? generator.router(changes * 2) : generator.changes(changes);
+        const took = await twins.apply(wanted);
+        commands.push(...took);
+        count(asked, wanted);
+        count(taken, took);
+        const packets = generator.packets(many);
         const { frames: left, differences } = await twins.compare(packets);
         frames += left;
         if (differences.length === 0) continue;
@@ -62,5 +70,16 @@ export async function search(
     writeFileSync(file, `${text}\n`);
     expect.fail(`saved as ${file}:\n${text}`);
   }
+  // What a kernel never takes is not tested.
+  for (const [what, times] of asked)
+    if (times >= OFTEN) expect(taken.get(what) ?? 0, what).toBeGreaterThan(0);
   return frames;
+}
+
+/** Counts commands by what they are about, `tc filter`. */
+function count(counts: Map<string, number>, commands: readonly Command[]): void {
+  for (const command of commands) {
+    const what = command.split(' ', command.startsWith('sysctl') ? 1 : 2).join(' ');
+    counts.set(what, (counts.get(what) ?? 0) + 1);
+  }
 }
