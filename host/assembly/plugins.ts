@@ -4,7 +4,7 @@ import type { Config } from '../config/config.ts';
 import { portsOf } from '../config/port-owners.ts';
 import { EkhoError } from '../errors.ts';
 import type { Objects } from '../objects.ts';
-import type { Planner } from '../offload/planner.ts';
+import type { Planner, Retired } from '../offload/planner.ts';
 import { DisabledPlugins } from '../plugin/disabled-plugins.ts';
 import type { Runner } from '../plugin/runner.ts';
 import type { PluginSetup, SupervisedPlugin } from '../plugin/supervised-plugin.ts';
@@ -16,6 +16,12 @@ import { logOf, PluginStates, whyNotWanted } from './plugin-states.ts';
 const CLEAR_MS = 30_000;
 /** Of a plugin that breaks the contract, one fault in this time is said. All are counted. */
 const FAULT_MS = 10_000;
+
+const LEFT: Readonly<Record<Retired, string>> = {
+  cleared: 'its device holds nothing',
+  kept: 'its device goes on with what it holds',
+  down: 'it was not running, so its device holds what it held',
+};
 
 export interface PluginsParts {
   readonly config: Config;
@@ -195,8 +201,11 @@ export class Plugins {
       (error: Error) => {
         // It went down meanwhile, which `down` tells, or the planner cannot go on with it: then afresh.
         if (plugin.state.state !== 'syncing') return;
-        say(`plugin ${plugin.name}: ${error.stack ?? error.message}`);
-        plugin.kill();
+        if (error instanceof EkhoError) plugin.kill(error);
+        else {
+          say(`plugin ${plugin.name}: ${error.stack ?? error.message}`);
+          plugin.kill();
+        }
       },
     );
   }
@@ -206,9 +215,8 @@ export class Plugins {
     const { config, planner, say } = this.#parts;
     const what = config.plugin.find((plugin) => plugin.name === name)?.onDisable ?? 'clear';
     try {
-      await planner.retire(name, what, AbortSignal.timeout(CLEAR_MS));
-      const left = what === 'keep' ? 'goes on with what it holds' : 'holds nothing';
-      say(`plugin ${name}: stops; its device ${left}`);
+      const left = await planner.retire(name, what, AbortSignal.timeout(CLEAR_MS));
+      say(`plugin ${name}: stops; ${LEFT[left]}`);
     } catch {
       say(`plugin ${name}: its device could not be cleared and may still forward`);
     }

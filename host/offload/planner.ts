@@ -61,6 +61,9 @@ export interface PluginOptions {
   readonly isRetired?: boolean;
 }
 
+/** What the device of a plugin that goes holds: nothing, what it is to keep, or what it held as the plugin is not running. */
+export type Retired = 'cleared' | 'kept' | 'down';
+
 interface PlannedPlugin extends PluginOptions {
   plan: Plan | undefined;
   /** What runs, for as long as it does, and the plan that it is brought in line with: `plan`, but while it is cleared. */
@@ -187,20 +190,26 @@ export class Planner {
    * that no packet is forwarded by half of a plan, then all the rest. Resolves when that is done. Rejects when `signal` aborts: then
    * it may hold something, and even forward.
    */
-  async retire(name: string, what: 'clear' | 'keep', signal: AbortSignal): Promise<void> {
+  async retire(name: string, what: 'clear' | 'keep', signal: AbortSignal): Promise<Retired> {
     const plugin = this.#plugins.get(name);
-    if (plugin === undefined) return;
+    if (plugin === undefined) return 'kept';
     plugin.isRetired = true;
-    if (what === 'keep' || plugin.plan === undefined) return;
+    if (plugin.runner === undefined || plugin.plan === undefined) {
+      // Those who wait for it would wait for ever.
+      plugin.plan?.close();
+      return what === 'keep' ? 'kept' : 'down';
+    }
+    if (what === 'keep') return 'kept';
     plugin.isWithdrawn = true;
     plugin.plan.structureChanged();
     await this.pluginSettled(name, signal);
     const { runner, current } = plugin;
-    if (runner === undefined || current === undefined) return;
+    if (runner === undefined || current === undefined) return 'down';
     current.stop(runner);
     plugin.current = this.#planForNothing(name, runner.description);
     await plugin.current.start(runner);
     await Promise.race([plugin.current.settled(signal), aborted(signal)]);
+    return 'cleared';
   }
 
   #planForNothing(name: string, description: Description): Plan {

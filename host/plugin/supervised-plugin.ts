@@ -78,7 +78,7 @@ export interface SupervisorListener {
   down(plugin: SupervisedPlugin, error: EkhoError | undefined): void;
   /** Another version of its file is not run, and why; the one before goes on. */
   notReplaced?(plugin: SupervisedPlugin, error: EkhoError): void;
-  /** It is to stop for good: see to it that its device forwards nothing. */
+  /** It is to stop for good: see to it that its device forwards nothing, if it runs. Nobody is to wait for it. */
   withdraw?(plugin: SupervisedPlugin): Promise<void>;
 }
 
@@ -208,9 +208,13 @@ export class SupervisedPlugin {
     this.current = { state: 'stopped' };
   }
 
-  /** Stops it for good; before, if it runs, its device is left without anything that forwards. */
+  /** Stops it for good; before, if it runs, its device is left without anything that forwards. It does not come back meanwhile. */
   async retire(): Promise<void> {
-    if (this.runner !== undefined) await this.options.listener.withdraw?.(this);
+    this.wanted = false;
+    clearTimeout(this.timer);
+    if (this.starting !== undefined)
+      await endsWithin(this.starting.done, this.options.stopWait ?? STOP_WAIT_MS);
+    await this.options.listener.withdraw?.(this);
     await this.stop();
     this.forgetVersions();
   }
@@ -316,9 +320,9 @@ export class SupervisedPlugin {
     this.notReplaced = undefined;
   }
 
-  /** Ends it at once, whatever it does; it comes back as after a trap. */
-  kill(): void {
-    this.runner?.kill(new EkhoError('E_PLUGIN_DOWN', `plugin ${this.name} was ended on request`));
+  /** Ends it at once, whatever it does, and why if it is not on request; it comes back as after a trap. */
+  kill(why?: EkhoError): void {
+    this.runner?.kill(why ?? new EkhoError('E_PLUGIN_DOWN', `plugin ${this.name} was ended on request`));
   }
 
   /** It broke the contract in what it answered, which goes on all the same. */

@@ -69,6 +69,19 @@ describe('waiting', () => {
     await settled;
   });
 
+  test('ends when the plugin is to stop for good and is down already', async () => {
+    const { kernel, planner, runner } = await start();
+    kernel.addRoute(ROUTE);
+    kernel.commit();
+    runner.kill();
+    const settled = planner.settled();
+    expect(await planner.retire('fake', 'clear', AbortSignal.timeout(60_000))).toBe('down');
+    await settled;
+    await planner.settled();
+    expect(await planner.verify()).toEqual([]);
+    planner.close();
+  });
+
   test('includes what the plugin completes later', async () => {
     const options: Partial<FakeDeviceOptions> & { answer?: FakeDeviceOptions['answer'] } = {};
     let late = 0;

@@ -1,4 +1,4 @@
-/** The reference plugin through both call paths: the same outcomes, the same readback, the same ASIC. */
+/** The reference plugin through both call paths and in both isolations: the same outcomes, the same readback, the same ASIC. */
 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -73,19 +73,21 @@ test('random batches', async () => {
   const plugin = await loadPlugin(file, { grants: ['asic'], cache: join(ROOT, 'build/fixtures/cache') });
   await using direct = await RunningProbe.start(plugin);
   await using glue = await RunningProbe.start(plugin, { path: 'glue' });
-  expect([direct.runner.direct, glue.runner.direct]).toEqual([true, false]);
+  await using apart = await RunningProbe.start(plugin, { isolation: 'process' });
+  const all = [direct, glue, apart];
+  expect(all.map(({ runner }) => runner.direct)).toEqual([true, false, true]);
   const told = await fc.check(
     fc.asyncProperty(entries, async (found) => {
       const batch = plausible(found);
-      const answers = await Promise.all([direct, glue].map((one) => one.apply((to) => write(to, batch))));
-      expect(answers[0]).toEqual(answers[1]);
-      expect(answers[0]!.invalid).toBe(0);
+      const [answer, ...others] = await Promise.all(all.map((one) => one.apply((to) => write(to, batch))));
+      for (const other of others) expect(other).toEqual(answer);
+      expect(answer!.invalid).toBe(0);
     }),
     { numRuns: 40, endOnFailure: true },
   );
   expect(told.failed, `seed ${told.seed}: ${told.errorInstance}`).toBe(false);
-  const [one, other] = [await state(direct), await state(glue)];
-  expect(one).toEqual(other);
+  const [one, ...others] = [await state(direct), await state(glue), await state(apart)];
+  for (const other of others) expect(other).toEqual(one);
   // It did hold something, of several kinds.
   expect(direct.device.status().tables.filter(({ used }) => used > 0).length).toBeGreaterThan(0);
 });

@@ -5,8 +5,9 @@ import { copyFileSync, readFileSync, renameSync, rmSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { openDevice } from '../../../host/device/registry.ts';
-import type { EkhoError } from '../../../host/errors.ts';
+import { EkhoError } from '../../../host/errors.ts';
 import { embedManifest } from '../../../host/plugin/manifest.ts';
+import type { Isolation } from '../../../host/plugin/pool-runner.ts';
 import type { Runner } from '../../../host/plugin/runner.ts';
 import type { PluginSetup, SupervisedPlugin } from '../../../host/plugin/supervised-plugin.ts';
 import { Supervisor } from '../../../host/plugin/supervisor.ts';
@@ -17,6 +18,8 @@ let folder: ReturnType<typeof temporaryFolder>;
 let cache: ReturnType<typeof temporaryFolder>;
 let supervisor: Supervisor | undefined;
 let stopWait: number | undefined;
+/** A worker starts sooner. */
+let isolation: Isolation;
 const devices = new Map<string, ReturnType<typeof openDevice>>();
 /** What the planner was told, in order. */
 let told: string[];
@@ -30,6 +33,7 @@ beforeEach(() => {
   folder = temporaryFolder();
   cache = temporaryFolder();
   told = [];
+  isolation = 'worker';
 });
 
 afterEach(async () => {
@@ -78,8 +82,7 @@ async function supervise(
       if (wanted === undefined) return undefined;
       const device = devices.get(name) ?? openDevice({ kind: 'asic', name });
       devices.set(name, device);
-      // A worker starts sooner.
-      return { devices: [device.share], ...(name !== 'unsigned' && { isolation: 'worker' }), ...wanted };
+      return { devices: [device.share], ...(name !== 'unsigned' && { isolation }), ...wanted };
     },
   });
   supervisor = made;
@@ -121,34 +124,52 @@ test('each file is one plugin; what cannot run is told and does not keep the oth
   expect(told).toEqual(['good up']);
 });
 
-test('one that traps comes back, and the planner is told in order', async () => {
-  put('one');
-  put('two');
-  const { plugins } = await supervise();
-  const one = plugins.get('one')!;
-  send('one', 'trap');
-  await expect.poll(() => one.state.state).toBe('restarting');
-  expect(one.state).toMatchObject({ attempt: 1, error: { code: 'E_PLUGIN_TRAP' } });
-  expect(plugins.get('two')!.state.state).toBe('active');
-  await expect.poll(() => one.state.state).toBe('active');
-  expect(told.filter((line) => line.startsWith('one'))).toEqual([
-    'one up',
-    'one runner down',
-    'one down E_PLUGIN_TRAP',
-    'one up',
-  ]);
-  expect([one.restarts, plugins.get('two')!.restarts]).toEqual([1, 0]);
-  expect(one.errors).toMatchObject([
-    { code: 'E_PLUGIN_TRAP', message: expect.stringContaining('unreachable') },
-  ]);
-});
+describe.each(['worker', 'process'] as const)('in a %s', (chosen) => {
+  beforeEach(() => {
+    isolation = chosen;
+  });
 
-test('one that hangs comes back', async () => {
-  put('one');
-  const { plugins } = await supervise(() => ({ limits: { apply: 200 } }));
-  send('one', 'spin');
-  await expect.poll(() => told, { timeout: 60_000 }).toContain('one down E_PLUGIN_TIMEOUT');
-  await expect.poll(() => plugins.get('one')!.state.state).toBe('active');
+  test('one that traps comes back, and the planner is told in order', async () => {
+    put('one');
+    put('two');
+    const { plugins } = await supervise();
+    const one = plugins.get('one')!;
+    send('one', 'trap');
+    await expect.poll(() => one.state.state).toBe('restarting');
+    expect(one.state).toMatchObject({ attempt: 1, error: { code: 'E_PLUGIN_TRAP' } });
+    expect(plugins.get('two')!.state.state).toBe('active');
+    await expect.poll(() => one.state.state).toBe('active');
+    expect(told.filter((line) => line.startsWith('one'))).toEqual([
+      'one up',
+      'one runner down',
+      'one down E_PLUGIN_TRAP',
+      'one up',
+    ]);
+    expect([one.restarts, plugins.get('two')!.restarts]).toEqual([1, 0]);
+    expect(one.errors).toMatchObject([
+      { code: 'E_PLUGIN_TRAP', message: expect.stringContaining('unreachable') },
+    ]);
+  });
+
+  test('one that hangs comes back', async () => {
+    put('one');
+    const { plugins } = await supervise(() => ({ limits: { apply: 200 } }));
+    send('one', 'spin');
+    await expect.poll(() => told, { timeout: 60_000 }).toContain('one down E_PLUGIN_TIMEOUT');
+    await expect.poll(() => plugins.get('one')!.state.state).toBe('active');
+  });
+
+  test('breaking the contract shows as degraded, and it goes on', async () => {
+    put('one');
+    const { plugins } = await supervise();
+    const one = plugins.get('one')!;
+    send('one', 'badStatus');
+    await expect
+      .poll(() => one.state)
+      .toMatchObject({ state: 'degraded', error: { code: 'E_PLUGIN_PROTOCOL' } });
+    expect(one.counters).toMatchObject({ faults: 1, batches: 1 });
+    expect(one.errors).toMatchObject([{ code: 'E_PLUGIN_PROTOCOL' }]);
+  });
 });
 
 test('the wait doubles with each fall', async () => {
@@ -176,18 +197,6 @@ test('the wait doubles with each fall', async () => {
   expect(one.state).toEqual({ state: 'stopped' });
 });
 
-test('breaking the contract shows as degraded, and it goes on', async () => {
-  put('one');
-  const { plugins } = await supervise();
-  const one = plugins.get('one')!;
-  send('one', 'badStatus');
-  await expect
-    .poll(() => one.state)
-    .toMatchObject({ state: 'degraded', error: { code: 'E_PLUGIN_PROTOCOL' } });
-  expect(one.counters).toMatchObject({ faults: 1, batches: 1 });
-  expect(one.errors).toMatchObject([{ code: 'E_PLUGIN_PROTOCOL' }]);
-});
-
 test('its log is kept, the last lines of it, without control characters', async () => {
   put('one');
   const { plugins } = await supervise();
@@ -210,10 +219,13 @@ test('restarting on request, ending on request, stopping', async () => {
   one.kill();
   await expect.poll(() => told.length).toBe(7);
   expect(told.slice(4)).toEqual(['one runner down', 'one down E_PLUGIN_DOWN', 'one up']);
+  one.kill(new EkhoError('E_PLUGIN_PROTOCOL', 'nonsense'));
+  await expect.poll(() => told.length).toBe(10);
+  expect(told.slice(7)).toEqual(['one runner down', 'one down E_PLUGIN_PROTOCOL', 'one up']);
   await one.stop();
   expect(one.state).toEqual({ state: 'stopped' });
   expect(one.log.at(-1)?.message).toBe('stopped');
-  expect(one.restarts).toBe(2);
+  expect(one.restarts).toBe(3);
 });
 
 test('a pipe among the files keeps nothing from starting or stopping', async () => {
@@ -302,19 +314,23 @@ describe('the folder changes', () => {
     expect(plugins.get('one')).toMatchObject({ state: { state: 'active' }, restarts: 0 });
   });
 
-  test('another version takes over; the same one again changes nothing', async () => {
-    put('one');
-    const { plugins } = await supervise();
-    const one = plugins.get('one')!;
-    const before = one.file256;
-    place('one', version('2'));
-    await expect.poll(() => one.file256, poll).not.toBe(before);
-    await expect.poll(() => one.state.state, poll).toBe('active');
-    expect(told).toEqual(['one up', 'one runner down', 'one down in order', 'one up']);
-    place('one', version('2'));
-    await one.reload();
-    expect(told).toHaveLength(4);
-  });
+  test.each(['worker', 'process'] as const)(
+    'another version takes over, in a %s; the same one again changes nothing',
+    async (chosen) => {
+      isolation = chosen;
+      put('one');
+      const { plugins } = await supervise();
+      const one = plugins.get('one')!;
+      const before = one.file256;
+      place('one', version('2'));
+      await expect.poll(() => one.file256, poll).not.toBe(before);
+      await expect.poll(() => one.state.state, poll).toBe('active');
+      expect(told).toEqual(['one up', 'one runner down', 'one down in order', 'one up']);
+      place('one', version('2'));
+      await one.reload();
+      expect(told).toHaveLength(4);
+    },
+  );
 
   test('a file is left alone while it is being written', async () => {
     const { plugins } = await supervise();
@@ -346,22 +362,26 @@ describe('the folder changes', () => {
     expect(told.at(-1)).toBe('one up');
   });
 
-  test('one that does not start gives way to the one before', async () => {
-    put('one');
-    const { plugins } = await supervise();
-    const one = plugins.get('one')!;
-    const before = one.file256;
-    place('one', broken());
-    await expect.poll(() => told, poll).toContain('one not replaced E_PLUGIN_PROTOCOL');
-    await expect
-      .poll(() => one.state, poll)
-      .toMatchObject({
-        state: 'degraded',
-        error: { message: expect.stringContaining('another version of plugin one does not run: ') },
-      });
-    expect(one.file256).toBe(before);
-    expect(told.at(-1)).toBe('one up');
-  });
+  test.each(['worker', 'process'] as const)(
+    'one that does not start, in a %s, gives way to the one before',
+    async (chosen) => {
+      isolation = chosen;
+      put('one');
+      const { plugins } = await supervise();
+      const one = plugins.get('one')!;
+      const before = one.file256;
+      place('one', broken());
+      await expect.poll(() => told, poll).toContain('one not replaced E_PLUGIN_PROTOCOL');
+      await expect
+        .poll(() => one.state, poll)
+        .toMatchObject({
+          state: 'degraded',
+          error: { message: expect.stringContaining('another version of plugin one does not run: ') },
+        });
+      expect(one.file256).toBe(before);
+      expect(told.at(-1)).toBe('one up');
+    },
+  );
 
   test('a broken file does not cost the one before its place, not in the pause before a restart, nor when it is asked to restart', async () => {
     put('one');
