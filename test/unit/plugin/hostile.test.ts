@@ -392,12 +392,13 @@ describe.each(['process', 'worker'] as const)('ended while it runs, in a %s', (i
     await expect(started).rejects.toThrow(/instantiates one of its modules twice/);
   });
 
-  test('an infinite loop in describe', async () => {
-    const plugin = pluginOf('return { plugin: { describe() { for (;;); } } }', new Map());
-    const started = startRunner({ plugin, devices: [], isolation, limits: { call: 1000 } });
+  test.each(['describe', 'configure', 'start'] as const)('an infinite loop in %s', async (call) => {
+    const glue = `return { plugin: { describe() {}, configure() {}, start() {}, ${call}() { for (;;); } } }`;
+    const plugin = pluginOf(glue, new Map());
+    const started = startRunner({ plugin, devices: [], isolation, limits: { call: 1000, start: 1000 } });
     await expect(started).rejects.toMatchObject({
       code: 'E_PLUGIN_TIMEOUT',
-      message: expect.stringContaining('describe'),
+      message: expect.stringContaining(`did not return from ${call} within 1000 ms`),
     });
   });
 
