@@ -314,6 +314,17 @@ describe('the folder changes', () => {
     expect(plugins.get('one')).toMatchObject({ state: { state: 'active' }, restarts: 0 });
   });
 
+  test('one that goes while it waits for another attempt is not waited for, and does not come back', async () => {
+    put('one');
+    const { plugins } = await supervise(() => ({ settings: [{ name: 'start', value: 'refuse' }] }));
+    const one = plugins.get('one')!;
+    expect(one.errors).toMatchObject([{ code: 'E_PLUGIN_START' }]);
+    rmSync(path('one'));
+    await expect.poll(() => plugins.has('one'), poll).toBe(false);
+    expect(told).toEqual(['one withdrawn']);
+    expect(one.state).toEqual({ state: 'stopped' });
+  });
+
   test.each(['worker', 'process'] as const)(
     'another version takes over, in a %s; the same one again changes nothing',
     async (chosen) => {
