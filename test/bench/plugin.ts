@@ -1,6 +1,7 @@
 /**
- * `npm run bench -- plugin [--write]`: what a route costs on its way into a plugin (encoded, through the ring, applied, answered), and how
- * long it takes to the device under load. `--write` puts both tables into docs/plugins-security.md.
+ * `npm run bench -- plugin [cost] [latency] [--write]`: what a route costs on its way into a plugin (encoded, through the ring, applied,
+ * answered), and how long it takes to the device under load; both unless one is named. `--write` puts what was measured into
+ * docs/plugins-security.md.
  *
  * `idle` looks at each route and does nothing with it: it shows the way itself, in each language and isolation, and by jco's glue
  * instead of core calls; `softnic` programs the simulated ASIC. Beside them a plain function that reads the same batch where it
@@ -10,6 +11,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ROOT } from '../../host/config/config.ts';
 import { openDevice } from '../../host/device/registry.ts';
 import { BATCH_AREA_SIZE, BatchEncoder, BatchReader } from '../../host/plugin/batch.ts';
@@ -22,13 +24,15 @@ import { buildIdle } from './idle-plugins.ts';
 import { type Latency, measureLatency } from './plugin-latency.ts';
 
 const PAGE = join(ROOT, 'docs/plugins-security.md');
-const MARKS = ['<!-- bench -->', '<!-- end of bench -->'] as const;
+const PARTS = ['cost', 'latency'] as const;
 const BATCHES = [1, 16, 256, 4096];
 /** Distinct routes: batches put them again and again. */
 const ROUTES = 65_536;
 /** Of one round. Of several the quickest counts: the one that other work on the machine disturbed least. */
 const SECONDS = 0.15;
 const ROUNDS = 6;
+/** Between two rounds: they stand apart, so that what disturbs one does not disturb them all. */
+const REST_MS = 150;
 /** Routes a second that latency is measured at, and for how long. */
 const PACE = 10_000;
 const LATENCY_SECONDS = 5;
@@ -42,7 +46,7 @@ function put(batch: BatchEncoder, index: number): void {
   route.setPrefix(0, 0, 0, ((10 << 24) + (index << 8)) >>> 0);
 }
 
-function encodeOnly(size: number): number {
+function encodeOnly(size: number): Promise<number> {
   const batch = new BatchEncoder(memoryViews(new SharedArrayBuffer(BATCH_AREA_SIZE)), 0);
   let index = 0;
   return quickest(size, () => {
@@ -52,9 +56,10 @@ function encodeOnly(size: number): number {
 }
 
 /** Nanoseconds per change of batches of that size. */
-function quickest(size: number, oneBatch: () => void): number {
+async function quickest(size: number, oneBatch: () => void): Promise<number> {
   let best = Number.POSITIVE_INFINITY;
   for (let round = 0; round < ROUNDS; round++) {
+    await sleep(REST_MS);
     let changes = 0;
     const started = performance.now();
     while (performance.now() - started < SECONDS * 1000) {
@@ -67,14 +72,14 @@ function quickest(size: number, oneBatch: () => void): number {
 }
 
 /** Encodes, and a function of this thread reads every field that a plugin would program. */
-function plainFunction(size: number): number {
+async function plainFunction(size: number): Promise<number> {
   const views = memoryViews(new SharedArrayBuffer(BATCH_AREA_SIZE));
   const batch = new BatchEncoder(views, 0);
   const reader = new BatchReader(views, 0);
   const { routes } = reader;
   let index = 0;
   let sum = 0;
-  const cost = quickest(size, () => {
+  const cost = await quickest(size, () => {
     batch.reset();
     for (let one = 0; one < size; one++) put(batch, index++ % ROUTES);
     for (routes.reset(size); routes.next(); )
@@ -105,19 +110,27 @@ async function throughPlugin(
   let answered = 0;
   // The first round is to warm up, and does not count.
   let round = 0;
+  let isResting = false;
   let started = performance.now();
   let until = started + 300;
   let best = Number.POSITIVE_INFINITY;
   const done = Promise.withResolvers<number>();
+  const begin = () => {
+    isResting = false;
+    started = performance.now();
+    answered = 0;
+    until = started + SECONDS * 1000;
+    fill();
+  };
   const fill = () => {
-    for (;;) {
+    while (!isResting) {
       const now = performance.now();
       if (now > until) {
         if (round > 0) best = Math.min(best, ((now - started) * 1e6) / answered);
-        if (round++ === ROUNDS) return done.resolve(best);
-        started = now;
-        answered = 0;
-        until = now + SECONDS * 1000;
+        if (round++ === ROUNDS) done.resolve(best);
+        else setTimeout(begin, REST_MS);
+        isResting = true;
+        return;
       }
       const batch = runner.begin();
       if (batch === undefined) return;
@@ -204,19 +217,30 @@ function table([head, ...rows]: readonly string[][]): string {
   ].join('\n');
 }
 
-/** Puts text between the two marks of the page. */
-function write(text: string): void {
+/** Puts text between the two marks of a part. */
+function write(part: (typeof PARTS)[number], text: string): void {
   const page = readFileSync(PAGE, 'utf8');
-  const start = page.indexOf(MARKS[0]);
-  const end = page.indexOf(MARKS[1]);
-  if (start < 0 || end < start) throw new Error(`${PAGE} has no marks ${MARKS.join(' … ')}`);
-  writeFileSync(PAGE, `${page.slice(0, start + MARKS[0].length)}\n${text}\n${page.slice(end)}`);
+  const marks = [`<!-- bench: ${part} -->`, `<!-- end of bench: ${part} -->`] as const;
+  const start = page.indexOf(marks[0]);
+  const end = page.indexOf(marks[1]);
+  if (start < 0 || end < start) throw new Error(`${PAGE} has no marks ${marks.join(' … ')}`);
+  writeFileSync(PAGE, `${page.slice(0, start + marks[0].length)}\n${text}\n${page.slice(end)}`);
+}
+
+/** Where it was measured, and what else might have been going on. */
+function machine(): string {
+  const model = `${availableParallelism()} × ${cpus()[0]?.model ?? 'unknown'}, Node ${process.versions.node}`;
+  const policy = /^policy\s*:\s*([12])$/m.exec(readFileSync('/proc/self/sched', 'utf8'));
+  const priority = policy === null ? '' : ', which the bench had precedence over (`chrt`)';
+  return `${model}; load average ${loadavg()[0]!.toFixed(1)} when it began${priority}`;
 }
 
 const softnic = join(ROOT, 'build/fixtures/softnic.wasm');
 await buildPlugin({ folder: join(ROOT, 'plugins/softnic'), output: softnic });
-const before = loadavg()[0]!;
-const tables = [table(await costs(softnic)), table(await latencies(softnic))];
-const machine = `${availableParallelism()} × ${cpus()[0]?.model ?? 'unknown'}, Node ${process.versions.node}; load average ${before.toFixed(1)} when it began`;
-console.log(machine);
-if (process.argv.includes('--write')) write(`\n${machine}:\n\n${tables.join('\n\n')}\n`);
+const named = PARTS.filter((part) => process.argv.includes(part));
+for (const part of named.length === 0 ? PARTS : named) {
+  const where = machine();
+  console.log(where);
+  const rows = await (part === 'cost' ? costs : latencies)(softnic);
+  if (process.argv.includes('--write')) write(part, `\n${where}:\n\n${table(rows)}\n`);
+}
