@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- xdp [--packets N] [--rounds N] [--routes N,N…] [--write]`: what it costs the machine to forward a packet, by the plain kernel and
+ * `npm run bench -- xdp [--packets N] [--rounds N] [--routes N,N…] [--only TEXT] [--write]`: what it costs the machine to forward a packet, by the plain kernel and
  * by the XDP data path, taking turns in one run: routing, bridging, and a list of 1,000 rules (flower, or u32 where the kernel has
  * none). Needs root, clang and libbpf's headers, and an idle machine. The table at the end also goes into docs/xdp.md with --write.
  *
@@ -22,6 +22,7 @@ const { values } = parseArgs({
     packets: { type: 'string', default: '2000000' },
     rounds: { type: 'string', default: '5' },
     routes: { type: 'string', default: '1,1000,100000' },
+    only: { type: 'string', default: '' },
     write: { type: 'boolean', default: false },
   },
 });
@@ -162,6 +163,12 @@ class Line {
     return count;
   }
 
+  /** What `latency` tells is of frames from here on. */
+  forgetLatency(): void {
+    const variable = this.#object.variable<bigint[]>('latency');
+    variable.set(variable.get().map(() => 0n));
+  }
+
   /** Percentiles of the way from the program that makes frames to the one that takes them, in microseconds. */
   latency(): readonly number[] {
     const variable = this.#object.variable<bigint[]>('latency');
@@ -249,6 +256,7 @@ async function measure(
     line.send(PROBES);
     const measured = Array.from({ length: rounds }, () => timed(line));
     line.arrived();
+    line.forgetLatency();
     // One at a time, as somebody who waits for an answer.
     for (let probe = 0; probe < PROBES; probe++) line.send(1, 1);
     return { rounds: measured, latency: line.latency() };
@@ -323,7 +331,7 @@ function number(value: number): string {
 const table: string[] = [];
 
 console.log(`${number(packets)} packets of 60 bytes, ${rounds} rounds; medians (least–most)`);
-for (const workload of workloads()) {
+for (const workload of workloads().filter(({ name }) => name.includes(values.only))) {
   const made = baseline(workload);
   const costs = new Map<Path, number>();
   const latencies = new Map<Path, string>();
