@@ -21,8 +21,8 @@ export EKHO_SOCKET=/run/ekho.sock
 ekho() { node host/cli/ekho.mjs "$@"; }
 node host/cli/ekho.mjs run --listen off >/run/host.log 2>&1 &
 trap 'cat /run/host.log >&2' EXIT
-for _ in $(seq 1500); do grep -q '^socket ' /run/host.log && break; sleep 0.2; done
-ekho wait --timeout 500
+for _ in $(seq 600); do grep -q '^socket ' /run/host.log && break; kill -0 $! 2>/dev/null || break; sleep 0.2; done
+ekho wait --timeout 300
 ekho verify
 ekho lookup 192.0.2.9 --in p0 --from 10.0.0.2
 ekho lookup 192.0.2.9 --in p0 --from 10.0.0.2 --ipproto tcp --dport 443
