@@ -47,7 +47,8 @@ static __always_inline int bridge_frame(const struct frame *frame, __u32 mode, _
 		if (!source || source->action != DP_FORWARD || source->port != index)
 			return to_kernel(verdict, REASON_LEARN);
 		verdict->source_fdb = source->handle;
-	} else if (is_group_mac(frame->source_mac)) {
+	} else if (frame->source_mac == 0 || is_group_mac(frame->source_mac)) {
+		/* The bridge drops what no station can have sent (is_valid_ether_addr). */
 		return to_kernel(verdict, REASON_LEARN);
 	}
 	if (is_group_mac(frame->destination_mac))

@@ -35,6 +35,8 @@ const PORT_KINDS = new Set(['', 'veth', 'dummy', 'netdevsim', 'ekho']);
 const TAKING_KINDS = new Set(['macsec', 'ipvlan', 'ipvtap', 'rmnet', 'virt_wifi']);
 const MACVLAN_MODE_PASSTHRU = 8;
 /** Masters whose ports still are ports. */
+/** linux/if_ether.h */
+const ETH_P_8021Q = 0x8100;
 const PORT_MASTERS = new Set(['bridge', 'vrf']);
 const BR_STATE_FORWARDING = 3;
 /** NFPROTO_* (linux/netfilter.h) */
@@ -110,6 +112,14 @@ export function planPorts(view: KernelView, options: PortsOptions): PortsPlan {
   const filters = filtersOfLinks(view);
   const egressQueues = queuedLinks(view, filters);
   const inVlans = new Set([...view.vlans.values()].map(({ ifindex }) => ifindex));
+  const vlanLinks = [...view.links.values()].filter(
+    ({ kind, lowerIsForeign }) => kind === 'vlan' && !lowerIsForeign,
+  );
+  const interfaceLinks = new Set(vlanLinks.filter((link) => isVlanInterface(link, view, taken, options)));
+  /** Links whose VLAN links take frames that no entry tells of. */
+  const sharedLinks = new Set(
+    vlanLinks.filter((link) => !interfaceLinks.has(link)).map(({ lower }) => lower),
+  );
 
   for (const link of view.links.values()) {
     if (!isPort(link, options)) continue;
@@ -129,7 +139,9 @@ export function planPorts(view: KernelView, options: PortsOptions): PortsPlan {
     ) {
       // In no VLAN: the bridge drops every frame, which no entry says.
       trapReason = REASON['bridge-option'];
-    }
+    } else if (master?.kind === 'bridge' && hasUnsupportedTags(master)) trapReason = REASON['bridge-option'];
+    // The kernel gives a VLAN link its frames before the bridge sees them.
+    else if (master?.kind === 'bridge' && sharedLinks.has(link.ifindex)) trapReason = REASON['stacked-link'];
     const bridge = master?.kind === 'bridge' ? master.ifindex : 0;
     let flags = 0;
     if (link.up) flags |= PORT_FLAGS.adminUp;
@@ -151,21 +163,14 @@ export function planPorts(view: KernelView, options: PortsOptions): PortsPlan {
     if (want.bridge === 0 && trapReason !== REASON['stacked-link'])
       interfaces.set(port.ifindex, interfaceOf(view, port, port, 0, options, hooks));
   }
-  if (options.vlanInterfaces) {
-    for (const link of view.links.values()) {
-      if (link.kind !== 'vlan' || link.lowerIsForeign || !ports.has(link.lower)) continue;
-      const port = view.link(link.lower)!;
-      const master = view.link(link.master);
-      // A VLAN link that is itself a port of a bridge or bond does not route; 802.1ad is left to the kernel.
-      if (master !== undefined && master.kind !== 'vrf') continue;
-      if (link.data.protocol !== undefined && link.data.protocol !== 0x8100) continue;
-      if (taken.has(link.ifindex)) continue;
-      const planned = interfaceOf(view, link, port, number32(link.data.id), options, hooks);
-      const seen = ingressReason(link, hooks, filters, options);
-      interfaces.set(link.ifindex, seen === REASON.none ? planned : withoutRouting(planned, seen));
-      const own = egressReason(link, port, hooks, egressQueues);
-      egressReasons.set(link.ifindex, own === REASON.none ? egressReasons.get(port.ifindex)! : own);
-    }
+  for (const link of interfaceLinks) {
+    if (!ports.has(link.lower)) continue;
+    const port = view.link(link.lower)!;
+    const planned = interfaceOf(view, link, port, number32(link.data.id), options, hooks);
+    const seen = ingressReason(link, hooks, filters, options);
+    interfaces.set(link.ifindex, seen === REASON.none ? planned : withoutRouting(planned, seen));
+    const own = egressReason(link, port, hooks, egressQueues);
+    egressReasons.set(link.ifindex, own === REASON.none ? egressReasons.get(port.ifindex)! : own);
   }
   return {
     ports,
@@ -174,6 +179,30 @@ export function planPorts(view: KernelView, options: PortsOptions): PortsPlan {
     bridgeReasons: bridgeReasons(view, hooks, options.hooks?.bridgeCalls ?? { ipv4: true, ipv6: true }),
     filters,
   };
+}
+
+/** A VLAN link that is itself a port of a bridge or bond does not route; 802.1ad is left to the kernel. */
+function isVlanInterface(
+  link: LinkView,
+  view: KernelView,
+  taken: ReadonlySet<number>,
+  { vlanInterfaces }: PortsOptions,
+): boolean {
+  const master = view.link(link.master);
+  const { protocol } = link.data;
+  return (
+    vlanInterfaces &&
+    (master === undefined || master.kind === 'vrf') &&
+    (protocol === undefined || protocol === ETH_P_8021Q) &&
+    !taken.has(link.ifindex)
+  );
+}
+
+/** Entries of VLANs are of 802.1Q tags alone. */
+function hasUnsupportedTags({ data: { vlan_filtering, vlan_protocol } }: LinkView): boolean {
+  return (
+    number32(vlan_filtering) !== 0 && vlan_protocol !== undefined && number32(vlan_protocol) !== ETH_P_8021Q
+  );
 }
 
 /** What sees packets that arrive by a VLAN link, after the port's own: the device has no entry for it. */

@@ -175,16 +175,17 @@ const REASONS_BY_NAME = {
       'Keep local routes in tables that no rule with a selector leads to: `ip rule`, `ip route show table all type local`.',
   },
   'stacked-link': {
-    why: 'another link takes the packets that arrive here (bond, team, MACsec, ipvlan, passthru macvlan, Open vSwitch)',
-    remedy: 'Use the port by itself, or as a bridge or VRF member.',
+    why: 'another link takes the packets that arrive here (bond, team, MACsec, ipvlan, passthru macvlan, Open vSwitch), or some of a bridge port’s (a VLAN link on it that is no router interface)',
+    remedy: 'Use the port by itself, or as a bridge or VRF member without such links.',
   },
   'xdp-attached': {
     why: 'an XDP program sees packets first',
     remedy: 'Detach it: `ip link set LINK xdp off`.',
   },
   'bridge-option': {
-    why: 'the port has a bridge option the device lacks (isolated, locked, neighbour suppression, hairpin), or is in no VLAN',
-    remedy: 'Clear the option: `bridge link set`, or put the port in a VLAN: `bridge vlan add`.',
+    why: 'the port has a bridge option the device lacks (isolated, locked, neighbour suppression, hairpin), or is in no VLAN, or the bridge’s VLANs are of 802.1ad',
+    remedy:
+      'Clear the option: `bridge link set`; put the port in a VLAN: `bridge vlan add`; or `ip link set BRIDGE type bridge vlan_protocol 802.1Q`.',
   },
   'bridge-filter': {
     why: 'netfilter sees frames that the bridge forwards',

@@ -308,6 +308,14 @@ test('frames that are the kernel’s go to it, each counted under its reason', a
   }
 }, 300_000);
 
+test('a frame from no station is never bridged, also where nothing is learned', async () => {
+  const entries = [port(0, [...RUNS, 'bridgeForwarding'])];
+  expect(await xdp.apply(entries)).toEqual([]);
+  await provoke('source mac not learned', { frame: bridged({ from: '00:00:00:00:00:00' }) });
+  await provoke('source mac not learned', { frame: bridged({ from: '01:00:00:00:00:01' }) });
+  await restore(entries);
+});
+
 test('ports attached natively have reasons of their own', async () => {
   await xdp[Symbol.asyncDispose]();
   xdp = await start('native');

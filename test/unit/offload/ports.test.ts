@@ -197,6 +197,43 @@ describe('ports', () => {
     expect(port(PORT)).toEqual({ traps: false, why: 'none' });
   });
 
+  describe('of a bridge', () => {
+    const bridged = (
+      data: Record<string, number>,
+      vlan?: { readonly master?: number; readonly protocol?: number },
+    ) =>
+      plan((kernel) => {
+        kernel.put('link', link(BRIDGE, 'br0', { linkinfo: { kind: 'bridge', data } }));
+        kernel.put('link', link(BRIDGE + 1, 'br1', { linkinfo: { kind: 'bridge', data } }));
+        kernel.put('link', link(PORT, 'p1', { master: BRIDGE, linkinfo: { slave_kind: 'bridge' } }));
+        kernel.put('vlan', { header: { family: 7, ifindex: PORT }, entry: [{ info: { flags: 0, vid: 1 } }] });
+        if (vlan !== undefined) {
+          const { protocol = 0x8100, ...master } = vlan;
+          const linkinfo = { kind: 'vlan', data: { id: 10, protocol } };
+          kernel.put('link', link(VLAN, 'p1.10', { link: PORT, ...master, linkinfo }));
+        }
+      });
+
+    test('a VLAN link with a bridge of its own takes frames before the port’s bridge', () => {
+      expect(bridged({}, { master: BRIDGE + 1 }).port(PORT)).toEqual({ traps: true, why: 'stacked-link' });
+      expect(bridged({}, { protocol: 0x88a8 }).port(PORT).why).toBe('stacked-link');
+    });
+
+    test('a VLAN link that routes is an interface, and the port goes on', () => {
+      expect(bridged({}, {}).port(PORT)).toEqual({ traps: false, why: 'none' });
+    });
+
+    test('VLANs of 802.1ad are none that entries know', () => {
+      const filtering = { vlan_filtering: 1 };
+      expect(bridged({ ...filtering, vlan_protocol: 0x8100 }).port(PORT).why).toBe('none');
+      expect(bridged({ ...filtering, vlan_protocol: 0x88a8 }).port(PORT)).toEqual({
+        traps: true,
+        why: 'bridge-option',
+      });
+      expect(bridged({ vlan_protocol: 0x88a8 }).port(PORT).why).toBe('none');
+    });
+  });
+
   test.each(['bond', 'team', 'openvswitch'])('a port of a %s is its own no more', (kind) => {
     const { port } = plan((kernel) => {
       kernel.put('link', kindOfLink(40, kind));
