@@ -9,6 +9,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { loadPlugin } from '../../../host/plugin/load.ts';
 import type { RecordCursor } from '../../../host/plugin/record-cursor.ts';
+import { REASON, STATUS } from '../../../host/plugin/records.ts';
 import { readValue, type Value, writeValue } from '../../../host/plugin/values.ts';
 import { buildProject } from '../../../plugins/kit/build/index.ts';
 import { newPlugin } from '../../../plugins/kit/new.ts';
@@ -65,8 +66,8 @@ async function checkBatch(probe: RunningProbe, found: readonly RandomEntry[]): P
   const answers = LISTS.filter(({ name }) => name !== 'member').flatMap((shape) =>
     lists.get(shape.name)!.map((value) => ({
       handle: value.handle,
-      status: 0,
-      reason: 0,
+      status: STATUS.refused,
+      reason: REASON.unsupportedMatch,
       detail: (sumOf(shape, value) + (shape.name === 'group' ? members : 0)) >>> 0,
     })),
   );

@@ -171,7 +171,7 @@ ${lines(leaves, (leaf, place) => `    to->${at(leaf)} = from->${at(leaf)}; add($
     ${
       name === 'member'
         ? 'members += sum;'
-        : `result->items[result->count++] = (ekho_outcome){from->handle, EKHO_STATUS_TRAPPED, EKHO_REASON_NONE, sum${name === 'group' ? ' + members' : ''}};`
+        : `result->items[result->count++] = (ekho_outcome){from->handle, EKHO_STATUS_REFUSED, EKHO_REASON_UNSUPPORTED_MATCH, sum${name === 'group' ? ' + members' : ''}};`
     }
   }`,
 )}
@@ -259,7 +259,7 @@ ${lines(LISTS[n]!.leaves, (leaf, place) => `    to.${at(leaf)} = from.${at(leaf)
     ${
       name === 'member'
         ? 'members += sum;'
-        : `const outcome = result.add(); outcome.handle = from.handle; outcome.status = Status.trapped; outcome.reason = Reason.none; outcome.detail = sum${name === 'group' ? ' + members' : ''};`
+        : `const outcome = result.add(); outcome.handle = from.handle; outcome.status = Status.refused; outcome.reason = Reason.unsupportedMatch; outcome.detail = sum${name === 'group' ? ' + members' : ''};`
     }
   }
 }
@@ -423,7 +423,7 @@ ${lines(leaves, (leaf, place) => `      add(${weight(place)}, ${number(leaf)});`
       ${
         name === 'member'
           ? 'members = (members + sum) >>> 0;'
-          : `outcomes.push({ handle: from.handle, status: 'trapped', reason: 'none', detail: ${name === 'group' ? '(sum + members) >>> 0' : 'sum'} });`
+          : `outcomes.push({ handle: from.handle, status: 'refused', reason: 'unsupported-match', detail: ${name === 'group' ? '(sum + members) >>> 0' : 'sum'} });`
       }
     }`,
 )}
@@ -513,7 +513,7 @@ ${lines(
             ${
               name === 'member'
                 ? 'members = members.wrapping_add(sum);'
-                : `outcomes.push(Outcome { handle: from.handle, status: Status::TRAPPED, reason: Reason::NONE, detail: ${name === 'group' ? 'sum.wrapping_add(members)' : 'sum'} });`
+                : `outcomes.push(Outcome { handle: from.handle, status: Status::REFUSED, reason: Reason::UNSUPPORTED_MATCH, detail: ${name === 'group' ? 'sum.wrapping_add(members)' : 'sum'} });`
             }
         }`,
 )}
