@@ -27,8 +27,8 @@ const FIXED = [
 ] as const;
 
 /**
- * Gives what could be done as a line; `started` is the file as it was when the host started. @throws EkhoError E_CONFIG for a file that is wrong, or a
- * certificate that is; then all stays as it was
+ * Gives what could be done as a line; `started` is the file as it was when the host started.
+ * @throws EkhoError E_CONFIG for a file that is wrong, or a certificate that is; then all stays as it was
  */
 export function reload(started: Config, { access, identity, network }: Reloadable): string {
   if (started.file === undefined) return 'there is no configuration file to read again';
@@ -40,6 +40,9 @@ export function reload(started: Config, { access, identity, network }: Reloadabl
   access.know(api.tokens);
   const later: string[] = FIXED.filter((name) => !isDeepStrictEqual(sections[name], started[name]));
   if ((api.tls === undefined) !== (started.api.tls === undefined)) later.push('api.tls');
+  // Whether clients are asked for a certificate is settled when the server is made.
+  else if ((api.tls?.clientCa === undefined) !== (started.api.tls?.clientCa === undefined))
+    later.push('api.tls.client-ca');
   if (!isDeepStrictEqual(api.listen, started.api.listen)) later.push('api.listen');
   const done = `configuration read again: ${api.tokens.length} tokens${identity ? ', certificate' : ''}`;
   return later.length === 0 ? done : `${done}; for what changed in ${later.join(', ')} start the host again`;

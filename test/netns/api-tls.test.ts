@@ -212,6 +212,10 @@ describe('SIGHUP', () => {
     copyFileSync(known.client.key!, join(bench.folder, 'shown.key'));
     writeFileSync(config, good.replace(/\[api\.token\.grafana\][^[]*/, '').replace('p?', 'p0'));
     await hangUp(/1 tokens, certificate; for what changed in plugin start the host again/);
+    writeFileSync(config, good.replace(/^client-ca.*\noperators.*\n/m, ''));
+    await hangUp(/for what changed in api\.tls\.client-ca start the host again/);
+    writeFileSync(config, good.replace(/\[api\.token\.grafana\][^[]*/, ''));
+    await hangUp(/1 tokens, certificate\n/);
     expect((await ask('/api/v1/caller', bearer(reader))).status).toBe(401);
     expect((await ask('/api/v1/caller', bearer(later))).status).toBe(200);
   });
