@@ -831,7 +831,7 @@ static inline ekho_tables_completion ekho_tables_remove(uint32_t table, ekho_u32
 __attribute__((import_module("ekho:offload/tables@0.1.0"), import_name("read")))
 extern void ekho_tables_read_import_(uint32_t, uint32_t, uint32_t, void *);
 static inline ekho_u32_list ekho_tables_read(uint32_t table, uint32_t cursor, uint32_t limit) { ekho_u32_list result; ekho_tables_read_import_(table, cursor, limit, &result); return result; }
-/* Goes up by one each time the device lost its tables. */
+/* Goes up each time the device lost its tables, or rows of them. */
 __attribute__((import_module("ekho:offload/tables@0.1.0"), import_name("epoch")))
 extern uint32_t ekho_tables_epoch_import_(void);
 static inline uint32_t ekho_tables_epoch(void) { return (uint32_t)ekho_tables_epoch_import_(); }

@@ -26,7 +26,8 @@ static void report_status(ekho_handle handle, ekho_tables_status status) {
     case EKHO_TABLES_STATUS_FULL: report(handle, EKHO_STATUS_REFUSED, EKHO_REASON_TABLE_FULL, status); break;
     case EKHO_TABLES_STATUS_INVALID: report(handle, EKHO_STATUS_REFUSED, EKHO_REASON_INVALID, status); break;
     case EKHO_TABLES_STATUS_REFUSED: report(handle, EKHO_STATUS_REFUSED, EKHO_REASON_DEVICE_ERROR, status); break;
-    case EKHO_TABLES_STATUS_BUSY: report(handle, EKHO_STATUS_REFUSED, EKHO_REASON_BUSY, status); break;
+    /* Somebody else's program has the port: until the plan knows of it, or it goes. */
+    case EKHO_TABLES_STATUS_BUSY: report(handle, EKHO_STATUS_FAILED, EKHO_REASON_BUSY, status); break;
     default: report(handle, EKHO_STATUS_FAILED, EKHO_REASON_DEVICE_ERROR, status); break;
   }
 }

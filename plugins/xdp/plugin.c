@@ -4,6 +4,9 @@
 
 #define POLL_INTERVAL_MS 1000
 
+/* Of the device, when its tables were last read. */
+static uint32_t epoch;
+
 static ekho_string name_of(enum table table) {
   switch (table) {
     case TABLE_PORTS: return EKHO_STRING("ports");
@@ -96,24 +99,35 @@ void ekho_plugin_configure(const ekho_plugin_setting_list *settings, ekho_result
   result->error = EKHO_STRING("xdp has no settings");
 }
 
+/* What the plugin keeps of the device. */
+static void load_held(void) {
+  held_load();
+  vlans_load();
+  acl_load();
+}
+
 void ekho_plugin_start(ekho_result_none_string *result) {
   if (!load_info()) {
     result->is_error = true;
     result->error = EKHO_STRING("the device has not the tables of the XDP data path");
     return;
   }
-  held_load();
-  vlans_load();
-  acl_load();
+  epoch = ekho_tables_epoch();
+  load_held();
   ekho_log_write(EKHO_LOG_LEVEL_INFO, EKHO_STRING("started"));
 }
 
 void ekho_plugin_stop(void) {}
 
-/* Gives the device the time to look after its ports; there is nothing to report. */
+/* Gives the device the time to look after its ports, too. */
 void ekho_offload_poll(ekho_event_list *result) {
-  (void)result;
-  ekho_tables_epoch();
+  static ekho_event reset = {.event_type = EKHO_EVENT_TYPE_DEVICE_RESET};
+  uint32_t now = ekho_tables_epoch();
+  if (now == epoch) return;
+  epoch = now;
+  load_held();
+  ekho_log_write(EKHO_LOG_LEVEL_WARN, EKHO_STRING("the device lost rows: a program was taken off its port, or tables were emptied"));
+  *result = (ekho_event_list){&reset, 1};
 }
 
 void ekho_notifier_notify(const ekho_notice_list *notices) { (void)notices; }

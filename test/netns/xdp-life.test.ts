@@ -1,6 +1,6 @@
 /** What ends and what goes on: without state the data path ends with the host, with state the next host takes it over. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
@@ -86,6 +86,87 @@ test('with state, the data path goes on without a host, and the next one takes i
   await host.verified();
   await host.stop();
   expect(programs(wires)).toEqual([true, true]);
+});
+
+/** Where the links are pinned. */
+function pins(state: string): string {
+  const [layout] = readdirSync(state);
+  return join(state, layout!);
+}
+
+/** Takes the data path off a port, as `bpftool` does. */
+function detach(wires: Wires, state: string, port: string): void {
+  const [{ ifindex }] = JSON.parse(wires.router.run('ip', ['-j', 'link', 'show', port])) as [
+    { ifindex: number },
+  ];
+  execFileSync('bpftool', ['link', 'detach', 'pinned', join(pins(state), `link-${ifindex}`)]);
+}
+
+test.each(['generic', 'tcx'] as const)(
+  'a port that somebody takes the program off gets it again (%s)',
+  async (mode) => {
+    const state = join(bpffs, `detached-${mode}`);
+    path = await Datapath.start(new Wires(), { mode, state });
+    const { wires, host } = path;
+    const entry = `route ${address4(1)}/32`;
+    detach(wires, state, 'p0');
+    await host.until('the data path forwards again', async () => {
+      const before = await path!.packets(entry);
+      wires.ping(0, address4(1), 3);
+      return (await path!.packets(entry)) - before === 3;
+    });
+    await host.verified();
+  },
+);
+
+test('a port that loses its program to another one is the kernel’s, until that is gone', async () => {
+  const state = join(bpffs, 'taken');
+  path = await Datapath.start(new Wires(), { mode: 'generic', state });
+  const { wires, host } = path;
+  const file = foreign();
+  const modes = async () => (await host.device()).ports!.map(({ mode }) => mode);
+  await host.until('the other program is on the port', async () => {
+    try {
+      detach(wires, state, 'p0');
+      wires.router.run('ip', ['link', 'set', 'p0', 'xdpgeneric', 'obj', file, 'sec', 'xdp']);
+      return true;
+    } catch {
+      // The host was quicker, and put its own back.
+      return false;
+    }
+  });
+  await host.until('the port is left to the other program', async () => (await modes())[0] === 'none');
+  expect((await host.ekho('explain', 'link', 'p0')).out).toContain('an XDP program sees packets first');
+  expect(wires.ping(0, address4(1), 3)).toBe(3);
+  wires.router.ip('link set p0 xdpgeneric off');
+  await host.until('the port is taken again', async () => (await modes())[0] === 'generic');
+  await host.settled();
+  const kernel = path.forwarded().v4;
+  expect(wires.ping(0, address4(1), 3)).toBe(3);
+  expect(path.forwarded().v4).toBe(kernel);
+  await host.verified();
+});
+
+test('a folder of state that is removed under a host is there again, and the next host takes it over', async () => {
+  const state = join(bpffs, 'removed');
+  path = await Datapath.start(new Wires(), { mode: 'generic', state });
+  const { wires, host } = path;
+  const names = () =>
+    existsSync(state) ? readdirSync(state).flatMap((layout) => readdirSync(join(state, layout))) : [];
+  const before = names().sort();
+  const kernel = path.forwarded();
+  const pinging = wires.pingMeanwhile(0, address4(1));
+  rmSync(state, { recursive: true });
+  await host.until('all of it is pinned again', async () => names().length === before.length);
+  expect(names().sort()).toEqual(before);
+  await host.stop('SIGKILL');
+  expect(programs(wires)).toEqual([true, true]);
+  await host.start();
+  const { sent, received } = await pinging.stop();
+  expect(received).toBe(sent);
+  expect(path.forwarded()).toEqual(kernel);
+  expect((await host.device()).writes).toBe(0);
+  await host.verified();
 });
 
 test('a port with somebody else’s program is the kernel’s, and says so', async () => {

@@ -36,7 +36,12 @@ export interface ProgramInfo {
 export interface LinkInfo {
   readonly id: number;
   readonly programId: number;
+  /** Of XDP and tcx: the interface it is attached to; 0 once it was detached or the interface went. */
+  readonly ifindex?: number;
 }
+
+/** enum bpf_link_type of those whose part of bpf_link_info begins with an interface index. */
+const ON_INTERFACE: ReadonlySet<number> = new Set([6, 11]);
 
 /** Room for the longest of the three structs; an older kernel fills less and the rest stays zero. */
 const SIZE = 256;
@@ -93,5 +98,10 @@ export function programInfo(fd: number, title: string): ProgramInfo {
 /** struct bpf_link_info */
 export function linkInfo(fd: number, title: string): LinkInfo {
   const view = infoOf(fd, title);
-  return { id: view.getUint32(4, true), programId: view.getUint32(8, true) };
+  const u32 = (offset: number) => view.getUint32(offset, true);
+  return {
+    id: u32(4),
+    programId: u32(8),
+    ...(ON_INTERFACE.has(u32(0)) && { ifindex: u32(16) }),
+  };
 }

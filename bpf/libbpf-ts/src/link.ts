@@ -30,6 +30,11 @@ export class Link extends Handle {
     return new Link(`link ${path}`, 0, openPin(path, 'link'));
   }
 
+  /** Of a descriptor that this process has; close() closes it. */
+  static fromFd(fd: number): Link {
+    return new Link(`link of descriptor ${fd}`, 0, fd);
+  }
+
   /** Removes a pin: the program is detached when no one else holds the link. @throws E_NOT_FOUND */
   static unpin(path: string): void {
     unpin(path);

@@ -1,12 +1,13 @@
 /** Ports and the program: attaches when a port's row is put, detaches when it is removed, and knows how each port is attached. */
 
+import { existsSync } from 'node:fs';
 import { BpfError, BpfMap, Link, Program } from '../../../bpf/libbpf-ts/src/index.ts';
 import { EkhoError } from '../../errors.ts';
 import { inNetns } from '../../netlink/syscall.ts';
 import type { DeviceShare } from '../types.ts';
 import { XDP_TRANSMITS, xdpFeatures } from './features.ts';
 import { MODE, type Mode, type SharedState, WHY } from './shared.ts';
-import { closeDescriptor, driverOf } from './system.ts';
+import { closeDescriptor, driverOf, isThere } from './system.ts';
 
 /** Of `tables.status`: as in core.ts. */
 const OK = 0;
@@ -79,9 +80,8 @@ export class Attachments {
       if (pin !== undefined) unpin(pin);
       throw error;
     }
-    // Without a pin the descriptor keeps it attached, and is closed by whoever detaches.
-    this.#state.attach(slot, ifindex, mode, pin === undefined ? (made?.link.fd ?? -1) : -1, why);
-    if (pin !== undefined) made?.link.close();
+    // The descriptor keeps it attached, pinned or not, and is closed by whoever detaches.
+    this.#state.attach(slot, ifindex, mode, made?.link.fd ?? -1, why);
     return OK;
   }
 
@@ -127,26 +127,70 @@ export class Attachments {
     this.#portsAt.delete(ifindex);
     this.#devices.delete(slot);
     const pin = this.#pinOf(ifindex);
+    if (pin !== undefined && fd >= 0) unpin(pin);
     if (fd >= 0) closeDescriptor(fd);
-    else if (pin !== undefined) unpin(pin);
   }
 
-  /** Looks again at which ports take frames of native mode: at the other end of a veth, that comes and goes. */
-  refresh(): void {
-    const slots = Array.from({ length: this.#state.ports }, (_, slot) => slot);
-    if (!slots.some((slot) => this.#state.mode(slot) === MODE.native)) return;
+  /**
+   * Looks again at what nobody announces: whether the program is still on each port, and which ports take frames of native mode (at the
+   * other end of a veth, that comes and goes). A port that lost its program gets it again; those that cannot have it are returned.
+   */
+  refresh(): number[] {
+    const slots = Array.from({ length: this.#state.ports }, (_, slot) => slot).filter(
+      (slot) => this.#state.ifindex(slot) !== 0,
+    );
+    const lost = slots.filter((slot) => !this.#isAttached(slot));
+    const native = slots.some((slot) => this.#state.mode(slot) === MODE.native);
+    if (lost.length === 0 && !native) return [];
     try {
-      this.#inNetns(() => {
-        for (const slot of slots) {
-          const ifindex = this.#state.ifindex(slot);
-          if (ifindex !== 0)
-            this.#modes.set(slot, this.#flags(ifindex, this.#state.mode(slot), this.#state.why(slot)));
-        }
+      return this.#inNetns(() => {
+        const gone = lost.filter((slot) => !this.#attachAgain(slot));
+        if (native) for (const slot of slots) this.#lookAgain(slot);
+        return gone;
       });
     } catch (error) {
       // The namespace is gone, and the ports with it.
-      if (!(error instanceof EkhoError)) throw error;
+      if (error instanceof EkhoError) return [];
+      throw error;
     }
+  }
+
+  /** Whether the port has what it is believed to have; a pin that somebody removed is made again. */
+  #isAttached(slot: number): boolean {
+    const fd = this.#state.link(slot);
+    if (fd < 0) return true;
+    const link = Link.fromFd(fd);
+    if (link.info().ifindex === 0) return false;
+    const pin = this.#pinOf(this.#state.ifindex(slot));
+    if (pin !== undefined && !existsSync(pin)) {
+      try {
+        link.pin(pin);
+      } catch (error) {
+        // The folder is made again by the host, or there is no BPF file system any more.
+        if (!(error instanceof BpfError)) throw error;
+      }
+    }
+    return true;
+  }
+
+  /** False when the program cannot be put on the port again. An interface that is gone is waited for: its row goes, too. */
+  #attachAgain(slot: number): boolean {
+    const ifindex = this.#state.ifindex(slot);
+    if (!isThere(ifindex)) return true;
+    this.detach(slot);
+    try {
+      this.#attach(slot, ifindex, true);
+      return true;
+    } catch (error) {
+      if (error instanceof BpfError) return false;
+      throw error;
+    }
+  }
+
+  #lookAgain(slot: number): void {
+    const ifindex = this.#state.ifindex(slot);
+    if (ifindex !== 0)
+      this.#modes.set(slot, this.#flags(ifindex, this.#state.mode(slot), this.#state.why(slot)));
   }
 
   #inNetns<T>(action: () => T): T {

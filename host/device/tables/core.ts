@@ -12,7 +12,7 @@ import { waitForPrograms } from './system.ts';
 /** In the order of `tables.status` of wit/host.wit. */
 export const STATUS = { ok: 0, full: 1, invalid: 2, missing: 3, refused: 4, busy: 5, ioError: 6 } as const;
 
-/** How often whoever asks for the epoch has attachments and settings looked at again. */
+/** How often whoever asks for the epoch has attachments looked at again. */
 const REFRESH_MS = 1000;
 
 /** Words of a row of `ports`: struct dp_port behind the slot. */
@@ -192,9 +192,18 @@ export class MapTables implements TablesCore {
     const now = performance.now();
     if (now - this.#refreshed > REFRESH_MS) {
       this.#refreshed = now;
-      this.#attachments.refresh();
+      for (const slot of this.#attachments.refresh()) this.#losePort(slot);
     }
-    return 0;
+    return this.#state.epoch;
+  }
+
+  /** Without a program on it and without its row, the port is the kernel's, and the plugin is told that the device lost something. */
+  #losePort(slot: number): void {
+    const row = new Uint32Array(this.#tables[PORTS]!.words);
+    row[0] = slot;
+    this.#batch(this.#tables[PORTS]!, row, 0, 1);
+    this.#state.addUsed(PORTS, -1);
+    this.#state.lose();
   }
 
   close(): void {

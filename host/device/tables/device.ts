@@ -78,7 +78,10 @@ export class TablesDevice implements Device {
     for (const id of Object.values(this.share.programs!)) this.#programs.add(id);
     this.#lookup = new Lookup(this.#object, this.#state);
     guarded(name, () => this.#followHashPolicy());
-    this.#settings = setInterval(() => this.#followHashPolicy(), SETTINGS_MS);
+    this.#settings = setInterval(() => {
+      this.#followHashPolicy();
+      this.#pins?.restore(this.#object);
+    }, SETTINGS_MS);
     this.#settings.unref();
   }
 
@@ -99,7 +102,7 @@ export class TablesDevice implements Device {
 
   /** Ports stay attached, now to this host's program, and tables as full as they are. */
   #takeOver(object: BpfObject): void {
-    const { ifindexes, programs } = this.#pins!.takeOver((ifindex) => {
+    const { links, programs } = this.#pins!.takeOver((ifindex) => {
       const slot = object.map<number, number>('ports_at').get(ifindex);
       const flags = slot === undefined ? 0 : object.map<number, number>('port_modes').get(slot)!;
       return object.program((flags & MODE_TCX) !== 0 ? 'datapath_tcx' : 'datapath');
@@ -107,7 +110,9 @@ export class TablesDevice implements Device {
     for (const id of programs) this.#programs.add(id);
     for (const [ifindex, slot] of object.map<number, number>('ports_at')) {
       const flags = object.map<number, number>('port_modes').get(slot)!;
-      this.#state.attach(slot, ifindex, ifindexes.has(ifindex) ? modeOf(flags) : MODE.none, -1, whyOf(flags));
+      const link = links.get(ifindex);
+      const mode = link === undefined ? MODE.none : modeOf(flags);
+      this.#state.attach(slot, ifindex, mode, link ?? -1, whyOf(flags));
     }
     for (const [number, { name, organisation }] of TABLES.entries()) {
       if (organisation === 'counters') continue;
@@ -163,7 +168,7 @@ export class TablesDevice implements Device {
       removes: state.removes,
       rejects: 0,
       discarded: 0,
-      epoch: 0,
+      epoch: state.epoch,
       ports: Array.from({ length: state.ports }, (_, slot) => slot)
         .filter((slot) => state.ifindex(slot) !== 0)
         .map((slot) => ({

@@ -4,7 +4,17 @@
  */
 
 import { createHash } from 'node:crypto';
-import { closeSync, mkdirSync, openSync, readdirSync, rmdirSync, statfsSync, unlinkSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmdirSync,
+  statfsSync,
+  statSync,
+  unlinkSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { BpfError, BpfMap, type BpfObject, Link } from '../../../bpf/libbpf-ts/src/index.ts';
 import { EkhoError } from '../../errors.ts';
@@ -20,7 +30,7 @@ const BPF_FS_MAGIC = 0xcafe4a11;
 export class Pins {
   /** Folder of what has this layout. */
   readonly folder: string;
-  readonly #lock: number;
+  #lock: number;
 
   /** Makes the folder and has it for this host alone; what another layout left there is removed. @throws EkhoError E_DEVICE */
   constructor(path: string, rows: ReadonlyMap<string, number>) {
@@ -60,29 +70,63 @@ export class Pins {
     for (const name of MAPS) object.map(name).pin(join(this.folder, `map-${name}`));
   }
 
-  /** Gives ports that are attached this host's programs. Their interface indexes, and the programs they had. */
+  /**
+   * Pins again what somebody removed while this host runs. Not where another host has taken the folder meanwhile, and not where there is
+   * no BPF file system any more: then all of it ends with this host.
+   */
+  restore(object: BpfObject): void {
+    try {
+      if (!this.#isLocked()) return;
+      mkdirSync(this.folder, { recursive: true, mode: 0o700 });
+      const there = new Set(readdirSync(this.folder));
+      for (const name of MAPS) {
+        if (!there.has(`map-${name}`)) object.map(name).pin(join(this.folder, `map-${name}`));
+      }
+    } catch (error) {
+      if (!(error instanceof BpfError || error instanceof EkhoError || isSystemError(error))) throw error;
+    }
+  }
+
+  /** Has the folder for this host, also where it was removed and made again. */
+  #isLocked(): boolean {
+    const path = dirname(this.folder);
+    needBpfFs(path);
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    if (statSync(path).ino === fstatSync(this.#lock).ino) return true;
+    const lock = openSync(path, 'r');
+    if (lockFile(lock)) {
+      closeSync(this.#lock);
+      this.#lock = lock;
+      return true;
+    }
+    closeSync(lock);
+    return false;
+  }
+
+  /** Gives ports that are attached this host's programs. Descriptors of their links by interface index, and the programs they had. */
   takeOver(programOf: (ifindex: number) => { readonly fd: number }): {
-    ifindexes: Set<number>;
+    links: Map<number, number>;
     programs: Set<number>;
   } {
-    const ifindexes = new Set<number>();
+    const links = new Map<number, number>();
     const programs = new Set<number>();
     for (const name of readdirSync(this.folder)) {
       if (!name.startsWith('link-')) continue;
       const path = join(this.folder, name);
       const ifindex = Number(name.slice('link-'.length));
-      using link = Link.fromPin(path);
+      const link = Link.fromPin(path);
       try {
         programs.add(link.info().programId);
         link.update(programOf(ifindex));
-        ifindexes.add(ifindex);
+        links.set(ifindex, link.fd);
       } catch (error) {
+        link.close();
         if (!(error instanceof BpfError)) throw error;
         // The port is gone, and the link holds on to nothing.
         Link.unpin(path);
       }
     }
-    return { ifindexes, programs };
+    return { links, programs };
   }
 
   close(): void {
@@ -104,6 +148,10 @@ function needBpfFs(path: string): void {
       remedy: 'Mount one: `mount -t bpf bpf /sys/fs/bpf`; the state of a tables device is a folder in it.',
     });
   }
+}
+
+function isSystemError(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error;
 }
 
 /** Removes a folder of pins and with it what only they held: programs are detached. */

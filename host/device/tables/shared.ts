@@ -2,6 +2,8 @@
 
 import { TABLES } from './layout.ts';
 
+/** Writes, removes, epoch; then the fill of each table. */
+const HEAD_WORDS = 3;
 /** A port's attachment: words. */
 const PORT_WORDS = 4;
 
@@ -31,16 +33,16 @@ export class SharedState {
 
   constructor(ports: number, memory?: SharedArrayBuffer) {
     this.ports = ports;
-    this.memory = memory ?? new SharedArrayBuffer(4 * (2 + TABLES.length + PORT_WORDS * ports));
+    this.memory = memory ?? new SharedArrayBuffer(4 * (HEAD_WORDS + TABLES.length + PORT_WORDS * ports));
     this.#words = new Int32Array(this.memory);
   }
 
   used(table: number): number {
-    return Atomics.load(this.#words, 2 + table);
+    return Atomics.load(this.#words, HEAD_WORDS + table);
   }
 
   addUsed(table: number, rows: number): void {
-    Atomics.add(this.#words, 2 + table, rows);
+    Atomics.add(this.#words, HEAD_WORDS + table, rows);
   }
 
   get writes(): number {
@@ -59,6 +61,15 @@ export class SharedState {
     Atomics.add(this.#words, 1, rows);
   }
 
+  /** How often rows were lost that the plugin had put. */
+  get epoch(): number {
+    return Atomics.load(this.#words, 2) >>> 0;
+  }
+
+  lose(): void {
+    Atomics.add(this.#words, 2, 1);
+  }
+
   /** Interface index, 0 when the slot is not attached. */
   ifindex(slot: number): number {
     return Atomics.load(this.#words, this.#at(slot));
@@ -68,7 +79,7 @@ export class SharedState {
     return Atomics.load(this.#words, this.#at(slot) + 1) as Mode;
   }
 
-  /** Descriptor of the link, -1 for none: it is pinned. */
+  /** Descriptor of the link, -1 for none: with mode `none`. */
   link(slot: number): number {
     return Atomics.load(this.#words, this.#at(slot) + 2);
   }
@@ -91,6 +102,6 @@ export class SharedState {
   }
 
   #at(slot: number): number {
-    return 2 + TABLES.length + PORT_WORDS * slot;
+    return HEAD_WORDS + TABLES.length + PORT_WORDS * slot;
   }
 }

@@ -36,6 +36,11 @@ export function closeDescriptor(fd: number): void {
   close(fd);
 }
 
+/** Whether there is a network device with this index. */
+export function isThere(ifindex: number): boolean {
+  return if_indextoname(ifindex, new Uint8Array(IFNAMSIZ)) !== null;
+}
+
 /** Which driver a network device has (ETHTOOL_GDRVINFO). Empty when there is no such device, or it does not say. */
 export function driverOf(ifindex: number): string {
   const name = new Uint8Array(IFNAMSIZ);
