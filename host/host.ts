@@ -31,6 +31,7 @@ import { HookWatch, NO_HOOKS } from './kernel/hooks.ts';
 import { KernelEvents } from './kernel/kernel-events.ts';
 import { rungsText } from './kernel/rungs-text.ts';
 import { KernelSync } from './kernel/sync.ts';
+import { Logs } from './log/log.ts';
 import { Journal } from './mirror/journal.ts';
 import { Mirror } from './mirror/mirror.ts';
 import { KIND, KINDS, type Kind, type KindNumber } from './mirror/types.ts';
@@ -61,7 +62,9 @@ export class Host {
   /** Where dashboard and API are served on TCP, once they are. */
   url: string | undefined;
   readonly config: Config;
+  readonly logs: Logs;
   readonly #say: (line: string) => void;
+  readonly #warn: (line: string) => void;
   readonly #source: Source;
   readonly #publisher: Publisher | undefined;
   /** Undefined where the mirror does not come from the kernel. */
@@ -77,24 +80,26 @@ export class Host {
   #counting: Promise<Stats> | undefined;
   #stopping = false;
 
-  /** `say` is told what a person at the terminal wants to know. Throws E_DEVICE when a device cannot be opened. */
-  constructor(config: Config, say: (line: string) => void) {
+  /** `log` is told what a person at the terminal wants to know, as lines or with all its fields. Throws E_DEVICE when a device cannot be opened. */
+  constructor(config: Config, log: Logs | ((line: string) => void)) {
     this.config = config;
-    this.#say = say;
-    const log = (level: 'warn' | 'info', message: string) =>
-      say(level === 'info' ? message : `${level}: ${message}`);
-    this.#source = openSource(this.mirror, config, log);
+    const logs = typeof log === 'function' ? Logs.toLines(log, config.log) : log;
+    this.logs = logs;
+    this.#say = (message) => logs.of('host').info(message);
+    this.#warn = (message) => logs.of('host').warn(message);
+    this.#source = openSource(this.mirror, config, logs.sink('mirror'));
     if (this.#source instanceof KernelSync) {
       this.events = new KernelEvents({ ...config.notifier, netns: config.mirror.netns }, this.#source);
     }
     if (config.publish !== undefined) {
-      this.#publisher = new Publisher(this.mirror, { ...config.publish, netns: config.mirror.netns }, log);
+      const options = { ...config.publish, netns: config.mirror.netns };
+      this.#publisher = new Publisher(this.mirror, options, logs.sink('publish'));
     }
     const { interval_s, state } = config.statistics;
     this.#statistics = new Statistics({
       interval_ms: interval_s * 1000,
       file: state,
-      warn: (message) => say(`warn: ${message}`),
+      warn: (message) => logs.of('statistics').warn(message),
       onSample: () => {
         this.devices.sampleTraps(performance.now());
         this.#tellUse();
@@ -114,18 +119,20 @@ export class Host {
       savedCounter: (plugin, describe) => this.#statistics.savedCounter(plugin, describe),
       xfrm: config.planner.xfrm,
       hooks: () => this.#hooks?.state ?? NO_HOOKS,
-      log: (level, message) => say(level === 'info' ? message : `${level}: ${message}`),
+      log: (level, message, plugin) => logs.of('planner')[level]({ plugin }, message),
     });
     this.#statistics.start(this.#planner);
     this.events?.subscribe({ record: (record) => this.#planner.kernelEvent(record), lost: () => {} });
     this.#hooks?.look();
     this.mirror.subscribe((changes) => {
+      if (logs.isOn('mirror', 'trace'))
+        logs.of('mirror').trace(`${changes.length} changes up to revision ${this.mirror.revision}`);
       if (changes.kinds.subarray(0, changes.length).includes(KIND.link)) this.#hooks?.lookSoon();
     });
     this.objects = new Objects(this.mirror, (kind, id) => this.#planner.offloadOf(kind, id));
     const parts = { config, objects: this.objects, planner: this.#planner, statistics: this.#statistics };
     this.devices = new Devices(parts);
-    this.plugins = new Plugins({ ...parts, devices: this.devices, say, isStopping: () => this.#stopping });
+    this.plugins = new Plugins({ ...parts, devices: this.devices, logs, isStopping: () => this.#stopping });
     this.devices.open();
     this.sampler = this.#sampler();
   }
@@ -152,7 +159,7 @@ export class Host {
     this.#toldUse = Number(process.hrtime.bigint());
     if (this.#stopping) return;
     this.#source.refresh?.(this.#planner.used(since)).catch((error: Error) => {
-      this.#say(`warn: what hardware uses is not told to the kernel: ${error.message}`);
+      this.#warn(`what hardware uses is not told to the kernel: ${error.message}`);
     });
   }
 

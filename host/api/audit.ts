@@ -15,16 +15,17 @@ const LINES_MAX = 200;
 
 export class Audit {
   readonly #lines: AuditLine[] = [];
-  readonly #say: (line: string) => void;
+  readonly #say: (caller: string, request: string, status: number) => void;
 
-  constructor(say: (line: string) => void) {
-    this.#say = say;
+  /** `log` is told of each. */
+  constructor(log: (caller: string, request: string, status: number) => void) {
+    this.#say = log;
   }
 
   note(caller: string, request: string, status: number): void {
     this.#lines.push({ time: new Date().toISOString(), caller, request, status });
     if (this.#lines.length > LINES_MAX) this.#lines.shift();
-    this.#say(`audit: ${caller}: ${request}: ${status}`);
+    this.#say(caller, request, status);
   }
 
   /** Oldest first. */

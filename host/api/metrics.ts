@@ -25,6 +25,7 @@ interface Seen {
   readonly sync: Readonly<Record<string, number>>;
   readonly mirrorBytes: number;
   readonly forwarded: number | undefined;
+  readonly log: { readonly lines: Readonly<Record<string, number>>; readonly dropped: number };
   /** Of the kinds that were asked for. */
   readonly entries: readonly CountedEntry[];
 }
@@ -202,6 +203,18 @@ export const METRICS: readonly Metric[] = [
       ),
   },
   {
+    name: 'ekho_log_lines_total',
+    type: 'counter',
+    help: 'Lines of the log by level.',
+    samples: ({ log }) => Object.entries(log.lines).map(([level, lines]): Sample => [{ level }, lines]),
+  },
+  {
+    name: 'ekho_log_dropped_lines_total',
+    type: 'counter',
+    help: 'Lines of the log that its reader was too slow to take.',
+    samples: ({ log }) => one(log.dropped),
+  },
+  {
     name: 'ekho_entry_packets_total',
     type: 'counter',
     help: 'Packets that hardware forwarded by an entry.',
@@ -263,6 +276,7 @@ export function serveMetrics(instance: FastifyInstance, host: Host): void {
     const text = metricsText({
       status: await status.get(),
       ...host.counted(),
+      log: host.logs,
       entries: host.countedEntries(kinds),
     });
     return reply.type(METRICS_TYPE).send(text);

@@ -6,6 +6,7 @@ import type { Host } from '../host.ts';
 import { type Access, ROLES } from './access.ts';
 import type { Audit } from './audit.ts';
 import { configRoutes } from './config-routes.ts';
+import { logRoutes } from './log-routes.ts';
 import { objectRoutes } from './object-routes.ts';
 import {
   AuditAnswer,
@@ -54,6 +55,7 @@ export async function routes(instance: FastifyInstance, options: RoutesOptions):
 
   await objectRoutes(instance, { host });
   await configRoutes(instance, { host });
+  await logRoutes(instance, { host });
   const get = (summary: string, tag: string) => ({ summary, tags: [tag] });
 
   app.get(

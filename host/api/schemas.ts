@@ -1,5 +1,6 @@
 /** Shapes of the API's requests and answers. The command reads the same types. */
 import { type Static, Type } from 'typebox';
+import { LOG_LEVELS } from '../log/levels.ts';
 
 const Count = Type.Integer({ minimum: 0 });
 const Text = Type.String();
@@ -428,3 +429,16 @@ export const CheckAnswer = Type.Object({
   config: Type.Optional(ConfigAnswer),
 });
 export type CheckAnswer = Static<typeof CheckAnswer>;
+
+const Level = Type.Enum([...LOG_LEVELS]);
+
+/** Levels of the log: of everything as it was last set, of its components, and of plugins set by name. */
+export const LogLevels = Type.Object({
+  level: Level,
+  components: Type.Record(Text, Level),
+  plugins: Type.Record(Text, Level),
+  /** Lines since the start, by level, and how many of them no reader took. */
+  lines: Type.Record(Text, Count),
+  dropped: Count,
+});
+export type LogLevels = Static<typeof LogLevels>;

@@ -94,6 +94,10 @@ export function createServer(
   }
   app.addHook('onResponse', async (request, reply) => {
     const { method, url } = request;
+    if (host.logs.isOn('api', 'debug')) {
+      const ms = Math.round(reply.elapsedTime);
+      host.logs.of('api').debug({ ms }, `${method} ${url}: ${reply.statusCode}`);
+    }
     if (method !== 'GET' && method !== 'HEAD')
       audit.note(request.caller?.name ?? 'nobody', `${method} ${url.split('?')[0]}`, reply.statusCode);
   });

@@ -3,6 +3,7 @@ import type { LogLine, PluginDetails, PluginStatus } from '../api/schemas.ts';
 import type { Config } from '../config/config.ts';
 import { portsOf } from '../config/port-owners.ts';
 import { EkhoError } from '../errors.ts';
+import type { Logs } from '../log/log.ts';
 import type { Objects } from '../objects.ts';
 import type { Planner, Retired } from '../offload/planner.ts';
 import { DisabledPlugins } from '../plugin/disabled-plugins.ts';
@@ -28,7 +29,7 @@ export interface PluginsParts {
   readonly objects: Objects;
   readonly planner: Planner;
   readonly devices: Devices;
-  readonly say: (line: string) => void;
+  readonly logs: Logs;
   /** The host is ending. */
   readonly isStopping: () => boolean;
 }
@@ -42,8 +43,8 @@ export class Plugins {
 
   constructor(parts: PluginsParts) {
     this.#parts = parts;
-    const { config, objects, planner, devices, say } = parts;
-    this.#disabled = new DisabledPlugins(config.plugins.state, (message) => say(`warn: ${message}`));
+    const { config, objects, planner, devices, logs } = parts;
+    this.#disabled = new DisabledPlugins(config.plugins.state, (message) => logs.of('plugin').warn(message));
     for (const plugin of config.plugin) {
       planner.addPlugin({
         name: plugin.name,
@@ -59,11 +60,14 @@ export class Plugins {
       trustedKeys: config.plugins.trustedKeys,
       setup: (name) => this.#setup(name),
       listener: {
-        notReplaced: (plugin, error) => say(`plugin ${plugin.name}: not replaced: ${error.message}`),
+        logged: (plugin, level, text) => logs.ofPlugin(plugin.name)[level](text),
+        notReplaced: (plugin, error) =>
+          logs.ofPlugin(plugin.name).warn({ code: error.code }, `not replaced: ${error.message}`),
         withdraw: (plugin) => this.#withdraw(plugin.name),
         up: (plugin, runner) => this.#up(plugin, runner),
         down: (plugin, error) => {
-          if (error !== undefined) say(`plugin ${plugin.name}: down: ${error.message}`);
+          if (error !== undefined)
+            logs.ofPlugin(plugin.name).error({ code: error.code }, `down: ${error.message}`);
         },
       },
     });
@@ -73,7 +77,7 @@ export class Plugins {
 
   /** Resolves once they are up, refused or waiting for another attempt; tells which and why. */
   async start(): Promise<void> {
-    const { config, say, isStopping } = this.#parts;
+    const { config, logs, isStopping } = this.#parts;
     this.#states.isLooking = true;
     try {
       await this.#supervisor.start();
@@ -81,7 +85,12 @@ export class Plugins {
       // The mirror is worth having without them.
       if (!(error instanceof EkhoError)) throw error;
       this.#states.noPlugins = error;
-      say(`no plugins: ${error.message}${error.remedy ? `. ${error.remedy}` : ''}`);
+      logs
+        .of('plugin')
+        .error(
+          { code: error.code },
+          `no plugins: ${error.message}${error.remedy ? `. ${error.remedy}` : ''}`,
+        );
       return;
     }
     if (isStopping()) return;
@@ -90,7 +99,10 @@ export class Plugins {
       if (state === 'found' && config.file === undefined) continue;
       // That it is active is said when it is.
       if (state === 'syncing') continue;
-      if (reason !== undefined) say(`plugin ${name}: ${state}: ${reason}${remedy ? `. ${remedy}` : ''}`);
+      if (reason !== undefined)
+        logs
+          .ofPlugin(name)
+          [state === 'found' ? 'info' : 'warn'](`${state}: ${reason}${remedy ? `. ${remedy}` : ''}`);
     }
   }
 
@@ -181,10 +193,11 @@ export class Plugins {
   }
 
   #up(plugin: SupervisedPlugin, runner: Runner): void {
-    const { planner, say } = this.#parts;
+    const { planner, logs } = this.#parts;
+    const log = logs.ofPlugin(plugin.name);
     const listener = {
       fault: paced((error: Error, left: number) =>
-        say(`plugin ${plugin.name}: ${error.message}${left > 0 ? `; and ${left} faults more before` : ''}`),
+        log.warn(`${error.message}${left > 0 ? `; and ${left} faults more before` : ''}`),
       ),
       // The supervisor says so, and why.
       down: () => {},
@@ -196,14 +209,14 @@ export class Plugins {
       () => {
         if (plugin.state.state !== 'syncing') return;
         plugin.synced();
-        say(`plugin ${plugin.name}: active${this.#states.whatItIs(plugin)}`);
+        log.info(`active${this.#states.whatItIs(plugin)}`);
       },
       (error: Error) => {
         // It went down meanwhile, which `down` tells, or the planner cannot go on with it: then afresh.
         if (plugin.state.state !== 'syncing') return;
         if (error instanceof EkhoError) plugin.kill(error);
         else {
-          say(`plugin ${plugin.name}: ${error.stack ?? error.message}`);
+          log.error(error.stack ?? error.message);
           plugin.kill();
         }
       },
@@ -212,13 +225,13 @@ export class Plugins {
 
   /** The plugin is to stop for good. */
   async #withdraw(name: string): Promise<void> {
-    const { config, planner, say } = this.#parts;
+    const { config, planner, logs } = this.#parts;
     const what = config.plugin.find((plugin) => plugin.name === name)?.onDisable ?? 'clear';
     try {
       const left = await planner.retire(name, what, AbortSignal.timeout(CLEAR_MS));
-      say(`plugin ${name}: stops; ${LEFT[left]}`);
+      logs.ofPlugin(name).info(`stops; ${LEFT[left]}`);
     } catch {
-      say(`plugin ${name}: its device could not be cleared and may still forward`);
+      logs.ofPlugin(name).error('its device could not be cleared and may still forward');
     }
   }
 

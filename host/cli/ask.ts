@@ -19,7 +19,7 @@ export interface JsonOption {
   readonly json?: boolean;
 }
 
-async function printJson(value: unknown): Promise<void> {
+export async function printJson(value: unknown): Promise<void> {
   await print(`${JSON.stringify(value, null, 2)}\n`);
 }
 

@@ -23,6 +23,10 @@ export class Client {
     return this.#whole<T>('POST', path, body, signal);
   }
 
+  async put<T>(path: string, body: unknown): Promise<T> {
+    return this.#whole<T>('PUT', path, body);
+  }
+
   /** An answer of one JSON value a line. */
   async *lines<T>(path: string): AsyncGenerator<T> {
     const response = await this.open(path, 'application/x-ndjson');

@@ -2,11 +2,13 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { socketPath } from '../config/socket.ts';
 import { EkhoError, type ErrorCode } from '../errors.ts';
+import { LOG_COMPONENTS, LOG_FORMATS, LOG_LEVELS } from '../log/levels.ts';
 import { VERSION } from '../version.ts';
 import { configShow, dashboard, explain, lookup, stats, status, verify, wait } from './ask.ts';
 import { Client } from './client.ts';
 import { doctor } from './doctor.ts';
 import { addKitCommands } from './kit.ts';
+import { logLevel, logShow } from './log.ts';
 import {
   deviceInject,
   deviceList,
@@ -98,6 +100,8 @@ function build(): Command {
       '--listen <address:port>',
       'address of dashboard and HTTP API, or off (beyond loopback: [api.tls])',
     )
+    .addOption(new Option('--log-level <level>', 'what is written to standard output').choices(LOG_LEVELS))
+    .addOption(new Option('--log-format <format>', 'how (docs/cli.md)').choices(LOG_FORMATS))
     .action(async (options) => {
       const { run } = await import('./run.ts');
       await run(options);
@@ -205,6 +209,16 @@ function build(): Command {
   asking(program, 'support', 'gather what somebody who helps needs to know, without secrets, into one file')
     .argument('[file]', 'a new file (default: ekho-support-HOST-TIME.json.gz here)')
     .action((file: string | undefined, options) => support(client(options), file));
+
+  const log = json(asking(program, 'log', 'which lines the host writes into its log')).action((options) =>
+    logShow(client(options), options),
+  );
+  json(asking(log, 'level', 'write others from now on, until the host ends'))
+    .argument('<level>', LOG_LEVELS.join(', '))
+    .argument('[name]', `${LOG_COMPONENTS.join(', ')}, or a plugin’s name (default: all)`)
+    .action((level: string, name: string | undefined, options) =>
+      logLevel(client(options), level, name, options),
+    );
 
   command(program, 'token', 'make a token for the API over TCP, and its section of the configuration')
     .argument('<name>', 'what the audit log calls its holder')

@@ -1,7 +1,8 @@
 /** What the command prints: aligned tables, colour only on a terminal, and a quiet end when the reader closes the pipe. */
 import { once } from 'node:events';
-import { writeSync } from 'node:fs';
 import { stripVTControlCharacters } from 'node:util';
+
+export { plain } from '../log/text.ts';
 
 const CODES = { bold: 1, red: 31, green: 32, yellow: 33, dim: 2 } as const;
 export type Colour = keyof typeof CODES;
@@ -55,11 +56,6 @@ function width(text: string): number {
   return stripVTControlCharacters(text).length;
 }
 
-/** Text from outside without what could drive the terminal. */
-export function plain(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}]/gu, '\u{fffd}');
-}
-
 /** Writes to standard output and waits while its reader is slow. False when the reader is gone. */
 export async function print(text: string): Promise<boolean> {
   if (gone) return false;
@@ -86,22 +82,6 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 // Nobody is left to tell.
 process.stderr.on('error', () => {});
-
-/** What becomes of a line that cannot be written: it is dropped. */
-const UNWRITABLE = new Set(['ENOSPC', 'EDQUOT', 'EIO', 'EAGAIN', 'EPIPE', 'EBADF']);
-
-/**
- * Writes a line of the host's log to standard output. A full disk or a closed terminal must not end the host: the line is
- * dropped, and the next is tried again.
- */
-export function writeLine(line: string): void {
-  const text = Buffer.from(`${line}\n`);
-  try {
-    for (let at = 0; at < text.length; ) at += writeSync(1, text, at);
-  } catch (error) {
-    if (!UNWRITABLE.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
-  }
-}
 
 const NUMBER = new Intl.NumberFormat('en-US');
 

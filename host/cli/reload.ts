@@ -1,16 +1,18 @@
-/** SIGHUP: the configuration file is read again, and what can change while the host runs does: tokens and certificates. */
+/** SIGHUP: the configuration file is read again, and what can change while the host runs does: tokens, certificates and log levels. */
 import type { Server as TlsServer } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
 import type { Access } from '../api/access.ts';
 import type { Server } from '../api/server.ts';
 import type { Identity } from '../api/tls.ts';
 import { type Config, readConfig } from '../config/config.ts';
+import type { Logs } from '../log/log.ts';
 
 export interface Reloadable {
   readonly access: Access;
   readonly identity: Identity | undefined;
   /** The one on TCP. */
   readonly network: Server | undefined;
+  readonly logs: Logs;
 }
 
 /** Sections of which nothing changes before the next start. */
@@ -30,7 +32,7 @@ const FIXED = [
  * Gives what could be done as a line; `started` is the file as it was when the host started.
  * @throws EkhoError E_CONFIG for a file that is wrong, or a certificate that is; then all stays as it was
  */
-export function reload(started: Config, { access, identity, network }: Reloadable): string {
+export function reload(started: Config, { access, identity, network, logs }: Reloadable): string {
   if (started.file === undefined) return 'there is no configuration file to read again';
   const { api, ...sections } = readConfig(started.file);
   if (identity !== undefined && api.tls !== undefined) {
@@ -38,11 +40,13 @@ export function reload(started: Config, { access, identity, network }: Reloadabl
     (network?.server as unknown as TlsServer | undefined)?.setSecureContext(identity.context);
   }
   access.know(api.tokens);
+  if (!isDeepStrictEqual(sections.log, started.log)) logs.configure(sections.log);
   const later: string[] = FIXED.filter((name) => !isDeepStrictEqual(sections[name], started[name]));
   if ((api.tls === undefined) !== (started.api.tls === undefined)) later.push('api.tls');
   // Whether clients are asked for a certificate is settled when the server is made.
   else if ((api.tls?.clientCa === undefined) !== (started.api.tls?.clientCa === undefined))
     later.push('api.tls.client-ca');
+  if (sections.log.format !== started.log.format) later.push('log.format');
   if (!isDeepStrictEqual(api.listen, started.api.listen)) later.push('api.listen');
   const done = `configuration read again: ${api.tokens.length} tokens${identity ? ', certificate' : ''}`;
   return later.length === 0 ? done : `${done}; for what changed in ${later.join(', ')} start the host again`;

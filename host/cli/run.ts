@@ -10,11 +10,13 @@ import { type RemoteOptions, withRemote } from '../config/remote-options.ts';
 import { socketPath } from '../config/socket.ts';
 import { EkhoError } from '../errors.ts';
 import { Host } from '../host.ts';
+import type { LogFormat, LogLevel } from '../log/levels.ts';
+import { Logs } from '../log/log.ts';
 import { inNetns } from '../netlink/syscall.ts';
-import { plain, writeLine } from './output.ts';
 import { reload } from './reload.ts';
 import { ServiceManager } from './service.ts';
 
+const STANDARD_OUTPUT = 1;
 /** A signal this long after the first means: now, without order. */
 const INSISTS_MS = 500;
 
@@ -23,29 +25,33 @@ export interface RunOptions extends RemoteOptions {
   readonly netns?: string;
   readonly socket?: string;
   readonly listen?: string;
+  readonly logLevel?: LogLevel;
+  readonly logFormat?: LogFormat;
 }
 
 export async function run(options: RunOptions): Promise<void> {
   const file = options.config === undefined ? defaultConfig() : readConfig(options.config);
   const config = configOf(file, options);
-  const say = (line: string) => writeLine(plain(line));
+  const logs = Logs.toFd(STANDARD_OUTPUT, config.log);
+  const log = logs.of('host');
+  const say = (message: string) => log.info(message);
   // Before anything is started or touched that a wrong name would leave behind.
   if (config.source === undefined && config.mirror.netns !== undefined)
     inNetns(config.mirror.netns, () => {});
   const servers: Server[] = [];
-  const host = new Host(config, say);
+  const host = new Host(config, logs);
   const identity = config.api.tls && new Identity(config.api.tls);
   let network: Server | undefined;
-  const shared = { access: new Access(config.api.tokens), audit: new Audit(say) };
+  const shared = { access: new Access(config.api.tokens), audit: auditTo(logs) };
 
   const manager = new ServiceManager();
   const again = () => {
     manager.reloading();
     try {
-      say(reload(file, { access: shared.access, identity, network }));
+      say(reload(file, { access: shared.access, identity, network, logs }));
     } catch (error) {
       if (!(error instanceof EkhoError)) throw error;
-      say(`configuration not read again, all stays as it was: ${error.message}`);
+      log.error({ code: error.code }, `configuration not read again, all stays as it was: ${error.message}`);
     }
     manager.ready('configuration read again');
   };
@@ -63,7 +69,7 @@ export async function run(options: RunOptions): Promise<void> {
     const local = createServer(host, { transport: 'socket', ...shared });
     servers.push(local);
     await listenUnix(local, config.api.socket);
-    say(`socket ${config.api.socket}`);
+    logs.always.info(`socket ${config.api.socket}`);
     if (config.api.listen) {
       const { address, port } = config.api.listen;
       const isOpen = !isLoopback(address);
@@ -71,7 +77,7 @@ export async function run(options: RunOptions): Promise<void> {
       servers.push(network);
       const url = await listenTcp(network, address, port, identity?.name);
       host.url = url;
-      say(`dashboard ${url} (\`ekho dashboard\` prints an address that may operate, too)`);
+      logs.always.info(`dashboard ${url} (\`ekho dashboard\` prints an address that may operate, too)`);
     }
     const ended = new Promise<void>((resolve) => {
       let asked = 0;
@@ -95,7 +101,14 @@ export async function run(options: RunOptions): Promise<void> {
     await ended;
   } finally {
     await stop();
+    logs.close();
   }
+}
+
+function auditTo(logs: Logs): Audit {
+  return new Audit((caller, request, status) =>
+    logs.audit.info({ caller, request, status }, `${caller}: ${request}: ${status}`),
+  );
 }
 
 function configOf(file: Config, options: RunOptions): Config {
@@ -108,6 +121,11 @@ function configOf(file: Config, options: RunOptions): Config {
   return {
     ...config,
     mirror: { ...config.mirror, ...(options.netns !== undefined && { netns: options.netns }) },
+    log: {
+      ...config.log,
+      ...(options.logLevel !== undefined && { level: options.logLevel }),
+      ...(options.logFormat !== undefined && { format: options.logFormat }),
+    },
     api: { ...config.api, socket: socketPath(options.socket, config.api.socket), listen },
   };
 }

@@ -13,6 +13,7 @@ import type { AttachMode, DeviceConfig } from '../device/types.ts';
 import { EkhoError } from '../errors.ts';
 import { RING_DEFAULT } from '../kernel/notifier/ring-size.ts';
 import { DEFAULT_RECEIVE_BUFFER } from '../kernel/receive-buffer.ts';
+import type { LogComponent, LogFormat, LogLevel } from '../log/levels.ts';
 import { KINDS, type Kind } from '../mirror/types.ts';
 import { DEVICE_CALLS_DEFAULT } from '../plugin/device-ration.ts';
 import type { Isolation } from '../plugin/pool-runner.ts';
@@ -81,6 +82,11 @@ export interface Config {
   /** Undefined: the mirror is not published. */
   readonly publish: PublishOptions | undefined;
   readonly statistics: { readonly interval_s: number; readonly state: string | undefined };
+  readonly log: {
+    readonly level: LogLevel;
+    readonly levels: Readonly<Partial<Record<LogComponent, LogLevel>>>;
+    readonly format: LogFormat;
+  };
 }
 
 /** One thing wrong with a file: `line` from 1, `path` the key. */
@@ -463,6 +469,11 @@ function complete(file: ConfigFile, path: string | undefined): Config {
     statistics: {
       interval_s: file.statistics?.interval ?? 10,
       state: file.statistics?.state === undefined ? undefined : resolve(base, file.statistics.state),
+    },
+    log: {
+      level: file.log?.level ?? 'info',
+      levels: file.log?.levels ?? {},
+      format: file.log?.format ?? 'auto',
     },
     source: file.source?.type === 'remote' ? natsOf(file.source, base) : undefined,
     publish: file.publish && {

@@ -4,6 +4,7 @@ import { LINKS_MAX, METRIC_DEFAULT, PROTOCOL_DEFAULT } from '../device/rtnetlink
 import { SIZES } from '../device/tables/layout.ts';
 import { RING_DEFAULT } from '../kernel/notifier/ring-size.ts';
 import { DEFAULT_RECEIVE_BUFFER } from '../kernel/receive-buffer.ts';
+import { LOG_FORMATS, LOG_LEVELS, type LogComponent } from '../log/levels.ts';
 import { KINDS } from '../mirror/types.ts';
 
 const closed = { additionalProperties: false } as const;
@@ -508,6 +509,42 @@ const Publish = Type.Object(
   closed,
 );
 
+const LevelOf = (description: string) => Type.Optional(Type.Enum([...LOG_LEVELS], { description }));
+
+const LogLevels = Type.Object(
+  {
+    host: LevelOf('Start, end, what is served.'),
+    mirror: LevelOf('What comes from the kernel, or from another host.'),
+    planner: LevelOf('Plans and what devices were found to hold.'),
+    plugin: LevelOf('What plugins write, and what becomes of them.'),
+    statistics: LevelOf('Counters.'),
+    publish: LevelOf('The mirror that is published.'),
+    api: LevelOf('Requests, at `debug`.'),
+  } satisfies Record<LogComponent, unknown>,
+  { ...closed, description: 'Levels of parts of the host, below. Default: `level` for all.' },
+);
+
+const Log = Type.Object(
+  {
+    level: Type.Optional(
+      Type.Enum([...LOG_LEVELS], {
+        default: 'info',
+        description:
+          'What is written: this and what is worse. `ekho log level` changes it while the host runs.',
+      }),
+    ),
+    levels: Type.Optional(LogLevels),
+    format: Type.Optional(
+      Type.Enum([...LOG_FORMATS], {
+        default: 'auto',
+        description:
+          'How a line is written. `text`: for people. `journal`: as text with its priority in front, which journald takes off. `json`: an object with `level`, `time`, `component` and `msg`. `auto`: text on a terminal, `journal` where systemd connects the host to its journal, else `json`.',
+      }),
+    ),
+  },
+  closed,
+);
+
 export const ConfigSchema = Type.Object(
   {
     mirror: Type.Optional(Mirror),
@@ -520,6 +557,7 @@ export const ConfigSchema = Type.Object(
     source: Type.Optional(Source),
     publish: Type.Optional(Publish),
     statistics: Type.Optional(Statistics),
+    log: Type.Optional(Log),
   },
   closed,
 );
@@ -542,4 +580,6 @@ export const SECTIONS: readonly { readonly header: string; readonly schema: TSch
   { header: '[source]', schema: Source },
   { header: '[publish]', schema: Publish },
   { header: '[statistics]', schema: Statistics },
+  { header: '[log]', schema: Log },
+  { header: '[log.levels]', schema: LogLevels },
 ];

@@ -48,7 +48,8 @@ export interface PlannerOptions {
   readonly xfrm: 'trap' | 'ignore';
   /** What sees packets besides what the mirror holds; absent: nothing that is known. */
   readonly hooks?: () => HookState;
-  readonly log: (level: 'info' | 'warn' | 'error', message: string) => void;
+  /** `plugin`: whose plan it is about. */
+  readonly log: (level: 'info' | 'warn' | 'error', message: string, plugin: string) => void;
 }
 
 export interface PluginOptions {
@@ -174,7 +175,7 @@ export class Planner {
         savedCounter: (describe) => this.#options.savedCounter?.(name, describe),
         xfrm: this.#options.xfrm,
         hooks: this.#options.hooks,
-        log: (level, message) => this.#options.log(level, `${name}: ${message}`),
+        log: (level, message) => this.#options.log(level, message, name),
       },
       description,
     );
@@ -223,7 +224,7 @@ export class Planner {
         isPort: () => false,
         netfilter: 'ignore',
         xfrm: 'ignore',
-        log: (level, message) => this.#options.log(level, `${name}: to be cleared: ${message}`),
+        log: (level, message) => this.#options.log(level, `to be cleared: ${message}`, name),
       },
       description,
     );

@@ -46,7 +46,7 @@ export type PluginState =
 export interface PluginLogLine {
   /** ISO 8601. */
   readonly time: string;
-  readonly level: (typeof LEVELS)[number];
+  readonly level: PluginLogLevel;
   /** Control characters are shown as escapes. */
   readonly message: string;
 }
@@ -71,7 +71,12 @@ export interface PluginSetup {
   readonly isolation?: Isolation;
 }
 
+/** Levels of what plugins log, from the worst. */
+export type PluginLogLevel = (typeof LEVELS)[number];
+
 export interface SupervisorListener {
+  /** It wrote a line, without control characters. At most 100 a second, and 400 at once. */
+  logged?(plugin: SupervisedPlugin, level: PluginLogLevel, text: string): void;
   /** Described, configured and started. Call `runner.listen`, then read back and sync, then `plugin.synced()`. */
   up(plugin: SupervisedPlugin, runner: Runner): void;
   /** After the runner's own `down`: the worker is gone and the device is no longer touched. */
@@ -448,8 +453,10 @@ export class SupervisedPlugin {
       /[\p{Cc}\p{Cf}\u2028\u2029]/gu,
       (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
     );
-    this.log.push({ time: new Date().toISOString(), level: LEVELS[level] ?? 'info', message });
+    const name = LEVELS[level] ?? 'info';
+    this.log.push({ time: new Date().toISOString(), level: name, message });
     if (this.log.length > LOG_LINES_MAX) this.log.shift();
+    this.options.listener.logged?.(this, name, message);
   }
 
   private keepError({ code, message }: EkhoError): void {

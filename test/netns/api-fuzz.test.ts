@@ -186,12 +186,12 @@ function questionOf(path: string, method: string, operation: Operation): fc.Arbi
         else query.append(name, text);
       }
     }
-    const isPost = method === 'post';
+    const hasBody = method !== 'get';
     return {
       method: method.toUpperCase(),
       path: query.size > 0 ? `${filled}?${query}` : filled,
-      headers: { ...(isPost && { 'content-type': 'application/json' }), ...headers },
-      body: isPost ? body : undefined,
+      headers: { ...(hasBody && { 'content-type': 'application/json' }), ...headers },
+      body: hasBody ? body : undefined,
       answer: responses['200']?.content?.['application/json']?.schema,
     };
   });

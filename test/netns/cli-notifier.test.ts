@@ -200,7 +200,15 @@ describe('without the rights', () => {
   const run = (enabled: string) => {
     const file = join(bench.folder, `${enabled}.toml`);
     writeFileSync(file, `[notifier]\nenabled = "${enabled}"\n[plugin.softnic]\nenabled = false\n`);
-    const command = [process.execPath, join(ROOT, 'host/cli/ekho.mjs'), 'run', '--config', file];
+    const command = [
+      process.execPath,
+      join(ROOT, 'host/cli/ekho.mjs'),
+      'run',
+      '--log-format',
+      'text',
+      '--config',
+      file,
+    ];
     const words = ['netns', 'exec', bench.name, 'setpriv', WITHOUT_RIGHTS, ...command];
     return spawn('ip', [...words, '--socket', bench.socket, '--listen', 'off'], {
       stdio: ['ignore', 'pipe', 'pipe'],

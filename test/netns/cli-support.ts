@@ -68,6 +68,8 @@ export class Bench extends Netns {
         this.name,
         '--socket',
         this.socket,
+        '--log-format',
+        'text',
         ...(options.includes('--listen') ? [] : ['--listen', 'off']),
         ...options,
       ],

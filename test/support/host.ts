@@ -99,10 +99,14 @@ export class TestHost {
   /** Starts the process and waits until the API answers. */
   async launch(): Promise<void> {
     const seen = this.output.length;
-    const child = spawn(NODE, [EKHO, 'run', '--config', join(this.folder, 'ekho.toml')], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, EKHO_SOCKET: undefined },
-    });
+    const child = spawn(
+      NODE,
+      [EKHO, 'run', '--log-format', 'text', '--config', join(this.folder, 'ekho.toml')],
+      {
+        stdio: ['ignore', 'pipe', 'pipe'],
+        env: { ...process.env, EKHO_SOCKET: undefined },
+      },
+    );
     this.#process = child;
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => {
