@@ -352,7 +352,7 @@ const Planner = Type.Object(
       Type.Enum(['trap', 'ignore'], {
         default: 'trap',
         description:
-          'What a netfilter rule in a forwarding hook means to hardware. `trap`: packets it could see stay with the kernel. `ignore`: offload as if it were not there; forwarding then differs from the kernel’s.',
+          'What a netfilter rule in a forwarding hook means to hardware. `trap`: packets that it does not simply accept stay with the kernel, as far as rules can say which; else all that it sees do. `ignore`: offload as if it were not there; forwarding then differs from the kernel’s.',
       }),
     ),
     xfrm: Type.Optional(

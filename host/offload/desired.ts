@@ -18,6 +18,7 @@ import {
 } from '../plugin/records.ts';
 import type { Description } from '../plugin/runner.ts';
 import { type AclPlan, planFilters } from './acl.ts';
+import { wantAcl } from './acl-entries.ts';
 import { parseAddress } from './addresses.ts';
 import {
   type AclWant,
@@ -37,6 +38,7 @@ import { noticeEvent } from './event-notices.ts';
 import { Flows, type FlowWant, flowCodec } from './flows.ts';
 import { type KernelView, type LinkView, nested, number32, type VlanView } from './kernel-view.ts';
 import { NeighbourReader, NUD_PERMANENT } from './neighbour-reader.ts';
+import { Netfilter, type RuleInHardware } from './netfilter-rules.ts';
 import {
   type Egress,
   type GroupWant,
@@ -98,6 +100,9 @@ export interface EntryTables {
   readonly flows: EntryTable<FlowWant>;
 }
 
+/** So that rules of netfilter come after all policy rules. */
+const RULE_PRIORITY_MAX = 0x7fff_ffff;
+
 /** Kinds that can keep packets from being forwarded as the routes say, besides netfilter. */
 const DECIDING_KINDS = ['netconf', 'rule', 'qdisc', 'chain', 'filter'] as const;
 
@@ -144,6 +149,7 @@ export class Desired {
   #egress = new Map<number, Egress>();
   readonly #refusedRules = new Set<number>();
   #trappedByAcl = new Set<number>();
+  readonly #netfilter: Netfilter;
   #lackedRoutes = false;
   #notableVersion = 0;
   #bridgeSignature = '';
@@ -183,6 +189,9 @@ export class Desired {
       flows: table(flowCodec),
     };
     this.flows = new Flows(this.tables.flows);
+    this.#netfilter = new Netfilter(options.view, this.tables.acl, (ifindex) =>
+      this.tables.ports.handle(this.tables.ports.get(`${ifindex}`)),
+    );
     const { ports, interfaces, nexthops, groups, vlans, fdb, acl, flows } = this.tables;
     this.allTables = [ports, interfaces, nexthops, groups, vlans, fdb, acl, flows] as EntryTable<unknown>[];
     for (const each of this.allTables) this.#byKind[each.codec.kind] = each;
@@ -246,10 +255,16 @@ export class Desired {
     );
   }
 
+  /** The device said yes to the last rule of netfilter, or holds one no longer: what is routed in hardware changes. */
+  noteAnswers(): void {
+    if (this.#netfilter.hasMoved) this.structureIsDirty = true;
+  }
+
   /** Plans the structure again if anything it depends on changed. */
   settleStructure(): void {
     if (this.#lacksRoutes !== this.#lackedRoutes || this.routes.notable.version !== this.#notableVersion)
       this.structureIsDirty = true;
+    this.noteAnswers();
     // What became unusable meanwhile may ask for another round; a plan settles after very few.
     for (let round = 0; round < 8 && this.structureIsDirty; round++) this.replan();
   }
@@ -433,11 +448,13 @@ export class Desired {
     const { view, isPort, isOwnProgram, netfilter, xfrm, mirror } = this.#options;
     const { aclFields, reversePath, vlanInterfaces } = this.#options.description;
     const canAcl = this.tables.acl.capacity > 0;
+    this.#netfilter.refresh();
     const plan = planPorts(view, {
       isPort,
       isOwnProgram,
       netfilter,
       netfilterUnreadable: isUnreadable(mirror, 'nft-chain') || isUnreadable(mirror, 'nft-rule'),
+      netfilterHeld: this.#netfilter.held,
       hooks: this.#options.hooks?.(),
       ignoresPolicies: xfrm === 'ignore',
       policiesUnreadable: isUnreadable(mirror, 'xfrm-policy') || isUnreadable(mirror, 'xfrm-default'),
@@ -446,6 +463,10 @@ export class Desired {
       vlanInterfaces,
       flows: this.tables.flows.capacity > 0,
     });
+    if (netfilter === 'trap') {
+      this.#netfilter.replan({ aclFields: canAcl ? aclFields : 0, interfaces: plan.interfaces });
+      this.noteAnswers();
+    }
     const before = this.portsPlan.ports;
     this.portsPlan = plan;
     for (const [ifindex, { link }] of before) this.#notePort(link, view.link(ifindex));
@@ -614,8 +635,9 @@ export class Desired {
         const key = `rule ${rule.id}`;
         const port = iif === 0 ? 0 : ports.handle(ports.get(`${iif}`));
         wanted.add(key);
-        // All of them trap: their order among themselves does not matter.
-        this.#wantAcl(key, { ...want, port, priority: rule.priority }, REASON['rule-traps']);
+        // All of them trap: their order among themselves does not matter. Rules of netfilter follow.
+        const priority = Math.min(rule.priority, RULE_PRIORITY_MAX);
+        this.#wantAcl(key, { ...want, port, priority }, REASON['rule-traps']);
       }
     }
     for (const [key, entry] of acl.entries) {
@@ -694,9 +716,12 @@ export class Desired {
   }
 
   #wantAcl(key: string, want: AclWant, reason: number): Entry<AclWant> {
-    const { acl } = this.tables;
-    if (acl.get(key) === undefined) acl.claim(heldAclKey(want), key);
-    return acl.want(key, want, reason);
+    return wantAcl(this.tables.acl, key, want, reason);
+  }
+
+  /** What becomes of the packets a rule of nftables matches. Undefined: the rule is in no chain that matters to hardware. */
+  netfilterRule(id: number): RuleInHardware | undefined {
+    return this.#netfilter.ruleState(id);
   }
 
   #planVlans(plan: PortsPlan): void {
@@ -736,9 +761,4 @@ export function vlanKey({ ifindex, vid }: VlanView): string {
 
 export function aclKey(filter: number, port: number): string {
   return `filter ${filter} on ${port}`;
-}
-
-/** Key of an ACL rule read back: it does not tell which filter it stands for, planning claims it by content. */
-export function heldAclKey(want: AclWant): string {
-  return `held ${JSON.stringify(Object.entries(want).sort(([a], [b]) => (a < b ? -1 : 1)))}`;
 }

@@ -86,6 +86,8 @@ export class EntryTable<Want> {
   readonly capacity: number;
   readonly #updatesInPlace: boolean;
   readonly entries = new Map<string, Entry<Want>>();
+  /** Grows whenever what is known of an entry may have changed. */
+  changes = 0;
   readonly #byIndex: (Entry<Want> | undefined)[] = [undefined];
   readonly #freeIndexes: number[] = [];
   readonly #options: EntryTableOptions<Want>;
@@ -276,6 +278,7 @@ export class EntryTable<Want> {
 
   /** The device carried the change out. */
   succeeded(index: number, operation: number): void {
+    this.changes++;
     const entry = this.#byIndex[index];
     if (entry === undefined) return;
     if (entry.inFlight > 0) entry.inFlight--;
@@ -307,6 +310,7 @@ export class EntryTable<Want> {
     status: typeof STATUS_REFUSED | typeof STATUS_FAILED,
     reason: number,
   ): void {
+    this.changes++;
     const entry = this.#byIndex[index];
     if (entry === undefined) return;
     if (entry.inFlight > 0) entry.inFlight--;
@@ -331,6 +335,7 @@ export class EntryTable<Want> {
 
   /** The device starts over: nothing is known of what it holds. `adopt` then says what it does hold. */
   forget(): void {
+    this.changes++;
     this.#strays = [];
     for (const entry of this.entries.values()) {
       entry.sent = undefined;
@@ -344,6 +349,7 @@ export class EntryTable<Want> {
 
   /** The device holds `held` under `handle`. An entry nobody wants (yet) is made for it: it goes unless wanted soon. */
   adopt(key: string, handle: number, held: Want): void {
+    this.changes++;
     const index = indexOfHandle(handle);
     const owner = this.#byIndex[index];
     let entry = this.entries.get(key);
@@ -454,6 +460,7 @@ export class EntryTable<Want> {
   }
 
   #delete(entry: Entry<Want>): void {
+    this.changes++;
     this.#clearTrouble(entry);
     this.entries.delete(entry.key);
     this.#options.onFreed?.(this.handle(entry));

@@ -6,7 +6,7 @@
 
 import { KIND, KINDS, type Kind, type KindNumber, type MirrorReader, objectCursor } from '../mirror/types.ts';
 import { type Decoded, type DecodedObject, DecodeError, decodeObject } from '../netlink/decode.ts';
-import { AF_INET } from './route-reader.ts';
+import { AF_INET, AF_INET6 } from './route-reader.ts';
 
 export interface LinkView {
   readonly id: number;
@@ -75,9 +75,23 @@ export interface ChainView {
   /** -1 for a chain without a hook. */
   readonly hook: number;
   readonly devices: readonly string[];
+  /** filter, nat or route; empty without a hook. */
+  readonly type: string;
+  /** Chains of a hook are passed by ascending priority. */
+  readonly priority: number;
   readonly dropsByPolicy: boolean;
   /** Rules in the chain. */
   readonly rules: number;
+}
+
+/** A rule of nftables. */
+export interface NftRuleView {
+  readonly id: number;
+  /** 64 bits, as a number where that is exact. */
+  readonly handle: number | bigint;
+  /** Handle of the rule before it in its chain, 0 for none. */
+  readonly position: number | bigint;
+  readonly expressions: readonly Decoded[];
 }
 
 /** A flowtable of nftables: packets of its flows that arrive by these links go past netfilter's chains. */
@@ -116,6 +130,10 @@ export interface PolicyView {
   /** 0 for none. */
   readonly interfaceId: number;
 }
+
+/** NFPROTO_INET (linux/netfilter.h), and the NF_INET_* hooks that routed packets pass. */
+const NFPROTO_INET = 1;
+const NF_INET_ROUTING = new Set([0, 2, 4]);
 
 /** TCM_IFINDEX_MAGIC_BLOCK, linux/rtnetlink.h */
 export const BLOCK_IFINDEX = -1;
@@ -160,7 +178,7 @@ export class KernelView {
   blocksByDefault = false;
   readonly #chains = new Map<number, Omit<ChainView, 'rules'>>();
   readonly #ruleChains = new Map<number, string>();
-  readonly #rulesPerChain = new Map<string, number>();
+  readonly #rulesPerChain = new Map<string, Map<number, NftRuleView>>();
 
   constructor(mirror: MirrorReader) {
     this.#mirror = mirror;
@@ -227,8 +245,23 @@ export class KernelView {
 
   *chains(): Generator<ChainView> {
     for (const chain of this.#chains.values()) {
-      yield { ...chain, rules: this.#rulesPerChain.get(`${chain.family}/${chain.table}/${chain.name}`) ?? 0 };
+      yield { ...chain, rules: this.#rulesPerChain.get(chainKey(chain))?.size ?? 0 };
     }
+  }
+
+  /** Address families of the routed packets that pass a rule's chain: none for a chain that is not hooked in their way. */
+  familiesOfRule(id: number): readonly number[] {
+    const key = this.#ruleChains.get(id);
+    for (const chain of this.#chains.values()) {
+      if (chainKey(chain) !== key || !NF_INET_ROUTING.has(chain.hook)) continue;
+      return chain.family === NFPROTO_INET ? [AF_INET, AF_INET6] : [chain.family];
+    }
+    return [];
+  }
+
+  /** Rules of a chain, in no order. */
+  rulesOf(chain: Pick<ChainView, 'family' | 'table' | 'name'>): NftRuleView[] {
+    return [...(this.#rulesPerChain.get(chainKey(chain))?.values() ?? [])];
   }
 
   #forget(kind: KindNumber, id: number): void {
@@ -251,7 +284,9 @@ export class KernelView {
         const chain = this.#ruleChains.get(id);
         if (chain === undefined) return;
         this.#ruleChains.delete(id);
-        this.#rulesPerChain.set(chain, this.#rulesPerChain.get(chain)! - 1);
+        const rules = this.#rulesPerChain.get(chain)!;
+        rules.delete(id);
+        if (rules.size === 0) this.#rulesPerChain.delete(chain);
         return;
       }
     }
@@ -355,6 +390,8 @@ export class KernelView {
           name: text(object.name),
           hook: object.hook === undefined ? -1 : number32(hook.hooknum),
           devices,
+          type: text(object.type),
+          priority: number32(hook.priority) | 0,
           dropsByPolicy: object.policy === 0,
         });
         break;
@@ -369,9 +406,22 @@ export class KernelView {
         break;
       }
       case 'nft-rule': {
-        const chain = `${number32(object.header.family)}/${text(object.table)}/${text(object.chain)}`;
+        const chain = chainKey({
+          family: number32(object.header.family),
+          table: text(object.table),
+          name: text(object.chain),
+        });
+        const { elem } = nested(object.expressions);
+        const rule: NftRuleView = {
+          id,
+          handle: handleOf(object.handle),
+          position: handleOf(object.position),
+          expressions: Array.isArray(elem) ? elem.map(nested) : [],
+        };
         this.#ruleChains.set(id, chain);
-        this.#rulesPerChain.set(chain, (this.#rulesPerChain.get(chain) ?? 0) + 1);
+        const rules = this.#rulesPerChain.get(chain);
+        if (rules === undefined) this.#rulesPerChain.set(chain, new Map([[id, rule]]));
+        else rules.set(id, rule);
         break;
       }
     }
@@ -401,6 +451,14 @@ export class KernelView {
     this.#linkById.set(id, link);
     this.links.set(link.ifindex, link);
   }
+}
+
+function handleOf(value: unknown): number | bigint {
+  return typeof value === 'number' || typeof value === 'bigint' ? value : 0;
+}
+
+function chainKey({ family, table, name }: Pick<ChainView, 'family' | 'table' | 'name'>): string {
+  return `${family}/${table}/${name}`;
 }
 
 /** 0 stands for a program whose id is not told. */

@@ -77,10 +77,10 @@ export class OffloadStates {
       }
       case ENTRY_KIND.aclRule: {
         const key = this.#desired.tables.acl.byIndex(index)?.key ?? '';
-        const match = /^(rule|filter) (\d+)/.exec(key);
-        return match === null
-          ? undefined
-          : { kind: match[1] === 'rule' ? KIND.rule : KIND.filter, id: Number(match[2]) };
+        const [, name, id] = /^(rule|filter|nft \d+) (\d+)/.exec(key) ?? [];
+        if (name === undefined || id === '0') return undefined;
+        const kind = name === 'rule' ? KIND.rule : name === 'filter' ? KIND.filter : KIND['nft-rule'];
+        return { kind, id: Number(id) };
       }
       case ENTRY_KIND.flow: {
         const id = this.#desired.flows.ownerOf(this.#desired.tables.flows.byIndex(index)?.key ?? '');
@@ -153,6 +153,12 @@ export class OffloadStates {
         return this.#offloadOfFlow(id);
       case KIND.rule:
         return this.#offloadOfRule(id);
+      case KIND['nft-rule']: {
+        const rule = this.#desired.netfilterRule(id);
+        if (rule === undefined) return undefined;
+        if (rule.entry === undefined) return this.#state('refused', rule.reason);
+        return this.#offloadOfEntry(this.#desired.tables.acl, rule.entry, { reason: rule.reason });
+      }
       case KIND['xfrm-policy']: {
         if (!this.#desired.isPolicyHeld(id)) return undefined;
         const isReady = this.#isReady();

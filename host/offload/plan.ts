@@ -351,6 +351,7 @@ export class Plan {
 
   #answersTaken(): void {
     if (this.#desired.failing + this.#desired.refused > 0) this.#retries.schedule();
+    this.#desired.noteAnswers();
     this.#settle();
     this.schedule();
   }

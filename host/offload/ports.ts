@@ -89,6 +89,8 @@ export interface PortsOptions {
   readonly netfilter: 'trap' | 'ignore';
   /** Netfilter could not be read: the reason it matters. */
   readonly netfilterUnreadable: boolean;
+  /** Families (AF_INET, AF_INET6) whose chains are held as ACL rules: routed packets need not go to the kernel for them. */
+  readonly netfilterHeld?: ReadonlySet<number>;
   /** What sees packets besides what the mirror holds. */
   readonly hooks?: HookState | undefined;
   /** IPsec policies matter but could not be read. */
@@ -242,8 +244,8 @@ function bridgeReasons(view: KernelView, hooks: Hooks, all: HookState['bridgeCal
     if (kind !== 'bridge') continue;
     const isSeen =
       hooks.bridge !== REASON.none ||
-      (hooks.ipv4 !== REASON.none && (all.ipv4 || number32(data.nf_call_iptables) !== 0)) ||
-      (hooks.ipv6 !== REASON.none && (all.ipv6 || number32(data.nf_call_ip6tables) !== 0)) ||
+      (hooks.seesIpv4 && (all.ipv4 || number32(data.nf_call_iptables) !== 0)) ||
+      (hooks.seesIpv6 && (all.ipv6 || number32(data.nf_call_ip6tables) !== 0)) ||
       // With br_netfilter, every bridge's ARP passes arptables unless that is switched off.
       (hooks.arp && (all.ipv4 || number32(data.nf_call_arptables) !== 0));
     if (isSeen) reasons.set(ifindex, REASON['bridge-filter']);
@@ -367,6 +369,9 @@ interface Hooks {
   /** Why forwarded packets of a family trap. */
   ipv4: number;
   ipv6: number;
+  /** Something sees packets of a family, whether or not they trap for it. */
+  seesIpv4: boolean;
+  seesIpv6: boolean;
   bridge: number;
   /** Why IPsec policies have packets of both families trap. */
   policies: number;
@@ -389,6 +394,8 @@ function netfilterHooks(view: KernelView, options: PortsOptions): Hooks {
   const hooks: Hooks = {
     ipv4: REASON.none,
     ipv6: REASON.none,
+    seesIpv4: false,
+    seesIpv6: false,
     bridge: REASON.none,
     policies: REASON.none,
     ingress: new Set(),
@@ -399,7 +406,7 @@ function netfilterHooks(view: KernelView, options: PortsOptions): Hooks {
   };
   if (options.isUnreadable) {
     const reason = REASON['kernel-unreadable'];
-    return { ...hooks, ipv4: reason, ipv6: reason, bridge: reason };
+    return { ...hooks, ipv4: reason, ipv6: reason, seesIpv4: true, seesIpv6: true, bridge: reason };
   }
   addPolicies(view, options, hooks);
   if (options.netfilter === 'ignore') return hooks;
@@ -423,9 +430,14 @@ function netfilterHooks(view: KernelView, options: PortsOptions): Hooks {
       continue;
     }
     if (!FORWARDING_HOOKS.has(chain.hook)) continue;
-    if (chain.family === AF_INET || chain.family === NFPROTO_INET) hooks.ipv4 = REASON['netfilter-hook'];
-    if (chain.family === AF_INET6 || chain.family === NFPROTO_INET) hooks.ipv6 = REASON['netfilter-hook'];
+    if (chain.family === AF_INET || chain.family === NFPROTO_INET) hooks.seesIpv4 = true;
+    if (chain.family === AF_INET6 || chain.family === NFPROTO_INET) hooks.seesIpv6 = true;
   }
+  const isHeld = (family: number) => options.netfilterHeld?.has(family) === true;
+  if (hooks.seesIpv4 && !isHeld(AF_INET)) hooks.ipv4 = REASON['netfilter-hook'];
+  if (hooks.seesIpv6 && !isHeld(AF_INET6)) hooks.ipv6 = REASON['netfilter-hook'];
+  hooks.seesIpv4 ||= hooks.ipv4 !== REASON.none;
+  hooks.seesIpv6 ||= hooks.ipv6 !== REASON.none;
   return hooks;
 }
 

@@ -11,6 +11,7 @@ import {
   ENTRY_KIND_NAMES,
   FAMILY_NAMES,
 } from '../plugin/records.ts';
+import { heldAclKey } from './acl-entries.ts';
 import {
   type AclWant,
   aclWantOf,
@@ -19,7 +20,7 @@ import {
   type RouterInterfaceWant,
   type VlanWant,
 } from './codecs.ts';
-import { type Desired, fdbKey, heldAclKey } from './desired.ts';
+import { type Desired, fdbKey } from './desired.ts';
 import { type EntryTable, handleOf, indexOfHandle, kindOfHandle } from './entry-table.ts';
 import { type FlowWant, flowKey, flowWantOf } from './flows.ts';
 import { addressKey, type GroupWant, type NexthopWant } from './nexthops.ts';

@@ -132,8 +132,9 @@ const REASONS_BY_NAME = {
       'Set net.ipv4.conf.LINK.forwarding or net.ipv6.conf.all.forwarding to 1 if this machine is a router.',
   },
   'netfilter-hook': {
-    why: 'netfilter chains see forwarded packets, which hardware would send past them',
-    remedy: 'Remove the chains from the forwarding path, or set `netfilter = "ignore"` under [planner].',
+    why: 'netfilter chains see forwarded packets, and do with them what hardware cannot',
+    remedy:
+      'Use rules that hardware can hold (docs/xdp.md), a flowtable, or remove the chains from the forwarding path; or set `netfilter = "ignore"` under [planner].',
   },
   'netfilter-unreadable': {
     why: 'netfilter cannot be read without CAP_NET_ADMIN, so its chains must be assumed to matter',

@@ -589,7 +589,7 @@ export class FdbEntryRecord extends RecordCursor {
 
 /**
  * When a rule is looked at: `ingress` before bridging and routing (tc), `routing` only for packets about to be routed
- * (policy rules; their action is always `trap`).
+ * (policy rules and netfilter chains; the action is `accept` or `trap`).
  */
 export const ACL_STAGE = {
   ingress: 0,

@@ -236,7 +236,7 @@ _Static_assert(sizeof(ekho_fdb_entry) == 24, "ekho_fdb_entry");
 _Static_assert(offsetof(ekho_fdb_entry, mac) == 16, "ekho_fdb_entry.mac");
 
 /* When a rule is looked at: `ingress` before bridging and routing (tc), `routing` only for packets about to be routed
- * (policy rules; their action is always `trap`). */
+ * (policy rules and netfilter chains; the action is `accept` or `trap`). */
 typedef uint8_t ekho_acl_stage;
 enum {
   EKHO_ACL_STAGE_INGRESS = 0,

@@ -229,7 +229,7 @@ describe('routes over VRFs and VLANs', () => {
       nft -f - <<'EOF'
       table inet f {
         flowtable ft { hook ingress priority 0; devices = { p0, p3 }; }
-        chain forward { type filter hook forward priority 0; meta l4proto tcp flow add @ft; }
+        chain forward { type filter hook forward priority 0; ct state established flow add @ft; }
       }
 EOF
     `);

@@ -178,7 +178,10 @@ describe('routed ports', () => {
     // Chains that change nothing do not matter.
     router.run('nft', ['add table ip t; add chain ip t f { type filter hook forward priority 0; }']);
     expect(await fate()).toBe('forward, forward');
-    router.run('nft', ['add rule ip t f ip daddr 203.0.113.9 drop']);
+    // Neither do those that hardware has as rules of its own.
+    router.run('nft', ['add rule ip t f ip daddr 198.51.100.9 drop']);
+    expect(await fate()).toBe('forward, forward');
+    router.run('nft', ['add rule ip t f ct state invalid drop']);
     expect(await fate()).toBe('family not routed, forward');
     expect(await offloadOf('link', 'dev', 'p0')).toMatchObject([
       { state: 'trapped', reason: 'netfilter-hook', detail: expect.stringContaining('IPv4') },

@@ -103,8 +103,7 @@ export class Arena {
       const lines = commands.slice(from, to).map((command) => command.slice(tool.length + 1));
       if (tool === 'sysctl' || tool === 'nft') {
         if (tool === 'sysctl') this.router.sysctl(...lines);
-        else this.router.run('nft', ['-f', '-'], `${lines.join('\n')}\n`);
-        done.push(...lines.map(() => true));
+        done.push(...lines.map((line) => tool === 'sysctl' || this.#nft(line)));
       } else {
         const failed = this.router.batch(lines, tool);
         done.push(...lines.map((_, line) => !failed.has(line)));
@@ -112,6 +111,15 @@ export class Arena {
       from = to;
     }
     return done;
+  }
+
+  #nft(line: string): boolean {
+    try {
+      this.router.run('nft', ['-f', '-'], `${line}\n`);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** Sends the packets in order; what left for each, as far as it has left by now. */

@@ -23,6 +23,8 @@ export interface Scope {
   readonly multipath?: boolean;
   /** Port 0's address ends a VXLAN tunnel. */
   readonly vxlan?: boolean;
+  /** Chains of nftables in the way of routed packets. */
+  readonly nft?: boolean;
   /** Filters of tc: u32 everywhere, flower and matchall where the kernel has them. */
   readonly filters?: readonly ('u32' | 'flower' | 'matchall')[];
 }
@@ -82,13 +84,14 @@ export class Generator {
 
   /** What makes the router, in order. */
   router(changes: number): Command[] {
-    const { ports, bridge, vlanLinks, vrf, multipath, vxlan, filters = [] } = this.#scope;
+    const { ports, bridge, vlanLinks, vrf, multipath, vxlan, nft, filters = [] } = this.#scope;
     return [
       ...(bridge ? this.#bridge() : []),
       ...(vlanLinks ? this.#vlanLinks() : []),
       ...(vrf ? this.#vrf() : []),
       ...(multipath ? this.#nexthops() : []),
       ...(vxlan ? this.#tunnel() : []),
+      ...(nft ? this.#chains() : []),
       ...(filters.length > 0
         ? Array.from({ length: ports }, (_, port) => `tc qdisc add dev p${port} clsact`)
         : []),
@@ -109,6 +112,7 @@ export class Generator {
       [multipath ? 0 : 1, () => this.#mtu()],
       [0.5, () => this.#setting()],
       [rules ? 1 : 0, () => this.#rule()],
+      [this.#scope.nft ? 8 : 0, () => this.#nftRule()],
       [filters.length > 0 ? 3 : 0, () => this.#filter()],
       [bridge ? 2 : 0, () => this.#fdb()],
       [bridge && this.#scope.vlans ? 2 : 0, () => this.#member()],
@@ -352,6 +356,53 @@ export class Generator {
       `iif p${random.below(this.#routed)}`,
     ]);
     return `ip rule add pref ${100 + random.below(20)} ${what} ${random.pick(['blackhole', 'prohibit', 'lookup main', 'lookup 99'])}`;
+  }
+
+  #chains(): Command[] {
+    const random = this.#random;
+    const policy = random.pick(['accept', 'accept', 'drop']);
+    return [
+      'nft add table inet edge',
+      `nft add chain inet edge forward { type filter hook forward priority 0; policy ${policy}; }`,
+      ...(random.chance(0.5)
+        ? ['nft add chain inet edge early { type filter hook prerouting priority -300; }']
+        : []),
+    ];
+  }
+
+  #nftRule(): Command {
+    const random = this.#random;
+    if (random.chance(0.03)) return 'nft flush chain inet edge forward';
+    const matches = [
+      `ip daddr ${random.pick(this.#targets4)}`,
+      `ip daddr ${random.pick(this.#targets4)}/${random.pick([8, 9, 15, 16, 24])}`,
+      'ip saddr 192.168.0.0/16',
+      `ip6 daddr ${random.pick(this.#targets6)}/${random.pick([33, 48, 64, 128])}`,
+      `iifname "p${random.below(this.#routed)}"`,
+      `oifname "p${random.below(this.#routed)}"`,
+      'udp dport 53',
+      `tcp sport ${random.pick(['1000-4000', '80', '{ 22, 80 }', '!= 80'])}`,
+      'tcp flags & (syn | ack) == syn',
+      'icmp type echo-request',
+      'icmpv6 type echo-request',
+      'ip protocol udp',
+      'meta l4proto { tcp, udp }',
+      'ip ttl 64',
+      'ip dscp ef',
+      'ip frag-off & 0x1fff != 0',
+    ];
+    const match = random.chance(0.7)
+      ? random.pick(matches)
+      : `${random.pick(matches.slice(0, 3))} ${random.pick(matches.slice(4))}`;
+    const verdict = random.weighted([
+      [6, 'accept'],
+      [4, 'drop'],
+      [1, 'counter accept'],
+      [0.5, 'counter'],
+      [0.5, 'reject'],
+      [0.5, 'return'],
+    ]);
+    return `nft ${random.pick(['add', 'insert'])} rule inet edge ${random.chance(0.9) ? 'forward' : 'early'} ${match} ${verdict}`;
   }
 
   #filter(): Command {
