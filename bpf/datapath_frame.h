@@ -85,14 +85,17 @@ static __always_inline bool is_special6(const __u32 *address)
 	return address[2] == 0 || address[2] == bpf_htonl(0xffff);
 }
 
-/* Ports, ICMP type and TCP flags from `at` on. */
-static __always_inline void read_transport(struct frame *frame, const __u8 *at, const __u8 *end)
+/*
+ * Ports, ICMP type and TCP flags from `at` on, behind an IP header of `header` bytes. What lies beyond the length that it tells only
+ * fills up the frame. A function of its own, as its registers would not fit the stack of whoever calls judge().
+ */
+static __noinline void read_transport(struct frame *frame, const __u8 *at, const __u8 *end, __u32 header)
 {
 	struct dp_match *match = &frame->match;
 
 	switch (frame->protocol) {
 	case PROTOCOL_TCP:
-		if (at + 20 > end) {
+		if (frame->packet_length < header + 20 || at + 20 > end) {
 			frame->blind = 1;
 			return;
 		}
@@ -101,7 +104,7 @@ static __always_inline void read_transport(struct frame *frame, const __u8 *at, 
 		match->ports = at[0] << 24 | at[1] << 16 | at[2] << 8 | at[3];
 		return;
 	case PROTOCOL_UDP:
-		if (at + 8 > end) {
+		if (frame->packet_length < header + 8 || at + 8 > end) {
 			frame->blind = 1;
 			return;
 		}
@@ -110,7 +113,7 @@ static __always_inline void read_transport(struct frame *frame, const __u8 *at, 
 		return;
 	case PROTOCOL_ICMP:
 	case PROTOCOL_ICMP6:
-		if (at + 4 > end) {
+		if (frame->packet_length < header + 4 || at + 4 > end) {
 			frame->blind = 1;
 			return;
 		}
@@ -119,7 +122,7 @@ static __always_inline void read_transport(struct frame *frame, const __u8 *at, 
 		return;
 	case 132: /* SCTP and UDP-Lite have ports at the same place. */
 	case 136:
-		if (at + 4 > end) {
+		if (frame->packet_length < header + 4 || at + 4 > end) {
 			frame->blind = 1;
 			return;
 		}
@@ -211,7 +214,7 @@ static __always_inline void read_ipv4(struct frame *frame, const __u8 *at, const
 		return;
 	}
 	at += sizeof(*ip);
-	read_transport(frame, at, end);
+	read_transport(frame, at, end, sizeof(*ip));
 	if (mode & MODE_PARTIAL_CHECKSUMS)
 		frame->partial = is_partial(frame, at, end, frame->packet_length - sizeof(*ip), 0);
 }
@@ -263,7 +266,7 @@ static __always_inline void read_ipv6(struct frame *frame, const __u8 *at, const
 		frame->unroutable = REASON_OPTIONS;
 		return;
 	}
-	read_transport(frame, at, end);
+	read_transport(frame, at, end, sizeof(*ip));
 	if (mode & MODE_PARTIAL_CHECKSUMS)
 		frame->partial = is_partial(frame, at, end, frame->packet_length - sizeof(*ip), 0);
 }

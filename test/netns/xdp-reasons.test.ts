@@ -316,6 +316,27 @@ test('a frame from no station is never bridged, also where nothing is learned', 
   await restore(entries);
 });
 
+test('a transport header that lies behind the end of its packet is not read', async () => {
+  // The packet ends in the middle of the header, the frame behind it.
+  const cut = (is: 'tcp' | 'udp', left: number): Packet => {
+    const inner = (is === 'tcp' ? 20 : 8) + 8;
+    return routed(ip4({ l4: { is, sport: 1000, dport: 80, flags: 16 }, lengthError: left - inner }));
+  };
+  const ports = { destinationPortLow: 80, destinationPortHigh: 80 };
+  for (const left of [0, 3, 7]) {
+    const entries = [rule('ingress', ['destinationPort'], ports)];
+    expect(await xdp.apply(entries)).toEqual([]);
+    await provoke('rules need more of the packet', { frame: cut('udp', left) });
+    await restore(entries);
+  }
+  for (const left of [0, 4, 13, 19]) {
+    const entries = [FLOWS(), FLOW()];
+    expect(await xdp.apply(entries)).toEqual([]);
+    await provoke('no established flow', { frame: cut('tcp', left) });
+    await restore(entries);
+  }
+});
+
 test('ports attached natively have reasons of their own', async () => {
   await xdp[Symbol.asyncDispose]();
   xdp = await start('native');

@@ -1,8 +1,10 @@
 /** The XDP data path routes real packets between namespaces; what it cannot do right, the kernel does. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { frameOf } from '../packets/frame.ts';
+import { WireEnd } from '../packets/wire.ts';
 import { attachTcx } from '../support/bpf-hooks.ts';
 import { added, Datapath } from '../support/datapath.ts';
-import { address4, address6, gateway4, hostMac, Wires } from '../support/wires.ts';
+import { address4, address6, gateway4, hostMac, routerMac, Wires } from '../support/wires.ts';
 
 describe.each(['tcx', 'generic', 'native'] as const)('%s', (mode) => {
   let path: Datapath;
@@ -159,6 +161,29 @@ describe.each(['tcx', 'generic', 'native'] as const)('%s', (mode) => {
       expect(rest).toEqual({});
     } finally {
       wires.router.ip(`neigh replace ${address4(1)} lladdr ${hostMac(1)} dev p1 nud permanent`);
+    }
+  });
+
+  test('a packet that ends before its ports is not judged by what only fills up its frame', async () => {
+    const { wires, host } = path;
+    wires.router.ip('rule add pref 100 ipproto udp dport 5000 blackhole');
+    const [{ ifindex }] = JSON.parse(wires.hosts[0]!.ip('-j link show dev eth0')) as [{ ifindex: number }];
+    const end = new WireEnd(wires.hosts[0]!.name, ifindex);
+    try {
+      await host.settled();
+      const kernel = path.forwarded().v4;
+      const before = await path.traps();
+      // Three bytes are left of 16.
+      const body = { is: 'ip4', source: address4(0), destination: address4(1), ttl: 64 } as const;
+      const packet = { ...body, l4: { is: 'udp', dport: 5000 }, lengthError: -13 } as const;
+      const frame = frameOf({ port: 0, from: hostMac(0), to: routerMac(0), body: packet }, 1);
+      expect(end.send(frame)).toBe(true);
+      await host.until('the kernel forwards it', async () => path.forwarded().v4 === kernel + 1);
+      expect(added(before, await path.traps())).toEqual({ 'rules need more of the packet': 1 });
+    } finally {
+      end[Symbol.dispose]();
+      wires.router.ip('rule del pref 100');
+      await host.settled();
     }
   });
 
