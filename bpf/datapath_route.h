@@ -142,7 +142,7 @@ static __always_inline int leave_by(const struct frame *frame, __u32 mode, struc
 	word = *(volatile __u64 *)&way->way;
 	if (DP_WAY_ACTION(word) == DP_DROP)
 		return decide(verdict, VERDICT_DROP);
-	index = way->interface;
+	index = DP_WAY_INTERFACE(word);
 	if (DP_WAY_ACTION(word) != DP_FORWARD)
 		return to_kernel(verdict, REASON_NEXTHOP);
 	if (index == verdict->ingress)

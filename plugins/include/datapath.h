@@ -80,17 +80,20 @@ struct dp_interface_at {
 /* Table `nexthops`, by index. */
 struct dp_nexthop {
 	uint32_t handle;
-	uint32_t interface;
-	/* Lower 48 bits: destination MAC; then the action. One word of 64 bits, so that it changes as one. */
-	uint64_t way;
 	uint32_t ifindex;
+	/* All that decides where a packet leaves and to whom, in one word of 64 bits, so that it changes as one. */
+	uint64_t way;
 	uint32_t family;
+	uint32_t unused;
 	uint32_t gateway[4];
 };
 
-#define DP_WAY(mac, action) ((uint64_t)(mac) | (uint64_t)(action) << 48)
+/* From the top: index of the interface (14 bits, DP_WAY_NONE for none), action (2), destination MAC (48). */
+#define DP_WAY_NONE 0x3fffu
+#define DP_WAY(mac, action, interface) ((uint64_t)(mac) | (uint64_t)(action) << 48 | (uint64_t)(interface) << 50)
 #define DP_WAY_MAC(way) ((way) & 0xffffffffffffull)
-#define DP_WAY_ACTION(way) ((uint32_t)((way) >> 48))
+#define DP_WAY_ACTION(way) ((uint32_t)((way) >> 48) & 3)
+#define DP_WAY_INTERFACE(way) ((uint32_t)((way) >> 50))
 
 /* Table `groups`, by index. A flow whose hash, scaled to 0..total-1, is below `end` and not below that of the member before
  * leaves by `nexthop`. */

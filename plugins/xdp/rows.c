@@ -72,17 +72,20 @@ void interface_of_row(const uint32_t *row, ekho_router_interface *interface) {
 }
 
 ekho_reason row_of_nexthop(const ekho_nexthop *nexthop, uint32_t *row) {
+  uint32_t interface;
   struct dp_nexthop value = {
       .handle = nexthop->handle,
-      .way = DP_WAY(nexthop->destination_mac, nexthop->action),
       .ifindex = nexthop->ifindex,
       .family = nexthop->family,
       .gateway = {(uint32_t)(nexthop->gateway.high >> 32), (uint32_t)nexthop->gateway.high,
                   (uint32_t)(nexthop->gateway.low >> 32), (uint32_t)nexthop->gateway.low},
   };
-  if (nexthop->destination_mac >> 48 != 0) return EKHO_REASON_INVALID;
-  if (!refer(EKHO_KIND_ROUTER_INTERFACE, nexthop->router_interface, &value.interface))
-    return EKHO_REASON_MISSING_REFERENCE;
+  if (nexthop->destination_mac >> 48 != 0 || nexthop->action > DP_DROP) return EKHO_REASON_INVALID;
+  if (!refer(EKHO_KIND_ROUTER_INTERFACE, nexthop->router_interface, &interface)) return EKHO_REASON_MISSING_REFERENCE;
+  if (interface == DP_NONE) interface = DP_WAY_NONE;
+  /* The device has fewer interfaces than that. */
+  if (interface > DP_WAY_NONE) return EKHO_REASON_TABLE_FULL;
+  value.way = DP_WAY(nexthop->destination_mac, nexthop->action, interface);
   row[0] = index_of(nexthop->handle);
   memcpy(row + 1, &value, sizeof value);
   return EKHO_REASON_NONE;
@@ -91,11 +94,12 @@ ekho_reason row_of_nexthop(const ekho_nexthop *nexthop, uint32_t *row) {
 void nexthop_of_row(const uint32_t *row, ekho_nexthop *nexthop) {
   struct dp_nexthop value;
   memcpy(&value, row + 1, sizeof value);
+  uint32_t interface = DP_WAY_INTERFACE(value.way);
   *nexthop = (ekho_nexthop){
       .action = (ekho_action)DP_WAY_ACTION(value.way),
       .family = (ekho_family)value.family,
       .handle = value.handle,
-      .router_interface = referred(EKHO_KIND_ROUTER_INTERFACE, value.interface),
+      .router_interface = referred(EKHO_KIND_ROUTER_INTERFACE, interface == DP_WAY_NONE ? DP_NONE : interface),
       .ifindex = value.ifindex,
       .gateway = {.high = (uint64_t)value.gateway[0] << 32 | value.gateway[1],
                   .low = (uint64_t)value.gateway[2] << 32 | value.gateway[3]},

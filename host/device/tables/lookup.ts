@@ -41,7 +41,7 @@ interface Interface {
 
 interface Nexthop {
   readonly handle: number;
-  readonly interface: number;
+  /** DP_WAY of plugins/include/datapath.h: interface (14 bits), action (2), destination MAC (48). */
   readonly way: bigint;
   readonly ifindex: number;
   readonly family: number;
@@ -173,7 +173,7 @@ export class Lookup {
       const nexthop = this.#object.map<number, Nexthop>('nexthops').get(slot);
       if (share === 0 || nexthop === undefined) continue;
       handles.push(nexthop.handle);
-      const action = Number(nexthop.way >> 48n);
+      const action = Number((nexthop.way >> 48n) & 3n);
       if (action === DROP) {
         drop = true;
         continue;
@@ -190,8 +190,9 @@ export class Lookup {
   /** What leave_by() of bpf/datapath_route.h does. */
   #way(nexthop: Nexthop, action: number, verdict: Verdict, packet: PacketQuery): PacketWay | string {
     if (action !== FORWARD) return 'nexthop trap';
-    if (nexthop.interface === verdict.ingress) return 'egress is ingress';
-    const out = this.#interface(nexthop.interface);
+    const slot = Number(nexthop.way >> 50n);
+    if (slot === verdict.ingress) return 'egress is ingress';
+    const out = this.#interface(slot);
     const port = out && this.#port(out.port);
     if (out === undefined || port === undefined) return 'nexthop trap';
     if ((packet.length ?? 64) > Math.min(out.mtu, port.mtu)) return 'egress mtu';

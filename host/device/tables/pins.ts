@@ -23,7 +23,7 @@ import { MAPS } from './layout.ts';
 import { REASONS } from './reasons.ts';
 
 /** To be raised when rows change their meaning without changing their size. */
-const LAYOUT = 1;
+const LAYOUT = 2;
 /** include/uapi/linux/magic.h: BPF_FS_MAGIC */
 const BPF_FS_MAGIC = 0xcafe4a11;
 
