@@ -42,6 +42,8 @@ import { Statistics } from './offload/statistics.ts';
 import { Publisher } from './remote/publisher.ts';
 import { openSource, type Source, sourceName } from './source.ts';
 import { Sampler } from './telemetry/sampler.ts';
+import { ChangeTracer } from './trace/change-tracer.ts';
+import type { TraceCounters, TraceExport } from './trace/otlp.ts';
 
 /** Differences listed by `verify`. */
 const DIFFERENCES_MAX = 1000;
@@ -79,6 +81,7 @@ export class Host {
   #diagnosing: Promise<Diagnosis> | undefined;
   #counting: Promise<Stats> | undefined;
   #stopping = false;
+  #traces: TraceExport | undefined;
 
   /** `log` is told what a person at the terminal wants to know, as lines or with all its fields. Throws E_DEVICE when a device cannot be opened. */
   constructor(config: Config, log: Logs | ((line: string) => void)) {
@@ -87,7 +90,10 @@ export class Host {
     this.logs = logs;
     this.#say = (message) => logs.of('host').info(message);
     this.#warn = (message) => logs.of('host').warn(message);
-    this.#source = openSource(this.mirror, config, logs.sink('mirror'));
+    const { tracing } = config;
+    // The first spans come once what makes them is loaded.
+    const tracer = tracing && new ChangeTracer(tracing.sample, (trace) => this.#traces?.add(trace));
+    this.#source = openSource(this.mirror, config, logs.sink('mirror'), tracer);
     if (this.#source instanceof KernelSync) {
       this.events = new KernelEvents({ ...config.notifier, netns: config.mirror.netns }, this.#source);
     }
@@ -119,6 +125,7 @@ export class Host {
       savedCounter: (plugin, describe) => this.#statistics.savedCounter(plugin, describe),
       xfrm: config.planner.xfrm,
       hooks: () => this.#hooks?.state ?? NO_HOOKS,
+      tracer,
       log: (level, message, plugin) => logs.of('planner')[level]({ plugin }, message),
     });
     this.#statistics.start(this.#planner);
@@ -165,10 +172,20 @@ export class Host {
 
   /** Resolves once the mirror is in sync and the plugins are up, refused or waiting for another attempt. */
   start(): Promise<void> {
-    this.#started ??= Promise.all([this.#startSync(), this.plugins.start()]).then(() => {
+    this.#started ??= Promise.all([this.#startTraces(), this.#startSync(), this.plugins.start()]).then(() => {
       void this.#tellOutcome();
     });
     return this.#started;
+  }
+
+  /** What makes spans is not loaded where nobody wants any. */
+  async #startTraces(): Promise<void> {
+    const { tracing } = this.config;
+    if (tracing === undefined) return;
+    const { openExport } = await import('./trace/otlp.ts');
+    if (this.#stopping) return;
+    this.#traces = openExport(tracing.endpoint, this.#warn);
+    this.#say(`tracing ${tracing.sample * 100} % of transactions to ${tracing.endpoint}`);
   }
 
   async #startSync(): Promise<void> {
@@ -237,6 +254,12 @@ export class Host {
     this.#source.close();
     this.#hooks?.close();
     this.devices.close();
+    await this.#traces?.close();
+  }
+
+  /** Spans that the collector took and did not take; undefined without tracing. */
+  get spans(): Readonly<TraceCounters> | undefined {
+    return this.#traces?.counters;
   }
 
   // ---- what the API asks ----

@@ -6,6 +6,7 @@ import { KernelSync, type ResyncReport } from './kernel/sync.ts';
 import type { Difference } from './kernel/verify.ts';
 import type { Mirror } from './mirror/mirror.ts';
 import { type RemoteStatus, RemoteSync } from './remote/source.ts';
+import type { ChangeTracer } from './trace/change-tracer.ts';
 
 export interface Source {
   /** Resolves once the mirror is in sync. */
@@ -30,9 +31,10 @@ export function openSource(
   mirror: Mirror,
   { mirror: { netns, kinds, tables, receiveBuffer }, source }: Config,
   onLog: (level: 'warn' | 'info', message: string) => void,
+  tracer: ChangeTracer | undefined,
 ): Source {
   if (source !== undefined) return new RemoteSync(mirror, { ...source, kinds, onLog });
-  return new KernelSync(mirror, { netns, kinds, tables, receiveBuffer, onLog });
+  return new KernelSync(mirror, { netns, kinds, tables, receiveBuffer, onLog, tracer });
 }
 
 /** What the source is, in words. */

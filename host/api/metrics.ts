@@ -25,6 +25,7 @@ interface Seen {
   readonly sync: Readonly<Record<string, number>>;
   readonly mirrorBytes: number;
   readonly forwarded: number | undefined;
+  readonly spans: Readonly<{ exported: number; failed: number }> | undefined;
   readonly log: { readonly lines: Readonly<Record<string, number>>; readonly dropped: number };
   /** Of the kinds that were asked for. */
   readonly entries: readonly CountedEntry[];
@@ -215,6 +216,12 @@ export const METRICS: readonly Metric[] = [
     samples: ({ log }) => one(log.dropped),
   },
   {
+    name: 'ekho_trace_spans_total',
+    type: 'counter',
+    help: 'Spans by what became of them: exported, or failed as the collector did not take them.',
+    samples: ({ spans }) => Object.entries(spans ?? {}).map(([result, count]): Sample => [{ result }, count]),
+  },
+  {
     name: 'ekho_entry_packets_total',
     type: 'counter',
     help: 'Packets that hardware forwarded by an entry.',
@@ -277,6 +284,7 @@ export function serveMetrics(instance: FastifyInstance, host: Host): void {
       status: await status.get(),
       ...host.counted(),
       log: host.logs,
+      spans: host.spans,
       entries: host.countedEntries(kinds),
     });
     return reply.type(METRICS_TYPE).send(text);

@@ -26,6 +26,7 @@ const FIXED = [
   'source',
   'publish',
   'statistics',
+  'tracing',
 ] as const;
 
 /**

@@ -82,6 +82,8 @@ export interface Config {
   /** Undefined: the mirror is not published. */
   readonly publish: PublishOptions | undefined;
   readonly statistics: { readonly interval_s: number; readonly state: string | undefined };
+  /** Undefined: nothing is traced. */
+  readonly tracing: { readonly endpoint: string; readonly sample: number } | undefined;
   readonly log: {
     readonly level: LogLevel;
     readonly levels: Readonly<Partial<Record<LogComponent, LogLevel>>>;
@@ -470,6 +472,7 @@ function complete(file: ConfigFile, path: string | undefined): Config {
       interval_s: file.statistics?.interval ?? 10,
       state: file.statistics?.state === undefined ? undefined : resolve(base, file.statistics.state),
     },
+    tracing: file.tracing && { endpoint: file.tracing.endpoint, sample: file.tracing.sample ?? 0.01 },
     log: {
       level: file.log?.level ?? 'info',
       levels: file.log?.levels ?? {},

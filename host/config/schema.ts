@@ -545,6 +545,27 @@ const Log = Type.Object(
   closed,
 );
 
+const Tracing = Type.Object(
+  {
+    endpoint: Type.String({
+      pattern: '^https?://[^/?#\\s@]+(/[^?#\\s]*)?$',
+      maxLength: 1024,
+      description:
+        'URL that a collector takes traces at by OTLP over HTTP, as JSON, most often `http://127.0.0.1:4318/v1/traces`. Without this section nothing is traced.',
+    }),
+    sample: Type.Optional(
+      Type.Number({
+        minimum: 0,
+        maximum: 1,
+        default: 0.01,
+        description:
+          'Share of the transactions of the mirror that are traced ([metrics.md](metrics.md#traces)). While one is under way no other is.',
+      }),
+    ),
+  },
+  closed,
+);
+
 export const ConfigSchema = Type.Object(
   {
     mirror: Type.Optional(Mirror),
@@ -558,6 +579,7 @@ export const ConfigSchema = Type.Object(
     publish: Type.Optional(Publish),
     statistics: Type.Optional(Statistics),
     log: Type.Optional(Log),
+    tracing: Type.Optional(Tracing),
   },
   closed,
 );
@@ -582,4 +604,5 @@ export const SECTIONS: readonly { readonly header: string; readonly schema: TSch
   { header: '[statistics]', schema: Statistics },
   { header: '[log]', schema: Log },
   { header: '[log.levels]', schema: LogLevels },
+  { header: '[tracing]', schema: Tracing },
 ];

@@ -12,6 +12,7 @@ import { TRANSACTION_ENTRIES } from '../mirror/transaction.ts';
 import { KIND, KINDS, type Kind, type KindNumber, type KindState, type ObjectId } from '../mirror/types.ts';
 import { type Datagram, NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_XFRM } from '../netlink/message.ts';
 import { NetlinkClient, type NetlinkClientOptions, NetlinkError } from '../netlink/request.ts';
+import type { ChangeTracer } from '../trace/change-tracer.ts';
 import { Agenda, type Job } from './agenda.ts';
 import { concernsAll, groupsOf, isDeletion, kindOf } from './announcements.ts';
 import { Applier, DUMPED, DUMPED_IN_PART, LIVE, type Mode, REPLAYED } from './apply.ts';
@@ -60,6 +61,8 @@ export interface KernelSyncOptions {
   /** Receive buffer for notifications in bytes, 8 MiB by default. */
   readonly receiveBuffer?: number | undefined;
   readonly onLog?: ((level: 'warn' | 'info', message: string) => void) | undefined;
+  /** Follows changes from here on; absent: nobody does. */
+  readonly tracer?: ChangeTracer | undefined;
   /** Opens what dumps are asked through; absent: a NetlinkClient. */
   readonly openClient?: ((options: NetlinkClientOptions) => RequestClient) | undefined;
 }
@@ -448,6 +451,7 @@ export class KernelSync {
     start: number,
     end: number,
   ): void {
+    if (mode < DUMPED) this.#options.tracer?.received();
     let well = false;
     try {
       well = this.#applier.apply(
@@ -484,8 +488,12 @@ export class KernelSync {
 
   #commit(): void {
     let more = false;
+    const { tracer } = this.#options;
+    const changes = this.#mirror.pending;
+    tracer?.committing();
     try {
       more = this.#mirror.commit();
+      tracer?.committed(changes, this.#mirror.revision);
       this.#flows.look();
     } catch (error) {
       // A listener's fault is not the sync's: it surfaces as an uncaught error, the mirror is whole.

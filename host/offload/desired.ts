@@ -17,6 +17,7 @@ import {
   VLAN_FLAGS,
 } from '../plugin/records.ts';
 import type { Description } from '../plugin/runner.ts';
+import type { ChangeTracer } from '../trace/change-tracer.ts';
 import { type AclPlan, planFilters } from './acl.ts';
 import { wantAcl } from './acl-entries.ts';
 import { parseAddress } from './addresses.ts';
@@ -79,6 +80,8 @@ export interface PlanOptions {
   readonly xfrm: 'trap' | 'ignore';
   readonly hooks?: (() => HookState) | undefined;
   readonly log: (level: 'info' | 'warn' | 'error', message: string) => void;
+  /** Follows batches; absent: nobody does. */
+  readonly tracer?: ChangeTracer | undefined;
 }
 
 export interface DesiredOptions extends PlanOptions {

@@ -137,6 +137,7 @@ export class Plan {
     // Another one runs already.
     if (runner !== this.#runner) return;
     this.#runner = undefined;
+    this.#options.tracer?.lost(this.#options.name);
     this.#isReady = false;
     this.#straysInFlight = false;
     this.#forgetPending();
@@ -274,6 +275,8 @@ export class Plan {
     // Before the first sync what the device holds would look unwanted. Later ones leave the mirror whole all the time.
     this.#wasSynced ||= this.#options.mirror.synced;
     if (runner === undefined || !this.#isReady || !this.#wasSynced) return;
+    const { tracer, name } = this.#options;
+    const isTraced = tracer?.planning(name) === true;
     this.#desired.settleStructure();
     this.#desired.notices.flush(runner);
     if (this.#straysInFlight) {
@@ -296,7 +299,9 @@ export class Plan {
       }
       if (encoder.count === 0) this.#retiring.find((table) => table.hasRetired)?.fillRetired(encoder);
       if (encoder.count > 0) {
-        this.#lastCommitted = runner.commit();
+        const { count } = encoder;
+        this.#lastCommitted = runner.commit(isTraced);
+        if (isTraced) tracer?.sent(name, this.#lastCommitted, count);
         continue;
       }
       if (this.#retiring.some((table) => table.hasRetired) || this.#inOrder.some((table) => table.hasWork))
@@ -313,6 +318,14 @@ export class Plan {
 
   #takeResult(result: BatchResult): void {
     this.#lastAnswered = result.sequence;
+    if (result.began !== undefined && result.ended !== undefined)
+      this.#options.tracer?.answered(
+        this.#options.name,
+        result.sequence,
+        result.began,
+        result.ended,
+        result.outcomes.length,
+      );
     // Sent before a readback that is under way: that will tell.
     if (!this.#isReady) {
       this.#overtakePending(result.outcomes);

@@ -15,6 +15,7 @@ import {
   objectCursor,
 } from '../mirror/types.ts';
 import type { Description, Runner } from '../plugin/runner.ts';
+import type { ChangeTracer } from '../trace/change-tracer.ts';
 import type { EntryCounter, SavedCounter } from './counters.ts';
 import type { PlanMirror } from './desired.ts';
 import { KernelView } from './kernel-view.ts';
@@ -50,6 +51,7 @@ export interface PlannerOptions {
   readonly hooks?: () => HookState;
   /** `plugin`: whose plan it is about. */
   readonly log: (level: 'info' | 'warn' | 'error', message: string, plugin: string) => void;
+  readonly tracer?: ChangeTracer | undefined;
 }
 
 export interface PluginOptions {
@@ -176,6 +178,7 @@ export class Planner {
         xfrm: this.#options.xfrm,
         hooks: this.#options.hooks,
         log: (level, message) => this.#options.log(level, message, name),
+        tracer: this.#options.tracer,
       },
       description,
     );

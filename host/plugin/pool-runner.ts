@@ -24,6 +24,7 @@ import {
   LOG_LINE_SIZE,
   LOG_LINES,
   LOG_OFFSET,
+  monotonic_us,
   NOTICES_MAX,
   OP,
   PHASE,
@@ -203,6 +204,8 @@ class PoolRunner implements Runner {
       batch: this.slots[0]!.encoder,
       outcomes: this.slots[0]!.outcomes,
       invalid: 0,
+      began: undefined,
+      ended: undefined,
     };
     this.pool = new Piscina({
       filename: WORKER,
@@ -270,7 +273,7 @@ class PoolRunner implements Runner {
     return this.batch?.encoder;
   }
 
-  commit(): number {
+  commit(isTraced = false): number {
     const slot = this.batch;
     if (slot === undefined) throw new TypeError('commit without begin');
     this.batch = undefined;
@@ -281,7 +284,7 @@ class PoolRunner implements Runner {
     this.inFlight++;
     this.counters.batches++;
     this.counters.entries += slot.encoder.count;
-    this.submit(slot, OP.apply);
+    this.submit(slot, OP.apply, Number(isTraced));
     return this.sequence;
   }
 
@@ -422,8 +425,9 @@ class PoolRunner implements Runner {
     return slot;
   }
 
-  private submit(slot: Slot, op: number): void {
+  private submit(slot: Slot, op: number, traced = 0): void {
     if (this.down) return;
+    this.views.u32[slot.header + HEADER.traced] = traced;
     this.views.u32[slot.header + HEADER.op] = op;
     this.control[CONTROL.queue + (this.submitted & (SLOTS - 1))] = slot.number;
     this.submitted = (this.submitted + 1) | 0;
@@ -480,6 +484,7 @@ class PoolRunner implements Runner {
     result.sequence = slot.sequence;
     result.batch = slot.encoder;
     result.outcomes = outcomes;
+    this.takeTimes(slot);
     this.inFlight--;
     this.counters.outcomes += outcomes.length;
     if (result.invalid !== 0)
@@ -487,6 +492,18 @@ class PoolRunner implements Runner {
         `answered a batch with ${result.invalid} outcomes that are not of it, given twice or impossible`,
       );
     this.listener?.result(result);
+  }
+
+  private takeTimes({ header }: Slot): void {
+    const { result, views } = this;
+    if (views.u32[header + HEADER.traced] === 0) {
+      result.began = result.ended = undefined;
+      return;
+    }
+    const now = performance.now();
+    const now_us = monotonic_us();
+    result.began = now - ((now_us - views.u32[header + HEADER.began]!) >>> 0) / 1000;
+    result.ended = now - ((now_us - views.u32[header + HEADER.ended]!) >>> 0) / 1000;
   }
 
   accuse(what: string): void {

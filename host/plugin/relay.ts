@@ -33,6 +33,7 @@ import {
   EVENTS_MAX,
   HEADER,
   headerOffset,
+  monotonic_us,
   OP,
   PHASE,
   resultOffset,
@@ -121,6 +122,8 @@ class Relay {
       this.bytesUnderWay += size;
       this.sent = (this.sent + 1) | 0;
       this.channel.put(TO_PROCESS.operation, ...parts);
+      const header = headerOffset(slot) >>> 2;
+      if (this.words[header + HEADER.traced] !== 0) this.words[header + HEADER.began] = monotonic_us();
     }
   }
 
@@ -229,6 +232,7 @@ class Relay {
       const size = told[HEADER.results]! * resultStride(op);
       this.copy(HEADER_BYTES, resultOffset(slot), size);
     }
+    if (words[header + HEADER.traced] !== 0) words[header + HEADER.ended] = monotonic_us();
     this.answered = (this.answered + 1) | 0;
     if (this.answered === this.sent) this.bytesUnderWay = 0;
     // As in worker.ts.

@@ -84,6 +84,10 @@ export const HEADER = {
   memory: 7,
   /** Records per list in the batch area. */
   lists: 8,
+  /** 1: the worker notes when it began and ended, in microseconds of CLOCK_MONOTONIC, their lower 32 bits. */
+  traced: 29,
+  began: 30,
+  ended: 31,
 } as const;
 
 /** Breaches that leave nothing to read from the answer. */
@@ -111,11 +115,17 @@ const SLOTS_OFFSET = Math.ceil((LOG_OFFSET + LOG_LINES * LOG_LINE_SIZE) / 64) * 
 export const RING_SIZE = SLOTS_OFFSET + SLOTS * SLOT_SIZE;
 
 if (
-  HEADER.lists + BATCH_LISTS > HEADER_SIZE / 4 ||
+  HEADER.lists + BATCH_LISTS > HEADER.traced ||
+  HEADER.ended >= HEADER_SIZE / 4 ||
   CONTROL.queue + SLOTS > CONTROL_SIZE / 4 ||
   SLOT_SIZE % 8 !== 0
 )
   throw new RangeError('the ring does not fit its own layout');
+
+/** What `began` and `ended` are set to. */
+export function monotonic_us(): number {
+  return Number((process.hrtime.bigint() / 1000n) & 0xffff_ffffn);
+}
 
 /** Byte offsets of a slot's parts. */
 export function headerOffset(slot: number): number {

@@ -58,6 +58,9 @@ export interface BatchResult {
    * known, and only a readback can tell.
    */
   readonly invalid: number;
+  /** Of a traced batch, when the plugin began and ended its work on it: milliseconds of `performance.now`. */
+  readonly began: number | undefined;
+  readonly ended: number | undefined;
 }
 
 /** The arguments of all callbacks are reused: copy what must outlive the call. */
@@ -104,8 +107,8 @@ export interface Runner {
 
   /** An empty batch to fill, always the same one until `commit`. Undefined when all slots are in flight or it is down. */
   begin(): BatchEncoder | undefined;
-  /** Sends the batch (or notices) begun. Sequences count up by one from 1. An empty one is legal but pointless. */
-  commit(): number;
+  /** Sends the batch (or notices) begun. Sequences count up by one from 1. An empty one is legal but pointless. `isTraced`: its times are taken. */
+  commit(isTraced?: boolean): number;
 
   /** Kernel events to pass on: `append` and fill up to `NOTICES_MAX`, then `commitNotices`. Undefined as in `begin`. */
   beginNotices(): NoticeRecord | undefined;

@@ -18,7 +18,7 @@ import { describeError, type Instantiate, perform, runInstance, type WorkerEnd }
 import { Layouts } from './layout.ts';
 import type { ProcessTask } from './process-messages.ts';
 import { relay } from './relay.ts';
-import { CONTROL, HEADER, headerOffset, OP, PHASE, SLOTS } from './ring.ts';
+import { CONTROL, HEADER, headerOffset, monotonic_us, OP, PHASE, SLOTS } from './ring.ts';
 import type { WitPackage } from './wit.ts';
 
 /** What the worker is started with. */
@@ -128,7 +128,10 @@ function loop(control: Int32Array, words: Uint32Array, calls: Calls): void {
       taken = (taken + 1) | 0;
       const op = words[header + HEADER.op]!;
       if (op === OP.stop) return;
+      const isTraced = words[header + HEADER.traced] !== 0;
+      if (isTraced) words[header + HEADER.began] = monotonic_us();
       perform(calls, op, slot);
+      if (isTraced) words[header + HEADER.ended] = monotonic_us();
       complete(control);
     }
   }

@@ -44,6 +44,9 @@ class Manager {
   }
 }
 
+/** The machine may be busy. */
+const LIMIT = { timeout: 60_000 };
+
 let bench: Bench | undefined;
 let manager: Manager | undefined;
 afterEach(async () => {
@@ -66,17 +69,17 @@ describe('a service manager', () => {
       process.env.WATCHDOG_USEC = `${WATCHDOG_MS * 1000}`;
       await bench.start();
       const told = (text: string) => manager!.messages().filter((message) => message.startsWith(text)).length;
-      await expect.poll(() => told('READY=1\nSTATUS=')).toBe(1);
-      await expect.poll(() => told('WATCHDOG=1')).toBeGreaterThan(1);
+      await expect.poll(() => told('READY=1\nSTATUS='), LIMIT).toBe(1);
+      await expect.poll(() => told('WATCHDOG=1'), LIMIT).toBeGreaterThan(1);
       process.kill(bench.pid, 'SIGHUP');
-      await expect.poll(() => told('READY=1')).toBe(2);
+      await expect.poll(() => told('READY=1'), LIMIT).toBe(2);
       const order = manager.messages().map((message) => message.split('=')[0]);
       expect(order.filter((name) => name !== 'WATCHDOG')).toEqual(['READY', 'RELOADING', 'READY']);
       expect(manager.messages().find((message) => message.startsWith('RELOADING'))).toMatch(
         /\nMONOTONIC_USEC=\d+$/,
       );
       expect(await bench.stop('SIGTERM')).toBe(0);
-      await expect.poll(() => told('STOPPING=1')).toBe(1);
+      await expect.poll(() => told('STOPPING=1'), LIMIT).toBe(1);
     },
   );
 

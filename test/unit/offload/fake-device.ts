@@ -372,7 +372,7 @@ export class FakeRunner implements Runner {
       const outcomes = new OutcomeRecord(memoryViews(new ArrayBuffer(4096 * 16)), 0);
       this.device.apply(batch, outcomes);
       this.inFlight--;
-      this.#listener!.result({ sequence, batch, outcomes, invalid: 0 });
+      this.#listener!.result({ sequence, batch, outcomes, invalid: 0, began: undefined, ended: undefined });
       batch.reset();
       this.#free.push(batch);
       this.#listener!.ready();
