@@ -6,6 +6,7 @@ import type {
   LookupQuery,
   Stats,
   Status,
+  TopEntries,
   VerifyAnswer,
   WaitAnswer,
 } from './api/schemas.ts';
@@ -15,6 +16,7 @@ import {
   countedEntries,
   offloadedEntries,
   routedPackets,
+  topEntries,
 } from './assembly/counting.ts';
 import { Devices } from './assembly/devices.ts';
 import { lookup } from './assembly/lookup.ts';
@@ -323,6 +325,11 @@ export class Host {
   /** Counters of the entries of these kinds (`ENTRY_KIND_NAMES`), as they were last read. */
   countedEntries(kinds: ReadonlySet<string>): CountedEntry[] {
     return countedEntries(this.#parts, kinds);
+  }
+
+  /** Entries with the highest rates, as they were last read. */
+  topEntries(limit: number): TopEntries {
+    return topEntries(this.#parts, limit);
   }
 
   /** What costs little to count. */

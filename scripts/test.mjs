@@ -31,6 +31,9 @@ const COMMANDS = {
   chromium: 'chromium',
   'systemd-analyze': 'systemd',
   iperf3: 'iperf3',
+  tmux: 'tmux',
+  // Checks alert rules; its package is the server's.
+  promtool: 'prometheus',
   // For the lab's guests; test/lab/machine.ts installs them, too, which two lanes cannot do at once.
   'qemu-system-aarch64': 'qemu-system-arm',
   ...(process.arch === 'x64' && { 'qemu-system-x86_64': 'qemu-system-x86' }),

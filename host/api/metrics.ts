@@ -162,6 +162,12 @@ export const METRICS: readonly Metric[] = [
     samples: ({ status }) => ofPlugins(status, ({ entries }) => entries),
   },
   {
+    name: 'ekho_plugin_apply_seconds_total',
+    type: 'counter',
+    help: 'Time from sending each of these batches to its answer, summed.',
+    samples: ({ status }) => ofPlugins(status, ({ apply_us }) => apply_us / 1e6),
+  },
+  {
     name: 'ekho_device_table_used',
     type: 'gauge',
     help: 'Rows that a table of a device holds.',

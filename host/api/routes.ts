@@ -23,6 +23,7 @@ import {
   Stats,
   Status,
   TokenAnswer,
+  TopEntries,
   VerifyAnswer,
   WaitAnswer,
 } from './schemas.ts';
@@ -32,6 +33,9 @@ import { Shared } from './shared.ts';
 const MOMENT_MS = 500;
 /** Looking for what this machine has loads programs into the kernel. */
 const DIAGNOSIS_MS = 10_000;
+
+/** Entries in one answer. */
+const TOP_MAX = 100;
 
 const Name = Type.Object({ name: Type.String() });
 
@@ -49,6 +53,7 @@ export async function routes(instance: FastifyInstance, options: RoutesOptions):
   const age = isNetwork ? MOMENT_MS : 0;
   const status = new Shared(() => host.status(), age);
   const stats = new Shared(() => host.stats(), age);
+  const top = new Shared(() => host.topEntries(TOP_MAX), age);
   const plugins = new Shared(() => host.plugins.list(), age);
   const devices = new Shared(() => host.devices.list(), age);
   const diagnosis = new Shared(() => host.diagnose(), isNetwork ? DIAGNOSIS_MS : 0);
@@ -102,6 +107,20 @@ export async function routes(instance: FastifyInstance, options: RoutesOptions):
       },
     },
     () => stats.get(),
+  );
+  app.get(
+    '/stats/top',
+    {
+      schema: {
+        ...get('Entries in hardware with the highest rates', 'host'),
+        querystring: Type.Object(
+          { limit: Type.Optional(Type.Integer({ minimum: 1, maximum: TOP_MAX, default: 20 })) },
+          { additionalProperties: false },
+        ),
+        response: { 200: TopEntries },
+      },
+    },
+    async (request) => (await top.get()).slice(0, request.query.limit ?? 20),
   );
   app.get(
     '/plugins',

@@ -47,6 +47,8 @@ export const PluginStatus = Type.Object({
   restarts: Count,
   batches: Count,
   entries: Count,
+  /** Microseconds from sending each of these batches to its answer, summed. */
+  apply_us: Count,
 });
 export type PluginStatus = Static<typeof PluginStatus>;
 
@@ -317,6 +319,19 @@ export const Stats = Type.Object({
   ),
 });
 export type Stats = Static<typeof Stats>;
+
+/** Entries in hardware with the highest rates, as of the last reading of `statistics.interval`; the highest first. */
+export const TopEntries = Type.Array(
+  Type.Object({
+    plugin: Text,
+    entry: Text,
+    packets: Count,
+    bytes: Count,
+    packets_per_s: Type.Number(),
+    bytes_per_s: Type.Number(),
+  }),
+);
+export type TopEntries = Static<typeof TopEntries>;
 
 export const Finding = Type.Object({
   area: Type.Enum(['system', 'rights', 'netlink', 'bpf', 'notifier', 'plugin']),

@@ -1,10 +1,11 @@
 /** What was counted: by the host itself, by devices, by hardware for each entry, and beside it by the kernel. */
-import type { Stats } from '../api/schemas.ts';
+import type { Stats, TopEntries } from '../api/schemas.ts';
 import type { KernelCounter } from '../kernel/counters.ts';
 import type { KernelEvents } from '../kernel/kernel-events.ts';
 import type { Mirror } from '../mirror/mirror.ts';
 import { KIND } from '../mirror/types.ts';
 import type { Objects } from '../objects.ts';
+import type { EntryCounter } from '../offload/counters.ts';
 import { kindOfHandle } from '../offload/entry-table.ts';
 import type { Planner } from '../offload/planner.ts';
 import type { Statistics } from '../offload/statistics.ts';
@@ -116,6 +117,33 @@ export function countedEntries(
     }
   }
   return [...found.values()];
+}
+
+/** The `limit` entries with the most packets a second, as they were last read; of those that count none, the ones that counted most. */
+export function topEntries(
+  { planner, objects }: Pick<CountingParts, 'planner' | 'objects'>,
+  limit: number,
+): TopEntries {
+  const top: (EntryCounter & { readonly plugin: string })[] = [];
+  const isBusier = (one: EntryCounter, other: EntryCounter) =>
+    one.packetRate === other.packetRate ? one.packets > other.packets : one.packetRate > other.packetRate;
+  for (const { plugin, counters } of planner.counters()) {
+    for (const counter of counters) {
+      const last = top.at(-1);
+      if (counter.packets === 0 || (top.length === limit && last && !isBusier(counter, last))) continue;
+      const place = top.findIndex((one) => isBusier(counter, one));
+      top.splice(place < 0 ? top.length : place, 0, { plugin, ...counter });
+      if (top.length > limit) top.pop();
+    }
+  }
+  return top.map(({ plugin, handle, packets, bytes, packetRate, byteRate }) => ({
+    plugin,
+    entry: entryText(planner, objects, plugin, handle) ?? ENTRY_KIND_NAMES[kindOfHandle(handle)] ?? 'entry',
+    packets,
+    bytes,
+    packets_per_s: packetRate,
+    bytes_per_s: byteRate,
+  }));
 }
 
 /** Filters of ingress count without the Ethernet header. */

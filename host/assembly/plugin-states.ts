@@ -59,6 +59,7 @@ export class PluginStates {
         restarts: plugin?.restarts ?? 0,
         batches: plugin?.counters?.batches ?? 0,
         entries: plugin?.counters?.entries ?? 0,
+        apply_us: plugin?.counters?.applyMicroseconds ?? 0,
       };
     });
   }

@@ -23,6 +23,7 @@ import { addPluginFileCommands } from './plugin-files.ts';
 import { monitor, show } from './show.ts';
 import { support } from './support.ts';
 import { token } from './token.ts';
+import { top } from './top.ts';
 
 /** Documented in docs/cli.md. */
 export const EXIT = { ok: 0, fault: 1, usage: 2, noHost: 3, timeout: 4 } as const;
@@ -118,6 +119,11 @@ function build(): Command {
   json(asking(program, 'status', 'what is mirrored, which plugins run, how much is in hardware')).action(
     (options) => status(client(options), options),
   );
+
+  asking(program, 'top', 'the host live: sync, changes, states, tables, plugins, busiest entries')
+    .option('--once', 'print one picture and end')
+    .addOption(new Option('--interval <seconds>', 'between two pictures').default(1).argParser(positive))
+    .action((options) => top(client(options), options));
 
   json(asking(program, 'show', 'objects of a kind, with their offload state'))
     .argument('<kind>', 'link, address, neighbour, route, …')

@@ -114,6 +114,8 @@ interface Slot {
   readonly tables: TableUsageRecord;
   readonly notices: NoticeRecord;
   sequence: number;
+  /** When its batch was committed: milliseconds of `performance.now`. */
+  committed: number;
   /** Settles the call that the slot carries, if it is not a batch. */
   settle: Settle | undefined;
 }
@@ -136,6 +138,7 @@ class PoolRunner implements Runner {
     batches: 0,
     entries: 0,
     outcomes: 0,
+    applyMicroseconds: 0,
     faults: 0,
     ringFull: 0,
     logLinesDropped: 0,
@@ -194,6 +197,7 @@ class PoolRunner implements Runner {
         tables: new TableUsageRecord(views, resultOffset(number)),
         notices: new NoticeRecord(views, resultOffset(number)),
         sequence: 0,
+        committed: 0,
         settle: undefined,
       };
       this.slots.push(slot);
@@ -281,6 +285,7 @@ class PoolRunner implements Runner {
     for (let list = 0; list < lists.length; list++)
       this.views.u32[slot.header + HEADER.lists + list] = lists[list]!.length;
     slot.sequence = ++this.sequence;
+    slot.committed = performance.now();
     this.inFlight++;
     this.counters.batches++;
     this.counters.entries += slot.encoder.count;
@@ -487,6 +492,7 @@ class PoolRunner implements Runner {
     this.takeTimes(slot);
     this.inFlight--;
     this.counters.outcomes += outcomes.length;
+    this.counters.applyMicroseconds += Math.round((performance.now() - slot.committed) * 1000);
     if (result.invalid !== 0)
       this.fault(
         `answered a batch with ${result.invalid} outcomes that are not of it, given twice or impossible`,

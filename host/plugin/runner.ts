@@ -82,6 +82,8 @@ export interface RunnerCounters {
   /** Entries in those batches, members not counted. */
   entries: number;
   outcomes: number;
+  /** Microseconds from the commit of each batch to its answer, summed. */
+  applyMicroseconds: number;
   /** Times the plugin broke the contract. */
   faults: number;
   /** Times `begin` found no free slot. */

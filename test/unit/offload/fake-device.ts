@@ -328,6 +328,7 @@ export class FakeRunner implements Runner {
     batches: 0,
     entries: 0,
     outcomes: 0,
+    applyMicroseconds: 0,
     faults: 0,
     ringFull: 0,
     logLinesDropped: 0,
