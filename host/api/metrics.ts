@@ -278,7 +278,9 @@ export function serveMetrics(instance: FastifyInstance, host: Host): void {
   const schema = {
     summary: 'What Prometheus reads (docs/metrics.md)',
     tags: ['host'],
-    produces: [METRICS_TYPE],
+    response: {
+      200: { description: 'Metrics', content: { [METRICS_TYPE]: { schema: Type.String() } } },
+    },
     querystring: Type.Object(
       { entries: Type.Optional(Type.String({ pattern: KINDS_ASKED, maxLength: 200 })) },
       { additionalProperties: false },

@@ -38,6 +38,8 @@ const DIAGNOSIS_MS = 10_000;
 const TOP_MAX = 100;
 
 const Name = Type.Object({ name: Type.String() });
+/** It was done; there is nothing more to say. */
+const Done = Type.Object({});
 
 export interface RoutesOptions {
   readonly host: Host;
@@ -238,7 +240,11 @@ function operating(instance: FastifyInstance, { host, access, audit, isNetwork }
     app.post(
       `/plugins/:name/${verb}`,
       {
-        schema: { ...operate(`${verb[0]!.toUpperCase()}${verb.slice(1)} a plugin`, 'plugins'), params: Name },
+        schema: {
+          ...operate(`${verb[0]!.toUpperCase()}${verb.slice(1)} a plugin`, 'plugins'),
+          params: Name,
+          response: { 200: Done },
+        },
       },
       async (request) => {
         await carryOut(request.params.name);
@@ -248,7 +254,14 @@ function operating(instance: FastifyInstance, { host, access, audit, isNetwork }
   }
   app.post(
     '/devices/:name/inject',
-    { schema: { ...operate('Make a simulated device show faults', 'devices'), params: Name, body: Faults } },
+    {
+      schema: {
+        ...operate('Make a simulated device show faults', 'devices'),
+        params: Name,
+        body: Faults,
+        response: { 200: Done },
+      },
+    },
     async (request) => {
       host.devices.inject(request.params.name, request.body);
       return {};
@@ -256,7 +269,13 @@ function operating(instance: FastifyInstance, { host, access, audit, isNetwork }
   );
   app.post(
     '/devices/:name/power-cycle',
-    { schema: { ...operate('Make a simulated device lose its tables', 'devices'), params: Name } },
+    {
+      schema: {
+        ...operate('Make a simulated device lose its tables', 'devices'),
+        params: Name,
+        response: { 200: Done },
+      },
+    },
     async (request) => {
       host.devices.powerCycle(request.params.name);
       return {};
