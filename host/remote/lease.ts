@@ -11,7 +11,8 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { EkhoError } from '../errors.ts';
 import { netnsPath } from '../netlink/syscall.ts';
 import { type NatsOptions, streamOf, subjectOf } from './connection.ts';
-import { type PublisherRecord, parseRecord, RECORD_KEY } from './record.ts';
+import { FORMAT } from './entry.ts';
+import { formatOf, type PublisherRecord, parseRecord, RECORD_KEY } from './record.ts';
 
 /** A record that cannot be read is watched for so long. */
 const UNKNOWN_LEASE_S = 15;
@@ -48,6 +49,19 @@ export class HeldError extends EkhoError {
     );
     this.isSame = isSame;
   }
+}
+
+/** A bucket that a later version writes: what this one wrote would be lost on its readers, and theirs on this one. */
+function checkFormat(bucket: string, format: number | undefined): void {
+  if (format === undefined || format <= FORMAT) return;
+  throw new EkhoError(
+    'E_REMOTE',
+    `bucket ${bucket} has format ${format}, and this version writes format ${FORMAT}`,
+    {
+      remedy:
+        'Install the version that wrote it, give this host a `publish.bucket` of its own, or delete the bucket (`nats kv del`).',
+    },
+  );
 }
 
 /** Boot and network namespace. */
@@ -89,7 +103,7 @@ export function isMissing(error: unknown): boolean {
 
 /**
  * Resolves once nobody else publishes to the bucket, to the sequence of its last message then and the epoch of its last
- * publisher. Throws HeldError.
+ * publisher. Throws HeldError, and E_REMOTE for a bucket of a later format.
  */
 export async function awaitFree(
   connection: NatsConnection,
@@ -102,6 +116,7 @@ export async function awaitFree(
     const last = (await manager.streams.info(streamOf(bucket))).state.last_seq;
     const before = await readRecord(manager, bucket);
     const { record } = before;
+    checkFormat(bucket, before.format);
     if (before.sequence > last) continue;
     const epoch = record?.epoch ?? 0;
     if (before.sequence === 0 || record?.owner === owner || record?.released === true) return { last, epoch };
@@ -131,10 +146,11 @@ async function isRenewed(
 async function readRecord(
   manager: JetStreamManager,
   bucket: string,
-): Promise<{ sequence: number; record: PublisherRecord | undefined }> {
+): Promise<{ sequence: number; format: number | undefined; record: PublisherRecord | undefined }> {
   const message = await manager.streams.getMessage(streamOf(bucket), {
     last_by_subj: subjectOf(bucket, RECORD_KEY),
   });
-  if (message === null) return { sequence: 0, record: undefined };
-  return { sequence: message.seq, record: parseRecord(message.data) };
+  if (message === null) return { sequence: 0, format: undefined, record: undefined };
+  const { seq, data } = message;
+  return { sequence: seq, format: formatOf(data), record: parseRecord(data) };
 }

@@ -44,14 +44,24 @@ export type PublisherRecord = Static<typeof PublisherRecord>;
 
 /** Undefined for what is no record of this format. */
 export function parseRecord(value: Uint8Array): PublisherRecord | undefined {
+  const parsed = parse(value);
+  return Value.Check(PublisherRecord, parsed) ? parsed : undefined;
+}
+
+/** Of a record, whatever else it says: what a later version writes may have another shape. Undefined for what is no record. */
+export function formatOf(value: Uint8Array): number | undefined {
+  const parsed = parse(value);
+  const { format } = (parsed !== null && typeof parsed === 'object' ? parsed : {}) as { format?: unknown };
+  return Number.isSafeInteger(format) ? (format as number) : undefined;
+}
+
+function parse(value: Uint8Array): unknown {
   if (value.length > RECORD_BYTES) return undefined;
-  let parsed: unknown;
   try {
-    parsed = JSON.parse(Buffer.from(value.buffer, value.byteOffset, value.length).toString());
+    return JSON.parse(Buffer.from(value.buffer, value.byteOffset, value.length).toString());
   } catch {
     return undefined;
   }
-  return Value.Check(PublisherRecord, parsed) ? parsed : undefined;
 }
 
 export function encodeRecord(record: PublisherRecord): Uint8Array {

@@ -16,12 +16,12 @@ import { ObjectTable } from '../mirror/table.ts';
 import { TRANSACTION_ENTRIES, Transaction } from '../mirror/transaction.ts';
 import { KIND, KINDS, type Kind, type KindNumber, type KindState } from '../mirror/types.ts';
 import { connect, type NatsOptions, remoteError } from './connection.ts';
-import { BYTE_ORDER } from './entry.ts';
+import { BYTE_ORDER, FORMAT } from './entry.ts';
 import { isMissing } from './lease.ts';
 import { RemoteObjects } from './objects.ts';
 import { MARK_MS } from './publisher.ts';
 import { type Message, Reading } from './reading.ts';
-import { type PublisherRecord, parseRecord, RECORD_KEY } from './record.ts';
+import { formatOf, type PublisherRecord, parseRecord, RECORD_KEY } from './record.ts';
 
 const FIRST_PAUSE_MS = 250;
 const LAST_PAUSE_MS = 5000;
@@ -237,6 +237,14 @@ export class RemoteSync {
   #take({ key, value, isDelete }: Message): void {
     if (key === RECORD_KEY) {
       const record = isDelete ? undefined : parseRecord(value);
+      const format = isDelete ? FORMAT : (formatOf(value) ?? FORMAT);
+      if (format !== FORMAT) {
+        throw new EkhoError(
+          'E_REMOTE',
+          `bucket ${this.#options.bucket} has format ${format}, and this version reads format ${FORMAT}`,
+          { remedy: 'Install the same version on the host that publishes and on this one.' },
+        );
+      }
       if (record === undefined) this.#reject(key, 'record');
       else {
         this.#record = record;

@@ -22,15 +22,21 @@ export class NatsServer {
   #process: ChildProcess | undefined;
   #output = '';
 
-  private constructor(port: number, tls: NatsTls | undefined) {
+  private constructor(port: number, tls: NatsTls | undefined, hasJetStream: boolean) {
     this.port = port;
     this.#tls = tls;
     chmodSync(this.folder, 0o755);
-    writeFileSync(join(this.folder, 'nats.conf'), configuration(port, join(this.folder, 'store'), tls));
+    this.configure(hasJetStream);
   }
 
-  static async start(tls?: NatsTls): Promise<NatsServer> {
-    const server = new NatsServer(await freePort(), tls);
+  /** For the next start. */
+  configure(hasJetStream: boolean): void {
+    const store = hasJetStream ? join(this.folder, 'store') : undefined;
+    writeFileSync(join(this.folder, 'nats.conf'), configuration(this.port, store, this.#tls));
+  }
+
+  static async start(tls?: NatsTls, hasJetStream = true): Promise<NatsServer> {
+    const server = new NatsServer(await freePort(), tls, hasJetStream);
     try {
       await server.start();
     } catch (error) {
@@ -80,8 +86,9 @@ export class NatsServer {
   }
 }
 
-function configuration(port: number, store: string, tls: NatsTls | undefined): string {
-  const lines = [`listen: "127.0.0.1:${port}"`, `jetstream { store_dir: "${store}" }`];
+function configuration(port: number, store: string | undefined, tls: NatsTls | undefined): string {
+  const lines = [`listen: "127.0.0.1:${port}"`];
+  if (store !== undefined) lines.push(`jetstream { store_dir: "${store}" }`);
   if (tls !== undefined) {
     lines.push(
       `tls { ca_file: "${tls.ca}", cert_file: "${tls.cert}", key_file: "${tls.key}", verify: true, timeout: 10 }`,
