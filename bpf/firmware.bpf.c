@@ -34,7 +34,11 @@ int ekho_request_complete(__u64 request, int answer) __ksym;
 enum firmware_event {
 	FIRMWARE_REPLACE = 1,
 	FIRMWARE_DESTROY = 2,
+	/* The kernel asks what was counted: of no rule, and no more often than every ASK_NS. */
+	FIRMWARE_ASKED = 3,
 };
+
+#define ASK_NS 500000000ull
 
 /* What the ring says: read the rule in `flows`. */
 struct firmware_record {
@@ -82,6 +86,8 @@ __u32 chain_max = 0;
 /* Milliseconds to wait for user space: not under RTNL unless `waits_with_rtnl`. */
 __u32 wait_ms = 0;
 __u32 waits_with_rtnl = 0;
+/* What a rule may say is decided by the port it is for, not by the above. */
+__u32 by_port = 0;
 
 static const struct ekho_flow_ctx empty;
 
@@ -104,6 +110,8 @@ static __always_inline void tell(__u64 id, __u64 request, __u32 event, __u32 wai
 		ekho_flow_explain(flow, text);		\
 		return -EOPNOTSUPP;			\
 	} while (0)
+
+#include "firmware_acl.h"
 
 static __always_inline int check_match(struct ekho_flow_ctx *flow)
 {
@@ -144,6 +152,8 @@ static __always_inline int check(struct ekho_flow_ctx *flow, const struct ekho_f
 {
 	int err;
 
+	if (by_port)
+		return check_by_port(flow, rule);
 	if (!(can_kind & (1u << (rule->kind & 31))))
 		REFUSE(flow, "the device has no such rules");
 	if (!(can_face & (1u << (rule->direction & 31))))
@@ -175,6 +185,13 @@ static __always_inline struct ekho_flow_ctx *keep(struct ekho_flow_ctx *flow)
 	return rule;
 }
 
+/* The room that a rule has in a table is free again. */
+static __always_inline void release(struct ekho_flow_ctx *flow)
+{
+	if (by_port && flow->kind != EKHO_FLOW_FLOWTABLE)
+		release_by_port(flow->ifindex);
+}
+
 SEC("struct_ops.s/flow_replace")
 int BPF_PROG(flow_replace, struct ekho_flow_ctx *flow)
 {
@@ -182,6 +199,7 @@ int BPF_PROG(flow_replace, struct ekho_flow_ctx *flow)
 	__u32 waits = wait_ms && !(flow->flags & no_wait);
 	__u64 id = flow->id;
 	struct ekho_flow_ctx *rule = keep(flow);
+	int has_room = !is_new(flow->flags);
 	int err;
 
 	if (!rule) {
@@ -190,6 +208,7 @@ int BPF_PROG(flow_replace, struct ekho_flow_ctx *flow)
 	}
 	err = check(flow, rule);
 	if (!err) {
+		has_room = 1;
 		tell(id, flow->request, FIRMWARE_REPLACE, waits);
 		if (waits) {
 			err = ekho_request_wait(flow, wait_ms);
@@ -198,6 +217,8 @@ int BPF_PROG(flow_replace, struct ekho_flow_ctx *flow)
 		}
 	}
 	if (err) {
+		if (has_room)
+			release(flow);
 		bpf_map_delete_elem(&flows, &id);
 		/* It may have been told of before. */
 		if (waits || flow->flags & EKHO_FLOW_KNOWN)
@@ -211,10 +232,24 @@ int BPF_PROG(flow_destroy, struct ekho_flow_ctx *flow)
 {
 	__u64 id = flow->id;
 
+	release(flow);
 	bpf_map_delete_elem(&flows, &id);
 	bpf_map_delete_elem(&counters, &id);
 	tell(id, 0, FIRMWARE_DESTROY, 0);
 	return 0;
+}
+
+/* When user space was last told that the kernel asks. */
+static __u64 asked_at;
+
+static __always_inline void ask(void)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	if (now - asked_at < ASK_NS)
+		return;
+	asked_at = now;
+	tell(0, 0, FIRMWARE_ASKED, 0);
 }
 
 SEC("struct_ops.s/flow_stats")
@@ -224,6 +259,7 @@ int BPF_PROG(flow_stats, struct ekho_flow_ctx *flow)
 	struct firmware_counter *now = bpf_map_lookup_elem(&counters, &id);
 	struct firmware_counter count;
 
+	ask();
 	if (!now)
 		return 0;
 	count = *now;

@@ -19,6 +19,7 @@ import {
   topEntries,
 } from './assembly/counting.ts';
 import { Devices } from './assembly/devices.ts';
+import { HostFirmware } from './assembly/firmware.ts';
 import { lookup } from './assembly/lookup.ts';
 import { Plugins } from './assembly/plugins.ts';
 import { kindsOf, statusOf } from './assembly/status.ts';
@@ -51,6 +52,8 @@ import type { TraceCounters, TraceExport } from './trace/otlp.ts';
 const DIFFERENCES_MAX = 1000;
 /** Entries up to which counters are read every second while somebody looks. */
 const READ_EACH_SECOND_MAX = 65_536;
+/** Longest that firmware waits for the first plan to be in hardware. */
+const FIRST_SETTLE_MS = 60_000;
 /** How often `wait` looks whether plugins have come up. */
 const LOOK_MS = 20;
 
@@ -75,6 +78,8 @@ export class Host {
   readonly events: KernelEvents | undefined;
   readonly #planner: Planner;
   readonly #hooks: HookWatch | undefined;
+  /** Undefined where the mirror does not come from the kernel. */
+  readonly #firmware: HostFirmware | undefined;
   #started: Promise<void> | undefined;
   readonly #statistics: Statistics;
   /** When the kernel was told what is in use: CLOCK_MONOTONIC, ns. */
@@ -112,6 +117,7 @@ export class Host {
         this.devices.sampleTraps(performance.now());
         this.#tellUse();
       },
+      onRead: () => this.#firmware?.counted(),
       alsoSaved: () => this.devices.savedTraps(),
     });
     if (this.#source instanceof KernelSync) {
@@ -143,6 +149,10 @@ export class Host {
     this.devices = new Devices(parts);
     this.plugins = new Plugins({ ...parts, devices: this.devices, logs, isStopping: () => this.#stopping });
     this.devices.open();
+    if (this.#source instanceof KernelSync) {
+      const parts = { config, planner: this.#planner, statistics: this.#statistics };
+      this.#firmware = new HostFirmware({ ...parts, log: logs.sink('host') });
+    }
     this.sampler = this.#sampler();
   }
 
@@ -174,10 +184,14 @@ export class Host {
 
   /** Resolves once the mirror is in sync and the plugins are up, refused or waiting for another attempt. */
   start(): Promise<void> {
-    this.#started ??= Promise.all([this.#startTraces(), this.#startSync(), this.plugins.start()]).then(() => {
-      void this.#tellOutcome();
-    });
+    this.#started ??= this.#startAll();
     return this.#started;
+  }
+
+  async #startAll(): Promise<void> {
+    await Promise.all([this.#startTraces(), this.#startSync(), this.plugins.start()]);
+    await this.#startFirmware();
+    void this.#tellOutcome();
   }
 
   /** What makes spans is not loaded where nobody wants any. */
@@ -188,6 +202,13 @@ export class Host {
     if (this.#stopping) return;
     this.#traces = openExport(tracing.endpoint, this.#warn);
     this.#say(`tracing ${tracing.sample * 100} % of transactions to ${tracing.endpoint}`);
+  }
+
+  /** What plugins can do must be known first: rules that were there before are replayed as it is attached. */
+  async #startFirmware(): Promise<void> {
+    if (this.config.firmware.enabled === 'off' || this.#firmware === undefined) return;
+    await this.#planner.settled(AbortSignal.timeout(FIRST_SETTLE_MS)).catch(() => {});
+    if (!this.#stopping) this.#firmware.start();
   }
 
   async #startSync(): Promise<void> {
@@ -249,6 +270,7 @@ export class Host {
     this.#stopping = true;
     this.sampler.close();
     await this.#statistics.stop();
+    this.#firmware?.close();
     await this.plugins.stop();
     this.#planner.close();
     await this.#publisher?.stop();
@@ -286,7 +308,8 @@ export class Host {
 
   /** Why an object is or is not in hardware, a line a fact. */
   reasonsOf(kind: KindNumber, id: number): string[] {
-    return this.#planner.explain(kind, id);
+    const lines = this.#planner.explain(kind, id);
+    return kind === KIND.filter ? [...lines, ...(this.#firmware?.explain(id) ?? [])] : lines;
   }
 
   /** What hardware would do with a packet. Throws E_USAGE, E_UNKNOWN_OBJECT. */
@@ -310,7 +333,7 @@ export class Host {
       kind,
       object: describe(kind, object, this.objects.context),
       offload: this.#planner.offloadOf(number, id).map((state) => ({ ...state })),
-      lines: this.#planner.explain(number, id),
+      lines: this.reasonsOf(number, id),
     }));
   }
 
@@ -408,6 +431,7 @@ export class Host {
       await until(new Promise((resolve) => setTimeout(resolve, LOOK_MS)));
     }
     await until(this.#planner.settled(signal));
+    this.#firmware?.look();
     await until(this.#publisher?.settled() ?? Promise.resolve());
     return { revision, failing: this.#planner.failing };
   }
@@ -429,6 +453,7 @@ export class Host {
       publisher: this.#publisher,
       events: this.events,
       hooks: this.#hooks,
+      firmware: this.#firmware,
       planner: this.#planner,
       statistics: this.#statistics,
       plugins: this.plugins,

@@ -278,9 +278,7 @@ export function serveMetrics(instance: FastifyInstance, host: Host): void {
   const schema = {
     summary: 'What Prometheus reads (docs/metrics.md)',
     tags: ['host'],
-    response: {
-      200: { description: 'Metrics', content: { [METRICS_TYPE]: { schema: Type.String() } } },
-    },
+    produces: [METRICS_TYPE],
     querystring: Type.Object(
       { entries: Type.Optional(Type.String({ pattern: KINDS_ASKED, maxLength: 200 })) },
       { additionalProperties: false },

@@ -168,12 +168,6 @@ export async function objectRoutes(instance: FastifyInstance, { host }: { host: 
         summary: 'Changes as they happen: NDJSON, or server-sent events where they are accepted',
         tags: ['objects'],
         querystring: ChangesQuery,
-        response: {
-          200: {
-            description: 'A stream without an end',
-            content: { [NDJSON_TYPE]: { schema: Type.Any() }, [EVENTS_TYPE]: { schema: Type.Any() } },
-          },
-        },
       },
     },
     (request, reply) => {

@@ -23,18 +23,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   E_UNKNOWN_OBJECT: 404,
   E_DEVICE: 404,
   E_DENIED: 403,
-  // Nothing is wrong with the request, nor with the host: what it is about does not allow it now.
   E_PLUGIN_DOWN: 409,
-  E_PLUGIN_INVALID: 409,
-  E_PLUGIN_IMPORT: 409,
-  E_PLUGIN_VERSION: 409,
-  E_PLUGIN_START: 409,
-  E_PLUGIN_TRAP: 409,
-  E_PLUGIN_TIMEOUT: 409,
-  E_PLUGIN_PROTOCOL: 409,
-  E_SIGNATURE: 409,
-  E_UNAVAILABLE: 409,
-  E_NETNS: 409,
   E_BUSY: 503,
   E_TIMEOUT: 504,
 };

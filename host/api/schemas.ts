@@ -149,6 +149,17 @@ export const Status = Type.Object({
       lost: Count,
     }),
   ),
+  /** BPF that answers the kernel's offload requests; absent: it is turned off. */
+  firmware: Type.Optional(
+    Type.Object({
+      state: Type.Enum(['on', 'unavailable']),
+      /** Why not `on`. */
+      reason: Type.Optional(Text),
+      /** Rules that the kernel was told are in hardware, and how many of them are not. */
+      rules: Count,
+      amiss: Count,
+    }),
+  ),
   /** What sees packets and is not mirrored; absent: the mirror does not come from the kernel. */
   hooks: Type.Optional(
     Type.Object({

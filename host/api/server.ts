@@ -10,7 +10,6 @@ import { VERSION } from '../version.ts';
 import type { Access, Caller } from './access.ts';
 import { serveAssets } from './assets.ts';
 import type { Audit } from './audit.ts';
-import { declareProblems } from './declared-problems.ts';
 import { guardConnections, RateLimit } from './limits.ts';
 import { serveMetrics } from './metrics.ts';
 import { PROBLEM_TYPE, problemOf, refuseConnection } from './problem.ts';
@@ -102,9 +101,7 @@ export function createServer(
     if (method !== 'GET' && method !== 'HEAD')
       audit.note(request.caller?.name ?? 'nobody', `${method} ${url.split('?')[0]}`, reply.statusCode);
   });
-  declareProblems(app);
   app.register(swagger, {
-    refResolver: { buildLocalReference: (schema) => String(schema.$id) },
     openapi: {
       openapi: '3.1.0',
       info: {

@@ -12,6 +12,7 @@ import type { RemoteStatus } from '../remote/source.ts';
 import type { Source } from '../source.ts';
 import { VERSION } from '../version.ts';
 import type { Devices } from './devices.ts';
+import type { HostFirmware } from './firmware.ts';
 import type { Plugins } from './plugins.ts';
 
 export interface StatusParts {
@@ -23,6 +24,8 @@ export interface StatusParts {
   /** Undefined where the mirror does not come from the kernel, as are `hooks`. */
   readonly events: KernelEvents | undefined;
   readonly hooks: HookWatch | undefined;
+  /** Undefined where the mirror does not come from the kernel. */
+  readonly firmware: HostFirmware | undefined;
   readonly planner: Planner;
   readonly plugins: Plugins;
   readonly devices: Devices;
@@ -42,6 +45,7 @@ export function statusOf(parts: StatusParts, url: string | undefined): Status {
     ...remoteStatus(config, remote),
     ...publishStatus(config, parts.publisher),
     ...eventsStatus(parts.events),
+    ...firmwareStatus(parts.firmware),
     ...(hooks && {
       hooks: hooksStatus(
         hooks.state,
@@ -150,4 +154,9 @@ function eventsStatus(events: KernelEvents | undefined): Pick<Status, 'notifier'
       })),
     },
   };
+}
+
+function firmwareStatus(firmware: HostFirmware | undefined): Pick<Status, 'firmware'> {
+  const status = firmware?.status();
+  return status === undefined ? {} : { firmware: { ...status } };
 }

@@ -32,6 +32,7 @@ export async function status(client: Client, { json }: JsonOption): Promise<void
     `${sourceText(answer)}, revision ${count(answer.revision)}, ${answer.synced ? 'in sync' : 'synchronising'}`,
     ...publishLines(answer),
     ...notifierLines(answer),
+    ...firmwareLines(answer),
     ...hookLines(answer),
     `socket ${answer.socket}${answer.url ? `, ${answer.url}` : ''}`,
   ];
@@ -145,6 +146,14 @@ function hookLines({ hooks }: Status): string[] {
     ...(present.length > 0 ? [`not mirrored, but taken into account: ${present.map(plain).join('; ')}`] : []),
     ...(hidden.length > 0 ? [`not known for want of rights: ${hidden.map(plain).join('; ')}`] : []),
   ];
+}
+
+function firmwareLines({ firmware }: Status): string[] {
+  if (firmware === undefined) return [];
+  const { state, reason, rules, amiss } = firmware;
+  if (state !== 'on') return [`firmware: none: ${plain(reason ?? state)}`];
+  const held = `firmware: ${count(rules)} rules that the kernel shows as in hardware`;
+  return [amiss === 0 ? held : `${held}, ${count(amiss)} of them are not (\`ekho explain filter\`)`];
 }
 
 function notifierLines({ notifier }: Status): string[] {

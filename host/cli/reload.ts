@@ -23,6 +23,7 @@ const FIXED = [
   'device',
   'planner',
   'notifier',
+  'firmware',
   'source',
   'publish',
   'statistics',

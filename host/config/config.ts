@@ -77,6 +77,7 @@ export interface Config {
     /** Bytes. */
     readonly ringSize: number;
   };
+  readonly firmware: { readonly enabled: 'auto' | 'on' | 'off' };
   /** Undefined: the kernel, by netlink. */
   readonly source: NatsOptions | undefined;
   /** Undefined: the mirror is not published. */
@@ -468,6 +469,7 @@ function complete(file: ConfigFile, path: string | undefined): Config {
       enabled: file.notifier?.enabled ?? 'auto',
       ringSize: file.notifier?.['ring-size'] ?? RING_DEFAULT,
     },
+    firmware: { enabled: file.firmware?.enabled ?? 'off' },
     statistics: {
       interval_s: file.statistics?.interval ?? 10,
       state: file.statistics?.state === undefined ? undefined : resolve(base, file.statistics.state),

@@ -388,6 +388,19 @@ const Notifier = Type.Object(
   closed,
 );
 
+const FirmwareSection = Type.Object(
+  {
+    enabled: Type.Optional(
+      Type.Enum(['auto', 'on', 'off'], {
+        default: 'off',
+        description:
+          'BPF programs that answer offload requests of tc for ports of plugins, so that rules are `in_hw` with what hardware counted ([firmware.md](firmware.md)). They need the kernel module `ekho` (`ekho doctor`) and drivers that ask it. `auto`: where it is loaded. `on`: the host does not start without. `off`: filters are known by netlink alone, and the kernel is told nothing of them.',
+      }),
+    ),
+  },
+  closed,
+);
+
 const Statistics = Type.Object(
   {
     interval: Type.Optional(
@@ -575,6 +588,7 @@ export const ConfigSchema = Type.Object(
     device: Type.Optional(Type.Record(Type.String({ pattern: NAME_PATTERN }), Device, closed)),
     planner: Type.Optional(Planner),
     notifier: Type.Optional(Notifier),
+    firmware: Type.Optional(FirmwareSection),
     source: Type.Optional(Source),
     publish: Type.Optional(Publish),
     statistics: Type.Optional(Statistics),
@@ -599,6 +613,7 @@ export const SECTIONS: readonly { readonly header: string; readonly schema: TSch
   { header: '[device.NAME.links.LINK]', schema: DeviceLink },
   { header: '[planner]', schema: Planner },
   { header: '[notifier]', schema: Notifier },
+  { header: '[firmware]', schema: FirmwareSection },
   { header: '[source]', schema: Source },
   { header: '[publish]', schema: Publish },
   { header: '[statistics]', schema: Statistics },

@@ -26,7 +26,7 @@ export interface Running {
 export async function diagnose(config: Config, running: Running | undefined): Promise<Diagnosis> {
   const { netns, receiveBuffer } = config.mirror;
   const findings = [
-    ...systemFindings(),
+    ...systemFindings(config.firmware.enabled === 'on'),
     ...rightsFindings(netns !== undefined),
     ...(await netlinkFindings({ netns, receiveBuffer })),
     ...bpfFindings(),

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { release } from 'node:os';
 import { type Lockdown, lockdownMode } from '../../bpf/libbpf-ts/src/index.ts';
 import type { Finding } from '../api/schemas.ts';
-import { available, inconclusive, unsupported } from './findings.ts';
+import { available, inconclusive, required, unsupported } from './findings.ts';
 
 /** The oldest kernel that tests run on, and the first that does not count BPF memory against RLIMIT_MEMLOCK. */
 const OLDEST_TESTED = [6, 1] as const;
@@ -17,12 +17,14 @@ export function isSince(release: string, [major, minor]: readonly [number, numbe
   return ours > major || (ours === major && oursMinor >= minor);
 }
 
-export function systemFindings(): Finding[] {
+/** `needsModule`: the configuration asks for firmware. */
+export function systemFindings(needsModule: boolean): Finding[] {
+  const module = moduleFinding();
   return [
     available('system', 'node', process.versions.node),
     kernelFinding(release()),
     lockdownFinding(lockdownMode()),
-    moduleFinding(),
+    needsModule ? required(module) : module,
   ];
 }
 
@@ -67,7 +69,7 @@ function moduleFinding(): Finding {
       'system',
       'module ekho',
       'not loaded',
-      'None needed, unless the kernel is to ask plugins to offload flows.',
+      'None needed, unless the kernel is to ask plugins to offload rules (`[firmware]`).',
     );
   }
   if (!existsSync('/sys/kernel/btf/ekho')) {

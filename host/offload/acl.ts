@@ -160,15 +160,23 @@ function rawMask(filter: FilterView): string {
   return mask;
 }
 
-type Match = Omit<AclWant, 'stage' | 'action' | 'port' | 'priority' | 'redirectPort'>;
+/** The part of an ACL rule that says which packets it is for. */
+export type AclMatch = Omit<AclWant, 'stage' | 'action' | 'port' | 'priority' | 'redirectPort'>;
+
+const ALL_FIELDS = Object.values(ACL_FIELDS).reduce((all, field) => all | field, 0);
 
 interface MatchOfFilter {
-  readonly want: Match;
+  readonly want: AclMatch;
   readonly isExact: boolean;
 }
 
 /** Per filter and the fields supported: the ports of a block share its filters, and plans are made over and over. */
 const matches = new WeakMap<FilterView, Map<number, MatchOfFilter>>();
+
+/** What the filter matches, as far as the fields of a plugin that has all of them say it. */
+export function wholeMatchOf(filter: FilterView): AclMatch {
+  return matchOf(filter, ALL_FIELDS).want;
+}
 
 /** What the filter matches, or (not exact) something that matches at least the same packets. */
 function matchOf(filter: FilterView, supported: number): MatchOfFilter {
@@ -217,8 +225,8 @@ class MatchBuilder {
     this.#parts = { ...this.#parts, ...part };
   }
 
-  build(): Match {
-    return { family: this.family, ...this.#parts, fields: this.#fields } as Match;
+  build(): AclMatch {
+    return { family: this.family, ...this.#parts, fields: this.#fields } as AclMatch;
   }
 }
 

@@ -1,7 +1,8 @@
 /** What is known of each object's offload in one plugin: its state, the reason, and which object a handle stands for. */
 
 import { KIND, type KindNumber } from '../mirror/types.ts';
-import { ACTION, ENTRY_KIND, ROUTER_INTERFACE_FLAGS } from '../plugin/records.ts';
+import { ACL_ACTION, ACTION, ENTRY_KIND, ROUTER_INTERFACE_FLAGS } from '../plugin/records.ts';
+import type { AclPlan } from './acl.ts';
 import { formatAddress } from './addresses.ts';
 import { aclKey, type Desired, type PlanOptions, vlanKey } from './desired.ts';
 import {
@@ -12,6 +13,7 @@ import {
   STATUS_FAILED,
   STATUS_REFUSED,
 } from './entry-table.ts';
+import type { FilterView } from './kernel-view.ts';
 import type { Hop } from './nexthops.ts';
 import { type ObjectOffload, type OffloadState, REASON, REASON_NAMES } from './reasons.ts';
 import { AF_INET } from './route-reader.ts';
@@ -25,6 +27,17 @@ export interface TableSummary {
   readonly trapped: number;
   readonly refused: number;
   readonly failed: number;
+}
+
+/** A filter on one of the ports that it concerns. */
+export interface FilterEntry {
+  readonly filter: FilterView;
+  /** Interface index. */
+  readonly port: number;
+  readonly drops: boolean;
+  /** Of its ACL rule; undefined where none is planned. */
+  readonly handle: number | undefined;
+  readonly offload: ObjectOffload;
 }
 
 export class OffloadStates {
@@ -168,15 +181,57 @@ export class OffloadStates {
         );
       }
       case KIND.filter: {
-        const plans = this.#desired.aclPlans.get(id);
-        if (plans === undefined || plans.length === 0) return undefined;
-        const { port, reason, want } = plans[0]!;
-        const entry = this.#desired.tables.acl.get(aclKey(id, port));
-        if (want === undefined || entry === undefined) return this.#state('refused', reason);
-        return this.#offloadOfEntry(this.#desired.tables.acl, entry, { reason });
+        const [plan] = this.#desired.aclPlans.get(id) ?? [];
+        return plan && this.#offloadOfFilter(plan);
       }
     }
     return undefined;
+  }
+
+  #offloadOfFilter({ filter, port, reason, want }: AclPlan): ObjectOffload {
+    const entry = this.#desired.tables.acl.get(aclKey(filter.id, port));
+    if (want === undefined || entry === undefined) return this.#state('refused', reason);
+    return this.#offloadOfEntry(this.#desired.tables.acl, entry, { reason });
+  }
+
+  /** What became of each filter on each port that it concerns. */
+  *filterEntries(): Generator<FilterEntry> {
+    const { acl } = this.#desired.tables;
+    for (const plans of this.#desired.aclPlans.values()) {
+      for (const plan of plans) {
+        const { filter, port, want } = plan;
+        const entry = acl.get(aclKey(filter.id, port));
+        yield {
+          filter,
+          port,
+          drops: want?.action === ACL_ACTION.drop,
+          handle: entry && acl.handle(entry),
+          offload: this.#offloadOfFilter(plan),
+        };
+      }
+    }
+  }
+
+  /** Interface indexes of the ports whose packets hardware looks at. */
+  *readyPorts(): Generator<number> {
+    const { ports } = this.#desired.tables;
+    if (!this.#isReady()) return;
+    for (const ifindex of this.#desired.portsPlan.ports.keys()) {
+      const entry = ports.get(`${ifindex}`);
+      if (entry === undefined) continue;
+      if (this.#offloadOfEntry(ports, entry, { reason: entry.reason }).state === 'offloaded') yield ifindex;
+    }
+  }
+
+  /** Interface indexes of all ports. */
+  ports(): Iterable<number> {
+    return this.#desired.portsPlan.ports.keys();
+  }
+
+  /** Places of the ACL table, and how many of them are planned. */
+  get aclRoom(): { readonly capacity: number; readonly planned: number } {
+    const { capacity, entries } = this.#desired.tables.acl;
+    return { capacity, planned: entries.size };
   }
 
   #state(state: OffloadState, reason: number, detail?: string): ObjectOffload {

@@ -21,7 +21,7 @@ import type { PlanMirror } from './desired.ts';
 import { KernelView } from './kernel-view.ts';
 import { NeighbourReader, NTF_PROXY, NUD_NOARP } from './neighbour-reader.ts';
 import { addressKey, type Neighbour } from './nexthops.ts';
-import type { TableSummary } from './offload-state.ts';
+import type { OffloadStates, TableSummary } from './offload-state.ts';
 import { Plan } from './plan.ts';
 import type { PortChoice } from './ports.ts';
 import type { Difference } from './readback.ts';
@@ -66,6 +66,16 @@ export interface PluginOptions {
 
 /** What the device of a plugin that goes holds: nothing, what it is to keep, or what it held as the plugin is not running. */
 export type Retired = 'cleared' | 'kept' | 'down';
+
+/** A plugin that ran, and what its plan says of objects. */
+export interface Hardware {
+  readonly plugin: string;
+  readonly states: OffloadStates;
+  /** Bits of ACL_FIELDS. */
+  readonly aclFields: number;
+  /** As last read. */
+  counters(): readonly EntryCounter[];
+}
 
 interface PlannedPlugin extends PluginOptions {
   plan: Plan | undefined;
@@ -401,6 +411,15 @@ export class Planner {
   /** Neighbours and bridge addresses whose packets hardware forwarded after `since` (CLOCK_MONOTONIC, ns), as last read. */
   *used(since: number): Generator<{ readonly kind: KindNumber; readonly id: number }> {
     for (const { plan } of this.#plugins.values()) if (plan !== undefined) yield* plan.used(since);
+  }
+
+  /** Plugins as rules of firmware need to know them. */
+  *hardware(): Generator<Hardware> {
+    for (const { name, plan } of this.#plugins.values()) {
+      if (plan === undefined) continue;
+      const { states, description } = plan;
+      yield { plugin: name, states, aclFields: description.aclFields, counters: () => plan.counters() };
+    }
   }
 
   *savedCounters(): Generator<SavedEntry> {

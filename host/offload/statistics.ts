@@ -18,6 +18,8 @@ export interface StatisticsOptions {
   readonly warn: (message: string) => void;
   /** After each reading of the pace. */
   readonly onSample?: () => void;
+  /** After each reading. */
+  readonly onRead?: () => void;
   /** What is kept over restarts beside the planner's. */
   readonly alsoSaved?: () => Iterable<SavedEntry>;
 }
@@ -84,6 +86,7 @@ export class Statistics {
   #read(isSample: boolean): Promise<void> {
     this.#reading = (this.#planner?.readCounters(isSample) ?? Promise.resolve()).finally(() => {
       this.#reading = undefined;
+      this.#options.onRead?.();
       if (isSample) this.#options.onSample?.();
       if (isSample && performance.now() - this.#lastSave >= SAVE_MS) this.#save();
     });

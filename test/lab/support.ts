@@ -49,10 +49,19 @@ export interface HostOptions {
   readonly folder: string;
   /** Gets what it says. */
   readonly said: string[];
+  /** Further lines of its configuration. */
+  readonly more?: readonly string[];
 }
 
 /** Starts a host whose device has the links that `ports` match, and waits until all is in hardware. The caller stops it. */
-export async function startHost({ netns, ports, plugin, folder, said }: HostOptions): Promise<Host> {
+export async function startHost({
+  netns,
+  ports,
+  plugin,
+  folder,
+  said,
+  more = [],
+}: HostOptions): Promise<Host> {
   const text = [
     `mirror.netns = "${netns}"`,
     `plugin.${plugin} = { device = "device0", isolation = "worker", ports = ${JSON.stringify(ports)} }`,
@@ -61,6 +70,7 @@ export async function startHost({ netns, ports, plugin, folder, said }: HostOpti
     ...(plugin === 'xdp'
       ? ['device.device0.tables = { lpm4 = 1000, lpm6 = 1000, nexthop = 500, fdb = 500, flow = 500 }']
       : []),
+    ...more,
   ].join('\n');
   const host = new Host(parseConfig(text, join(folder, 'ekho.toml')), (line) => said.push(line));
   await settled(host).catch((error) => {
@@ -99,8 +109,19 @@ export class LabSpace extends Netns {
   }
 
   /** Starts a host on it: `startHost`. */
-  async start(ports: readonly string[], plugin: LabPlugin = 'softnic'): Promise<void> {
-    this.#host = await startHost({ netns: this.name, ports, plugin, folder: this.#folder, said: this.said });
+  async start(
+    ports: readonly string[],
+    plugin: LabPlugin = 'softnic',
+    more: readonly string[] = [],
+  ): Promise<void> {
+    const options = { ports, plugin, folder: this.#folder, said: this.said, more };
+    this.#host = await startHost({ netns: this.name, ...options });
+  }
+
+  /** Ends the host; what hardware holds stays as it does with its device. */
+  async stop(): Promise<void> {
+    await this.#host?.stop();
+    this.#host = undefined;
   }
 
   /** Resolves once what was done so far is in hardware. */

@@ -96,7 +96,6 @@ export function comparable(text: string): string {
       .replace(/^found out by the host, process \d+$/gm, 'found out by the host, process N')
       .replace(/after [\d.]+ s:/g, 'after T:')
       .replace(/revision [\d,]+/g, 'revision R')
-      .replace(/^lines: .*$/gm, 'lines')
       // Retries meet the fault, too.
       .replace(/; [\d,]+ entr(y|ies) failed/g, '; N entries failed')
       .replace(

@@ -29,6 +29,25 @@ import {
 const OBJECT = fileURLToPath(new URL('../../../build/bpf/firmware.bpf.o', import.meta.url));
 /** enum firmware_event */
 const REPLACE = 1;
+const ASKED = 3;
+/** enum firmware_port_flags */
+const PORT_READY = 1;
+const PORT_FLOWS = 2;
+
+/** A port of a plugin's device, and what the plugin can do with rules on it. */
+export interface FirmwarePort {
+  /** Bits of ACL_FIELDS (wit/types.wit). */
+  readonly fields: number;
+  /** Number of the plugin, from 0 to PLUGINS_MAX - 1: see `setRoom`. */
+  readonly plugin: number;
+  /** It takes changes; rules are refused until it does. */
+  readonly isReady: boolean;
+  /** It forwards established connections. */
+  readonly takesFlows: boolean;
+}
+
+/** Plugins that ports may be of. */
+export const PLUGINS_MAX = 64;
 
 /** What the device can do of rules; whatever else the kernel asks for is refused, with the reason. */
 export interface FirmwareCapabilities {
@@ -41,7 +60,8 @@ export interface FirmwareCapabilities {
 }
 
 export interface FirmwareOptions {
-  readonly capabilities: FirmwareCapabilities;
+  /** `by port`: as `setPort` and `setRoom` say. */
+  readonly capabilities: FirmwareCapabilities | 'by port';
   /** Inode of the only network namespace whose ports it is for; all by default. */
   readonly netns?: number;
   /** The only port it is for, by its index in that namespace. */
@@ -71,9 +91,18 @@ export interface FirmwareRule {
   readonly context: FlowContext;
 }
 
+/** struct ekho_flow_match: big-endian fields are in the byte order of the machine that read them, as they lie in memory. */
+export interface FlowMatch {
+  readonly keys: number;
+  readonly ifindex: number;
+  readonly [field: string]: unknown;
+}
+
 /** struct ekho_flow_ctx, of which only this is looked at here. */
 export interface FlowContext {
   readonly id: bigint;
+  /** EKHO_FLOW_… */
+  readonly flags: number;
   readonly netns: number;
   readonly ifindex: number;
   readonly kind: number;
@@ -83,7 +112,8 @@ export interface FlowContext {
   readonly packets: bigint;
   readonly bytes: bigint;
   readonly drops: bigint;
-  readonly match: { readonly keys: number };
+  readonly protocol: number;
+  readonly match: FlowMatch;
   readonly action_count: number;
   readonly actions: readonly { readonly kind: number }[];
 }
@@ -102,6 +132,8 @@ export interface FirmwareHandler {
   onDestroy?(id: bigint): void;
   /** Changes were not told of: read `rules()`. */
   onLost?(): void;
+  /** The kernel asks what hardware counted; it was answered with what `count()` said last. Twice a second at most. */
+  onAsked?(): void;
 }
 
 interface FirmwareRecord {
@@ -117,14 +149,21 @@ export class Firmware implements Disposable {
   readonly #ring: RingBuffer;
   readonly #flows: BpfMap<bigint, FlowContext>;
   readonly #counters: BpfMap<bigint, FirmwareCounter>;
+  readonly #ports: BpfMap<number, { fields: number; plugin: number; flags: number }>;
+  readonly #room: BpfMap<number, number>;
   readonly #record: Codec<FirmwareRecord>;
   readonly #answer: Codec<{ request: bigint; answer: number; result: number }>;
 
   /**
    * Attaches firmware to all ports it is for; rules that the kernel has on them come first.
+   * `prepare` is called when everything is loaded and nothing attached: for `setPort` and `setRoom`.
    * @throws E_NOT_SUPPORTED without the module, E_EXISTS if there is firmware for the same ports, and what loading BPF programs throws
    */
-  constructor(options: FirmwareOptions, handler: FirmwareHandler = {}) {
+  constructor(
+    options: FirmwareOptions,
+    handler: FirmwareHandler = {},
+    prepare: (firmware: Firmware) => void = () => {},
+  ) {
     if (!existsSync('/sys/kernel/btf/ekho')) {
       throw new BpfError('E_NOT_SUPPORTED', 'firmware needs the kernel module ekho, which is not loaded', {
         remedy: 'Build it from bpf/module and load it.',
@@ -136,12 +175,15 @@ export class Firmware implements Disposable {
     try {
       const { netns = 0, ifindex = 0, waitMs = 0, waitsWithRtnl = false } = options;
       object.setStructOps('firmware', { netns, ifindex });
-      this.#setCapabilities(options.capabilities);
+      if (options.capabilities === 'by port') object.variable<number>('by_port').set(1);
+      else this.#setCapabilities(options.capabilities);
       object.variable<number>('wait_ms').set(waitMs);
       object.variable<number>('waits_with_rtnl').set(Number(waitsWithRtnl));
       object.load();
       this.#flows = object.map('flows');
       this.#counters = object.map('counters');
+      this.#ports = object.map('ports');
+      this.#room = object.map('room');
       this.#record = object.type('firmware_record');
       this.#answer = object.type('firmware_answer');
       ring = object.ringBuffer('events', { drops: object.map('events_drops') });
@@ -149,6 +191,7 @@ export class Firmware implements Disposable {
       ring.start((data, offset) => this.#onRecord(this.#record.read(data, offset), handler), {
         onDrops: () => handler.onLost?.(),
       });
+      prepare(this);
       this.#link = object.attachStructOps('firmware');
     } catch (error) {
       ring?.close();
@@ -176,6 +219,10 @@ export class Firmware implements Disposable {
   }
 
   #onRecord({ id, request, event, waits }: FirmwareRecord, handler: FirmwareHandler): void {
+    if (event === ASKED) {
+      handler.onAsked?.();
+      return;
+    }
     if (event !== REPLACE) {
       handler.onDestroy?.(id);
       return;
@@ -183,6 +230,22 @@ export class Firmware implements Disposable {
     // Destroyed meanwhile: that record comes after this one.
     const context = this.#flows.get(id);
     if (context !== undefined) handler.onReplace?.(asRule(context), waits === 0 ? undefined : request);
+  }
+
+  /** What rules on a port may say from now on; `undefined`: it is no port. Rules the kernel has stay. */
+  setPort(ifindex: number, port: FirmwarePort | undefined): void {
+    if (port === undefined) {
+      this.#ports.delete(ifindex);
+      return;
+    }
+    const { fields, plugin, isReady, takesFlows } = port;
+    const flags = (isReady ? PORT_READY : 0) | (takesFlows ? PORT_FLOWS : 0);
+    this.#ports.set(ifindex, { fields, plugin, flags });
+  }
+
+  /** The rules of tc that a plugin has room for on its ports, those that it has included. */
+  setRoom(plugin: number, rules: number): void {
+    this.#room.set(plugin, rules);
   }
 
   /** The rules the kernel was told are in hardware. */

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Whether the planner can make entries of a rule for the plugin that has its port: the same questions that
+ * host/offload/acl.ts asks of a filter, and its answers in the words of host/offload/reasons.ts. What is accepted here cannot be
+ * taken back, so a rule that the planner would only approach is refused.
+ */
+#ifndef FIRMWARE_ACL_H
+#define FIRMWARE_ACL_H
+
+#include <bpf/bpf_endian.h>
+
+#define FIRMWARE_PLUGINS_MAX 64
+
+#define ETH_P_ALL 3
+#define ETH_P_IP 0x0800
+#define ETH_P_IPV6 0x86dd
+#define ETH_P_8021Q 0x8100
+#define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
+
+/* ACL_FIELDS of wit/types.wit */
+enum acl_field {
+	ACL_SOURCE_MAC = 1 << 0,
+	ACL_DESTINATION_MAC = 1 << 1,
+	ACL_ETHERTYPE = 1 << 2,
+	ACL_VLAN = 1 << 3,
+	ACL_SOURCE_ADDRESS = 1 << 4,
+	ACL_DESTINATION_ADDRESS = 1 << 5,
+	ACL_PROTOCOL = 1 << 6,
+	ACL_DSCP = 1 << 7,
+	ACL_SOURCE_PORT = 1 << 8,
+	ACL_DESTINATION_PORT = 1 << 9,
+	ACL_TCP_FLAGS = 1 << 10,
+	ACL_ICMP_TYPE = 1 << 11,
+	ACL_ICMP_CODE = 1 << 12,
+	/* No field has it: what has none cannot be matched. */
+	ACL_NONE = 1u << 31,
+};
+
+enum firmware_port_flags {
+	/* The plugin takes changes. */
+	FIRMWARE_PORT_READY = 1 << 0,
+	/* It forwards established connections. */
+	FIRMWARE_PORT_FLOWS = 1 << 1,
+};
+
+/* A port that a plugin has. */
+struct firmware_port {
+	/* enum acl_field */
+	__u32 fields;
+	/* Place in `room` and `taken`. */
+	__u32 plugin;
+	__u32 flags;
+};
+BTF_KEEP(firmware_port);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, struct firmware_port);
+} ports SEC(".maps");
+
+/* Rules that there is room for, by plugin. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FIRMWARE_PLUGINS_MAX);
+	__type(key, __u32);
+	__type(value, __u32);
+} room SEC(".maps");
+
+/* Rules that were accepted, by plugin. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FIRMWARE_PLUGINS_MAX);
+	__type(key, __u32);
+	__type(value, __u32);
+} taken SEC(".maps");
+
+/* This program has not counted the rule yet: firmware that is updated comes with tables of its own. */
+static __always_inline int is_new(__u32 flags)
+{
+	return !(flags & EKHO_FLOW_KNOWN) || flags & EKHO_FLOW_REPLAY;
+}
+
+static __always_inline int is_set(const __be32 words[4])
+{
+	return (words[0] | words[1] | words[2] | words[3]) != 0;
+}
+
+static __always_inline int has_mac(const __u8 mac[6])
+{
+	return (mac[0] | mac[1] | mac[2] | mac[3] | mac[4] | mac[5]) != 0;
+}
+
+/* A number of which all bits are matched, or none; some cannot be. */
+static __always_inline __u32 whole(__u32 mask, __u32 all, __u32 field)
+{
+	return !mask ? 0 : mask == all ? field : ACL_NONE;
+}
+
+static __always_inline __u32 fields_of_tag(const struct ekho_flow_match *match)
+{
+	const struct ekho_vlan_match *tag = &match->vlan[0];
+
+	if (tag->priority_mask || (tag->tpid_mask && tag->tpid != bpf_htons(ETH_P_8021Q)))
+		return ACL_NONE;
+	return tag->id_mask == 0xfff ? ACL_VLAN : ACL_NONE;
+}
+
+/* Which fields say what a rule matches; ACL_NONE among them if none says it exactly. */
+static __always_inline __u32 fields_of(const struct ekho_flow_match *match)
+{
+	const __u32 plain = EKHO_MATCH_PROTOCOL | EKHO_MATCH_ETHERNET | EKHO_MATCH_VLAN | EKHO_MATCH_IPV4 |
+			    EKHO_MATCH_IPV6 | EKHO_MATCH_PORTS | EKHO_MATCH_PORT_RANGE | EKHO_MATCH_TCP |
+			    EKHO_MATCH_IP | EKHO_MATCH_ICMP;
+	__u32 fields = match->keys & ~plain ? ACL_NONE : 0;
+
+	fields |= whole(match->protocol_mask, 0xffff, ACL_ETHERTYPE);
+	fields |= whole(match->ip_protocol_mask, 0xff, ACL_PROTOCOL);
+	if (match->keys & EKHO_MATCH_VLAN)
+		fields |= fields_of_tag(match);
+	if (has_mac(match->source_mac_mask))
+		fields |= ACL_SOURCE_MAC;
+	if (has_mac(match->destination_mac_mask))
+		fields |= ACL_DESTINATION_MAC;
+	if (is_set(match->source_mask))
+		fields |= ACL_SOURCE_ADDRESS;
+	if (is_set(match->destination_mask))
+		fields |= ACL_DESTINATION_ADDRESS;
+	fields |= whole(match->tos_mask, 0xfc, ACL_DSCP);
+	fields |= whole(match->ttl_mask, 0, 0);
+	fields |= whole(match->source_port_mask, 0xffff, ACL_SOURCE_PORT);
+	fields |= whole(match->destination_port_mask, 0xffff, ACL_DESTINATION_PORT);
+	if (match->source_port_max)
+		fields |= ACL_SOURCE_PORT;
+	if (match->destination_port_max)
+		fields |= ACL_DESTINATION_PORT;
+	if (match->tcp_flags_mask)
+		fields |= ACL_TCP_FLAGS;
+	fields |= whole(match->icmp_type_mask, 0xff, ACL_ICMP_TYPE);
+	fields |= whole(match->icmp_code_mask, 0xff, ACL_ICMP_CODE);
+	return fields;
+}
+
+static __always_inline int check_redirect(struct ekho_flow_ctx *flow, __u32 ifindex, const struct firmware_port *port)
+{
+	const struct firmware_port *to = bpf_map_lookup_elem(&ports, &ifindex);
+
+	if (!to || to->plugin != port->plugin)
+		REFUSE(flow, "egress-not-a-port: it leaves by a link that is not a port of this device");
+	return 0;
+}
+
+/* No action accepts, as with tc. */
+static __always_inline int check_action(struct ekho_flow_ctx *flow, const struct ekho_flow_ctx *rule,
+					const struct firmware_port *port)
+{
+	if (rule->action_count > 1)
+		REFUSE(flow, "unsupported-action: the plugin cannot do its action");
+	if (rule->action_count == 0)
+		return 0;
+	switch (rule->actions[0].kind) {
+	case EKHO_ACTION_ACCEPT:
+	case EKHO_ACTION_DROP:
+	case EKHO_ACTION_TRAP:
+		return 0;
+	case EKHO_ACTION_REDIRECT:
+		return check_redirect(flow, rule->actions[0].ifindex, port);
+	default:
+		REFUSE(flow, "unsupported-action: the plugin cannot do its action");
+	}
+}
+
+static __always_inline int check_filter(struct ekho_flow_ctx *flow, const struct ekho_flow_ctx *rule,
+					const struct firmware_port *port)
+{
+	__u32 *limit = bpf_map_lookup_elem(&room, &port->plugin);
+	__u32 *used = bpf_map_lookup_elem(&taken, &port->plugin);
+	__u32 fields = fields_of(&rule->match);
+	int err;
+
+	if (rule->direction != EKHO_INGRESS || rule->chain || !limit || !used)
+		REFUSE(flow, "unsupported-kind: the plugin does not hold this kind");
+	if (rule->kind == EKHO_FLOW_MATCHALL && rule->protocol != bpf_htons(ETH_P_ALL))
+		fields |= ACL_ETHERTYPE;
+	if (fields & ~port->fields)
+		REFUSE(flow, "unsupported-match: it matches on a field the plugin cannot match");
+	err = check_action(flow, rule, port);
+	if (err)
+		return err;
+	if (!is_new(rule->flags))
+		return 0;
+	if (__sync_fetch_and_add(used, 1) >= *limit) {
+		__sync_fetch_and_add(used, -1);
+		ekho_flow_explain(flow, "table-full: the device has no room left in the table");
+		return -ENOSPC;
+	}
+	return 0;
+}
+
+static __always_inline int check_by_port(struct ekho_flow_ctx *flow, const struct ekho_flow_ctx *rule)
+{
+	__u32 ifindex = rule->ifindex;
+	const struct firmware_port *port = bpf_map_lookup_elem(&ports, &ifindex);
+
+	if (!port)
+		REFUSE(flow, "the link is not a port of a plugin's device");
+	if (!(port->flags & FIRMWARE_PORT_READY))
+		REFUSE(flow, "not-started: the plugin is not running");
+	if (rule->kind == EKHO_FLOW_FLOWTABLE)
+		REFUSE(flow, "unsupported-kind: the plugin does not hold this kind");
+	return check_filter(flow, rule, port);
+}
+
+/* A rule that was accepted goes. */
+static __always_inline void release_by_port(__u32 ifindex)
+{
+	const struct firmware_port *port = bpf_map_lookup_elem(&ports, &ifindex);
+	__u32 *used = port ? bpf_map_lookup_elem(&taken, &port->plugin) : 0;
+
+	if (used && *used)
+		__sync_fetch_and_add(used, -1);
+}
+
+#endif
