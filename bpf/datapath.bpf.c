@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * The XDP data path: forwards by tables what it can forward as the kernel would, and hands the rest to the kernel with a counter
- * for each reason. Headers by concern: tables, frame, verdict, rules, routing, flows, bridging, translating, leaving.
+ * for each reason. Headers by concern: tables, frame, verdict, rules, routing, flows, bridging, translating, leaving, meters and samples.
  */
 #include <stdbool.h>
 #include <linux/bpf.h>
@@ -21,6 +21,7 @@
 #include "datapath_translate.h"
 #include "datapath_leave.h"
 #include "datapath_skb.h"
+#include "datapath_custom.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -118,11 +119,14 @@ __noinline int judge(struct frame *frame, __u32 mode, __u32 index, struct verdic
 	return route_packet(frame, mode, interface, state, verdict);
 }
 
-/* judge() and forward_flow() by turns: one inside the other would need more stack than there is. */
+/* observe(), then judge() and forward_flow() by turns: one inside the other would need more stack than there is. */
 static __always_inline int decide_on(struct frame *frame, __u32 mode, __u32 index, struct verdict *verdict)
 {
-	int action = judge(frame, mode, index, verdict);
+	int action;
 
+	if (index != DP_NONE && !(mode & MODE_LOOKUP) && observe(frame, index, verdict))
+		return VERDICT_DROP;
+	action = judge(frame, mode, index, verdict);
 	if (action == VERDICT_FLOWS)
 		action = forward_flow(frame, mode, verdict);
 	if (action == VERDICT_NONE)

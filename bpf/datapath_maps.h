@@ -52,6 +52,10 @@ SLOTS(acl_rules, struct dp_acl_rule);
 SLOTS(acl_masks, struct dp_acl_mask);
 CONTENT(acl_keys, BPF_MAP_TYPE_HASH, struct dp_acl_key, struct dp_acl);
 SLOTS(acl_state, struct dp_acl_state);
+CONTENT(meters, BPF_MAP_TYPE_LPM_TRIE, struct dp_meter_key, struct dp_meter);
+SLOTS(samples, struct dp_sample);
+SLOTS(custom_state, struct dp_custom_state);
+SLOTS(meter_states, struct dp_meter_state);
 
 COUNTS(port_counts);
 COUNTS(nexthop_counts);
@@ -59,6 +63,16 @@ COUNTS(route_counts);
 COUNTS(fdb_counts);
 COUNTS(acl_counts);
 COUNTS(flow_counts);
+COUNTS(custom_counts);
+
+/* Frames that were chosen, for the host: struct sample. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} sample_ring SEC(".maps");
+
+/* Frames that were chosen when the ring was full. */
+COUNTS(sample_lost);
 
 /* By reason: frames and bytes that went to the kernel. */
 COUNTS(reason_counts);

@@ -8,6 +8,7 @@ export const ERROR_CODES = {
   E_SOCKET_BUSY: 'Another host already answers on the socket.',
   E_UNKNOWN_KIND: 'There is no such kind of object.',
   E_UNKNOWN_OBJECT: 'No object matches.',
+  E_EXISTS: 'There is one already, or it is somebody else’s.',
   E_UNAVAILABLE: 'The kernel does not give this kind of object to the host, or it is not mirrored.',
   E_DENIED: 'The caller may not do this.',
   E_BUSY: 'Too much is asked at a time; ask again.',

@@ -21,9 +21,11 @@ import {
 import { Devices } from './assembly/devices.ts';
 import { HostFirmware } from './assembly/firmware.ts';
 import { lookup } from './assembly/lookup.ts';
+import { Offloads } from './assembly/offloads.ts';
 import { Plugins } from './assembly/plugins.ts';
 import { kindsOf, statusOf } from './assembly/status.ts';
 import type { Config } from './config/config.ts';
+import { CustomStore } from './custom/store.ts';
 import { diagnose } from './doctor/diagnose.ts';
 import { EkhoError } from './errors.ts';
 import { describe } from './iproute2/describe.ts';
@@ -66,6 +68,8 @@ export class Host {
   readonly sampler: Sampler;
   readonly plugins: Plugins;
   readonly devices: Devices;
+  /** What users asked for of kinds that plugins declare. */
+  readonly offloads: Offloads;
   /** Where dashboard and API are served on TCP, once they are. */
   url: string | undefined;
   readonly config: Config;
@@ -134,6 +138,7 @@ export class Host {
       xfrm: config.planner.xfrm,
       hooks: () => this.#hooks?.state ?? NO_HOOKS,
       tracer,
+      onKinds: () => store.refresh(),
       log: (level, message, plugin) => logs.of('planner')[level]({ plugin }, message),
     });
     this.#statistics.start(this.#planner);
@@ -145,6 +150,14 @@ export class Host {
       if (changes.kinds.subarray(0, changes.length).includes(KIND.link)) this.#hooks?.lookSoon();
     });
     this.objects = new Objects(this.mirror, (kind, id) => this.#planner.offloadOf(kind, id));
+    const store = new CustomStore({
+      mirror: this.mirror,
+      kinds: () => this.#planner.offloadKinds(),
+      configured: config.offload,
+      state: config.offloads.state,
+      warn: (message) => this.#warn(message),
+    });
+    this.offloads = new Offloads({ store, planner: this.#planner, objects: this.objects });
     const parts = { config, objects: this.objects, planner: this.#planner, statistics: this.#statistics };
     this.devices = new Devices(parts);
     this.plugins = new Plugins({ ...parts, devices: this.devices, logs, isStopping: () => this.#stopping });

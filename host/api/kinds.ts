@@ -18,6 +18,7 @@ const ALIASES: Readonly<Record<string, Kind>> = {
   nftable: 'nft-table',
   flowtable: 'nft-flowtable',
   conntrack: 'flow',
+  custom: 'offload',
 };
 
 const WORDS = new Map<string, Kind>([

@@ -23,6 +23,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   E_UNKNOWN_OBJECT: 404,
   E_DEVICE: 404,
   E_DENIED: 403,
+  E_EXISTS: 409,
   E_PLUGIN_DOWN: 409,
   E_BUSY: 503,
   E_TIMEOUT: 504,

@@ -8,6 +8,7 @@ import type { Audit } from './audit.ts';
 import { configRoutes } from './config-routes.ts';
 import { logRoutes } from './log-routes.ts';
 import { objectRoutes } from './object-routes.ts';
+import { offloadRoutes } from './offload-routes.ts';
 import {
   AuditAnswer,
   CallerAnswer,
@@ -61,6 +62,7 @@ export async function routes(instance: FastifyInstance, options: RoutesOptions):
   await objectRoutes(instance, { host });
   await configRoutes(instance, { host });
   await logRoutes(instance, { host });
+  await offloadRoutes(instance, { host });
   const get = (summary: string, tag: string) => ({ summary, tags: [tag] });
 
   app.get(

@@ -202,6 +202,69 @@ export const Explanation = Type.Object({
 });
 export type Explanation = Static<typeof Explanation>;
 
+const FieldName = Type.String({ pattern: '^[a-z][a-z0-9-]{0,31}$' });
+const FieldValue = Type.Union([Type.String({ maxLength: 256 }), Type.Number(), Type.Boolean()]);
+/** Fields as they are given: texts, with units where the field has one, numbers or booleans. */
+export const OffloadFields = Type.Record(FieldName, FieldValue, {
+  maxProperties: 16,
+  additionalProperties: false,
+});
+
+export const OffloadField = Type.Object({
+  name: Text,
+  type: Text,
+  /** Part of the object's name. */
+  key: Type.Boolean(),
+  required: Type.Boolean(),
+  /** What it may be, in words. */
+  allowed: Text,
+  unit: Type.Optional(Text),
+  default: Type.Optional(Text),
+  choices: Type.Optional(Type.Array(Text)),
+  documentation: Text,
+});
+
+export const OffloadKindStatus = Type.Object({
+  name: Text,
+  version: Count,
+  plugin: Text,
+  documentation: Text,
+  /** What its objects count; empty: nothing. */
+  counts: Text,
+  capacity: Count,
+  objects: Count,
+  fields: Type.Array(OffloadField),
+});
+export type OffloadKindStatus = Static<typeof OffloadKindStatus>;
+
+export const OffloadObject = Type.Object({
+  /** As in `/objects/offload`. */
+  id: Count,
+  kind: Text,
+  /** Values of its keys, with a blank between. */
+  name: Text,
+  /** Of the kind that it was made for; 0 for any. */
+  version: Count,
+  /** `config`, `api`, or the BPF map it is from. */
+  source: Text,
+  fields: Type.Record(Text, Text),
+  /** Why it is not possible as it is. */
+  problem: Type.Optional(Text),
+  revision: Count,
+  offload: Type.Array(ObjectOffload),
+  counters: Type.Array(Type.Object({ plugin: Text, packets: Count, bytes: Count })),
+});
+export type OffloadObject = Static<typeof OffloadObject>;
+
+export const OffloadRequest = Type.Object(
+  {
+    kind: Type.String({ maxLength: 64 }),
+    version: Type.Optional(Type.Integer({ minimum: 1, maximum: 4_294_967_295 })),
+    fields: OffloadFields,
+  },
+  { additionalProperties: false },
+);
+
 export const LookupQuery = Type.Object(
   {
     destination: Type.String({ maxLength: 64 }),

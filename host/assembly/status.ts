@@ -4,7 +4,7 @@ import type { Config } from '../config/config.ts';
 import { type HookWatch, hooksStatus } from '../kernel/hooks.ts';
 import type { KernelEvents } from '../kernel/kernel-events.ts';
 import type { Mirror } from '../mirror/mirror.ts';
-import { KIND, KINDS } from '../mirror/types.ts';
+import { KIND, KINDS, type Kind } from '../mirror/types.ts';
 import type { Objects } from '../objects.ts';
 import type { Planner } from '../offload/planner.ts';
 import type { Publisher } from '../remote/publisher.ts';
@@ -75,7 +75,8 @@ export function statusOf(parts: StatusParts, url: string | undefined): Status {
 
 /** The kinds that the configuration wants, and how far each is mirrored. */
 export function kindsOf(config: Config, mirror: Mirror): KindStatus[] {
-  const wanted = config.mirror.kinds;
+  const kinds = config.mirror.kinds;
+  const wanted: readonly Kind[] | undefined = kinds && [...kinds, 'offload'];
   return KINDS.filter((kind) => wanted?.includes(kind) ?? true).map((kind) => {
     const { state, reason } = mirror.kindState(KIND[kind]);
     return {

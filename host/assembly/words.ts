@@ -51,6 +51,7 @@ export function entryText(
   const why = state?.reason === undefined ? '' : `: ${state.state} (${state.reason})`;
   // A connection is two entries: the object does not tell which.
   if (name === 'flow') return `flow ${text}${why}`;
+  if (name === 'custom') return `${text}${why}`;
   const entry = name === word ? '' : name === 'route' ? `route ${text}: ` : `${name}: `;
   return `${entry}${word} ${describe(word, object, objects.context)}${why}`;
 }
@@ -64,7 +65,7 @@ export function entryName(
 ): string | undefined {
   const { kind, id, text } = planner.resolveHandle(plugin, handle);
   const name = ENTRY_KIND_NAMES[kindOfHandle(handle)] ?? 'entry';
-  if (name === 'route' || name === 'flow') return text;
+  if (name === 'route' || name === 'flow' || name === 'custom') return text;
   const object = kind === undefined || id === undefined ? undefined : objects.decode(kind, id);
   return object === undefined ? undefined : describe(KINDS[kind!]!, object, objects.context);
 }

@@ -27,6 +27,10 @@ export class Client {
     return this.#whole<T>('PUT', path, body);
   }
 
+  async delete<T>(path: string): Promise<T> {
+    return this.#whole<T>('DELETE', path, undefined);
+  }
+
   /** An answer of one JSON value a line. */
   async *lines<T>(path: string): AsyncGenerator<T> {
     const response = await this.open(path, 'application/x-ndjson');

@@ -18,6 +18,7 @@ import {
   pluginShow,
   pluginVerb,
 } from './manage.ts';
+import { offloadAdd, offloadDelete, offloadKinds, offloadShow } from './offload.ts';
 import { paint } from './output.ts';
 import { addPluginFileCommands } from './plugin-files.ts';
 import { monitor, show } from './show.ts';
@@ -196,6 +197,27 @@ function build(): Command {
     .action((name: string, options) => pluginLogs(client(options), name));
   addPluginFileCommands(plugin, command);
   addKitCommands(plugin, command);
+
+  const offload = command(
+    program,
+    'offload',
+    'offloads that the kernel has no API for: kinds that plugins declare',
+  );
+  json(asking(offload, 'kinds', 'kinds that plugins declare, or the fields of one'))
+    .argument('[kind]')
+    .action((kind: string | undefined, options) => offloadKinds(client(options), kind, options));
+  json(asking(offload, 'show', 'what was asked for, what became of it, and what it counted'))
+    .argument('[kind]')
+    .action((kind: string | undefined, options) => offloadShow(client(options), kind, options));
+  json(asking(offload, 'add', 'ask a plugin for an object: xdp:meter 10.1.0.0/16 rate=100mbit'))
+    .argument('<kind>')
+    .argument('<field...>', 'FIELD=VALUE; of keys the value alone, in their order')
+    .option('--replace', 'one that is there gets these fields')
+    .action((kind: string, fields: string[], options) => offloadAdd(client(options), kind, fields, options));
+  asking(offload, 'del', 'ask for it no more')
+    .argument('<kind>')
+    .argument('<key...>', 'values of its keys')
+    .action((kind: string, keys: string[], options) => offloadDelete(client(options), kind, keys));
 
   const device = command(program, 'device', 'the devices');
   json(asking(device, 'list', 'devices, their tables and writes')).action((options) =>

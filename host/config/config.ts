@@ -8,13 +8,14 @@ import { parse, TomlError } from 'smol-toml';
 import type { TSchema } from 'typebox';
 import { Settings } from 'typebox/system';
 import { Value } from 'typebox/value';
+import type { Requested } from '../custom/store.ts';
 import { METRIC_DEFAULT, PROTOCOL_DEFAULT } from '../device/rtnetlink/layout.ts';
 import type { AttachMode, DeviceConfig } from '../device/types.ts';
 import { EkhoError } from '../errors.ts';
 import { RING_DEFAULT } from '../kernel/notifier/ring-size.ts';
 import { DEFAULT_RECEIVE_BUFFER } from '../kernel/receive-buffer.ts';
 import type { LogComponent, LogFormat, LogLevel } from '../log/levels.ts';
-import { KINDS, type Kind } from '../mirror/types.ts';
+import { KERNEL_KINDS, type Kind } from '../mirror/types.ts';
 import { DEVICE_CALLS_DEFAULT } from '../plugin/device-ration.ts';
 import type { Isolation } from '../plugin/pool-runner.ts';
 import { type PublicKey, parsePublicKey, type SignaturePolicy } from '../plugin/signature.ts';
@@ -82,6 +83,10 @@ export interface Config {
   readonly source: NatsOptions | undefined;
   /** Undefined: the mirror is not published. */
   readonly publish: PublishOptions | undefined;
+  /** Objects of kinds that plugins declare. */
+  readonly offload: readonly Requested[];
+  /** Undefined: those of the API end with the host. */
+  readonly offloads: { readonly state: string | undefined };
   readonly statistics: { readonly interval_s: number; readonly state: string | undefined };
   /** Undefined: nothing is traced. */
   readonly tracing: { readonly endpoint: string; readonly sample: number } | undefined;
@@ -176,7 +181,7 @@ function checkConfig(value: unknown, text: string): ConfigProblem[] {
     const enabled = Object.keys(plugin).filter((name) => plugin[name]!.enabled !== false);
     if (enabled.length > 0) {
       const remedy = `for a host that only mirrors, ${enabled.map((name) => `set [plugin.${name}] enabled = false`).join(' and ')}`;
-      const missing = KINDS.filter(
+      const missing = KERNEL_KINDS.filter(
         (kind) => !OPTIONAL_KINDS.has(kind) && mirror.kinds?.includes(kind) === false,
       );
       if (missing.length > 0) {
@@ -479,6 +484,14 @@ function complete(file: ConfigFile, path: string | undefined): Config {
       level: file.log?.level ?? 'info',
       levels: file.log?.levels ?? {},
       format: file.log?.format ?? 'auto',
+    },
+    offload: (file.offload ?? []).map(({ kind, version, fields }) => ({
+      kind,
+      version: version ?? 0,
+      values: fields,
+    })),
+    offloads: {
+      state: file.offloads?.state === undefined ? undefined : resolve(base, file.offloads.state),
     },
     source: file.source?.type === 'remote' ? natsOf(file.source, base) : undefined,
     publish: file.publish && {

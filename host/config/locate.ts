@@ -4,6 +4,8 @@
 export function locateKeys(text: string): Map<string, number> {
   const lines = new Map<string, number>();
   let table: string[] = [];
+  /** Items so far of each array of tables. */
+  const counts = new Map<string, number>();
   let position = 0;
   let line = 1;
 
@@ -104,8 +106,15 @@ export function locateKeys(text: string): Map<string, number> {
     skipFiller();
     if (position >= text.length) break;
     if (text[position] === '[') {
-      position += text[position + 1] === '[' ? 2 : 1;
+      const isItem = text[position + 1] === '[';
+      position += isItem ? 2 : 1;
       table = keyPath();
+      if (isItem) {
+        const items = table.join('\0');
+        const index = counts.get(items) ?? 0;
+        counts.set(items, index + 1);
+        table.push(String(index));
+      }
       mark(table);
       skipLine();
     } else {

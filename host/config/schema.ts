@@ -5,7 +5,8 @@ import { SIZES } from '../device/tables/layout.ts';
 import { RING_DEFAULT } from '../kernel/notifier/ring-size.ts';
 import { DEFAULT_RECEIVE_BUFFER } from '../kernel/receive-buffer.ts';
 import { LOG_FORMATS, LOG_LEVELS, type LogComponent } from '../log/levels.ts';
-import { KINDS } from '../mirror/types.ts';
+import { KERNEL_KINDS } from '../mirror/types.ts';
+import { KIND_NAME } from '../plugin/offload-kinds.ts';
 
 const closed = { additionalProperties: false } as const;
 
@@ -35,7 +36,7 @@ const Mirror = Type.Object(
       }),
     ),
     kinds: Type.Optional(
-      Type.Array(Type.Enum([...KINDS]), {
+      Type.Array(Type.Enum([...KERNEL_KINDS]), {
         uniqueItems: true,
         description:
           'Kinds to mirror. Default: all. Where a plugin is enabled, only fdb, mdb, vlan, class, action, nft-flowtable and flow may be left out: with the others the kernel decides what is forwarded.',
@@ -579,6 +580,46 @@ const Tracing = Type.Object(
   closed,
 );
 
+const Offload = Type.Object(
+  {
+    kind: Type.String({
+      pattern: KIND_NAME.source,
+      description: 'Kind that a plugin declares, `VENDOR:KIND`; `ekho offload kinds` lists them.',
+    }),
+    version: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 4_294_967_295,
+        description:
+          'Version of the kind that the fields are written for. Default: whichever the plugin has.',
+      }),
+    ),
+    fields: Type.Record(
+      Type.String({ pattern: '^[a-z][a-z0-9-]{0,31}$' }),
+      Type.Union([Type.String({ maxLength: 256 }), Type.Number(), Type.Boolean()]),
+      {
+        ...closed,
+        maxProperties: 16,
+        description: 'Its fields, as `ekho offload add` takes them. They are checked when the plugin runs.',
+      },
+    ),
+  },
+  closed,
+);
+
+const Offloads = Type.Object(
+  {
+    state: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          'File that keeps the objects made by `ekho offload add` and the API when the host ends. Relative to the configuration file. Default: none; a host begins with those of `[[offload]]` alone.',
+      }),
+    ),
+  },
+  closed,
+);
+
 export const ConfigSchema = Type.Object(
   {
     mirror: Type.Optional(Mirror),
@@ -594,6 +635,8 @@ export const ConfigSchema = Type.Object(
     statistics: Type.Optional(Statistics),
     log: Type.Optional(Log),
     tracing: Type.Optional(Tracing),
+    offload: Type.Optional(Type.Array(Offload, { maxItems: 65_536 })),
+    offloads: Type.Optional(Offloads),
   },
   closed,
 );
@@ -620,4 +663,6 @@ export const SECTIONS: readonly { readonly header: string; readonly schema: TSch
   { header: '[log]', schema: Log },
   { header: '[log.levels]', schema: LogLevels },
   { header: '[tracing]', schema: Tracing },
+  { header: '[[offload]]', schema: Offload },
+  { header: '[offloads]', schema: Offloads },
 ];

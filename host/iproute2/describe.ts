@@ -17,6 +17,7 @@ import { encapName } from './encap.ts';
 import { describeFlow } from './flow.ts';
 import { ethertypeName, familyName, netfilterFamily, routeTypeName } from './names.ts';
 import { fdbState } from './neighbour.ts';
+import { describeOffload } from './offload.ts';
 import { groupMembers, hostBits, routeDestination, tableOf } from './route.ts';
 import { filterOrder, u32Handle } from './tc.ts';
 import { classId, TC_H_ROOT } from './tc-values.ts';
@@ -277,6 +278,7 @@ const DESCRIPTIONS: Readonly<Record<Kind, (object: DecodedObject, context: Forma
   'nft-rule': describeNetfilter,
   'nft-flowtable': describeNetfilter,
   flow: describeFlow,
+  offload: describeOffload,
 };
 
 /** E.g. `10.1.0.0/16 via 10.0.0.2 dev eth0` for a route, `00:11:22:33:44:55 dev v1 vlan 10 master br0` for an fdb entry. */

@@ -10,6 +10,7 @@ import { formatFlow } from './flow.ts';
 import { formatLink } from './link.ts';
 import { netfilterFamily } from './names.ts';
 import { formatFdb, formatNeighbour, isListedNeighbour } from './neighbour.ts';
+import { formatOffload } from './offload.ts';
 import { formatNetconf, formatNexthop, formatRoute, formatRule } from './route.ts';
 import { formatChain, formatClass, formatFilter, formatQdisc } from './tc.ts';
 import { formatPolicy, formatPolicyDefault } from './xfrm.ts';
@@ -36,6 +37,7 @@ const FORMATS: Readonly<Partial<Record<Kind, Format>>> = {
   'xfrm-default': formatPolicyDefault,
   'xfrm-policy': formatPolicy,
   flow: formatFlow,
+  offload: formatOffload,
 };
 
 function formatNetfilter(object: DecodedObject): Json {

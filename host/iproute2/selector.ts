@@ -4,6 +4,7 @@ import { EkhoError } from '../errors.ts';
 import type { Kind } from '../mirror/types.ts';
 import { parseIp, parseIp4, parseMac } from '../netlink/address.ts';
 import type { DecodedObject } from '../netlink/decode.ts';
+import { KIND_NAME } from '../plugin/offload-kinds.ts';
 import { nearest } from '../suggest.ts';
 import { mdbEntries, mdbGroup, mdbRouterPorts, vlanEntries, vlanRange } from './bridge.ts';
 import {
@@ -614,6 +615,11 @@ const READERS: Readonly<Record<Kind, Readers>> = {
     dport: flowField('dport'),
     zone: flowField('zone'),
   },
+  offload: {
+    kind: isText((object) => object.kind),
+    name: isText((object) => object.name),
+    source: isText((object) => object.source),
+  },
 };
 
 function hasMac(mac: string, attribute: string): Predicate {
@@ -668,6 +674,8 @@ function bare(kind: Kind, word: string): string | undefined {
     case 'nft-chain':
     case 'nft-flowtable':
       return 'name';
+    case 'offload':
+      return KIND_NAME.test(word) ? 'kind' : 'name';
     default:
       return undefined;
   }
@@ -700,10 +708,10 @@ export function parseSelector(kind: Kind, words: readonly string[], context: For
       predicates.push(reader(reading, word, context));
       continue;
     }
-    const implied = named ? undefined : bare(kind, word);
+    const implied: string | undefined = named ? undefined : bare(kind, word);
     if (implied === undefined) throw notUnderstood(kind, word);
     // Once: a second word of the kind is a slip.
-    named = true;
+    named = implied !== 'kind' || kind !== 'offload';
     predicates.push(bareReader(kind, implied, word, context));
   }
   return (object) => predicates.every((predicate) => predicate(object));

@@ -340,6 +340,15 @@ const COLUMNS: Readonly<Record<Kind, Columns>> = {
     'REPLY DESTINATION': (element) => endpoint((recordOf(element.reply) ?? {}) as Json, 'dst', 'dport'),
     STATE: field('state'),
   },
+  offload: {
+    KIND: field('kind'),
+    NAME: field('name'),
+    FIELDS: ({ fields }) =>
+      Object.entries(recordOf(fields) ?? {})
+        .map(([name, value]) => `${name}=${String(value)}`)
+        .join(' '),
+    SOURCE: field('source'),
+  },
 };
 
 /** `10.0.0.1:80` or `[2001:db8::1]:80`. */

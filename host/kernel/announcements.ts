@@ -1,6 +1,6 @@
 /** Which notifications are about which kind, and the groups that carry them. */
 
-import { KIND, KINDS, type Kind, type KindNumber } from '../mirror/types.ts';
+import { KERNEL_KINDS, type KernelKind, KIND, type KindNumber } from '../mirror/types.ts';
 import { NETLINK_XFRM } from '../netlink/message.ts';
 import * as rt from './rtnetlink.ts';
 import { AF_BRIDGE } from './rtnetlink.ts';
@@ -12,7 +12,7 @@ interface Announcement {
   readonly groups: readonly number[];
 }
 
-const ANNOUNCEMENTS: Readonly<Record<Kind, Announcement>> = {
+const ANNOUNCEMENTS: Readonly<Record<KernelKind, Announcement>> = {
   link: { type: rt.RTM_NEWLINK, groups: [rt.RTNLGRP_LINK] },
   netconf: { type: rt.RTM_NEWNETCONF, groups: [rt.RTNLGRP_IPV4_NETCONF, rt.RTNLGRP_IPV6_NETCONF] },
   address: { type: rt.RTM_NEWADDR, groups: [rt.RTNLGRP_IPV4_IFADDR, rt.RTNLGRP_IPV6_IFADDR] },
@@ -50,7 +50,7 @@ const ALL = 0x200;
 /** Kind by message type, DELETING added for deletions. Types of NETLINK_XFRM overlap those of the other protocols. */
 const BY_TYPE = new Int16Array(0x10000).fill(NOT_MIRRORED);
 const BY_XFRM_TYPE = new Int16Array(0x10000).fill(NOT_MIRRORED);
-for (const kind of KINDS) {
+for (const kind of KERNEL_KINDS) {
   const { type, protocol } = ANNOUNCEMENTS[kind];
   if (protocol === NETLINK_XFRM) {
     BY_XFRM_TYPE[type] = KIND[kind];
@@ -97,7 +97,7 @@ export function concernsAll(protocol: number, type: number): boolean {
   return entry >= 0 && (entry & ALL) !== 0;
 }
 
-export function groupsOf(kinds: Iterable<Kind>): number[] {
+export function groupsOf(kinds: Iterable<KernelKind>): number[] {
   const groups = new Set<number>();
   for (const kind of kinds) for (const group of ANNOUNCEMENTS[kind].groups) groups.add(group);
   return [...groups];

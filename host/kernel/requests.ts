@@ -1,7 +1,7 @@
 /** Which dumps show all objects of a kind, or those of a part of it. */
 
 import { constants } from 'node:os';
-import { KINDS, type Kind, type KindNumber } from '../mirror/types.ts';
+import { type KernelKind, KINDS, type Kind, type KindNumber } from '../mirror/types.ts';
 import { MessageWriter, NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_XFRM } from '../netlink/message.ts';
 import type { NetlinkRequest } from '../netlink/request.ts';
 import { flowAttributes, IPS_OFFLOAD } from '../netlink/schema/conntrack.ts';
@@ -234,7 +234,7 @@ export function dumpRequests(
   control: TrafficControl,
   tables: readonly number[] | undefined,
 ): DumpRequest[] {
-  const kind = KINDS[scope.kind]!;
+  const kind = KINDS[scope.kind] as KernelKind;
   const operation = `dump ${scopeName(scope)}`;
   const link = scope.ifindex ?? 0;
   switch (kind) {

@@ -9,7 +9,16 @@ import { constants } from 'node:os';
 import { EkhoError } from '../errors.ts';
 import type { Mirror } from '../mirror/mirror.ts';
 import { TRANSACTION_ENTRIES } from '../mirror/transaction.ts';
-import { KIND, KINDS, type Kind, type KindNumber, type KindState, type ObjectId } from '../mirror/types.ts';
+import {
+  KERNEL_KINDS,
+  type KernelKind,
+  KIND,
+  KINDS,
+  type Kind,
+  type KindNumber,
+  type KindState,
+  type ObjectId,
+} from '../mirror/types.ts';
 import { type Datagram, NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_XFRM } from '../netlink/message.ts';
 import { NetlinkClient, type NetlinkClientOptions, NetlinkError } from '../netlink/request.ts';
 import type { ChangeTracer } from '../trace/change-tracer.ts';
@@ -175,8 +184,8 @@ export class KernelSync {
   constructor(mirror: Mirror, options: KernelSyncOptions = {}) {
     this.#mirror = mirror;
     this.#options = options;
-    const wanted = new Set(options.kinds ?? KINDS);
-    this.#kinds = KINDS.filter((kind) => wanted.has(kind)).map((kind) => KIND[kind]);
+    const wanted = new Set<Kind>(options.kinds ?? KERNEL_KINDS);
+    this.#kinds = KERNEL_KINDS.filter((kind) => wanted.has(kind)).map((kind) => KIND[kind]);
     const tableOf = (kind: KindNumber) => mirror.table(kind);
     this.#agenda = new Agenda((job) => this.#run(job));
     this.#silent = new SilentChanges(mirror, {
@@ -211,7 +220,9 @@ export class KernelSync {
       });
     }
     for (const protocol of [NETLINK_ROUTE, NETLINK_NETFILTER, NETLINK_XFRM]) {
-      const kinds = this.#kinds.map((kind) => KINDS[kind]!).filter((kind) => protocolOf(kind) === protocol);
+      const kinds = this.#kinds
+        .map((kind) => KINDS[kind] as KernelKind)
+        .filter((kind) => protocolOf(kind) === protocol);
       if (kinds.length > 0) this.#open(protocol, kinds);
     }
     if (this.#expectsHints) this.expectHints();
@@ -223,7 +234,7 @@ export class KernelSync {
   }
 
   /** Opens the sockets of a protocol. One that the kernel was built without has no objects. */
-  #open(protocol: number, kinds: readonly Kind[]): void {
+  #open(protocol: number, kinds: readonly KernelKind[]): void {
     const { netns, openClient } = this.#options;
     try {
       this.#subscriptions.set(protocol, this.#subscribe(protocol, kinds));
@@ -365,7 +376,7 @@ export class KernelSync {
     for (const client of this.#clients.values()) client.close();
   }
 
-  #subscribe(protocol: number, kinds: readonly Kind[]): Subscription {
+  #subscribe(protocol: number, kinds: readonly KernelKind[]): Subscription {
     const all = kinds.map((kind) => KIND[kind]);
     const again = (cause: string): void => {
       if (this.#closed) return;

@@ -11,6 +11,7 @@ import { neighbourKey } from './keys/neighbour.ts';
 import { netconfKey } from './keys/netconf.ts';
 import { nexthopKey } from './keys/nexthop.ts';
 import { nftChainKey, nftFlowtableKey, nftRuleKey, nftTableKey } from './keys/nft.ts';
+import { offloadKey } from './keys/offload.ts';
 import { routeKey } from './keys/route.ts';
 import { ruleKey } from './keys/rule.ts';
 import { chainKey, classKey, filterKey, qdiscKey } from './keys/tc.ts';
@@ -41,4 +42,5 @@ export const KEYS: Readonly<Record<Kind, KeyOf>> = {
   'nft-rule': nftRuleKey,
   'nft-flowtable': nftFlowtableKey,
   flow: flowKey,
+  offload: offloadKey,
 };

@@ -1,8 +1,8 @@
 /** What the rest of the host sees of the mirror. Objects are the kernel's own bytes; readers decode what they need. */
 
-import { KINDS, type Kind } from '../netlink/kinds.ts';
+import { KERNEL_KINDS, type KernelKind, KINDS, type Kind } from '../netlink/kinds.ts';
 
-export { KINDS, type Kind };
+export { KERNEL_KINDS, type KernelKind, KINDS, type Kind };
 
 /** Index of a kind in KINDS, used wherever a kind is stored as a byte. */
 export type KindNumber = number;

@@ -62,6 +62,10 @@ export class Counters {
     this.#options = options;
   }
 
+  of(handle: number): { readonly packets: number; readonly bytes: number } | undefined {
+    return this.#states.get(handle);
+  }
+
   /** The handle stands for nothing any more: what comes under it later counts from zero. */
   forget(handle: number): void {
     this.#states.delete(handle);

@@ -34,6 +34,7 @@ import {
   vlanCodec,
 } from './codecs.ts';
 import type { SavedCounter } from './counters.ts';
+import { Customs, type CustomWant, customCodec } from './customs.ts';
 import { type Entry, type EntryCodec, EntryTable, indexOfHandle, kindOfHandle } from './entry-table.ts';
 import { noticeEvent } from './event-notices.ts';
 import { Flows, type FlowWant, flowCodec } from './flows.ts';
@@ -101,6 +102,7 @@ export interface EntryTables {
   readonly fdb: EntryTable<FdbWant>;
   readonly acl: EntryTable<AclWant>;
   readonly flows: EntryTable<FlowWant>;
+  readonly customs: EntryTable<CustomWant>;
 }
 
 /** So that rules of netfilter come after all policy rules. */
@@ -126,6 +128,7 @@ export class Desired {
   readonly nexthops: Nexthops;
   readonly routes: Routes;
   readonly flows: Flows;
+  readonly customs: Customs;
   readonly notices: Notices;
 
   /** The mirror was read once: changes count from then on. */
@@ -190,13 +193,30 @@ export class Desired {
       fdb: table(fdbCodec),
       acl: table(aclCodec, structural),
       flows: table(flowCodec),
+      customs: table(customCodec),
     };
     this.flows = new Flows(this.tables.flows);
     this.#netfilter = new Netfilter(options.view, this.tables.acl, (ifindex) =>
       this.tables.ports.handle(this.tables.ports.get(`${ifindex}`)),
     );
-    const { ports, interfaces, nexthops, groups, vlans, fdb, acl, flows } = this.tables;
-    this.allTables = [ports, interfaces, nexthops, groups, vlans, fdb, acl, flows] as EntryTable<unknown>[];
+    this.customs = new Customs({
+      kinds: description.offloadKinds,
+      table: this.tables.customs,
+      links: options.view,
+      portOf: (ifindex) => this.#usablePort(ifindex),
+    });
+    const { ports, interfaces, nexthops, groups, vlans, fdb, acl, flows, customs } = this.tables;
+    this.allTables = [
+      ports,
+      interfaces,
+      nexthops,
+      groups,
+      vlans,
+      fdb,
+      acl,
+      flows,
+      customs,
+    ] as EntryTable<unknown>[];
     for (const each of this.allTables) this.#byKind[each.codec.kind] = each;
     this.nexthops = new Nexthops({
       neighbours: options.neighbours,
@@ -281,7 +301,7 @@ export class Desired {
     this.structureIsDirty = true;
     this.replan();
     for (const neighbour of this.#options.neighbours.values()) this.#planHost(neighbour.id, neighbour);
-    for (const kind of [KIND.nexthop, KIND.route, KIND.fdb, KIND.flow]) {
+    for (const kind of [KIND.nexthop, KIND.route, KIND.fdb, KIND.flow, KIND.offload]) {
       mirror.forEach(kind, (id) => this.change(kind, id, false));
     }
   }
@@ -305,6 +325,11 @@ export class Desired {
       case KIND.flow: {
         const isThere = !isDelete && this.#options.mirror.open(kind, id, this.#cursor);
         this.flows.change(id, isThere ? this.#cursor : undefined);
+        return;
+      }
+      case KIND.offload: {
+        const isThere = !isDelete && this.#options.mirror.open(kind, id, this.#cursor);
+        this.customs.change(id, isThere ? this.#cursor : undefined);
         return;
       }
     }
@@ -489,6 +514,7 @@ export class Desired {
     this.#planPolicies();
     this.#planFilters(plan, canAcl ? aclFields : 0);
     this.#planVlans(plan);
+    this.customs.structureChanged();
     const hosts = JSON.stringify([...plan.interfaces.values()].map(({ link, vrf }) => [link.ifindex, vrf]));
     if (hosts !== this.#hostSignature) {
       this.#hostSignature = hosts;
@@ -574,6 +600,12 @@ export class Desired {
           plan.interfaces.set(planned.link.ifindex, { ...planned, flags: planned.flags & ~flags[index]! });
       }
     }
+  }
+
+  #usablePort(ifindex: number): number {
+    const { ports } = this.tables;
+    const port = ports.get(`${ifindex}`);
+    return port !== undefined && ports.isUsable(port) ? ports.handle(port) : 0;
   }
 
   /** Some router interface takes flows of a FAMILY. */

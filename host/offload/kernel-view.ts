@@ -201,6 +201,15 @@ export class KernelView {
     return this.links.get(ifindex);
   }
 
+  ifindexOf(name: string): number | undefined {
+    for (const link of this.links.values()) if (link.name === name) return link.ifindex;
+    return undefined;
+  }
+
+  nameOf(ifindex: number): string | undefined {
+    return this.links.get(ifindex)?.name;
+  }
+
   linkById(id: number): LinkView | undefined {
     return this.#linkById.get(id);
   }

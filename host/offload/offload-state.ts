@@ -99,6 +99,10 @@ export class OffloadStates {
         const id = this.#desired.flows.ownerOf(this.#desired.tables.flows.byIndex(index)?.key ?? '');
         return id === undefined ? undefined : { kind: KIND.flow, id };
       }
+      case ENTRY_KIND.custom: {
+        const id = this.#desired.customs.ownerOf(this.#desired.tables.customs.byIndex(index)?.key ?? '');
+        return id === undefined ? undefined : { kind: KIND.offload, id };
+      }
       case ENTRY_KIND.fdbEntry: {
         const key = this.#desired.tables.fdb.byIndex(index)?.key;
         for (const [id, fdbKeyOfId] of this.#desired.fdbKeys)
@@ -164,6 +168,13 @@ export class OffloadStates {
       }
       case KIND.flow:
         return this.#offloadOfFlow(id);
+      case KIND.offload: {
+        const known = this.#desired.customs.stateOf(id);
+        if (known === undefined) return undefined;
+        const entry = known.key === undefined ? undefined : this.#desired.tables.customs.get(known.key);
+        if (entry === undefined) return this.#state('refused', known.reason, known.detail);
+        return this.#offloadOfEntry(this.#desired.tables.customs, entry, { reason: REASON.none });
+      }
       case KIND.rule:
         return this.#offloadOfRule(id);
       case KIND['nft-rule']: {
@@ -398,6 +409,7 @@ export class OffloadStates {
       'fdb-entry',
       'acl-rule',
       'flow',
+      'custom',
     ];
     for (const [index, table] of this.#desired.allTables.entries()) {
       const row = {

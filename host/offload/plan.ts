@@ -5,7 +5,7 @@
 
 import { EkhoError } from '../errors.ts';
 import type { NotifierRecord } from '../kernel/notifier/record.ts';
-import type { KindNumber } from '../mirror/types.ts';
+import { KIND, type KindNumber } from '../mirror/types.ts';
 import {
   type CounterRecord,
   ENTRY_KIND,
@@ -101,9 +101,9 @@ export class Plan {
       onQueued: () => this.schedule(),
       onFreed: (handle) => this.#counters.forget(handle),
     });
-    const { ports, interfaces, nexthops, groups, vlans, fdb, acl, flows } = this.#desired.tables;
+    const { ports, interfaces, nexthops, groups, vlans, fdb, acl, flows, customs } = this.#desired.tables;
     const { entries } = this.#desired.routes;
-    this.#inOrder = [ports, interfaces, nexthops, groups, entries, vlans, fdb, acl, flows] as (
+    this.#inOrder = [ports, interfaces, nexthops, groups, entries, vlans, fdb, acl, flows, customs] as (
       | EntryTable<unknown>
       | RouteEntries
     )[];
@@ -561,6 +561,14 @@ export class Plan {
   /** Entries that ever counted, as last read. Monotonic across restarts of the plugin. */
   counters(): EntryCounter[] {
     return [...this.#counters];
+  }
+
+  /** Of an object of an offload kind, as last read; undefined if it has no entry. */
+  counterOf(kind: KindNumber, id: number): { packets: number; bytes: number } | undefined {
+    const handle = kind === KIND.offload ? this.#desired.customs.handleOf(id) : 0;
+    if (handle === 0) return undefined;
+    const { packets = 0, bytes = 0 } = this.#counters.of(handle) ?? {};
+    return { packets, bytes };
   }
 
   /** Neighbours and bridge addresses in use after `since`, as last read. */

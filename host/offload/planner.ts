@@ -3,6 +3,7 @@
  * (links, rules, filters, neighbours) and a `Plan` per plugin.
  */
 
+import { customOf } from '../custom/object.ts';
 import type { HookState } from '../kernel/hooks.ts';
 import type { NotifierRecord } from '../kernel/notifier/record.ts';
 import { Mirror } from '../mirror/mirror.ts';
@@ -14,6 +15,8 @@ import {
   OPERATION_DELETE,
   objectCursor,
 } from '../mirror/types.ts';
+import { decodeObject } from '../netlink/decode.ts';
+import type { OffloadKind } from '../plugin/offload-kinds.ts';
 import type { Description, Runner } from '../plugin/runner.ts';
 import type { ChangeTracer } from '../trace/change-tracer.ts';
 import type { EntryCounter, SavedCounter } from './counters.ts';
@@ -49,6 +52,8 @@ export interface PlannerOptions {
   readonly xfrm: 'trap' | 'ignore';
   /** What sees packets besides what the mirror holds; absent: nothing that is known. */
   readonly hooks?: () => HookState;
+  /** What plugins declare of their own kinds changed. */
+  readonly onKinds?: () => void;
   /** `plugin`: whose plan it is about. */
   readonly log: (level: 'info' | 'warn' | 'error', message: string, plugin: string) => void;
   readonly tracer?: ChangeTracer | undefined;
@@ -133,6 +138,7 @@ export class Planner {
   removePlugin(name: string): void {
     this.#plugins.get(name)?.plan?.close();
     this.#plugins.delete(name);
+    this.#options.onKinds?.();
   }
 
   /** The plugin runs. Listens to it, reads back what its device holds and makes that equal to the plan. */
@@ -153,6 +159,7 @@ export class Planner {
       plan = this.#planFor(plugin, runner.description);
       plugin.plan = plan;
       before?.close();
+      this.#options.onKinds?.();
     }
     plugin.runner = runner;
     plugin.current = plan;
@@ -312,6 +319,29 @@ export class Planner {
 
   // ---- what is known ----
 
+  /** Kinds that plugins declare, by name, and by which; of two of one name that of the plugin that was configured first. */
+  offloadKinds(): ReadonlyMap<string, OffloadKind & { readonly plugin: string }> {
+    const kinds = new Map<string, OffloadKind & { readonly plugin: string }>();
+    for (const { name, plan } of this.#plugins.values())
+      for (const kind of plan?.description.offloadKinds ?? [])
+        if (!kinds.has(kind.name)) kinds.set(kind.name, { ...kind, plugin: name });
+    return kinds;
+  }
+
+  /** Of an object that no plugin declares the kind of: by the vendor, which may be a plugin that has not run yet. */
+  #undeclared(id: number): ObjectOffload[] {
+    if (!this.#options.mirror.open(KIND.offload, id, this.#cursor)) return [];
+    const { bytes, start, end } = this.#cursor;
+    const [vendor = ''] = customOf(decodeObject('offload', bytes, start, end)).kind.split(':');
+    const plugin = this.#plugins.get(vendor);
+    const isComing = plugin !== undefined && plugin.plan === undefined && !plugin.isRetired;
+    return [
+      isComing
+        ? { plugin: vendor, state: 'pending', reason: 'not-started' }
+        : { plugin: vendor, state: 'refused', reason: 'kind-unknown' },
+    ];
+  }
+
   /** Offload state of an object in every plugin that could hold it; empty for objects hardware has no part in. */
   offloadOf(kind: KindNumber, id: number): ObjectOffload[] {
     const states: ObjectOffload[] = [];
@@ -319,6 +349,7 @@ export class Planner {
       const state = plan?.states.offloadOf(kind, id);
       if (state !== undefined) states.push(state);
     }
+    if (kind === KIND.offload && states.length === 0) return this.#undeclared(id);
     return states;
   }
 
@@ -420,6 +451,17 @@ export class Planner {
       const { states, description } = plan;
       yield { plugin: name, states, aclFields: description.aclFields, counters: () => plan.counters() };
     }
+  }
+
+  /** Of an object of an offload kind in each plugin that counts it, as last read. */
+  countersOf(
+    kind: KindNumber,
+    id: number,
+  ): { readonly plugin: string; readonly packets: number; readonly bytes: number }[] {
+    return [...this.#plugins.values()].flatMap(({ name, plan }) => {
+      const counter = plan?.counterOf(kind, id);
+      return counter === undefined ? [] : [{ plugin: name, ...counter }];
+    });
   }
 
   *savedCounters(): Generator<SavedEntry> {

@@ -20,6 +20,7 @@ import {
   type RouterInterfaceWant,
   type VlanWant,
 } from './codecs.ts';
+import { type CustomWant, customWantOf } from './customs.ts';
 import { type Desired, fdbKey } from './desired.ts';
 import { type EntryTable, handleOf, indexOfHandle, kindOfHandle } from './entry-table.ts';
 import { type FlowWant, flowKey, flowWantOf } from './flows.ts';
@@ -49,7 +50,7 @@ interface Visitor {
 function visit(desired: Desired, page: BatchReader, visitor: Visitor): void {
   const { tables } = desired;
   checkPage(desired, page);
-  const { ports, interfaces, nexthops, groups, vlans, fdb, acl, flows } = tables;
+  const { ports, interfaces, nexthops, groups, vlans, fdb, acl, flows, customs } = tables;
   const {
     ports: p,
     routerInterfaces: r,
@@ -60,6 +61,7 @@ function visit(desired: Desired, page: BatchReader, visitor: Visitor): void {
     fdbEntries: f,
     aclRules: a,
     flows: w,
+    customs: c,
   } = page;
   for (p.rewind(); p.next(); ) {
     const { ifindex, mtu, mac, bridge, flags } = p;
@@ -111,9 +113,14 @@ function visit(desired: Desired, page: BatchReader, visitor: Visitor): void {
     const held = flowWantOf(w);
     visitor.held<FlowWant>(flows, flowKey(held), w.handle, held);
   }
+  for (c.rewind(); c.next(); ) {
+    const held = customWantOf(c);
+    visitor.held<CustomWant>(customs, desired.customs.keyOf(held), c.handle, held);
+  }
 }
 
-function checkPage({ tables, routes }: Desired, page: BatchReader): void {
+function checkPage(desired: Desired, page: BatchReader): void {
+  const { tables, routes } = desired;
   const capacities = [
     tables.ports,
     tables.interfaces,
@@ -124,6 +131,7 @@ function checkPage({ tables, routes }: Desired, page: BatchReader): void {
     tables.fdb,
     tables.acl,
     tables.flows,
+    tables.customs,
   ];
   const check = (isRight: boolean, what: string): void => {
     if (isRight) return;
@@ -139,8 +147,9 @@ function checkPage({ tables, routes }: Desired, page: BatchReader): void {
     fdbEntries: f,
     aclRules: a,
     flows: w,
+    customs: c,
   } = page;
-  for (const [kind, list] of [p, r, n, g, t, v, f, a, w].entries()) {
+  for (const [kind, list] of [p, r, n, g, t, v, f, a, w, c].entries()) {
     const { capacity } = capacities[kind]!;
     for (list.rewind(); list.next(); ) {
       const { handle } = list;
@@ -163,6 +172,8 @@ function checkPage({ tables, routes }: Desired, page: BatchReader): void {
       check(false, `a route with action ${t.action}, family ${t.family}, length ${t.prefixLength}`);
   }
   for (w.rewind(); w.next(); ) check(w.family < FAMILY_NAMES.length, 'a flow with an unknown family');
+  for (c.rewind(); c.next(); )
+    check(c.offloadKind < desired.customs.kindCount, 'an object of a kind that it does not declare');
   for (f.rewind(); f.next(); ) check(f.action < ACTION_NAMES.length, 'an fdb entry with an unknown action');
   for (a.rewind(); a.next(); ) {
     check(

@@ -218,6 +218,22 @@ const REASONS_BY_NAME = {
     why: 'no router interface takes established flows: its link must be in every flowtable, outside of VRFs, with forwarding on, no policy rule may select packets, and nothing but netfilter may see them',
     remedy: 'See the links (`ekho explain link`) and `nft list flowtables`.',
   },
+  'kind-unknown': {
+    why: 'no plugin that runs declares this kind',
+    remedy: 'See `ekho offload kinds` and `ekho plugin list`.',
+  },
+  'kind-version': {
+    why: 'it was made for another version of its kind',
+    remedy: 'Look at `ekho offload kinds` and make it again: `ekho offload del`, `ekho offload add`.',
+  },
+  'offload-invalid': {
+    why: 'its fields are not what its kind declares',
+    remedy: 'See `ekho offload kinds` and make it again.',
+  },
+  'link-missing': {
+    why: 'there is no link of this name',
+    remedy: 'It is taken up as soon as the link is there.',
+  },
   busy: { why: 'the device is busy', remedy: 'It is retried with back-off.' },
 } as const satisfies Record<string, ReasonText>;
 

@@ -9,6 +9,7 @@
 import type { MemoryViews, RecordCursor } from './record-cursor.ts';
 import {
   AclRuleRecord,
+  CustomRecord,
   FdbEntryRecord,
   FlowRecord,
   GroupRecord,
@@ -35,6 +36,7 @@ export const BATCH_STRIDES: readonly number[] = [
   FdbEntryRecord.SIZE,
   AclRuleRecord.SIZE,
   FlowRecord.SIZE,
+  CustomRecord.SIZE,
 ];
 
 /** Index of each list in a batch. */
@@ -59,6 +61,7 @@ class BatchLists {
   readonly fdbEntries: FdbEntryRecord;
   readonly aclRules: AclRuleRecord;
   readonly flows: FlowRecord;
+  readonly customs: CustomRecord;
   /** The lists in the order of the record's fields. */
   readonly lists: readonly RecordCursor[];
 
@@ -74,6 +77,7 @@ class BatchLists {
     this.fdbEntries = new FdbEntryRecord(views, start + BATCH_OFFSETS[7]!);
     this.aclRules = new AclRuleRecord(views, start + BATCH_OFFSETS[8]!);
     this.flows = new FlowRecord(views, start + BATCH_OFFSETS[9]!);
+    this.customs = new CustomRecord(views, start + BATCH_OFFSETS[10]!);
     this.lists = [
       this.ports,
       this.routerInterfaces,
@@ -85,13 +89,14 @@ class BatchLists {
       this.fdbEntries,
       this.aclRules,
       this.flows,
+      this.customs,
     ];
   }
 }
 
 /**
  * Fills one batch. Each method adds an entry of its kind; a plugin carries lists out in the order of `BATCH_STRIDES`
- * (ports … flows) whatever order they were added in, and each list from first to last. Removals that must go the
+ * (ports … customs) whatever order they were added in, and each list from first to last. Removals that must go the
  * other way belong in batches of their own. A handle stands in a batch at most once.
  */
 export class BatchEncoder {
@@ -218,6 +223,14 @@ export class BatchEncoder {
 
   flow(operation: number, handle: number): FlowRecord {
     const record = this.batch.flows;
+    this.add(record, operation, handle);
+    record.operation = operation;
+    record.handle = handle;
+    return record;
+  }
+
+  custom(operation: number, handle: number): CustomRecord {
+    const record = this.batch.customs;
     this.add(record, operation, handle);
     record.operation = operation;
     record.handle = handle;

@@ -1,6 +1,7 @@
 /** Checks what `plugin.describe` returned: nothing of it is believed before. */
 
 import { EkhoError } from '../errors.ts';
+import { checkOffloadKinds } from './offload-kinds.ts';
 import { ACL_FIELDS, ENTRY_KIND_NAMES, NOTICE_SET } from './records.ts';
 import type { Ability, Description } from './runner.ts';
 
@@ -69,5 +70,6 @@ export function checkDescription(name: string, value: unknown): Description {
     vlanInterfaces: fields.vlanInterfaces === true,
     pollInterval,
     notices,
+    offloadKinds: checkOffloadKinds(name, fields.offloadKinds),
   };
 }

@@ -16,6 +16,7 @@ export const ENTRY_KIND = {
   fdbEntry: 6,
   aclRule: 7,
   flow: 8,
+  custom: 9,
 } as const;
 export const ENTRY_KIND_NAMES = [
   'port',
@@ -27,6 +28,7 @@ export const ENTRY_KIND_NAMES = [
   'fdb-entry',
   'acl-rule',
   'flow',
+  'custom',
 ] as const;
 
 /**
@@ -1065,6 +1067,180 @@ export class FlowRecord extends RecordCursor {
   }
   get newDestination3(): number {
     return this.u32[(this.offset + 80) >>> 2]!;
+  }
+}
+
+/**
+ * An object of a kind that the plugin declares itself (`offload-kinds` of its description), which the kernel has nothing of: a user asked
+ * for it. Its fields stand in the words `data0` to `data15` in the order of the kind's `fields`, each from the word behind the one
+ * before. A field without a value has words of zeros and no bit in `present`. What a field of each `field-type` takes is there.
+ *
+ * Two objects of a kind never have the same values in all `key` fields.
+ */
+export class CustomRecord extends RecordCursor {
+  /** Bytes. */
+  static readonly SIZE = 144;
+
+  constructor(views: MemoryViews, start: number) {
+    super(views, start, 144);
+  }
+
+  get operation(): number {
+    return this.u8[this.offset]!;
+  }
+  set operation(value: number) {
+    this.u8[this.offset] = value;
+  }
+
+  get handle(): number {
+    return this.u32[(this.offset + 4) >>> 2]!;
+  }
+  set handle(value: number) {
+    this.u32[(this.offset + 4) >>> 2] = value;
+  }
+
+  /** Place of its kind in `offload-kinds`, from 0. */
+  get offloadKind(): number {
+    return this.u32[(this.offset + 8) >>> 2]!;
+  }
+  set offloadKind(value: number) {
+    this.u32[(this.offset + 8) >>> 2] = value;
+  }
+
+  /** Bit n is set if field n has a value. */
+  get present(): number {
+    return this.u32[(this.offset + 12) >>> 2]!;
+  }
+  set present(value: number) {
+    this.u32[(this.offset + 12) >>> 2] = value;
+  }
+
+  get data0(): number {
+    return this.u32[(this.offset + 20) >>> 2]! * WORD + this.u32[(this.offset + 16) >>> 2]!;
+  }
+  set data0(value: number) {
+    this.u32[(this.offset + 16) >>> 2] = value % WORD;
+    this.u32[(this.offset + 20) >>> 2] = value / WORD;
+  }
+
+  get data1(): number {
+    return this.u32[(this.offset + 28) >>> 2]! * WORD + this.u32[(this.offset + 24) >>> 2]!;
+  }
+  set data1(value: number) {
+    this.u32[(this.offset + 24) >>> 2] = value % WORD;
+    this.u32[(this.offset + 28) >>> 2] = value / WORD;
+  }
+
+  get data2(): number {
+    return this.u32[(this.offset + 36) >>> 2]! * WORD + this.u32[(this.offset + 32) >>> 2]!;
+  }
+  set data2(value: number) {
+    this.u32[(this.offset + 32) >>> 2] = value % WORD;
+    this.u32[(this.offset + 36) >>> 2] = value / WORD;
+  }
+
+  get data3(): number {
+    return this.u32[(this.offset + 44) >>> 2]! * WORD + this.u32[(this.offset + 40) >>> 2]!;
+  }
+  set data3(value: number) {
+    this.u32[(this.offset + 40) >>> 2] = value % WORD;
+    this.u32[(this.offset + 44) >>> 2] = value / WORD;
+  }
+
+  get data4(): number {
+    return this.u32[(this.offset + 52) >>> 2]! * WORD + this.u32[(this.offset + 48) >>> 2]!;
+  }
+  set data4(value: number) {
+    this.u32[(this.offset + 48) >>> 2] = value % WORD;
+    this.u32[(this.offset + 52) >>> 2] = value / WORD;
+  }
+
+  get data5(): number {
+    return this.u32[(this.offset + 60) >>> 2]! * WORD + this.u32[(this.offset + 56) >>> 2]!;
+  }
+  set data5(value: number) {
+    this.u32[(this.offset + 56) >>> 2] = value % WORD;
+    this.u32[(this.offset + 60) >>> 2] = value / WORD;
+  }
+
+  get data6(): number {
+    return this.u32[(this.offset + 68) >>> 2]! * WORD + this.u32[(this.offset + 64) >>> 2]!;
+  }
+  set data6(value: number) {
+    this.u32[(this.offset + 64) >>> 2] = value % WORD;
+    this.u32[(this.offset + 68) >>> 2] = value / WORD;
+  }
+
+  get data7(): number {
+    return this.u32[(this.offset + 76) >>> 2]! * WORD + this.u32[(this.offset + 72) >>> 2]!;
+  }
+  set data7(value: number) {
+    this.u32[(this.offset + 72) >>> 2] = value % WORD;
+    this.u32[(this.offset + 76) >>> 2] = value / WORD;
+  }
+
+  get data8(): number {
+    return this.u32[(this.offset + 84) >>> 2]! * WORD + this.u32[(this.offset + 80) >>> 2]!;
+  }
+  set data8(value: number) {
+    this.u32[(this.offset + 80) >>> 2] = value % WORD;
+    this.u32[(this.offset + 84) >>> 2] = value / WORD;
+  }
+
+  get data9(): number {
+    return this.u32[(this.offset + 92) >>> 2]! * WORD + this.u32[(this.offset + 88) >>> 2]!;
+  }
+  set data9(value: number) {
+    this.u32[(this.offset + 88) >>> 2] = value % WORD;
+    this.u32[(this.offset + 92) >>> 2] = value / WORD;
+  }
+
+  get data10(): number {
+    return this.u32[(this.offset + 100) >>> 2]! * WORD + this.u32[(this.offset + 96) >>> 2]!;
+  }
+  set data10(value: number) {
+    this.u32[(this.offset + 96) >>> 2] = value % WORD;
+    this.u32[(this.offset + 100) >>> 2] = value / WORD;
+  }
+
+  get data11(): number {
+    return this.u32[(this.offset + 108) >>> 2]! * WORD + this.u32[(this.offset + 104) >>> 2]!;
+  }
+  set data11(value: number) {
+    this.u32[(this.offset + 104) >>> 2] = value % WORD;
+    this.u32[(this.offset + 108) >>> 2] = value / WORD;
+  }
+
+  get data12(): number {
+    return this.u32[(this.offset + 116) >>> 2]! * WORD + this.u32[(this.offset + 112) >>> 2]!;
+  }
+  set data12(value: number) {
+    this.u32[(this.offset + 112) >>> 2] = value % WORD;
+    this.u32[(this.offset + 116) >>> 2] = value / WORD;
+  }
+
+  get data13(): number {
+    return this.u32[(this.offset + 124) >>> 2]! * WORD + this.u32[(this.offset + 120) >>> 2]!;
+  }
+  set data13(value: number) {
+    this.u32[(this.offset + 120) >>> 2] = value % WORD;
+    this.u32[(this.offset + 124) >>> 2] = value / WORD;
+  }
+
+  get data14(): number {
+    return this.u32[(this.offset + 132) >>> 2]! * WORD + this.u32[(this.offset + 128) >>> 2]!;
+  }
+  set data14(value: number) {
+    this.u32[(this.offset + 128) >>> 2] = value % WORD;
+    this.u32[(this.offset + 132) >>> 2] = value / WORD;
+  }
+
+  get data15(): number {
+    return this.u32[(this.offset + 140) >>> 2]! * WORD + this.u32[(this.offset + 136) >>> 2]!;
+  }
+  set data15(value: number) {
+    this.u32[(this.offset + 136) >>> 2] = value % WORD;
+    this.u32[(this.offset + 140) >>> 2] = value / WORD;
   }
 }
 

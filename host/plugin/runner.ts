@@ -13,6 +13,7 @@
 
 import type { EkhoError } from '../errors.ts';
 import type { BatchEncoder, BatchReader } from './batch.ts';
+import type { OffloadKind } from './offload-kinds.ts';
 import type { CounterRecord, EventRecord, NoticeRecord, OutcomeRecord, TableUsageRecord } from './records.ts';
 
 export interface Ability {
@@ -40,6 +41,8 @@ export interface Description {
   readonly pollInterval: number;
   /** Bits of `NOTICE_SET`. */
   readonly notices: number;
+  /** Kinds of object that it declares itself; their place is the number that entries name them by. */
+  readonly offloadKinds: readonly OffloadKind[];
 }
 
 /** The answer to one batch. Reused: valid only until the callback returns. */

@@ -5,7 +5,14 @@
  */
 
 import type { Mirror } from '../mirror/mirror.ts';
-import { type ChangeSet, KINDS, type KindNumber, type ObjectId, OPERATION_DELETE } from '../mirror/types.ts';
+import {
+  type ChangeSet,
+  KIND,
+  KINDS,
+  type KindNumber,
+  type ObjectId,
+  OPERATION_DELETE,
+} from '../mirror/types.ts';
 import type { Datagram } from '../netlink/message.ts';
 import { ALIAS_MAX, encodeValue, entryKey } from './entry.ts';
 
@@ -46,6 +53,8 @@ export class Published {
   changed({ length, kinds, ids, operations }: ChangeSet): void {
     for (let at = 0; at < length; at++) {
       const kind = kinds[at]!;
+      // This host's own.
+      if (kind === KIND.offload) continue;
       const id = ids[at]!;
       if (operations[at] === OPERATION_DELETE) this.#deleted(kind, id);
       else this.#queue.set(kind * ID_LIMIT + id, true);

@@ -11,7 +11,7 @@ import { jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { EkhoError } from '../errors.ts';
 import type { Mirror } from '../mirror/mirror.ts';
-import { KINDS } from '../mirror/types.ts';
+import { KERNEL_KINDS, KIND } from '../mirror/types.ts';
 import { connect, remoteError, streamOf, subjectOf } from './connection.ts';
 import { BYTE_ORDER, decodeValue, FORMAT, parseKey } from './entry.ts';
 import { awaitFree, type BucketOptions, ensureBucket, HeldError, type Holder, machineOf } from './lease.ts';
@@ -241,7 +241,7 @@ export class Publisher {
     this.#marks = [];
     const reading = await Reading.open(connection, this.#options.bucket, (message) => this.#found(message));
     await reading.barrier().finally(() => reading.discard());
-    for (const kind of KINDS.keys()) this.#mirror.forEach(kind, (id) => published.want(kind, id));
+    for (const kind of KERNEL_KINDS) this.#mirror.forEach(KIND[kind], (id) => published.want(KIND[kind], id));
   }
 
   #found({ key, value, isDelete, sequence }: Message): void {
@@ -294,7 +294,7 @@ export class Publisher {
 
   #putRecord(writer: Writer, released = false): void {
     this.#recordIsDue = false;
-    const kinds = KINDS.map((kind, number) => [kind, this.#mirror.kindState(number)] as const);
+    const kinds = KERNEL_KINDS.map((kind) => [kind, this.#mirror.kindState(KIND[kind])] as const);
     writer.put(
       RECORD_KEY,
       encodeRecord({

@@ -14,7 +14,7 @@ import { KEYS } from '../mirror/keys.ts';
 import type { Mirror } from '../mirror/mirror.ts';
 import { ObjectTable } from '../mirror/table.ts';
 import { TRANSACTION_ENTRIES, Transaction } from '../mirror/transaction.ts';
-import { KIND, KINDS, type Kind, type KindNumber, type KindState } from '../mirror/types.ts';
+import { KERNEL_KINDS, KIND, KINDS, type Kind, type KindNumber, type KindState } from '../mirror/types.ts';
 import { connect, type NatsOptions, remoteError } from './connection.ts';
 import { BYTE_ORDER, FORMAT } from './entry.ts';
 import { isMissing } from './lease.ts';
@@ -72,8 +72,8 @@ export class RemoteSync {
   constructor(mirror: Mirror, options: RemoteOptions) {
     this.#mirror = mirror;
     this.#options = options;
-    const wanted = new Set(options.kinds ?? KINDS);
-    this.#kinds = KINDS.filter((kind) => wanted.has(kind)).map((kind) => KIND[kind]);
+    const wanted = new Set<Kind>(options.kinds ?? KERNEL_KINDS);
+    this.#kinds = KERNEL_KINDS.filter((kind) => wanted.has(kind)).map((kind) => KIND[kind]);
     this.#objects = new RemoteObjects(
       (kind) => mirror.table(kind),
       (kind) => wanted.has(KINDS[kind]!),

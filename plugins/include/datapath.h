@@ -265,6 +265,52 @@ struct dp_acl_state {
 	uint32_t state;
 };
 
+/*
+ * Table `meters`: longest prefix. Frames with an address in the prefix, as destination or as source, that come faster than `rate` (bit/s)
+ * by more than `burst` (bytes) are dropped and counted. The scope is in network byte order, as is the address; that of IPv4 is in the first
+ * word. `bits` counts from `scope` on.
+ */
+enum { DP_METER_DESTINATION, DP_METER_SOURCE };
+#define DP_METER_SCOPE(family, direction) ((uint32_t)(family) << 8 | (direction))
+
+struct dp_meter_key {
+	uint32_t bits;
+	uint32_t scope;
+	uint32_t address[4];
+};
+
+struct dp_meter {
+	uint32_t handle;
+	uint32_t burst;
+	uint32_t rate_low, rate_high;
+};
+
+/* Table `meter_states`, by index of the meter's handle: CLOCK_MONOTONIC in ns up to which what passed has used its rate. Kept by the data
+ * path; all zeros when a meter begins. */
+struct dp_meter_state {
+	uint64_t due;
+};
+
+/* Table `samples`, by index of the port: one frame in `every` is told to the host, for a collector. */
+struct dp_sample {
+	uint32_t handle;
+	uint32_t every;
+	uint32_t udp_port;
+	uint32_t family;
+	/* In network byte order; that of IPv4 in the last word. */
+	uint32_t collector[4];
+};
+
+/* Table `custom_state`, one row: what there is of the two. */
+enum {
+	DP_CUSTOM_METERS = 1 << 0,
+	DP_CUSTOM_SAMPLES = 1 << 1,
+};
+
+struct dp_custom_state {
+	uint32_t flags;
+};
+
 /* Tables `…_counts`, by index of the handle: read as one row, however many CPUs count. */
 struct dp_count {
 	uint64_t packets;

@@ -48,6 +48,7 @@ enum {
   EKHO_KIND_FDB_ENTRY = 6,
   EKHO_KIND_ACL_RULE = 7,
   EKHO_KIND_FLOW = 8,
+  EKHO_KIND_CUSTOM = 9,
 };
 
 /* `put` adds the entry, or replaces the one that has the same handle in place: traffic that both the old and the
@@ -343,6 +344,38 @@ typedef struct {
 _Static_assert(sizeof(ekho_flow) == 88, "ekho_flow");
 _Static_assert(offsetof(ekho_flow, new_destination) == 72, "ekho_flow.new_destination");
 
+/* An object of a kind that the plugin declares itself (`offload-kinds` of its description), which the kernel has nothing of: a user asked
+ * for it. Its fields stand in the words `data0` to `data15` in the order of the kind's `fields`, each from the word behind the one
+ * before. A field without a value has words of zeros and no bit in `present`. What a field of each `field-type` takes is there.
+ * 
+ * Two objects of a kind never have the same values in all `key` fields. */
+typedef struct {
+  ekho_operation operation;
+  ekho_handle handle;
+  /* Place of its kind in `offload-kinds`, from 0. */
+  uint32_t offload_kind;
+  /* Bit n is set if field n has a value. */
+  uint32_t present;
+  uint64_t data0;
+  uint64_t data1;
+  uint64_t data2;
+  uint64_t data3;
+  uint64_t data4;
+  uint64_t data5;
+  uint64_t data6;
+  uint64_t data7;
+  uint64_t data8;
+  uint64_t data9;
+  uint64_t data10;
+  uint64_t data11;
+  uint64_t data12;
+  uint64_t data13;
+  uint64_t data14;
+  uint64_t data15;
+} ekho_custom;
+_Static_assert(sizeof(ekho_custom) == 144, "ekho_custom");
+_Static_assert(offsetof(ekho_custom, data15) == 136, "ekho_custom.data15");
+
 typedef struct { ekho_port *items; uint32_t count; } ekho_port_list;
 
 typedef struct { ekho_router_interface *items; uint32_t count; } ekho_router_interface_list;
@@ -363,6 +396,8 @@ typedef struct { ekho_acl_rule *items; uint32_t count; } ekho_acl_rule_list;
 
 typedef struct { ekho_flow *items; uint32_t count; } ekho_flow_list;
 
+typedef struct { ekho_custom *items; uint32_t count; } ekho_custom_list;
+
 /* Changes for the device, at most 4,096 entries in all, members counted; a handle stands here at most once. Process the lists in
  * the order they stand here, each from first to last; the host has arranged that every reference is then valid. */
 typedef struct {
@@ -376,9 +411,10 @@ typedef struct {
   ekho_fdb_entry_list fdb_entries;
   ekho_acl_rule_list acl_rules;
   ekho_flow_list flows;
+  ekho_custom_list customs;
 } ekho_batch;
-_Static_assert(sizeof(ekho_batch) == 80, "ekho_batch");
-_Static_assert(offsetof(ekho_batch, flows) == 72, "ekho_batch.flows");
+_Static_assert(sizeof(ekho_batch) == 88, "ekho_batch");
+_Static_assert(offsetof(ekho_batch, customs) == 80, "ekho_batch.customs");
 
 /* What became of a change that was not plainly carried out. */
 typedef uint8_t ekho_status;
@@ -674,7 +710,82 @@ typedef struct {
 _Static_assert(sizeof(ekho_plugin_ability) == 12, "ekho_plugin_ability");
 _Static_assert(offsetof(ekho_plugin_ability, reads_back) == 10, "ekho_plugin_ability.reads_back");
 
+/* What a field of an offload kind holds, and the 64-bit words that it takes in a `custom`. */
+typedef uint8_t ekho_plugin_field_type;
+enum {
+  /* One word: 0 or 1. */
+  EKHO_PLUGIN_FIELD_TYPE_BOOLEAN = 0,
+  /* One word, 0 to 2^32-1. */
+  EKHO_PLUGIN_FIELD_TYPE_NUMBER32 = 1,
+  /* One word. */
+  EKHO_PLUGIN_FIELD_TYPE_NUMBER64 = 2,
+  /* A word for every 8 bytes of `length`: UTF-8, the first byte in the lowest 8 bits, zeros behind it. */
+  EKHO_PLUGIN_FIELD_TYPE_TEXT = 3,
+  /* Three words: the family (0 or 1, as `family`) in the upper half of the first and the prefix length in its lower half, then
+   * `high` and `low` of `address`. Bits behind the prefix length are 0. */
+  EKHO_PLUGIN_FIELD_TYPE_PREFIX = 4,
+  /* As `prefix`, of IPv4 alone. */
+  EKHO_PLUGIN_FIELD_TYPE_PREFIX4 = 5,
+  /* As `prefix`, of IPv6 alone. */
+  EKHO_PLUGIN_FIELD_TYPE_PREFIX6 = 6,
+  /* As `prefix`, with the full length. */
+  EKHO_PLUGIN_FIELD_TYPE_ADDRESS = 7,
+  /* One word. */
+  EKHO_PLUGIN_FIELD_TYPE_MAC = 8,
+  /* One word: the kernel's interface index in its lower half, the handle of the link's port in the upper one, 0 if it is none. The link is
+   * there: without it the object is not planned. */
+  EKHO_PLUGIN_FIELD_TYPE_LINK = 9,
+  /* One word: place of the value in `choices`, from 0. */
+  EKHO_PLUGIN_FIELD_TYPE_CHOICE = 10,
+};
+
+/* One field of an offload kind. */
+typedef struct {
+  /* 1-32 of a-z, 0-9 and -, first a letter; each name once in a kind. */
+  ekho_string name;
+  ekho_plugin_field_type field_type;
+  /* The objects' identity, in the order of the fields. Keys are always `required`; a kind has at least one. */
+  bool key;
+  bool required;
+  /* Of numbers, in decimal digits; empty for what the type allows. */
+  ekho_string minimum;
+  ekho_string maximum;
+  /* Bytes of a text, at most 64; 0 for others. */
+  uint32_t length;
+  /* What is measured, for people; `bit/s` and `bytes` also let numbers be given as `10mbit` and `64k`. Empty for none. */
+  ekho_string unit;
+  /* Value as a user would write it, where none is given; empty for none. */
+  ekho_string fallback;
+  /* Names of a choice, with a space between. */
+  ekho_string choices;
+  /* A sentence for people. */
+  ekho_string documentation;
+} ekho_plugin_offload_field;
+_Static_assert(sizeof(ekho_plugin_offload_field) == 64, "ekho_plugin_offload_field");
+_Static_assert(offsetof(ekho_plugin_offload_field, documentation) == 56, "ekho_plugin_offload_field.documentation");
+
+typedef struct { ekho_plugin_offload_field *items; uint32_t count; } ekho_plugin_offload_field_list;
+
+/* A kind of object that users create for this plugin. Its fields take at most 16 words. */
+typedef struct {
+  /* VENDOR:KIND, each 1-31 of a-z, 0-9 and -, first a letter; each name once. */
+  ekho_string name;
+  /* Objects that were made for another version are refused until they are made again. From 1. */
+  uint32_t version;
+  /* A sentence for people. */
+  ekho_string documentation;
+  /* What `counter` means for its objects, such as `dropped`; empty if they do not count. */
+  ekho_string counts;
+  /* Objects that the device can hold of it, of those that the ability `custom` has. */
+  uint32_t capacity;
+  ekho_plugin_offload_field_list fields;
+} ekho_plugin_offload_kind;
+_Static_assert(sizeof(ekho_plugin_offload_kind) == 40, "ekho_plugin_offload_kind");
+_Static_assert(offsetof(ekho_plugin_offload_kind, fields) == 32, "ekho_plugin_offload_kind.fields");
+
 typedef struct { ekho_plugin_ability *items; uint32_t count; } ekho_plugin_ability_list;
+
+typedef struct { ekho_plugin_offload_kind *items; uint32_t count; } ekho_plugin_offload_kind_list;
 
 typedef struct {
   ekho_string vendor;
@@ -695,9 +806,11 @@ typedef struct {
   uint32_t poll_interval;
   /* What `notifier.notify` is called for; nothing: it never is. */
   ekho_notice_set notices;
+  /* Kinds of its own, at most 32, with the ability `custom`. None: users cannot make objects for it. */
+  ekho_plugin_offload_kind_list offload_kinds;
 } ekho_plugin_description;
-_Static_assert(sizeof(ekho_plugin_description) == 52, "ekho_plugin_description");
-_Static_assert(offsetof(ekho_plugin_description, notices) == 48, "ekho_plugin_description.notices");
+_Static_assert(sizeof(ekho_plugin_description) == 60, "ekho_plugin_description");
+_Static_assert(offsetof(ekho_plugin_description, offload_kinds) == 52, "ekho_plugin_description.offload_kinds");
 
 typedef struct {
   ekho_string name;
@@ -712,7 +825,7 @@ typedef struct {
   uint32_t next;
   ekho_batch entries;
 } ekho_offload_page;
-_Static_assert(sizeof(ekho_offload_page) == 84, "ekho_offload_page");
+_Static_assert(sizeof(ekho_offload_page) == 92, "ekho_offload_page");
 _Static_assert(offsetof(ekho_offload_page, entries) == 4, "ekho_offload_page.entries");
 
 typedef struct { ekho_counter *items; uint32_t count; } ekho_counter_list;

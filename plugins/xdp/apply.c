@@ -41,6 +41,7 @@ static enum table counts_of(ekho_kind kind) {
     case EKHO_KIND_FDB_ENTRY: return TABLE_FDB_COUNTS;
     case EKHO_KIND_ACL_RULE: return TABLE_ACL_COUNTS;
     case EKHO_KIND_FLOW: return TABLE_FLOW_COUNTS;
+    case EKHO_KIND_CUSTOM: return TABLE_CUSTOM_COUNTS;
     default: return TABLES;
   }
 }
@@ -188,7 +189,7 @@ static void change_interface(const ekho_router_interface *interface) {
 static uint32_t size_of(const ekho_batch *changes) {
   return changes->ports.count + changes->router_interfaces.count + changes->nexthops.count + changes->groups.count +
          changes->routes.count + changes->vlan_members.count + changes->fdb_entries.count + changes->acl_rules.count +
-         changes->flows.count;
+         changes->flows.count + changes->customs.count;
 }
 
 /* A list of rows found by index: removing takes no more than that. */
@@ -243,6 +244,30 @@ static void change_rules(const ekho_acl_rule_list *rules) {
     report(rules->items[i].handle, EKHO_STATUS_FAILED, EKHO_REASON_DEVICE_ERROR, status);
 }
 
+static void change_customs(const ekho_custom_list *customs) {
+  if (customs->count == 0) return;
+  open_list(EKHO_KIND_CUSTOM, TABLE_METERS, customs->count);
+  for (uint32_t i = 0; i < customs->count; i++) {
+    const ekho_custom *custom = &customs->items[i];
+    enum table table = custom_table(custom);
+    if (table == TABLES) {
+      report(custom->handle, EKHO_STATUS_REFUSED, EKHO_REASON_INVALID, custom->offload_kind);
+      continue;
+    }
+    custom_moved(custom);
+    uint32_t *row = begin(table, custom->operation, custom->handle);
+    if (row != NULL) end(custom->handle, row_of_custom(custom, row));
+  }
+  flush();
+  ekho_tables_status status = custom_commit(customs);
+  if (status == EKHO_TABLES_STATUS_OK) return;
+  for (uint32_t i = 0; i < customs->count; i++) {
+    bool answered = false;
+    for (uint32_t j = 0; j < outcomes->count; j++) answered |= outcomes->items[j].handle == customs->items[i].handle;
+    if (!answered) report_status(customs->items[i].handle, status);
+  }
+}
+
 void ekho_offload_apply(const ekho_batch *changes, ekho_outcome_list *result) {
   outcomes = result;
   outcomes->items = ekho_alloc(size_of(changes) * sizeof *outcomes->items);
@@ -267,4 +292,5 @@ void ekho_offload_apply(const ekho_batch *changes, ekho_outcome_list *result) {
   CONTENT_LIST(fdb_entries, EKHO_KIND_FDB_ENTRY, TABLE_FDB, TABLE_FDB, row_of_fdb_entry(one, row));
   change_rules(&changes->acl_rules);
   CONTENT_LIST(flows, EKHO_KIND_FLOW, TABLE_FLOWS, TABLE_FLOWS, row_of_flow(one, row));
+  change_customs(&changes->customs);
 }

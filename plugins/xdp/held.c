@@ -27,6 +27,7 @@ static const struct {
     [EKHO_KIND_FDB_ENTRY] = {TABLE_FDB, TABLE_FDB},
     [EKHO_KIND_FLOW] = {TABLE_FLOWS, TABLE_FLOWS},
     [EKHO_KIND_ACL_RULE] = {TABLE_ACL_RULES, TABLE_ACL_RULES},
+    [EKHO_KIND_CUSTOM] = {TABLE_METERS, TABLE_SAMPLES},
 };
 
 static void load_table(ekho_kind kind, enum table table) {

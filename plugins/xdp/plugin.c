@@ -19,16 +19,21 @@ static ekho_string name_of(enum table table) {
     case TABLE_VLANS: return EKHO_STRING("vlans");
     case TABLE_FDB: return EKHO_STRING("fdb_entries");
     case TABLE_FLOWS: return EKHO_STRING("flows");
+    case TABLE_METERS: return EKHO_STRING("meters");
+    case TABLE_SAMPLES: return EKHO_STRING("samples");
     case TABLE_ACL_RULES: return EKHO_STRING("acl_rules");
     case TABLE_ACL_MASKS: return EKHO_STRING("acl_masks");
     case TABLE_ACL_KEYS: return EKHO_STRING("acl_keys");
     case TABLE_ACL_STATE: return EKHO_STRING("acl_state");
+    case TABLE_CUSTOM_STATE: return EKHO_STRING("custom_state");
+    case TABLE_METER_STATES: return EKHO_STRING("meter_states");
     case TABLE_PORT_COUNTS: return EKHO_STRING("port_counts");
     case TABLE_NEXTHOP_COUNTS: return EKHO_STRING("nexthop_counts");
     case TABLE_ROUTE_COUNTS: return EKHO_STRING("route_counts");
     case TABLE_FDB_COUNTS: return EKHO_STRING("fdb_counts");
     case TABLE_ACL_COUNTS: return EKHO_STRING("acl_counts");
     case TABLE_FLOW_COUNTS: return EKHO_STRING("flow_counts");
+    case TABLE_CUSTOM_COUNTS: return EKHO_STRING("custom_counts");
     default: return EKHO_STRING("");
   }
 }
@@ -45,16 +50,21 @@ static const uint32_t words_of[TABLES] = {
     [TABLE_VLANS] = (sizeof(struct dp_vlan_key) + sizeof(struct dp_vlan)) / 4,
     [TABLE_FDB] = (sizeof(struct dp_fdb_key) + sizeof(struct dp_fdb)) / 4,
     [TABLE_FLOWS] = (sizeof(struct dp_flow_key) + sizeof(struct dp_flow)) / 4,
+    [TABLE_METERS] = (sizeof(struct dp_meter_key) + sizeof(struct dp_meter)) / 4,
+    [TABLE_SAMPLES] = (4 + sizeof(struct dp_sample)) / 4,
     [TABLE_ACL_RULES] = (4 + sizeof(struct dp_acl_rule)) / 4,
     [TABLE_ACL_MASKS] = (4 + sizeof(struct dp_acl_mask)) / 4,
     [TABLE_ACL_KEYS] = (sizeof(struct dp_acl_key) + sizeof(struct dp_acl)) / 4,
     [TABLE_ACL_STATE] = (4 + sizeof(struct dp_acl_state)) / 4,
+    [TABLE_CUSTOM_STATE] = (4 + sizeof(struct dp_custom_state)) / 4,
+    [TABLE_METER_STATES] = (4 + sizeof(struct dp_meter_state)) / 4,
     [TABLE_PORT_COUNTS] = (4 + sizeof(struct dp_count)) / 4,
     [TABLE_NEXTHOP_COUNTS] = (4 + sizeof(struct dp_count)) / 4,
     [TABLE_ROUTE_COUNTS] = (4 + sizeof(struct dp_count)) / 4,
     [TABLE_FDB_COUNTS] = (4 + sizeof(struct dp_count)) / 4,
     [TABLE_ACL_COUNTS] = (4 + sizeof(struct dp_count)) / 4,
     [TABLE_FLOW_COUNTS] = (4 + sizeof(struct dp_count)) / 4,
+    [TABLE_CUSTOM_COUNTS] = (4 + sizeof(struct dp_count)) / 4,
 };
 
 /* False when the device is not this data path. */
@@ -91,6 +101,7 @@ void ekho_plugin_describe(ekho_plugin_description *result) {
       .vlan_interfaces = true,
       .poll_interval = POLL_INTERVAL_MS,
   };
+  custom_describe(&result->offload_kinds);
 }
 
 void ekho_plugin_configure(const ekho_plugin_setting_list *settings, ekho_result_none_string *result) {
@@ -104,6 +115,7 @@ static void load_held(void) {
   held_load();
   vlans_load();
   acl_load();
+  custom_load();
 }
 
 void ekho_plugin_start(ekho_result_none_string *result) {

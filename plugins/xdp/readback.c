@@ -19,6 +19,7 @@ static uint32_t end_of(enum table table) {
     case TABLE_ACL_RULES:
     case TABLE_ACL_COUNTS: return held_end(EKHO_KIND_ACL_RULE);
     case TABLE_FLOW_COUNTS: return held_end(EKHO_KIND_FLOW);
+    case TABLE_CUSTOM_COUNTS: return held_end(EKHO_KIND_CUSTOM);
     default: return DP_NONE;
   }
 }
@@ -76,6 +77,8 @@ void ekho_offload_readback(uint32_t cursor, uint32_t limit, ekho_offload_page *r
     case TABLE_VLANS: FILL(vlan_members, vlan_member_of_row); break;
     case TABLE_FDB: FILL(fdb_entries, fdb_entry_of_row); break;
     case TABLE_FLOWS: FILL(flows, flow_of_row); break;
+    case TABLE_METERS: FILL(customs, custom_of_meter); break;
+    case TABLE_SAMPLES: FILL(customs, custom_of_sample); break;
     case TABLE_ACL_RULES: FILL(acl_rules, acl_rule_of_row); break;
     default: break;
   }
@@ -88,9 +91,10 @@ void ekho_stats_collect(uint32_t cursor, uint32_t limit, ekho_stats_page *result
       [TABLE_PORT_COUNTS] = EKHO_KIND_PORT,     [TABLE_NEXTHOP_COUNTS] = EKHO_KIND_NEXTHOP,
       [TABLE_ROUTE_COUNTS] = EKHO_KIND_ROUTE,   [TABLE_FDB_COUNTS] = EKHO_KIND_FDB_ENTRY,
       [TABLE_ACL_COUNTS] = EKHO_KIND_ACL_RULE,   [TABLE_FLOW_COUNTS] = EKHO_KIND_FLOW,
+      [TABLE_CUSTOM_COUNTS] = EKHO_KIND_CUSTOM,
   };
   enum table table;
-  ekho_u32_list rows = read_page(TABLE_PORT_COUNTS, TABLE_FLOW_COUNTS, cursor, limit, &table, &result->next);
+  ekho_u32_list rows = read_page(TABLE_PORT_COUNTS, TABLE_CUSTOM_COUNTS, cursor, limit, &table, &result->next);
   if (rows.count <= 1) return;
   uint32_t words = tables[table].words;
   uint32_t count = (rows.count - 1) / words;

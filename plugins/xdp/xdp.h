@@ -5,7 +5,7 @@
 #include "datapath.h"
 #include "ekho.h"
 
-#define KINDS 9
+#define KINDS 10
 
 /* The device's tables, in the order of the names in plugin.c. */
 enum table {
@@ -19,16 +19,21 @@ enum table {
   TABLE_VLANS,
   TABLE_FDB,
   TABLE_FLOWS,
+  TABLE_METERS,
+  TABLE_SAMPLES,
   TABLE_ACL_RULES,
   TABLE_ACL_MASKS,
   TABLE_ACL_KEYS,
   TABLE_ACL_STATE,
+  TABLE_CUSTOM_STATE,
+  TABLE_METER_STATES,
   TABLE_PORT_COUNTS,
   TABLE_NEXTHOP_COUNTS,
   TABLE_ROUTE_COUNTS,
   TABLE_FDB_COUNTS,
   TABLE_ACL_COUNTS,
   TABLE_FLOW_COUNTS,
+  TABLE_CUSTOM_COUNTS,
   TABLES
 };
 
@@ -107,6 +112,22 @@ ekho_reason acl_put(const ekho_acl_rule *rule);
 void acl_remove(ekho_handle handle);
 /* Has the data path go by the rules as they are now. EKHO_TABLES_STATUS_OK, or what the device says. */
 ekho_tables_status acl_commit(void);
+
+/* custom.c: kinds of its own, meters and samples. */
+
+enum { CUSTOM_METER, CUSTOM_SAMPLE, CUSTOM_KINDS };
+
+void custom_describe(ekho_plugin_offload_kind_list *result);
+void custom_load(void);
+/* The table of a kind; TABLES for a kind that there is not. */
+enum table custom_table(const ekho_custom *custom);
+ekho_reason row_of_custom(const ekho_custom *custom, uint32_t *row);
+void custom_of_meter(const uint32_t *row, ekho_custom *custom);
+void custom_of_sample(const uint32_t *row, ekho_custom *custom);
+/* Where the sampling of this handle was, if that is another port than now. */
+void custom_moved(const ekho_custom *custom);
+/* Tells the data path which of them there are. EKHO_TABLES_STATUS_OK, or what the device says. */
+ekho_tables_status custom_commit(const ekho_custom_list *customs);
 
 /* device.c: rows to the device. */
 

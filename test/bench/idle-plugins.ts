@@ -42,14 +42,14 @@ export const plugin: Plugin = {
   describe: () => ({
     vendor: 'test', name: 'idle', version: '1.0.0',
     abilities: [{ kind: 'route', capacity: 1 << 24, updateInPlace: true, counts: false, readsBack: false }],
-    aclFields: {}, notices: {}, groupMembers: 1, reversePath: false, vlanInterfaces: false, pollInterval: 0,
+    aclFields: {}, notices: {}, offloadKinds: [], groupMembers: 1, reversePath: false, vlanInterfaces: false, pollInterval: 0,
   }),
   configure() {}, start() {}, stop() {},
 };
 
 let seen = 0;
 const nothing = {
-  ports: [], routerInterfaces: [], nexthops: [], members: [], groups: [], routes: [], vlanMembers: [], fdbEntries: [], aclRules: [], flows: [],
+  ports: [], routerInterfaces: [], nexthops: [], members: [], groups: [], routes: [], vlanMembers: [], fdbEntries: [], aclRules: [], flows: [], customs: [],
 };
 export const offload: Offload = {
   apply(changes) {

@@ -37,6 +37,11 @@ const of = (name: string) => (sizes: Sizes) => sizes[name]!;
 /** Arrays are by index of the handle, and handles are dense but for what was just removed: room for twice as many. */
 const twice = (name: string) => (sizes: Sizes) => 2 * sizes[name]!;
 
+/** Indexes of the handles of meters and samples: twice what the tables `meters` and `samples` hold. */
+const customs = (sizes: Sizes) => 2 * (sizes.custom! + 2 * sizes.port!);
+/** Bytes of the ring that samples pass. */
+const SAMPLE_RING = 256 * 1024;
+
 /** Tables a plugin sees; their index is their number. */
 const SIZED: readonly Sized[] = [
   sized('ports', 'slots', twice('port')),
@@ -49,16 +54,21 @@ const SIZED: readonly Sized[] = [
   sized('vlans', 'exact', of('vlan')),
   sized('fdb_entries', 'exact', of('fdb')),
   sized('flows', 'exact', of('flow')),
+  sized('meters', 'prefix', of('custom')),
+  sized('samples', 'slots', twice('port')),
   sized('acl_rules', 'slots', twice('acl')),
   sized('acl_masks', 'slots', () => 2 * MASKS),
   sized('acl_keys', 'exact', (sizes) => KEYS_PER_RULE * sizes.acl!),
   sized('acl_state', 'slots', () => 1),
+  sized('custom_state', 'slots', () => 1),
+  sized('meter_states', 'slots', customs),
   sized('port_counts', 'counters', twice('port')),
   sized('nexthop_counts', 'counters', twice('nexthop')),
   sized('route_counts', 'counters', (sizes) => 2 * (sizes.lpm4! + sizes.lpm6!)),
   sized('fdb_counts', 'counters', twice('fdb')),
   sized('acl_counts', 'counters', twice('acl')),
   sized('flow_counts', 'counters', twice('flow')),
+  sized('custom_counts', 'counters', customs),
 ];
 
 /** Maps that the device keeps itself. */
@@ -68,6 +78,8 @@ const OWN: readonly Sized[] = [
   sized('devices', 'slots', twice('port')),
   sized('port_modes', 'slots', twice('port')),
   sized('route_generation', 'slots', () => 1),
+  sized('sample_ring', 'slots', () => SAMPLE_RING),
+  sized('sample_lost', 'counters', () => 1),
 ];
 
 export const TABLES: readonly TableLayout[] = SIZED;
@@ -89,7 +101,11 @@ export const SIZES: readonly {
   readonly name: string;
   readonly capacity: number;
   readonly maxCapacity: number;
-}[] = [...ASIC_TABLES, { name: 'flow', capacity: 65_536, maxCapacity: 4_194_304 }];
+}[] = [
+  ...ASIC_TABLES,
+  { name: 'flow', capacity: 65_536, maxCapacity: 4_194_304 },
+  { name: 'custom', capacity: 4096, maxCapacity: 65_536 },
+];
 
 /** Rows of every map for the configured sizes. @throws EkhoError E_DEVICE */
 export function rowsOf(configured: Sizes): ReadonlyMap<string, number> {

@@ -10,6 +10,7 @@ import { neighbourFamily } from './neighbour.ts';
 import { netconfFamily } from './netconf.ts';
 import { nexthopFamily } from './nexthop.ts';
 import { nftChainFamily, nftFlowtableFamily, nftRuleFamily, nftTableFamily } from './nft.ts';
+import { offloadFamily } from './offload.ts';
 import { routeFamily } from './route.ts';
 import { ruleFamily } from './rule.ts';
 import { actionFamily, chainFamily, classFamily, filterFamily, qdiscFamily } from './tc.ts';
@@ -39,4 +40,5 @@ export const FAMILIES: Readonly<Record<Kind, Family>> = {
   'nft-rule': nftRuleFamily,
   'nft-flowtable': nftFlowtableFamily,
   flow: flowFamily,
+  offload: offloadFamily,
 };

@@ -43,6 +43,7 @@ const METHODS = {
   'fdb-entry': 'fdbEntry',
   'acl-rule': 'aclRule',
   flow: 'flow',
+  custom: 'custom',
 } as const;
 
 /** Lists of a batch whose records have handles, with their kind. */
@@ -56,6 +57,7 @@ const LISTS: readonly (readonly [list: number, kind: Kind])[] = [
   [7, 'fdb-entry'],
   [8, 'acl-rule'],
   [9, 'flow'],
+  [10, 'custom'],
 ];
 
 /** Log lines told of a plugin that does not start, or fails a case. */

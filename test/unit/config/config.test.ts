@@ -9,7 +9,7 @@ import { document } from '../../../host/config/document.ts';
 import { locateKeys } from '../../../host/config/locate.ts';
 import { matchPorts } from '../../../host/config/ports.ts';
 import { EkhoError } from '../../../host/errors.ts';
-import { KINDS } from '../../../host/mirror/types.ts';
+import { KERNEL_KINDS } from '../../../host/mirror/types.ts';
 
 function problems(text: string): string[] {
   try {
@@ -208,7 +208,7 @@ it('mirrors some kinds and tables where no plugin could go by them', () => {
   expect(mirror.tables).toEqual([254]);
   // Nothing that hardware would forward against the kernel for want of it.
   const optional = ['fdb', 'mdb', 'vlan', 'class', 'action', 'nft-flowtable', 'flow'];
-  const kinds = KINDS.filter((kind) => !optional.includes(kind));
+  const kinds = KERNEL_KINDS.filter((kind) => !optional.includes(kind));
   expect(parseConfig(`mirror.kinds = ${JSON.stringify(kinds)}`, 'ekho.toml').plugin).toHaveLength(1);
 });
 

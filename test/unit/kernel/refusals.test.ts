@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { unavailability } from '../../../host/kernel/requests.ts';
 import { KernelSync } from '../../../host/kernel/sync.ts';
 import { Mirror } from '../../../host/mirror/mirror.ts';
-import { KIND, KINDS, type Kind } from '../../../host/mirror/types.ts';
+import { KERNEL_KINDS, KIND, type Kind } from '../../../host/mirror/types.ts';
 import { NetlinkClient, type NetlinkClientOptions, NetlinkError } from '../../../host/netlink/request.ts';
 
 const { EACCES, EAFNOSUPPORT, EBUSY, EINTR, EINVAL, EMSGSIZE, ENOBUFS, ENOMEM, EOPNOTSUPP, EPERM } =
@@ -150,7 +150,7 @@ describe('a kernel that has none or shows none', () => {
   });
 
   it('every errno is one thing for a kind', () => {
-    for (const kind of KINDS) {
+    for (const kind of KERNEL_KINDS) {
       for (const errno of [EPERM, EACCES]) expect(unavailability(kind, errno)).toBe('denied');
       expect(unavailability(kind, EOPNOTSUPP)).toBe('absent');
       expect(unavailability(kind, ENOMEM)).toBeUndefined();

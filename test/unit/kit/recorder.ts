@@ -395,7 +395,7 @@ export const plugin: Plugin = {
     abilities: ([${KINDS.map(({ name }) => `'${name}'`).join(', ')}] as const).map((kind, n) => ({
       kind, capacity: 1000 + n, updateInPlace: true, counts: n % 2 === 1, readsBack: n % 3 === 0,
     })),
-    aclFields: { ${flags(DESCRIPTION.aclFields, 'acl-fields')} }, notices: { ${flags(DESCRIPTION.notices, 'notice-set')} },
+    aclFields: { ${flags(DESCRIPTION.aclFields, 'acl-fields')} }, notices: { ${flags(DESCRIPTION.notices, 'notice-set')} }, offloadKinds: [],
     groupMembers: 77, reversePath: true, vlanInterfaces: false, pollInterval: 0,
   }),
   configure(settings) {

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { Applier, DUMPED, DUMPED_IN_PART, LIVE, type Mode, REPLAYED } from '../../../host/kernel/apply.ts';
 import { splitActions, splitMdb, splitVlans } from '../../../host/kernel/split.ts';
 import { Mirror } from '../../../host/mirror/mirror.ts';
-import { KIND, KINDS, objectCursor } from '../../../host/mirror/types.ts';
+import { KERNEL_KINDS, KIND, objectCursor } from '../../../host/mirror/types.ts';
 import { decodeObject } from '../../../host/netlink/decode.ts';
 import { type Datagram, datagram, MessageWriter, walkMessages } from '../../../host/netlink/message.ts';
 import { FAMILIES } from '../../../host/netlink/schema/families.ts';
@@ -68,7 +68,7 @@ describe('any bytes', () => {
       fc.property(
         fc.array(
           fc.tuple(
-            fc.nat(KINDS.length - 1),
+            fc.nat(KERNEL_KINDS.length - 1),
             fc.boolean(),
             fc.constantFrom<Mode>(LIVE, REPLAYED, DUMPED),
             message,
@@ -82,14 +82,14 @@ describe('any bytes', () => {
           const sink = applier(mirror);
           for (const [kind, deleting, mode, bytes] of messages) {
             // Headers of the right length, now and then.
-            const size = (FAMILIES[KINDS[kind]!].header.size + 3) & ~3;
+            const size = (FAMILIES[KERNEL_KINDS[kind]!].header.size + 3) & ~3;
             for (const cut of [bytes, Buffer.concat([bytes.subarray(0, size), bytes.subarray(25)])]) {
               const data = datagram(cut);
               sink.apply(kind, deleting && mode !== DUMPED, 0x500, mode, data, 0, data.bytes.length);
             }
           }
           mirror.commit();
-          for (let kind = 0; kind < KINDS.length; kind++) {
+          for (let kind = 0; kind < KERNEL_KINDS.length; kind++) {
             const table = mirror.table(kind);
             table.forEach((id) => {
               const { data, start, end } = table.locate(id);

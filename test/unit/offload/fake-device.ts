@@ -93,6 +93,7 @@ export class FakeDevice {
       vlanInterfaces: true,
       pollInterval: 0,
       notices: 0,
+      offloadKinds: [],
     };
   }
 
@@ -125,7 +126,7 @@ export class FakeDevice {
   /** Carries out a batch; writes outcomes that are not plain success. */
   apply(batch: BatchEncoder, outcomes: OutcomeRecord): void {
     const lists = batch.lists as unknown as BatchReader['lists'];
-    const [ports, interfaces, nexthops, members, groups, routes, vlans, fdb, acl, flows] =
+    const [ports, interfaces, nexthops, members, groups, routes, vlans, fdb, acl, flows, customs] =
       lists as unknown as [
         BatchReader['ports'],
         BatchReader['routerInterfaces'],
@@ -137,6 +138,7 @@ export class FakeDevice {
         BatchReader['fdbEntries'],
         BatchReader['aclRules'],
         BatchReader['flows'],
+        BatchReader['customs'],
       ];
     const no = (handle: number, status: number, reason: number) => {
       outcomes.append();
@@ -262,7 +264,7 @@ export class FakeDevice {
       }
       this.routes.set(routes.handle, route);
     }
-    for (const list of [vlans, fdb, acl, flows]) {
+    for (const list of [vlans, fdb, acl, flows, customs]) {
       for (list.rewind(); list.next(); ) {
         if (fails(list.handle, list.operation)) continue;
         if (list.operation === OPERATION.remove) this.others.delete(list.handle);
@@ -288,7 +290,9 @@ export class FakeDevice {
                 ? encoder.fdbEntry(OPERATION.put, handle)
                 : kind === ENTRY_KIND.flow
                   ? encoder.flow(OPERATION.put, handle)
-                  : encoder.aclRule(OPERATION.put, handle);
+                  : kind === ENTRY_KIND.custom
+                    ? encoder.custom(OPERATION.put, handle)
+                    : encoder.aclRule(OPERATION.put, handle);
       record.u8.set(words, record.offset);
     }
     for (const [handle, nexthop] of this.nexthops) {

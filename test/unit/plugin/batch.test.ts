@@ -27,6 +27,7 @@ const LISTS = {
   'fdb-entry': 'fdbEntries',
   'acl-rule': 'aclRules',
   flow: 'flows',
+  custom: 'customs',
 } as const;
 
 /** Reads the current record by its accessors into the shape that `readValue` gives. */

@@ -296,7 +296,15 @@ describe('a process that says what it may not', () => {
       writevSync(3, [head, bytes, Buffer.alloc(-bytes.length & 7)]);
     };`;
   const description = JSON.stringify({
-    ...{ vendor: 'a', name: 'b', version: '1.0.0', abilities: [], aclFields: {}, notices: {} },
+    ...{
+      vendor: 'a',
+      name: 'b',
+      version: '1.0.0',
+      abilities: [],
+      aclFields: {},
+      notices: {},
+      offloadKinds: [],
+    },
     ...{ groupMembers: 1, reversePath: false, vlanInterfaces: false, pollInterval: 0 },
   });
 

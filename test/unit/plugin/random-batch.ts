@@ -19,6 +19,7 @@ const METHODS = {
   'fdb-entry': 'fdbEntry',
   'acl-rule': 'aclRule',
   flow: 'flow',
+  custom: 'custom',
 } as const;
 
 export interface RandomEntry {

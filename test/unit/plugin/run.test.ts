@@ -71,6 +71,7 @@ describe.each(['worker', 'process'] as const)('in a %s', (chosen) => {
       vlanInterfaces: false,
       pollInterval: 0,
       notices: NOTICE_SET.links | NOTICE_SET.stp,
+      offloadKinds: [],
     });
     expect(runner.description.abilities).toContainEqual({
       kind: ENTRY_KIND.group,

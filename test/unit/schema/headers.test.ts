@@ -2,7 +2,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
-import { KINDS } from '../../../host/mirror/types.ts';
+import { KERNEL_KINDS } from '../../../host/mirror/types.ts';
 import { FAMILIES } from '../../../host/netlink/schema/families.ts';
 import type { AttributeSet, StructType, Type } from '../../../host/netlink/schema.ts';
 
@@ -59,7 +59,7 @@ function visitType(type: Type): void {
   }
 }
 
-for (const kind of KINDS) {
+for (const kind of KERNEL_KINDS) {
   visitStruct(FAMILIES[kind].header);
   visit(FAMILIES[kind].attributes);
 }
@@ -136,7 +136,7 @@ describe('tables', () => {
     for (const [struct, set] of sideBySide) {
       expect(Object.keys(struct.offset).filter((name) => set.byName.has(name))).toEqual([]);
     }
-    for (const kind of KINDS) {
+    for (const kind of KERNEL_KINDS) {
       const { attributes } = FAMILIES[kind];
       expect(['header', 'unknown'].filter((name) => attributes.byName.has(name))).toEqual([]);
     }

@@ -47,6 +47,7 @@ const METHODS = {
   'fdb-entry': 'fdbEntry',
   'acl-rule': 'aclRule',
   flow: 'flow',
+  custom: 'custom',
 } as const;
 
 /** Handle number `index` of a kind. */
@@ -134,6 +135,7 @@ const LISTS: readonly (readonly [number, Kind])[] = [
   [7, 'fdb-entry'],
   [8, 'acl-rule'],
   [9, 'flow'],
+  [10, 'custom'],
 ];
 
 export class Softnic implements AsyncDisposable {

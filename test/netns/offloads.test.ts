@@ -1,0 +1,190 @@
+/** Objects of kinds that plugins declare, from the command to packets, on the XDP data path. */
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { OffloadObject } from '../../host/api/schemas.ts';
+import { Datapath } from '../support/datapath.ts';
+import { address4, address6, gateway4, Wires } from '../support/wires.ts';
+
+/** The slowest there is, so that what is let through again while packets are sent is few of them. */
+const RATE = 8000;
+const BURST = 4000;
+/** Of a frame with 1,400 bytes of data behind ICMP, IP and Ethernet headers. */
+const FRAME4 = 1442;
+const FRAME6 = 1462;
+const SENT = 40;
+
+const CONFIGURED = `[[offload]]
+kind = "xdp:meter"
+fields = { prefix = "203.0.113.0/24", rate = "1gbit" }
+
+[[offload]]
+kind = "nobody:knows"
+fields = { name = "it" }`;
+
+let path: Datapath;
+
+beforeAll(async () => {
+  const state = join(tmpdir(), `ekho-offloads-${process.pid}.json`);
+  path = await Datapath.start(new Wires(), {
+    mode: 'tcx',
+    sections: ['[offloads]', `state = "${state}"`, CONFIGURED],
+  });
+});
+
+afterAll(async () => {
+  await path?.close();
+});
+
+/** Fields as words; the first is the prefix. */
+async function add(prefix: string, ...words: readonly string[]): Promise<void> {
+  const fields = Object.fromEntries(words.map((word) => word.split('=') as [string, string]));
+  await path.host.client.post('/api/v1/offloads', { kind: 'xdp:meter', fields: { prefix, ...fields } });
+  await path.host.settled();
+}
+
+async function del(...words: readonly string[]): Promise<void> {
+  await path.host.client.delete(`/api/v1/offloads/xdp:meter/${encodeURIComponent(words.join(' '))}`);
+  await path.host.settled();
+}
+
+/** The objects, with counters as of now. */
+async function offloads(): Promise<OffloadObject[]> {
+  await path.host.stats();
+  return path.host.client.get<OffloadObject[]>('/api/v1/offloads');
+}
+
+async function offload(name: string): Promise<OffloadObject> {
+  const all = await offloads();
+  const found = all.find((one) => one.name === name);
+  if (found === undefined) throw new Error(`no ${name}: ${JSON.stringify(all)}`);
+  return found;
+}
+
+/** Every packet that was not answered was dropped by the meter, and counted; some were not, and some were. */
+async function isPoliced(name: string, to: string, frame: number): Promise<void> {
+  const before = (await offload(name)).counters[0] ?? { packets: 0, bytes: 0 };
+  const answered = path.wires.ping(0, to, SENT, ['-s', '1400', '-M', 'dont']);
+  const { packets, bytes } = (await offload(name)).counters[0]!;
+  expect(packets - before.packets).toBe(SENT - answered);
+  expect(bytes - before.bytes).toBe((SENT - answered) * frame);
+  expect(answered).toBeGreaterThan(0);
+  expect(answered).toBeLessThan(SENT);
+}
+
+test('packets to a prefix that come faster than its rate are dropped and counted, others are not', async () => {
+  const name = `${address4(1)}/32 destination`;
+  await add(`${address4(1)}/32`, 'rate=8kbit', `burst=${BURST}`);
+  expect(await offload(name)).toMatchObject({
+    kind: 'xdp:meter',
+    source: 'api',
+    fields: { prefix: `${address4(1)}/32`, direction: 'destination', rate: `${RATE}`, burst: `${BURST}` },
+    offload: [{ plugin: 'xdp', state: 'offloaded' }],
+  });
+  await isPoliced(name, address4(1), FRAME4);
+  // IPv6 to the same host is of no prefix that has a meter.
+  expect(path.wires.ping(0, address6(1), SENT, ['-s', '1400'])).toBe(SENT);
+  await path.host.verified();
+
+  // With room it lets all of them through again.
+  const replacing = [
+    'offload',
+    'add',
+    'xdp:meter',
+    `${address4(1)}/32`,
+    'rate=10gbit',
+    'burst=1m',
+    '--replace',
+  ];
+  expect(await path.host.ekho(...replacing)).toEqual({ code: 0, out: '', err: '' });
+  await path.host.settled();
+  expect(path.wires.ping(0, address4(1), SENT, ['-s', '1400'])).toBe(SENT);
+  const shown = await path.host.ekho('offload', 'show', 'xdp:meter');
+  expect(shown.out).toContain(`${address4(1)}/32 destination`);
+  expect(await path.host.ekho('offload', 'del', 'xdp:meter', `${address4(1)}/32`)).toMatchObject({ code: 0 });
+  await path.host.settled();
+  await path.host.verified();
+});
+
+test('the longest prefix counts, sources have meters of their own, of both families', async () => {
+  await add('10.200.1.0/24', 'rate=8kbit', `burst=${BURST}`);
+  await add(`${address4(1)}/32`, 'rate=1gbit', 'burst=1m');
+  expect(path.wires.ping(0, address4(1), SENT, ['-s', '1400'])).toBe(SENT);
+  await del('10.200.1.0/24');
+  await del(`${address4(1)}/32`);
+
+  await add(`${address6(0)}/128`, 'direction=source', 'rate=8kbit', `burst=${BURST}`);
+  await isPoliced(`${address6(0)}/128 source`, address6(1), FRAME6);
+  expect(path.wires.ping(1, address6(0), SENT, ['-s', '1400'])).toBeLessThan(SENT);
+  await del(`${address6(0)}/128`, 'source');
+});
+
+test('what goes to the kernel is policed before', async () => {
+  const name = `${gateway4(0)}/32 destination`;
+  await add(`${gateway4(0)}/32`, `rate=${RATE}`, `burst=${BURST}`);
+  await isPoliced(name, gateway4(0), FRAME4);
+  await del(`${gateway4(0)}/32`);
+  expect(path.wires.ping(0, gateway4(0), SENT, ['-s', '1400'])).toBe(SENT);
+});
+
+test('what is wrong is told with field and remedy', async () => {
+  const wrong = async (...words: string[]) => {
+    const { code, err } = await path.host.ekho('offload', 'add', ...words);
+    expect(code).not.toBe(0);
+    return err;
+  };
+  expect(await wrong('xdp:metre', '10.0.0.0/8')).toMatch(
+    /no plugin declares the kind xdp:metre; did you mean xdp:meter\?/,
+  );
+  expect(await wrong('xdp:meter', '10.0.0.0/8')).toMatch(/xdp:meter needs rate/);
+  expect(await wrong('xdp:meter', '10.0.0.1/8', 'rate=1mbit')).toMatch(/prefix cannot be "10.0.0.1\/8"/);
+  expect(await wrong('xdp:meter', '10.0.0.0/8', 'rate=1kbit')).toMatch(
+    /rate is 8000 to 1000000000000 bit\/s/,
+  );
+  expect(await wrong('xdp:meter', '10.0.0.0/8', 'rat=1mbit')).toMatch(/no field rat; did you mean rate\?/);
+  expect(await wrong('xdp:meter', '203.0.113.0/24', 'rate=1mbit')).toMatch(/already, from the configuration/);
+  const { code, err } = await path.host.ekho('offload', 'del', 'xdp:meter', '203.0.113.0/24');
+  expect(code).toBe(1);
+  expect(err).toMatch(/is from the configuration/);
+  await expect(
+    path.host.client.post('/api/v1/offloads', {
+      kind: 'xdp:meter',
+      fields: { prefix: '::/0', rate: 'much' },
+    }),
+  ).rejects.toMatchObject({ code: 'E_USAGE', message: expect.stringContaining('rate cannot be "much"') });
+});
+
+test('the configuration’s are there, and what nobody declares says so', async () => {
+  expect(await offload('203.0.113.0/24 destination')).toMatchObject({
+    source: 'config',
+    offload: [{ state: 'offloaded' }],
+  });
+  expect(await offload('it')).toMatchObject({
+    offload: [{ plugin: 'nobody', state: 'refused', reason: 'kind-unknown' }],
+  });
+  const explained = await path.host.ekho('explain', 'offload', 'nobody:knows');
+  expect(explained.out).toMatch(/refused \(kind-unknown\)/);
+  expect(explained.out).toMatch(/remedy: .*ekho offload kinds/);
+});
+
+test('an object outlives a plugin that is killed and a host that is killed; nothing stale is left', async () => {
+  const { host } = path;
+  const kept = `${address4(1)}/32 destination`;
+  await add(`${address4(1)}/32`, 'rate=8kbit', `burst=${BURST}`);
+  await add('198.51.100.0/24', 'rate=1mbit');
+  await host.restartPlugin();
+  await host.settled();
+  await host.verified();
+  await isPoliced(kept, address4(1), FRAME4);
+
+  await host.stop('SIGKILL');
+  await host.start();
+  await host.verified();
+  expect(await offload(kept)).toMatchObject({ source: 'api', offload: [{ state: 'offloaded' }] });
+  await isPoliced(kept, address4(1), FRAME4);
+  await del(`${address4(1)}/32`);
+  await del('198.51.100.0/24');
+  await host.verified();
+  expect((await offloads()).map(({ name }) => name).sort()).toEqual(['203.0.113.0/24 destination', 'it']);
+  expect((await host.device()).tables.find(({ name }) => name === 'meters')!.used).toBe(1);
+});
