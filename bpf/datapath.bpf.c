@@ -34,7 +34,7 @@ static __always_inline int pass_rules(const struct frame *frame, __u32 mode, __u
 
 	if (!(state >> 16 & DP_ACL_INGRESS))
 		return VERDICT_NONE;
-	if (frame->blind && state >> 16 & DP_ACL_PORTS)
+	if ((frame->blind && state >> 16 & DP_ACL_PORTS) || ends_before_ports(frame))
 		return to_kernel(verdict, REASON_ACL_BLIND);
 	find_rule(frame, state, DP_STAGE_INGRESS, &rule);
 	if (rule.handle == 0)

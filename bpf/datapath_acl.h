@@ -18,6 +18,15 @@ static __always_inline void mask_match(struct dp_match *to, const struct dp_matc
 }
 
 /*
+ * Whether the frame is shorter than Ethernet has them (veth takes such), and ends before the four bytes that ports would be: rules may
+ * come from filters that look at bytes, for which the kernel has its own ideas then.
+ */
+static __always_inline bool ends_before_ports(const struct frame *frame)
+{
+	return frame->length < frame->network_offset + (frame->ethertype == ETHERTYPE_IPV6 ? 44 : 24);
+}
+
+/*
  * First rule of a stage that matches, into `found`: handle 0 for none. A function of its own to the verifier, as judge() is.
  */
 __noinline int find_rule(const struct frame *frame, __u32 state, __u32 stage, struct dp_acl *found)

@@ -12,6 +12,7 @@ import { parseAddress } from './addresses.ts';
 import type { AclWant } from './codecs.ts';
 import { type FilterView, type KernelView, macNumber, nested, number32, text } from './kernel-view.ts';
 import { REASON } from './reasons.ts';
+import { isTerminal, prioritiesWithTables, u32Match } from './u32-match.ts';
 
 const ETH_P_ALL = 3;
 const ETH_P_IP = 0x0800;
@@ -59,6 +60,7 @@ export function planFilters(
   const plans: AclPlan[] = [];
   let isCovered = false;
   const unordered = prioritiesWithoutOrder(filters);
+  const withTables = prioritiesWithTables(filters);
   for (const filter of filters) {
     if (!isRealFilter(filter)) continue;
     const indev = indevOf(view, filter, port);
@@ -67,7 +69,8 @@ export function planFilters(
       plans.push({ filter, port, want: undefined, reason: REASON['after-refused-filter'], redirect: 0 });
       continue;
     }
-    const match = matchOf(filter, options.aclFields);
+    const isLinked = filter.kind === 'u32' && withTables.has(filter.priority);
+    const match = isLinked ? protocolMatch(filter, options.aclFields) : matchOf(filter, options.aclFields);
     let { action, reason, redirect } = actionOf(filter, options);
     if (!match.isExact || indev === 'unknown' || unordered.has(filter.priority))
       reason = REASON['unsupported-match'];
@@ -85,7 +88,7 @@ export function planFilters(
         stage: ACL_STAGE.ingress,
         action: action!,
         port: 0,
-        priority: filter.priority * 0x10000 + Math.min(filter.handle, 0xffff),
+        priority: filter.priority * 0x10000 + orderOf(filter),
         redirectPort: 0,
         ...match.want,
       },
@@ -114,6 +117,11 @@ function indevOf(view: KernelView, filter: FilterView, port: number): 'any' | 'o
 function isRealFilter(filter: FilterView): boolean {
   if (filter.kind === 'u32') return filter.options.sel !== undefined;
   return filter.handle !== 0 || filter.kind === 'fw';
+}
+
+/** Among filters of one priority. The handle of a u32 filter is its table, bucket and place. */
+function orderOf({ kind, handle }: FilterView): number {
+  return kind === 'u32' ? handle & 0xfff : Math.min(handle, 0xffff);
 }
 
 /**
@@ -198,10 +206,18 @@ function readMatch(filter: FilterView, supported: number): MatchOfFilter {
   const builder = new MatchBuilder(supported);
   if (kind === 'flower') flowerMatch(builder, options);
   else {
-    if (filter.protocol !== ETH_P_ALL) builder.add(ACL_FIELDS.ethertype, { ethertype: filter.protocol });
-    if (kind !== 'matchall') builder.isExact = false;
+    builder.addProtocol(filter);
+    if (kind === 'u32') u32Match(builder, filter);
+    else if (kind !== 'matchall') builder.isExact = false;
   }
   return { want: builder.build(), isExact: builder.isExact };
+}
+
+/** The packets that a filter is asked about at all. */
+function protocolMatch(filter: FilterView, supported: number): MatchOfFilter {
+  const builder = new MatchBuilder(supported);
+  builder.addProtocol(filter);
+  return { want: builder.build(), isExact: false };
 }
 
 /** Collects fields; one that the plugin cannot match is left out, which widens the match. */
@@ -223,6 +239,10 @@ class MatchBuilder {
     }
     this.#fields |= field;
     this.#parts = { ...this.#parts, ...part };
+  }
+
+  addProtocol({ protocol }: FilterView): void {
+    if (protocol !== ETH_P_ALL) this.add(ACL_FIELDS.ethertype, { ethertype: protocol });
   }
 
   build(): AclMatch {
@@ -359,6 +379,7 @@ function actionOf(
   const plain = (action: number | undefined) => ({ action, reason: REASON.none as number, redirect: 0 });
   const no = (reason: number) => ({ action: undefined, reason, redirect: 0 });
   if ((number32(filter.options.flags) & SKIP_HW) !== 0) return no(REASON['unsupported-action']);
+  if (filter.kind === 'u32' && !isTerminal(filter)) return plain(undefined);
   const actions = Array.isArray(filter.options.act) ? filter.options.act.map(nested) : [];
   if (actions.length === 0) return plain(ACL_ACTION.accept);
   if (actions.length > 1) return no(REASON['unsupported-action']);

@@ -217,14 +217,14 @@ describe('routed ports', () => {
         ...['filter', 'add', 'dev', 'p0', 'ingress', 'protocol', protocol, 'prio', `${priority}`, 'u32'],
         ...['match', ...match, 'action', 'mirred', 'egress', 'redirect', 'dev', 'p1'],
       ]);
-    // What it might match is all of IPv4.
-    u32(10, 'ip', 'ip', 'dst', '198.51.100.0/24');
+    // By TTL, which rules do not look at: what it might match is all of IPv4.
+    u32(10, 'ip', 'u8', '64', '0xff', 'at', '8');
     expect(await fate()).toBe('acl trap, forward');
     expect(await stateOf('filter', 'dev', 'p0', 'ingress')).toContain('trapped unsupported-match');
     const { out } = await host.ekho('explain', 'filter', 'dev', 'p0', 'ingress');
     expect(out).toContain('unsupported-match');
     // This one might match anything, so those after it are never asked.
-    u32(5, 'all', 'u8', '0', '0', 'at', '0');
+    u32(5, 'all', 'u8', '0x45', '0xff', 'at', '0');
     expect(await fate()).toBe('acl trap, acl trap');
     const states = await stateOf('filter', 'dev', 'p0', 'ingress');
     expect(states).toContain('trapped unsupported-match');

@@ -419,13 +419,40 @@ export class Generator {
     ]);
     const target = random.pick(this.#targets4);
     const [protocol, match] = {
-      u32: () => ['ip', random.pick([`dst ${target}/32`, 'protocol 17 0xff', 'src 192.168.0.0/16'])] as const,
+      u32: () => this.#u32(target),
       flower: () => this.#flower(target),
       matchall: () => ['all', ''] as const,
     }[kind]();
-    const words = kind === 'u32' ? `match ip ${match}` : match;
-    // Not every kernel has all of them.
-    return `tc filter add dev ${dev} ingress pref ${1 + random.below(30)} protocol ${protocol} ${kind} ${words} action ${action}`;
+    // Not every kernel has all of them. A class without actions passes, too, and that u32 has everywhere.
+    const verdict = kind === 'u32' && action === 'pass' ? 'flowid 1:1' : `action ${action}`;
+    return `tc filter add dev ${dev} ingress pref ${1 + random.below(30)} protocol ${protocol} ${kind} ${match} ${verdict}`;
+  }
+
+  #u32(target: string): readonly [protocol: string, match: string] {
+    const random = this.#random;
+    const six = () => `match ip6 dst ${random.pick(this.#targets6)}/${random.pick([32, 64, 128])}`;
+    const either = (first: string, second: string) =>
+      random.chance(0.5) ? `${first} ${second}` : `${second} ${first}`;
+    return random.pick([
+      ['ip', `match ip dst ${target}/32`],
+      ['ip', `match ip dst ${target}/${random.pick([8, 16, 24])} match ip protocol 17 0xff`],
+      ['ip', 'match ip src 192.168.0.0/16'],
+      ['ip', 'match ip protocol 17 0xff'],
+      ['ip', either('match ip protocol 17 0xff', 'match ip dport 53 0xffff')],
+      ['ip', either('match ip protocol 6 0xff', `match ip sport 1000 ${random.pick(['0xffff', '0xfff8'])}`)],
+      ['ip', either('match ip protocol 6 0xff', 'match u8 0x02 0x12 at 33')],
+      ['ip', either('match ip protocol 1 0xff', 'match ip icmp_type 8 0xff')],
+      ['ip', 'match ip dport 53 0xffff'],
+      ['ip', `match ip dsfield ${random.pick(['0x10 0xfc', '0xb8 0xfc', '0x10 0xff'])}`],
+      ['ip', 'match u8 64 0xff at 8'],
+      ['ip', 'match udp dst 53 0xffff'],
+      ['ipv6', six()],
+      ['ipv6', `${six()} match ip6 protocol 6 0xff match ip6 dport 80 0xffff`],
+      ['ipv6', 'match ip6 priority 0xb8 0xfc'],
+      ['all', 'match u32 0 0'],
+      ['all', 'match ip protocol 17 0xff'],
+      ['arp', 'match u32 0 0'],
+    ]);
   }
 
   #flower(target: string): readonly [protocol: string, match: string] {

@@ -265,7 +265,7 @@ describe('order', () => {
 
   test('a filter of another protocol does not hold back the rest', () => {
     const plans = plan([
-      filter(1, 'u32', { sel: { nkeys: 0, keys: [] } }, { protocol: 0x86dd }),
+      filter(1, 'bpf', {}, { protocol: 0x86dd }),
       filter(2, 'matchall', { act: [gact(2)] }, { protocol: 3 }),
     ]);
     expect(plans.map(({ reason, want }) => [reason, want?.action, want?.fields])).toEqual([
