@@ -278,10 +278,11 @@ export class Host {
     }
   }
 
-  /** What hardware holds stays. */
+  /** What hardware holds stays, but for plugins that are configured to clear it. */
   async stop(): Promise<void> {
     this.#stopping = true;
     this.sampler.close();
+    await this.plugins.leave();
     await this.#statistics.stop();
     this.#firmware?.close();
     await this.plugins.stop();

@@ -1,5 +1,15 @@
 /** Where the API is served: the unix socket, private to its user, and TCP. */
-import { chmodSync, closeSync, constants, lstatSync, mkdirSync, openSync, unlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  unlinkSync,
+} from 'node:fs';
 import { createConnection } from 'node:net';
 import { dirname } from 'node:path';
 import { Server as TlsServer } from 'node:tls';
@@ -11,15 +21,16 @@ import { lockFile } from '../netlink/syscall.ts';
 const CONNECTIONS_MAX = 256;
 
 /**
- * Serves on `path` with mode 0600. A socket nobody answers on is replaced; one that a host answers on is E_SOCKET_BUSY.
+ * Serves on `path` with mode 0600, with a `group` 0660 and of that group. A socket nobody answers on is replaced; one that a host answers on is E_SOCKET_BUSY.
  * Of several hosts that start at once, the one that gets the lock of `path`.lock goes on; it keeps it until the server
  * closes or the process ends, and the file stays.
  */
-export async function listenUnix(app: FastifyInstance, path: string): Promise<void> {
+export async function listenUnix(app: FastifyInstance, path: string, group?: string): Promise<void> {
+  const id = group === undefined ? undefined : groupId(group);
   const lock = takeLock(path);
   try {
     await clear(path);
-    await serve(app, path);
+    await serve(app, path, id);
   } catch (error) {
     closeSync(lock);
     throw error;
@@ -40,13 +51,29 @@ function takeLock(path: string): number {
   throw busy(path);
 }
 
-async function serve(app: FastifyInstance, path: string): Promise<void> {
+/** The number of a group. @throws EkhoError E_CONFIG */
+function groupId(name: string): number {
+  if (/^\d{1,9}$/.test(name)) return Number(name);
+  const lines = readFileSync('/etc/group', 'utf8').split('\n');
+  const found = lines.map((line) => line.split(':')).find(([group]) => group === name);
+  if (found?.[2] !== undefined) return Number(found[2]);
+  throw new EkhoError('E_CONFIG', `api.socket-group: /etc/group has no group "${name}"`, {
+    remedy: `Make it (groupadd --system ${name}), or give its number.`,
+  });
+}
+
+async function serve(app: FastifyInstance, path: string, group: number | undefined): Promise<void> {
   app.server.maxConnections = CONNECTIONS_MAX;
   // The mask makes the socket private from the moment it exists.
   const mask = process.umask(0o177);
   try {
     await app.listen({ path });
-    chmodSync(path, 0o600);
+    if (group === undefined) chmodSync(path, 0o600);
+    else {
+      // The group first: before, 0660 would be for members of another.
+      chownSync(path, -1, group);
+      chmodSync(path, 0o660);
+    }
   } catch (error) {
     throw access(error, path);
   } finally {

@@ -106,6 +106,24 @@ export class Plugins {
     }
   }
 
+  /** For a host that ends: clears the devices of the plugins that are to leave nothing behind. */
+  async leave(): Promise<void> {
+    const { config, planner, logs } = this.#parts;
+    const leaving = config.plugin.filter(
+      ({ name, onStop }) => onStop === 'clear' && this.supervised.has(name),
+    );
+    await Promise.all(
+      leaving.map(async ({ name }) => {
+        try {
+          const left = await planner.retire(name, 'clear', AbortSignal.timeout(CLEAR_MS));
+          logs.ofPlugin(name).info(LEFT[left]);
+        } catch {
+          logs.ofPlugin(name).error('its device could not be cleared and may still forward');
+        }
+      }),
+    );
+  }
+
   async stop(): Promise<void> {
     await this.#supervisor.stop();
   }

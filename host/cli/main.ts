@@ -46,7 +46,7 @@ const IP_PROTOCOLS: Readonly<Record<string, number>> = { icmp: 1, tcp: 6, udp: 1
 
 /** Runs the command and sets the exit code; never throws. */
 export async function main(words: readonly string[]): Promise<void> {
-  const program = build();
+  const program = ekhoCommand();
   try {
     await program.parseAsync(words as string[], { from: 'user' });
   } catch (error) {
@@ -72,7 +72,8 @@ export function complain(error: unknown): void {
   if (error.remedy) console.error(error.remedy);
 }
 
-function build(): Command {
+/** All commands with their options: manual pages and completions are made from it as well. */
+export function ekhoCommand(): Command {
   const program = new Command('ekho')
     .description('Mirrors the kernel’s networking state into hardware, through vendor plugins.')
     .version(VERSION, '-V, --version')

@@ -68,7 +68,7 @@ export async function run(options: RunOptions): Promise<void> {
     // The socket first: it is also what keeps a second host from touching the same devices.
     const local = createServer(host, { transport: 'socket', ...shared });
     servers.push(local);
-    await listenUnix(local, config.api.socket);
+    await listenUnix(local, config.api.socket, config.api.socketGroup);
     logs.always.info(`socket ${config.api.socket}`);
     if (config.api.listen) {
       const { address, port } = config.api.listen;
@@ -86,7 +86,8 @@ export async function run(options: RunOptions): Promise<void> {
         if (asked !== 0 && performance.now() - asked > INSISTS_MS) process.exit(1);
         if (asked !== 0) return;
         asked = performance.now();
-        say('stopping; hardware keeps what it holds');
+        const isKept = config.plugin.every(({ onStop }) => onStop === 'keep');
+        say(isKept ? 'stopping; hardware keeps what it holds' : 'stopping');
         manager.stopping();
         resolve();
       };

@@ -41,6 +41,7 @@ export interface PluginConfig {
   /** A second. */
   readonly deviceCalls: number;
   readonly onDisable: 'clear' | 'keep';
+  readonly onStop: 'clear' | 'keep';
   readonly settings: readonly { readonly name: string; readonly value: string }[];
 }
 
@@ -56,6 +57,8 @@ export interface Config {
   };
   readonly api: {
     readonly socket: string;
+    /** Whose members may use the socket, too; undefined: nobody but its user. */
+    readonly socketGroup: string | undefined;
     readonly listen: ListenAddress | undefined;
     /** Undefined: plain HTTP, on loopback alone. */
     readonly tls: TlsConfig | undefined;
@@ -435,6 +438,7 @@ function complete(file: ConfigFile, path: string | undefined): Config {
     },
     api: {
       socket: file.api?.socket === undefined ? defaultSocket() : resolve(base, file.api.socket),
+      socketGroup: file.api?.['socket-group'],
       listen: parseListen(file.api?.listen ?? '127.0.0.1:8642'),
       tls: file.api?.tls && tlsOf(file.api.tls, base),
       tokens: Object.entries(file.api?.token ?? {}).map(([name, token]) => ({ name, ...token })),
@@ -456,6 +460,7 @@ function complete(file: ConfigFile, path: string | undefined): Config {
         isolation,
         deviceCalls: other['device-calls'] ?? DEVICE_CALLS_DEFAULT,
         onDisable: other['on-disable'] ?? 'clear',
+        onStop: other['on-stop'] ?? 'keep',
         settings: Object.entries(other.settings ?? {}).map(([name, value]) => ({
           name,
           value: String(value),

@@ -118,6 +118,14 @@ const Api = Type.Object(
           'Path of the unix socket, at most 107 bytes (sun_path). Default: $XDG_RUNTIME_DIR/ekho.sock, else /run/ekho.sock as root, else ~/.ekho/ekho.sock.',
       }),
     ),
+    'socket-group': Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 32,
+        description:
+          'Group whose members may use the socket, too, and do all that the command can: a name of /etc/group, or a number. The user who runs the host must be a member, or root. Default: none; the socket is for that user and root.',
+      }),
+    ),
     listen: Type.Optional(
       Type.String({
         pattern: '^(off|(\\[[0-9A-Fa-f:.]+\\]|[0-9.]+):[0-9]{1,5})$',
@@ -223,7 +231,14 @@ const Plugin = Type.Object(
       Type.Enum(['clear', 'keep'], {
         default: 'clear',
         description:
-          'What becomes of its device when it is disabled, or its file goes. `clear`: its ports are left to the kernel, then all that it holds is taken out. `keep`: the device goes on with what it holds, and nothing follows what the kernel changes. When the host ends, devices always keep what they hold.',
+          'What becomes of its device when it is disabled, or its file goes. `clear`: its ports are left to the kernel, then all that it holds is taken out. `keep`: the device goes on with what it holds, and nothing follows what the kernel changes.',
+      }),
+    ),
+    'on-stop': Type.Optional(
+      Type.Enum(['keep', 'clear'], {
+        default: 'keep',
+        description:
+          'What becomes of its device when the host is stopped (SIGTERM, Ctrl-C). `keep`: it goes on with what it holds, and the next host takes it over. `clear`: its ports are left to the kernel, then all that it holds is taken out; so an upgrade interrupts what hardware forwards. A host that was killed clears nothing.',
       }),
     ),
     settings: Type.Optional(

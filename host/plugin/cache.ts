@@ -45,18 +45,20 @@ export class TranspileCache {
     await this.open();
     const folder = join(this.folder, key);
     try {
-      await checkOwner(folder);
-      const manifest: unknown = JSON.parse(await readFile(join(folder, MANIFEST), 'utf8'));
-      const files = new Map<string, Uint8Array>();
-      for (const [name, sum] of Object.entries(manifest as Record<string, string>)) {
-        const bytes = FILE_NAME.test(name) ? await readFile(join(folder, name)) : undefined;
-        if (bytes === undefined || sha256(bytes) !== sum) throw new SyntaxError('damaged');
-        files.set(name, new Uint8Array(bytes));
-      }
-      return { folder, files };
+      return await this.entry(key);
     } catch (error) {
       if (error instanceof EkhoError) throw error;
       await rm(folder, { recursive: true, force: true });
+      return undefined;
+    }
+  }
+
+  /** As `read`, of a folder that is only read: whatever is wrong with it, there is none. */
+  async readOnly(key: string): Promise<CacheEntry | undefined> {
+    try {
+      await checkOwner(this.folder);
+      return await this.entry(key);
+    } catch {
       return undefined;
     }
   }
@@ -82,6 +84,19 @@ export class TranspileCache {
       if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw unusable(this.folder, error);
     }
     await this.trim(key);
+    return { folder, files };
+  }
+
+  private async entry(key: string): Promise<CacheEntry> {
+    const folder = join(this.folder, key);
+    await checkOwner(folder);
+    const manifest: unknown = JSON.parse(await readFile(join(folder, MANIFEST), 'utf8'));
+    const files = new Map<string, Uint8Array>();
+    for (const [name, sum] of Object.entries(manifest as Record<string, string>)) {
+      const bytes = FILE_NAME.test(name) ? await readFile(join(folder, name)) : undefined;
+      if (bytes === undefined || sha256(bytes) !== sum) throw new SyntaxError('damaged');
+      files.set(name, new Uint8Array(bytes));
+    }
     return { folder, files };
   }
 

@@ -2,7 +2,7 @@
 
 import { constants, lstat, open, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { EkhoError } from '../errors.ts';
 import { BinaryError, capCoreModule, isSafeName, quote, readComponent } from './binary.ts';
 import { defaultCacheFolder, sha256, TranspileCache } from './cache.ts';
@@ -24,6 +24,9 @@ const EXPORTS = ['plugin', 'offload', 'notifier', 'stats'] as const;
 
 /** Raised when the meaning of what is cached changes. */
 const CACHE_FORMAT = 3;
+
+/** What an installed host was shipped with: plugins that came with it are transpiled already. */
+const SHIPPED = fileURLToPath(new URL('../../build/transpiled', import.meta.url));
 
 const GLUE = 'plugin.js';
 /** Memories of all core modules. */
@@ -90,7 +93,7 @@ export async function loadPlugin(file: string, options: LoadOptions): Promise<Lo
     const key = sha256(
       JSON.stringify([CACHE_FORMAT, hash, transpilerVersion(), TRANSPILE_OPTIONS, memoryMax]),
     );
-    const found = await cache.read(key);
+    const found = (await new TranspileCache(SHIPPED).readOnly(key)) ?? (await cache.read(key));
     const entry = found ?? (await cache.write(key, checkFiles(await transpile(bytes), memoryMax)));
     return {
       name,

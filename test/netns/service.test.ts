@@ -1,12 +1,12 @@
 /** The host as a service: what it tells its manager, and the unit it is started by. */
 import { spawnSync } from 'node:child_process';
-import { closeSync, existsSync, readFileSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import koffi from 'koffi';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ROOT } from '../../host/config/config.ts';
 import { unixAddress } from '../../host/netlink/unix-datagram.ts';
-import { Bench } from './cli-support.ts';
+import { Bench, finish } from './cli-support.ts';
 
 const UNIT = join(ROOT, 'packaging/ekho.service');
 const AF_UNIX = 1;
@@ -19,6 +19,7 @@ class Manager {
   readonly #fd: number;
   readonly #receive: (fd: number, data: Buffer, length: number, flags: number) => number;
   readonly #messages: string[] = [];
+  readonly #reading: NodeJS.Timeout;
 
   constructor(path: string) {
     const libc = koffi.load(null);
@@ -27,6 +28,8 @@ class Manager {
     const bind = libc.func('int bind(int, const void *, uint32_t)');
     if (bind(this.#fd, address, address.length) !== 0) throw new Error(`no socket at ${path}`);
     this.#receive = libc.func('long recv(int, _Out_ uint8_t *, size_t, int)') as never;
+    // As a manager does: only ten wait (net.unix.max_dgram_qlen), and those beyond are lost.
+    this.#reading = setInterval(() => this.messages(), 50);
   }
 
   /** All messages until now. */
@@ -40,6 +43,7 @@ class Manager {
   }
 
   close(): void {
+    clearInterval(this.#reading);
     closeSync(this.#fd);
   }
 }
@@ -90,6 +94,83 @@ describe('a service manager', () => {
     process.env.WATCHDOG_USEC = `${WATCHDOG_MS * 1000}`;
     await bench.start();
     expect(await bench.stop('SIGTERM')).toBe(0);
+  });
+});
+
+describe('a stop', () => {
+  it.each([
+    ['keep', /device holds [1-9]\d* entries/],
+    ['clear', /device holds 0 entries/],
+  ])('with on-stop = "%s" leaves hardware so', async (what, found) => {
+    bench = new Bench();
+    bench.router();
+    bench.ip('route add 203.0.113.0/24 via 198.51.100.2');
+    const file = join(bench.folder, 'ekho.toml');
+    const device = `[device.asic0]\nkind = "asic"\nstate = "${join(bench.folder, 'asic0')}"\n`;
+    const plugin = '[plugin.softnic]\ndevice = "asic0"\nisolation = "worker"\nports = ["p?"]\n';
+    writeFileSync(file, `${plugin}on-stop = "${what}"\n${device}`);
+    await bench.start('--config', file);
+    expect((await bench.ekho('show', 'route', '203.0.113.0/24', '--json')).out).toContain('"offloaded"');
+    expect(await bench.stop('SIGTERM')).toBe(0);
+    if (what === 'clear') expect(bench.output).toContain('plugin softnic: its device holds nothing');
+    else expect(bench.output).toContain('stopping; hardware keeps what it holds');
+    await bench.start('--config', file);
+    expect(bench.output).toMatch(found);
+    expect((await bench.ekho('verify')).code).toBe(0);
+  });
+});
+
+describe('the socket', () => {
+  it('is also for members of the configured group, and for nobody else', async () => {
+    bench = new Bench();
+    bench.router();
+    const file = join(bench.folder, 'ekho.toml');
+    writeFileSync(file, '[api]\nsocket-group = "daemon"\n[plugin]\n');
+    await bench.start('--config', file);
+    chmodSync(bench.folder, 0o755);
+    const [, group] = /^daemon:[^:]*:(\d+):/m.exec(readFileSync('/etc/group', 'utf8'))!;
+    expect(statSync(bench.socket)).toMatchObject({ uid: 0, gid: Number(group) });
+    expect(statSync(bench.socket).mode & 0o777).toBe(0o660);
+    const asks = (groups: readonly string[]) => {
+      const curl = [
+        'curl',
+        '-sS',
+        '--max-time',
+        '60',
+        '--unix-socket',
+        bench!.socket,
+        'http://host/api/v1/status',
+      ];
+      return spawnSync('setpriv', ['--reuid', 'nobody', '--regid', 'nogroup', ...groups, ...curl], {
+        encoding: 'utf8',
+        cwd: '/',
+      });
+    };
+    expect(JSON.parse(asks(['--groups', group!]).stdout)).toMatchObject({ netns: bench.name });
+    const { status, stderr } = asks(['--clear-groups']);
+    expect(stderr).toContain('Could');
+    expect(status).toBe(7);
+  });
+
+  it('of a group that there is not is refused by name', async () => {
+    bench = new Bench();
+    const file = join(bench.folder, 'ekho.toml');
+    writeFileSync(file, '[api]\nsocket-group = "nosuchgroup"\n[plugin]\n');
+    const { code, err } = await finish(
+      bench.spawn(
+        'run',
+        '--config',
+        file,
+        '--socket',
+        bench.socket,
+        '--netns',
+        bench.name,
+        '--listen',
+        'off',
+      ),
+    );
+    expect(err).toContain('/etc/group has no group "nosuchgroup"');
+    expect(code).toBe(2);
   });
 });
 

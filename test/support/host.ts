@@ -51,6 +51,7 @@ export interface HostOptions {
   /** Default `worker`, which starts sooner. */
   readonly isolation?: 'process' | 'worker';
   readonly onDisable?: 'clear' | 'keep';
+  readonly onStop?: 'clear' | 'keep';
   /** Kind of its device; default asic, and tables for plugin xdp. */
   readonly device?: 'asic' | 'tables';
   readonly mode?: 'auto' | 'native' | 'tcx' | 'generic';
@@ -292,6 +293,7 @@ function pluginLines(options: HostOptions, plugin: string, folder: string): stri
     'device = "asic0"',
     `isolation = "${options.isolation ?? 'worker'}"`,
     ...(options.onDisable === undefined ? [] : [`on-disable = "${options.onDisable}"`]),
+    ...(options.onStop === undefined ? [] : [`on-stop = "${options.onStop}"`]),
     `ports = ${JSON.stringify(ports)}`,
     `[plugin.${plugin}.settings]`,
     ...Object.entries(settings).map(([name, value]) => `${name} = ${text(value)}`),

@@ -45,6 +45,7 @@ describe('a configuration file', () => {
         priority: 100,
         deviceCalls: 5000,
         onDisable: 'clear',
+        onStop: 'keep',
         settings: [
           { name: 'mode', value: 'fast' },
           { name: 'n', value: '3' },

@@ -6,7 +6,7 @@ import { portsOf } from '../../../host/config/port-owners.ts';
 
 function plugin(name: string, more: Partial<PluginConfig> = {}): PluginConfig {
   const plain = { device: 'asic0', ports: undefined, priority: 100, isolation: undefined, settings: [] };
-  const limits = { deviceCalls: 1000, onDisable: 'clear' as const };
+  const limits = { deviceCalls: 1000, onDisable: 'clear' as const, onStop: 'keep' as const };
   return { name, ...plain, ...limits, ...more };
 }
 
