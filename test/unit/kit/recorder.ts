@@ -114,6 +114,7 @@ export const DESCRIPTION = {
   groupMembers: 77,
   aclFields: 0b1_0010_0000_0101,
   notices: 0b101_0101,
+  offloadKinds: [],
 };
 const KINDS = LISTS.filter(({ name }) => name !== 'member');
 /** Of the ability of a kind. */
@@ -487,7 +488,7 @@ impl Plugin for Recorder {
         PluginDescription {
             vendor: "${DESCRIPTION.vendor}".into(), name: "recorder".into(), version: "1.2.3".into(),
             abilities: (0..${KINDS.length}).map(ability).collect(), acl_fields: AclFields(${DESCRIPTION.aclFields}), group_members: 77,
-            reverse_path: true, vlan_interfaces: false, poll_interval: 0, notices: NoticeSet(${DESCRIPTION.notices}),
+            reverse_path: true, vlan_interfaces: false, poll_interval: 0, notices: NoticeSet(${DESCRIPTION.notices}), offload_kinds: Default::default(),
         }
     }
     fn configure(&mut self, settings: List<PluginSetting>) -> Result<(), String> {
