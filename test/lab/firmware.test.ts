@@ -2,6 +2,7 @@
  * BPF firmware on a stock kernel: ports of the module's link type, and rules of tc that a program decides about, as tc itself shows
  * them.
  */
+import { once } from 'node:events';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { Firmware, type FirmwareRule } from '../../host/kernel/firmware/firmware.ts';
 import { CAPABILITIES, faults, isLoaded, load, needsModule, Switch, unload } from './firmware-support.ts';
@@ -213,6 +214,64 @@ describe('firmware', () => {
     expect(space.counts('sw0')).toEqual({ rules: 0, offloaded: 0 });
     // It is over.
     for (let request = 0n; request < 100n; request++) expect(firmware.answer(request)).toBe(false);
+  });
+
+  test('user space that answers in time decides', async () => {
+    let answer = 0;
+    let answered = 0;
+    using firmware: Firmware = attach(
+      { waitMs: 500, waitsWithRtnl: true },
+      {
+        onReplace: (_rule: FirmwareRule, request: bigint | undefined) => {
+          if (request !== undefined && firmware.answer(request, answer)) answered++;
+        },
+      },
+    );
+    /** A machine may be too slow now and then: whether it was is what `answered` tells. */
+    const add = async (): Promise<string> => {
+      for (const end = Date.now() + SOON.timeout; Date.now() < end; ) {
+        const before = answered;
+        const words =
+          'filter add dev sw0 ingress pref 1 protocol ip flower skip_sw dst_ip 192.0.2.1 action drop';
+        const tc = space.launch('tc', words.split(' '));
+        let said = '';
+        tc.stderr.on('data', (text) => {
+          said += text;
+        });
+        const [code] = await once(tc, 'close');
+        if (answered > before) return code === 0 ? 'accepted' : said;
+      }
+      throw new Error('user space was never in time');
+    };
+    expect(await add()).toBe('accepted');
+    expect(space.counts('sw0')).toEqual({ rules: 1, offloaded: 1 });
+    clear();
+    answer = 28;
+    expect(await add()).toContain('the host refused the rule, or was too slow');
+    expect(space.counts('sw0')).toEqual({ rules: 0, offloaded: 0 });
+    clear();
+  });
+
+  test('firmware is replaced in its place, and the other hears of nothing', async () => {
+    const gone: bigint[] = [];
+    const first = attach({}, { onDestroy: (id: bigint) => gone.push(id) });
+    space.script(
+      'tc filter add dev sw0 ingress pref 1 protocol ip flower skip_sw dst_ip 192.0.2.1 action drop',
+    );
+    const [rule] = [...first.rules()];
+    first.count(rule!.id, { packets: 10n, bytes: 1000n, drops: 10n });
+    expect(space.filters('dev sw0 ingress')[0]).toMatchObject({ packets: 10, bytes: 1000 });
+    const told: FirmwareRule[] = [];
+    using second = attach({ replaces: first }, { onReplace: (each: FirmwareRule) => told.push(each) });
+    await expect.poll(() => told.map(({ id }) => id), SOON).toEqual([rule!.id]);
+    expect([...first.rules()].map(({ id }) => id)).toEqual([rule!.id]);
+    first.close();
+    expect(gone).toEqual([]);
+    second.count(rule!.id, { packets: 15n, bytes: 1500n, drops: 15n });
+    expect(space.filters('dev sw0 ingress')[0]).toMatchObject({ packets: 15, bytes: 1500 });
+    expect(space.counts('sw0')).toEqual({ rules: 1, offloaded: 1 });
+    clear();
+    expect([...second.rules()]).toEqual([]);
   });
 
   test(`${RULES} rules come and go, and stay while the module may not`, async () => {

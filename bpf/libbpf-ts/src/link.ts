@@ -61,6 +61,14 @@ export class Link extends Handle {
     checked(native().bpf_link_update(this.fd, program.fd, null) as number, `update ${this.title}`);
   }
 
+  /** Replaces a struct_ops without a gap: `BpfObject.updateStructOps`. @throws E_NOT_SUPPORTED, E_KERNEL */
+  updateMap(map: Pointer): void {
+    this.alive();
+    if (Number(this.#pointer) === 0)
+      throw new BpfError('E_NOT_SUPPORTED', `${this.title} was not attached by this process`);
+    checked(native().bpf_link__update_map(this.#pointer, map) as number, `update ${this.title}`);
+  }
+
   /** Detaches the program, unless the link is pinned. */
   protected release(): void {
     // bpf_link__destroy() detaches first, then frees; a pinned link lives on in its pin.

@@ -98,6 +98,7 @@ const REQUIRED = {
 
   bpf_link__fd: [INT, PTR],
   bpf_link__destroy: [INT, PTR],
+  bpf_link__update_map: [INT, PTR, PTR],
   bpf_link_create: [INT, INT, INT, INT, BUF],
   bpf_link_update: [INT, INT, INT, BUF],
 

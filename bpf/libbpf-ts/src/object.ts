@@ -247,15 +247,24 @@ export class BpfObject extends Handle {
    * @throws E_LIBBPF_OLD before libbpf 1.4, E_NOT_FOUND, E_NOT_SUPPORTED, E_RIGHTS
    */
   attachStructOps(name: string): Link {
+    const pointer = this.#structOps(name);
+    return attachPointer(`struct_ops "${name}"`, ['CAP_BPF', 'CAP_NET_ADMIN'], () =>
+      native().bpf_map__attach_struct_ops(pointer),
+    );
+  }
+
+  /** Puts a struct_ops in the place of the one that `link` attached, without a gap. @throws E_VALUE, E_STATE, E_NOT_SUPPORTED, E_KERNEL */
+  updateStructOps(name: string, link: Link): void {
+    link.updateMap(this.#structOps(name));
+  }
+
+  #structOps(name: string): Pointer {
     this.alive();
     native().need(STRUCT_OPS_SINCE, 'a struct_ops link');
     const map = this.map(name);
     if (map.type !== 'struct_ops') throw new BpfError('E_VALUE', `${map.title} is no struct_ops`);
     if (!this.loaded) throw new BpfError('E_STATE', `${map.title} is not loaded; load the object first`);
-    const pointer = this.#mapPointers.get(name)!;
-    return attachPointer(`struct_ops "${name}"`, ['CAP_BPF', 'CAP_NET_ADMIN'], () =>
-      native().bpf_map__attach_struct_ops(pointer),
-    );
+    return this.#mapPointers.get(name)!;
   }
 
   /** Unloads what nothing else holds. Its maps, programs and variables are closed with it; links are not. */

@@ -72,6 +72,8 @@ export interface FirmwareOptions {
    */
   readonly waitMs?: number;
   readonly waitsWithRtnl?: boolean;
+  /** Firmware whose place it takes without a gap, for the same ports: that one is told nothing more, and is to be closed. */
+  readonly replaces?: Firmware;
 }
 
 /** A rule, as the kernel brought it. */
@@ -145,7 +147,7 @@ interface FirmwareRecord {
 
 export class Firmware implements Disposable {
   readonly #object: BpfObject;
-  readonly #link: Link;
+  #link: Link | undefined;
   readonly #ring: RingBuffer;
   readonly #flows: BpfMap<bigint, FlowContext>;
   readonly #counters: BpfMap<bigint, FirmwareCounter>;
@@ -192,12 +194,24 @@ export class Firmware implements Disposable {
         onDrops: () => handler.onLost?.(),
       });
       prepare(this);
-      this.#link = object.attachStructOps('firmware');
+      this.#link =
+        options.replaces === undefined
+          ? object.attachStructOps('firmware')
+          : options.replaces.#handOver(object);
     } catch (error) {
       ring?.close();
       object.close();
       throw error;
     }
+  }
+
+  #handOver(successor: BpfObject): Link {
+    const link = this.#link;
+    if (link === undefined)
+      throw new BpfError('E_STATE', 'firmware that was replaced cannot be replaced again');
+    successor.updateStructOps('firmware', link);
+    this.#link = undefined;
+    return link;
   }
 
   /** What the device can do from now on; rules the kernel has stay. */
@@ -275,7 +289,7 @@ export class Firmware implements Disposable {
 
   /** Detaches it: the kernel keeps its rules, and whoever comes next is told of them. */
   close(): void {
-    this.#link.close();
+    this.#link?.close();
     this.#ring.close();
     this.#object.close();
   }
