@@ -32,6 +32,7 @@ const COMMANDS = {
   'systemd-analyze': 'systemd',
   iperf3: 'iperf3',
   tmux: 'tmux',
+  nfcapd: 'nfdump',
   // Checks alert rules; its package is the server's.
   promtool: 'prometheus',
   // For the lab's guests; test/lab/machine.ts installs them, too, which two lanes cannot do at once.

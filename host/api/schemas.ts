@@ -79,6 +79,8 @@ export const DeviceStatus = Type.Object({
   ),
   /** How the data path is attached to each port: `native`, `tcx`, `generic` or `none`, and why not native. */
   ports: Type.Optional(Type.Array(Type.Object({ link: Text, mode: Text, why: Type.Optional(Text) }))),
+  /** Frames that were sampled: sent to collectors, not sent for want of room, lost as the ring was full. */
+  samples: Type.Optional(Type.Object({ exported: Count, unsent: Count, lost: Count })),
   /** Frames it handed to the kernel, by reason; rates as of entries. */
   traps: Type.Optional(
     Type.Array(

@@ -53,7 +53,9 @@ function ownCounters(parts: CountingParts): Stats['counters'] {
     if (plugin.counters) counters[`plugin ${name}`] = { ...plugin.counters, restarts: plugin.restarts };
   }
   for (const { plugin, resyncs } of planner.summary()) counters[`plan ${plugin}`] = { resyncs };
-  for (const { name, writes, removes, epoch, traps } of devices.list()) {
+  for (const { name, writes, removes, epoch, traps, samples } of devices.list()) {
+    if (samples !== undefined && Object.values(samples).some((count) => count > 0))
+      counters[`samples of ${name}`] = { ...samples };
     counters[`device ${name}`] = { writes, removes, epoch };
     if (traps !== undefined && traps.length > 0)
       counters[`to the kernel by ${name}`] = Object.fromEntries(

@@ -62,7 +62,7 @@ export class Devices {
   list(): DeviceStatus[] {
     const { config, objects } = this.#parts;
     return [...this.#devices.values()].map((device) => {
-      const { tables, writes, removes, epoch, faults, ports, traps } = device.status();
+      const { tables, writes, removes, epoch, faults, ports, traps, samples } = device.status();
       const plugin = config.plugin.find(({ device: wanted }) => wanted === device.name)?.name;
       return {
         name: device.name,
@@ -80,6 +80,7 @@ export class Devices {
             ...(why !== undefined && { why }),
           })),
         }),
+        ...(samples !== undefined && { samples: { ...samples } }),
         ...(traps !== undefined && { traps: this.#trapsOf(device.name, traps) }),
       };
     });

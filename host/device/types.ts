@@ -120,6 +120,8 @@ export interface DeviceStatus {
   readonly ports?: readonly PortStatus[];
   /** Packets it handed to the kernel. */
   readonly traps?: readonly ReasonCount[];
+  /** Of frames that were sampled: sent to collectors; not sent, as there was no room to; lost before, as the ring was full. */
+  readonly samples?: { readonly exported: number; readonly unsent: number; readonly lost: number };
 }
 
 export interface Device {

@@ -1,10 +1,13 @@
 /** Objects of kinds that plugins declare, from the command to packets, on the XDP data path. */
+import { execFileSync, spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { OffloadObject } from '../../host/api/schemas.ts';
 import { Datapath } from '../support/datapath.ts';
-import { address4, address6, gateway4, Wires } from '../support/wires.ts';
+import { address4, address6, gateway4, has, Wires } from '../support/wires.ts';
 
 /** The slowest there is, so that what is let through again while packets are sent is few of them. */
 const RATE = 8000;
@@ -23,9 +26,11 @@ kind = "nobody:knows"
 fields = { name = "it" }`;
 
 let path: Datapath;
+let folder: string;
 
 beforeAll(async () => {
-  const state = join(tmpdir(), `ekho-offloads-${process.pid}.json`);
+  folder = mkdtempSync(join(tmpdir(), 'ekho-offloads-'));
+  const state = join(folder, 'offloads.json');
   path = await Datapath.start(new Wires(), {
     mode: 'tcx',
     sections: ['[offloads]', `state = "${state}"`, CONFIGURED],
@@ -34,6 +39,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await path?.close();
+  rmSync(folder, { recursive: true });
 });
 
 /** Fields as words; the first is the prefix. */
@@ -125,6 +131,62 @@ test('what goes to the kernel is policed before', async () => {
   await isPoliced(name, gateway4(0), FRAME4);
   await del(`${gateway4(0)}/32`);
   expect(path.wires.ping(0, gateway4(0), SENT, ['-s', '1400'])).toBe(SENT);
+});
+
+/** A UDP port that nobody has. */
+async function freePort(): Promise<number> {
+  const socket = createSocket('udp4');
+  await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
+  const { port } = socket.address();
+  await new Promise<void>((resolve) => socket.close(() => resolve()));
+  return port;
+}
+
+test.skipIf(!has('nfcapd'))('samples reach a collector as IPFIX, which it understands', async () => {
+  const { host, wires } = path;
+  const folder = mkdtempSync(join(tmpdir(), 'ekho-nfcapd-'));
+  const port = await freePort();
+  const collector = spawn('nfcapd', ['-b', '127.0.0.1', '-p', String(port), '-w', folder, '-t', '3600'], {
+    stdio: 'ignore',
+  });
+  const ended = new Promise<void>((resolve) => collector.on('exit', () => resolve()));
+  const name = 'p0';
+  try {
+    await host.until('the collector listens', async () =>
+      execFileSync('ss', ['-Hlun'], { encoding: 'utf8' }).includes(`127.0.0.1:${port} `),
+    );
+    const fields = { port: name, every: 1, collector: '127.0.0.1', 'udp-port': port };
+    await host.client.post('/api/v1/offloads', { kind: 'xdp:sample', fields });
+    await host.settled();
+    await host.verified();
+    expect(await offload(name)).toMatchObject({ offload: [{ state: 'offloaded' }] });
+    expect(wires.ping(0, address4(1), SENT)).toBe(SENT);
+    expect(wires.ping(0, address6(1), SENT)).toBe(SENT);
+    // Neighbours may have said something, too.
+    const sampled = async () => (await offload(name)).counters[0]!.packets;
+    expect(await sampled()).toBeGreaterThanOrEqual(2 * SENT);
+    await host.until('all are sent', async () => {
+      const { exported, unsent, lost } = (await host.device()).samples!;
+      return exported + unsent + lost >= (await sampled());
+    });
+    expect((await host.device()).samples).toMatchObject({ unsent: 0, lost: 0 });
+    await host.client.delete(`/api/v1/offloads/xdp:sample/${name}`);
+  } finally {
+    collector.kill('SIGTERM');
+    await ended;
+  }
+  try {
+    const read = (filter: string) =>
+      execFileSync('nfdump', ['-R', folder, '-q', '-o', 'csv', filter], { encoding: 'utf8' });
+    const lines = (from: string, to: string) =>
+      read(`src ip ${from} and dst ip ${to}`)
+        .split('\n')
+        .filter((line) => line.includes(from)).length;
+    expect(lines(address4(0), address4(1))).toBe(SENT);
+    expect(lines(address6(0), address6(1))).toBe(SENT);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test('what is wrong is told with field and remedy', async () => {

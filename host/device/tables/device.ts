@@ -22,6 +22,7 @@ import { Lookup } from './lookup.ts';
 import { Pins } from './pins.ts';
 import { sumCounters } from './reader.ts';
 import { REASONS } from './reasons.ts';
+import { Samples } from './samples.ts';
 import { MODE, type Mode, SharedState, WHY } from './shared.ts';
 import { closeDescriptor } from './system.ts';
 
@@ -42,6 +43,7 @@ export class TablesDevice implements Device {
   readonly #state: SharedState;
   readonly #rows: ReadonlyMap<string, number>;
   readonly #lookup: Lookup;
+  readonly #samples: Samples;
   /** Absent: all of it ends with the host. */
   readonly #pins: Pins | undefined;
   readonly #settings: NodeJS.Timeout;
@@ -77,6 +79,10 @@ export class TablesDevice implements Device {
     };
     for (const id of Object.values(this.share.programs!)) this.#programs.add(id);
     this.#lookup = new Lookup(this.#object, this.#state);
+    this.#samples = guarded(
+      name,
+      () => new Samples(this.#object.ringBuffer('sample_ring'), this.#object.map('samples')),
+    );
     guarded(name, () => this.#followHashPolicy());
     this.#settings = setInterval(() => {
       this.#followHashPolicy();
@@ -177,7 +183,18 @@ export class TablesDevice implements Device {
           ...(state.why(slot) !== 0 && { why: WHY[state.why(slot)] }),
         })),
       traps: this.#object.closed ? [] : this.#traps(),
+      samples: { ...this.#samples.counts(), lost: this.#object.closed ? 0 : this.#lost() },
     };
+  }
+
+  /** Samples that found the ring full. */
+  #lost(): number {
+    const sum = new Uint32Array(6);
+    for (const { values } of this.#object.map('sample_lost').chunks()) {
+      const words = new Uint32Array(values.buffer);
+      sumCounters(words, 0, words.length / 6, sum, 0);
+    }
+    return sum[0]! + sum[1]! * 2 ** 32;
   }
 
   #traps(): ReasonCount[] {
@@ -217,6 +234,7 @@ export class TablesDevice implements Device {
       this.#state.detach(slot);
       if (fd >= 0) closeDescriptor(fd);
     }
+    this.#samples.close();
     this.#object.close();
     this.#pins?.close();
   }
