@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * The XDP data path: forwards by tables what it can forward as the kernel would, and hands the rest to the kernel with a counter
- * for each reason. Headers by concern: tables, frame, verdict, rules, routing, flows, bridging, translating, leaving, meters and samples.
+ * for each reason. Headers by concern: tables, frame, verdict, rules, routing, flows, bridging, translating, leaving, tunnels, meters
+ * and samples.
  */
 #include <stdbool.h>
 #include <linux/bpf.h>
@@ -20,6 +21,8 @@
 #include "datapath_bridge.h"
 #include "datapath_translate.h"
 #include "datapath_leave.h"
+#include "datapath_tunnel.h"
+#include "datapath_encap.h"
 #include "datapath_skb.h"
 #include "datapath_custom.h"
 
@@ -131,6 +134,8 @@ static __always_inline int decide_on(struct frame *frame, __u32 mode, __u32 inde
 		action = forward_flow(frame, mode, verdict);
 	if (action == VERDICT_NONE)
 		action = judge(frame, mode | MODE_PAST_FLOWS, index, verdict);
+	if (action == VERDICT_TUNNEL)
+		action = send_by_tunnel(frame, mode, verdict);
 	return action;
 }
 
@@ -141,7 +146,7 @@ int datapath(struct xdp_md *context)
 	struct verdict verdict = { .ingress = DP_NONE };
 	struct frame frame;
 	__u32 *slot, *mode;
-	int reason;
+	int reason, action;
 
 	slot = bpf_map_lookup_elem(&ports_at, &ifindex);
 	mode = slot ? bpf_map_lookup_elem(&port_modes, slot) : NULL;
@@ -151,8 +156,15 @@ int datapath(struct xdp_md *context)
 			    context->data_end - context->data, 0, *mode);
 	if (reason >= 0)
 		return count_kernel(reason, frame.length);
-	if (decide_on(&frame, *mode, *slot, &verdict) == VERDICT_KERNEL)
-		return count_kernel(verdict.reason, frame.length);
+	action = decide_on(&frame, *mode, *slot, &verdict);
+	if (action == VERDICT_LOCAL)
+		action = decide_on_tunnel(context, &frame, *mode, &verdict);
+	if (action == VERDICT_KERNEL)
+		return count_kernel(verdict.reason, context->data_end - context->data);
+	if (action == VERDICT_ENCAPSULATE)
+		return encapsulate(context, &frame, &verdict, *mode);
+	if (action == VERDICT_DECAPSULATE)
+		return decapsulate(context, &frame, &verdict);
 	return leave(context, &frame, &verdict);
 }
 
@@ -186,8 +198,14 @@ int datapath_tcx(struct __sk_buff *skb)
 		return skb_to_kernel(REASON_TAG, frame.length);
 	if (skb->gso_size != 0)
 		measure_segments(&frame, skb);
-	if (decide_on(&frame, 0, *slot, &verdict) == VERDICT_KERNEL)
+	switch (decide_on(&frame, 0, *slot, &verdict)) {
+	case VERDICT_KERNEL:
 		return skb_to_kernel(verdict.reason, frame.length);
+	case VERDICT_LOCAL:
+		return skb_to_kernel(REASON_ROUTE, frame.length);
+	case VERDICT_ENCAPSULATE:
+		return skb_to_kernel(REASON_TUNNEL_SKB, frame.length);
+	}
 	return skb_leave(skb, &frame, &verdict);
 }
 
@@ -206,8 +224,8 @@ int datapath_lookup(struct xdp_md *context)
 			    context->data_end - context->data, 0, 0);
 	if (reason >= 0)
 		to_kernel(&verdict, reason);
-	else
-		decide_on(&frame, asked_mode, asked_port, &verdict);
+	else if (decide_on(&frame, asked_mode, asked_port, &verdict) == VERDICT_LOCAL)
+		decide_on_tunnel(context, &frame, asked_mode, &verdict);
 	looked_up = verdict;
 	if (asked_count && verdict.action == VERDICT_KERNEL)
 		count_kernel(verdict.reason, frame.length);

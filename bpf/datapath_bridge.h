@@ -17,6 +17,59 @@ static __always_inline struct dp_vlan *find_vlan(__u32 bridge, __u32 vlan, __u32
 	return bpf_map_lookup_elem(&vlans, &key);
 }
 
+static __always_inline struct dp_remote *find_remote(__u32 bridge, __u32 vlan, __u64 mac)
+{
+	struct dp_fdb_key key = { .bridge = bridge, .vlan = vlan, .mac_high = mac >> 32, .mac_low = mac };
+
+	return bpf_map_lookup_elem(&remotes, &key);
+}
+
+/* A frame from a source that is known, in `vlan`. `index` is the port it came in by, DP_NONE for a tunnel. */
+static __always_inline int bridge_out(const struct frame *frame, __u32 mode, __u32 index, __u32 bridge, __u32 vlan,
+				      struct verdict *verdict)
+{
+	struct dp_fdb *destination;
+	struct dp_port *out;
+	__u32 out_index;
+
+	if (is_group_mac(frame->destination_mac))
+		return to_kernel(verdict, REASON_GROUP_MAC);
+	destination = find_fdb(bridge, vlan, frame->destination_mac);
+	if (!destination) {
+		if (index == DP_NONE)
+			return to_kernel(verdict, REASON_FDB_MISS);
+		/* Perhaps a tunnel leads there. */
+		verdict->tunnel = bridge;
+		verdict->detail = vlan;
+		return decide(verdict, VERDICT_TUNNEL);
+	}
+	verdict->fdb = destination->handle;
+	if (destination->action == DP_DROP)
+		return decide(verdict, VERDICT_DROP);
+	if (destination->action != DP_FORWARD)
+		return to_kernel(verdict, REASON_FDB);
+	out_index = destination->port;
+	if (out_index == index)
+		return to_kernel(verdict, REASON_FDB_SAME);
+	out = bpf_map_lookup_elem(&ports, &out_index);
+	if (!out || out->bridge != bridge)
+		return to_kernel(verdict, REASON_FDB_BRIDGE);
+	if (!(out->flags & DP_PORT_BRIDGE_FORWARDING))
+		return to_kernel(verdict, REASON_EGRESS_STATE);
+	verdict->vlan = frame->match.vlan;
+	if (vlan != 0) {
+		struct dp_vlan *member = find_vlan(bridge, vlan, out_index);
+
+		if (!member)
+			return to_kernel(verdict, REASON_EGRESS_VLAN);
+		verdict->vlan = member->flags & DP_VLAN_UNTAGGED ? 0 : vlan;
+	}
+	/* is_skb_forwardable(): a tag beside the MTU is allowed for. */
+	if (check_out(frame, verdict, mode, out_index, bridged_length(frame), out))
+		return VERDICT_KERNEL;
+	return decide(verdict, VERDICT_BRIDGE);
+}
+
 /* `index` and `port` are where it came in. */
 static __always_inline int bridge_frame(const struct frame *frame, __u32 mode, __u32 index, const struct dp_port *port,
 					struct verdict *verdict)
@@ -24,9 +77,8 @@ static __always_inline int bridge_frame(const struct frame *frame, __u32 mode, _
 	__u32 bridge = port->bridge;
 	__u32 flags = port->flags;
 	__u32 tag = frame->match.vlan;
-	struct dp_fdb *source, *destination;
-	struct dp_port *out;
-	__u32 out_index, vlan = 0;
+	struct dp_fdb *source;
+	__u32 vlan = 0;
 
 	if (!(flags & DP_PORT_BRIDGE_FORWARDING))
 		return to_kernel(verdict, REASON_BRIDGE_STATE);
@@ -51,36 +103,7 @@ static __always_inline int bridge_frame(const struct frame *frame, __u32 mode, _
 		/* The bridge drops what no station can have sent (is_valid_ether_addr). */
 		return to_kernel(verdict, REASON_LEARN);
 	}
-	if (is_group_mac(frame->destination_mac))
-		return to_kernel(verdict, REASON_GROUP_MAC);
-	destination = find_fdb(bridge, vlan, frame->destination_mac);
-	if (!destination)
-		return to_kernel(verdict, REASON_FDB_MISS);
-	verdict->fdb = destination->handle;
-	if (destination->action == DP_DROP)
-		return decide(verdict, VERDICT_DROP);
-	if (destination->action != DP_FORWARD)
-		return to_kernel(verdict, REASON_FDB);
-	out_index = destination->port;
-	if (out_index == index)
-		return to_kernel(verdict, REASON_FDB_SAME);
-	out = bpf_map_lookup_elem(&ports, &out_index);
-	if (!out || out->bridge != bridge)
-		return to_kernel(verdict, REASON_FDB_BRIDGE);
-	if (!(out->flags & DP_PORT_BRIDGE_FORWARDING))
-		return to_kernel(verdict, REASON_EGRESS_STATE);
-	verdict->vlan = tag;
-	if (vlan != 0) {
-		struct dp_vlan *member = find_vlan(bridge, vlan, out_index);
-
-		if (!member)
-			return to_kernel(verdict, REASON_EGRESS_VLAN);
-		verdict->vlan = member->flags & DP_VLAN_UNTAGGED ? 0 : vlan;
-	}
-	/* is_skb_forwardable(): a tag beside the MTU is allowed for. */
-	if (check_out(frame, verdict, mode, out_index, bridged_length(frame), out))
-		return VERDICT_KERNEL;
-	return decide(verdict, VERDICT_BRIDGE);
+	return bridge_out(frame, mode, index, bridge, vlan, verdict);
 }
 
 #endif

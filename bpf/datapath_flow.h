@@ -136,7 +136,7 @@ __noinline int forward_flow(struct frame *frame, __u32 mode, struct verdict *ver
 
 		verdict->translates = 1;
 		verdict->difference = bpf_csum_diff(match->source, ADDRESSES, flow->new_source, ADDRESSES, 0);
-		verdict->old_ports = match->ports;
+		verdict->detail = match->ports;
 		match->ports = flow->new_ports;
 		__builtin_memcpy(match->source, flow->new_source, sizeof(match->source));
 		__builtin_memcpy(match->destination, flow->new_destination, sizeof(match->destination));

@@ -19,19 +19,31 @@ static __always_inline void add_count(struct dp_count *count, __u32 bytes, __u64
 			add_count(bpf_map_lookup_elem(&counts, &count_index), bytes, now);	\
 	} while (0)
 
+/* Kind of the handles of stations behind tunnels (wit/types.wit), plus one. */
+#define HANDLE_REMOTE 12
+
+/* The counter of a bridge's address, at a port or behind a tunnel. */
+static __always_inline struct dp_count *fdb_count(__u32 handle)
+{
+	__u32 index = DP_INDEX(handle);
+
+	if (handle == 0)
+		return NULL;
+	if (handle >> 28 == HANDLE_REMOTE)
+		return bpf_map_lookup_elem(&remote_counts, &index);
+	return bpf_map_lookup_elem(&fdb_counts, &index);
+}
+
 /* A bridge's addresses are in use as sources, as the kernel has it: frames to a station that is gone do not keep it. */
 static __always_inline void count_fdb(const struct verdict *verdict, __u32 bytes, __u64 now)
 {
-	__u32 index = DP_INDEX(verdict->fdb);
-	struct dp_count *count;
+	struct dp_count *count = fdb_count(verdict->fdb);
 
-	count = verdict->fdb ? bpf_map_lookup_elem(&fdb_counts, &index) : NULL;
 	if (count) {
 		count->packets++;
 		count->bytes += bytes;
 	}
-	index = DP_INDEX(verdict->source_fdb);
-	count = verdict->source_fdb ? bpf_map_lookup_elem(&fdb_counts, &index) : NULL;
+	count = fdb_count(verdict->source_fdb);
 	if (count)
 		count->last_used = now;
 }
@@ -54,6 +66,7 @@ static __always_inline void count_verdict(const struct verdict *verdict, __u32 b
 	COUNT(nexthop_counts, verdict->nexthop, bytes, now);
 	count_fdb(verdict, bytes, now);
 	COUNT(flow_counts, verdict->flow, bytes, now);
+	COUNT(tunnel_counts, verdict->tunnel, bytes, now);
 }
 
 /* Lowers the TTL; the checksum changes with it (ip_decrease_ttl() of the kernel). */

@@ -48,6 +48,9 @@ CONTENT(routes6, BPF_MAP_TYPE_LPM_TRIE, struct dp_route6_key, struct dp_route);
 CONTENT(vlans, BPF_MAP_TYPE_HASH, struct dp_vlan_key, struct dp_vlan);
 CONTENT(fdb_entries, BPF_MAP_TYPE_HASH, struct dp_fdb_key, struct dp_fdb);
 CONTENT(flows, BPF_MAP_TYPE_HASH, struct dp_flow_key, struct dp_flow);
+SLOTS(tunnels, struct dp_tunnel);
+CONTENT(tunnels_at, BPF_MAP_TYPE_HASH, struct dp_tunnel_key, struct dp_tunnel_at);
+CONTENT(remotes, BPF_MAP_TYPE_HASH, struct dp_fdb_key, struct dp_remote);
 SLOTS(acl_rules, struct dp_acl_rule);
 SLOTS(acl_masks, struct dp_acl_mask);
 CONTENT(acl_keys, BPF_MAP_TYPE_HASH, struct dp_acl_key, struct dp_acl);
@@ -73,6 +76,8 @@ struct {
 
 /* Frames that were chosen when the ring was full. */
 COUNTS(sample_lost);
+COUNTS(tunnel_counts);
+COUNTS(remote_counts);
 
 /* By reason: frames and bytes that went to the kernel. */
 COUNTS(reason_counts);

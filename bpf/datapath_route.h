@@ -219,8 +219,12 @@ static __always_inline int route_packet(const struct frame *frame, __u32 mode, c
 	verdict->route = route->handle;
 	if (route->action == DP_DROP)
 		return decide(verdict, VERDICT_DROP);
-	if (route->action != DP_FORWARD)
+	if (route->action != DP_FORWARD) {
+		/* Of an address of this machine, perhaps; only what is told here, as there is no stack for more. */
+		if (route->length == 32 && frame->match.ports != 0 && frame->protocol == PROTOCOL_UDP && interface->vrf == 0)
+			return decide(verdict, VERDICT_LOCAL);
 		return to_kernel(verdict, REASON_ROUTE);
+	}
 	index = route->group;
 	members = bpf_map_lookup_elem(&groups, &index);
 	if (!members)

@@ -69,7 +69,7 @@ static __always_inline bool skb_translate(struct __sk_buff *skb, const struct fr
 	__u32 transport = 14 + (six ? 40 : 20);
 	__u32 check = transport + (tcp ? 16 : 6);
 	__u64 flags = tcp ? 0 : BPF_F_MARK_MANGLED_0;
-	__u32 before = bpf_htonl(verdict->old_ports), after = bpf_htonl(match->ports);
+	__u32 before = bpf_htonl(verdict->detail), after = bpf_htonl(match->ports);
 
 	if (bpf_l4_csum_replace(skb, check, 0, difference, flags | BPF_F_PSEUDO_HDR) ||
 	    bpf_l4_csum_replace(skb, check, before, after, flags | sizeof(before)) ||

@@ -16,6 +16,13 @@ enum verdict_action {
 	VERDICT_ROUTE,
 	/* Is to be looked for among the flows first. */
 	VERDICT_FLOWS,
+	/* The bridge has no port for it: is to be looked for behind tunnels. */
+	VERDICT_TUNNEL,
+	/* UDP for this machine: may be of a tunnel. */
+	VERDICT_LOCAL,
+	/* Leaves in an outer packet, and out of one. */
+	VERDICT_ENCAPSULATE,
+	VERDICT_DECAPSULATE,
 };
 
 /* Kept in words: the lookup hands it to user space as it is. */
@@ -30,6 +37,7 @@ struct verdict {
 	__u32 route;
 	__u32 group;
 	__u32 nexthop;
+	/* Or one behind a tunnel. */
 	__u32 fdb;
 	__u32 flow;
 	/* Index of the port it leaves by. */
@@ -40,14 +48,16 @@ struct verdict {
 	__u32 ingress;
 	/* The packet gets the addresses and ports that now stand in the frame's dp_match. */
 	__u32 translates;
-	/* Of the new addresses to the old ones, as bpf_csum_diff() has it; and the old ports. */
+	/* Of the new addresses to the old ones, as bpf_csum_diff() has it; of a tunnel's packet that arrived with a UDP checksum, what the
+	 * pseudo header adds to it. */
 	__u32 difference;
-	__u32 old_ports;
+	/* The old ports; a VLAN; the address that a tunnel's packet goes to; where the frame begins in one that arrived. */
+	__u32 detail;
 	__u64 source_mac;
 	__u64 destination_mac;
 	/* As `fdb`, of where the frame came from. */
 	__u32 source_fdb;
-	__u32 unused;
+	__u32 tunnel;
 };
 
 static __always_inline int to_kernel(struct verdict *verdict, __u32 reason)

@@ -355,7 +355,7 @@ const Device = Type.Object(
     tables: Type.Optional(
       Type.Object(Object.fromEntries(SIZES.map((table) => [table.name, rows(table)])), {
         ...closed,
-        description: 'Sizes of its tables, below. The simulated ASIC has no `flow`.',
+        description: 'Sizes of its tables, below. The simulated ASIC has no `flow`, `tunnel` and `remote`.',
       }),
     ),
   },

@@ -237,3 +237,12 @@ export function bridgeCalls(tables: 'iptables' | 'ip6tables'): boolean {
     return (error as NodeJS.ErrnoException).code !== 'ENOENT';
   }
 }
+
+/** Numbers of a setting under net; none where the kernel does not have it or does not show it. */
+export function numbersOf(setting: string): readonly number[] {
+  try {
+    return readFileSync(`/proc/sys/net/${setting}`, 'utf8').trim().split(/\s+/).map(Number);
+  } catch {
+    return [];
+  }
+}

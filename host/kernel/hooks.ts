@@ -11,6 +11,7 @@ import {
   legacyTables,
   type NetfilterProgram,
   netfilterPrograms,
+  numbersOf,
   passesEverything,
   type Seen,
   TCX_EGRESS,
@@ -33,6 +34,18 @@ export interface TcxLink {
   readonly programs: readonly number[];
 }
 
+/** What outer packets of tunnels are made with where the tunnel does not say: settings that nobody announces. */
+export interface OuterDefaults {
+  /** net.ipv4.ip_default_ttl */
+  readonly ttl: number;
+  /** net.ipv4.ip_local_port_range */
+  readonly portLow: number;
+  readonly portHigh: number;
+}
+
+/** Of a kernel where nothing was set. */
+const OUTER_DEFAULTS: OuterDefaults = { ttl: 64, portLow: 32_768, portHigh: 60_999 };
+
 /** Unmirrored hooks of a namespace. Undefined: this process may not see them. */
 export interface HookState {
   /** Tables of iptables-legacy and ip6tables-legacy that do more than accept every packet, e.g. `filter`. */
@@ -48,6 +61,7 @@ export interface HookState {
   readonly tcx: Seen<{ readonly ingress: readonly TcxLink[]; readonly egress: readonly TcxLink[] }>;
   /** Frames of every bridge pass the IP hooks of netfilter (net/bridge/br_netfilter_hooks.c), whatever the bridge says. */
   readonly bridgeCalls: { readonly ipv4: boolean; readonly ipv6: boolean };
+  readonly outer: OuterDefaults;
 }
 
 /** Nothing is known to be there: what a mirror of another machine starts from. */
@@ -60,6 +74,7 @@ export const NO_HOOKS: HookState = {
   tcx: { ingress: [], egress: [] },
   // Nobody can say.
   bridgeCalls: { ipv4: true, ipv6: true },
+  outer: OUTER_DEFAULTS,
 };
 
 export interface HookWatchOptions {
@@ -134,6 +149,7 @@ export class HookWatch {
       programs: netfilterPrograms(),
       tcx: this.#tcx(),
       bridgeCalls: { ipv4: bridgeCalls('iptables'), ipv6: bridgeCalls('ip6tables') },
+      outer: outerDefaults(),
     };
   }
 
@@ -152,6 +168,13 @@ export class HookWatch {
     }
     return { ingress, egress };
   }
+}
+
+function outerDefaults(): OuterDefaults {
+  const [ttl = OUTER_DEFAULTS.ttl] = numbersOf('ipv4/ip_default_ttl');
+  const [portLow = OUTER_DEFAULTS.portLow, portHigh = OUTER_DEFAULTS.portHigh] =
+    numbersOf('ipv4/ip_local_port_range');
+  return { ttl, portLow, portHigh };
 }
 
 /** The state in words; links where all programs are of the host's own data paths are no part of it. */

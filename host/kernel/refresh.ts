@@ -13,11 +13,13 @@ import { AF_BRIDGE, NUD_NOARP, NUD_REACHABLE, NUD_STALE, RTM_NEWNEIGH } from './
 const NDA = neighbourAttributes.number;
 const NEIGHBOUR_KEY: ReadonlySet<number> = new Set([NDA.dst]);
 const FDB_KEY: ReadonlySet<number> = new Set([NDA.lladdr, NDA.vlan]);
+const REMOTE_KEY: ReadonlySet<number> = new Set([NDA.lladdr, NDA.dst, NDA.ifindex]);
 const NLA_TYPE_MASK = 0x3fff;
 /** struct ndmsg. */
 const NDMSG = { state: 8, flags: 10, size: 12 };
 const NUD_PERMANENT = 0x80;
 const NTF_USE = 0x01;
+const NTF_SELF = 0x02;
 const NTF_MASTER = 0x04;
 const NTF_EXT_LEARNED = 0x10;
 /** Requests of one pass; what is more comes with the next one. */
@@ -73,6 +75,9 @@ export class KernelRefresh {
     const isLearned =
       (state & (NUD_PERMANENT | NUD_NOARP)) === 0 && (bytes[start + NDMSG.flags]! & NTF_EXT_LEARNED) === 0;
     if (kind !== KIND.fdb || bytes[start] !== AF_BRIDGE || !isLearned) return undefined;
+    // Of a VXLAN link's own table: vxlan_fdb_update_existing() in drivers/net/vxlan/vxlan_core.c.
+    if ((bytes[start + NDMSG.flags]! & NTF_SELF) !== 0)
+      return useRequest(cursor, state, NTF_USE | NTF_SELF, REMOTE_KEY);
     return useRequest(cursor, NUD_REACHABLE, NTF_USE | NTF_MASTER, FDB_KEY);
   }
 }

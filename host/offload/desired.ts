@@ -3,7 +3,7 @@
  * `Plan` carries the differences over.
  */
 
-import type { HookState } from '../kernel/hooks.ts';
+import { type HookState, NO_HOOKS } from '../kernel/hooks.ts';
 import type { NotifierRecord } from '../kernel/notifier/record.ts';
 import { KIND, type Kind, type KindNumber, type MirrorReader, objectCursor } from '../mirror/types.ts';
 import { decodeObject } from '../netlink/decode.ts';
@@ -55,9 +55,18 @@ import { Notices } from './notices.ts';
 import { concernsForwarded, policyPrefixes } from './policies.ts';
 import { type PortChoice, type PortsPlan, planPorts } from './ports.ts';
 import { REASON } from './reasons.ts';
+import { Remotes, type RemoteWant, remoteCodec } from './remotes.ts';
 import { AF_INET, AF_INET6 } from './route-reader.ts';
 import { Routes } from './routes.ts';
 import { planRules, type RulesPlan } from './rules.ts';
+import {
+  isPlainRule,
+  planTunnels,
+  type TunnelPlan,
+  type TunnelWant,
+  tunnelCodec,
+  tunnelKey,
+} from './tunnels.ts';
 
 /** The mirror as the planner reads it. */
 export interface PlanMirror extends MirrorReader {
@@ -103,6 +112,8 @@ export interface EntryTables {
   readonly acl: EntryTable<AclWant>;
   readonly flows: EntryTable<FlowWant>;
   readonly customs: EntryTable<CustomWant>;
+  readonly tunnels: EntryTable<TunnelWant>;
+  readonly remotes: EntryTable<RemoteWant>;
 }
 
 /** So that rules of netfilter come after all policy rules. */
@@ -144,12 +155,18 @@ export class Desired {
     egressReasons: new Map(),
     bridgeReasons: new Map(),
     filters: { ingress: new Map(), egress: new Set() },
+    tunnelReasons: new Map(),
   };
+  /** By interface index. */
+  tunnelPlans: ReadonlyMap<number, TunnelPlan> = new Map();
+  readonly #remotes = new Remotes();
   rulesPlans: RulesPlan[] = [];
   /** By mirror id of the filter: its rule on each port. */
   aclPlans = new Map<number, AclPlan[]>();
   readonly fdbKeys = new Map<number, string>();
   readonly fdbReasons = new Map<number, number>();
+  /** Of the bridge's entries for stations behind tunnels, by mirror id: their keys in the table of remotes. */
+  readonly remoteKeys = new Map<number, string>();
   /** Kernel id of each nexthop object, by mirror id. */
   readonly nexthopIds = new Map<number, number>();
   #egress = new Map<number, Egress>();
@@ -158,6 +175,7 @@ export class Desired {
   readonly #netfilter: Netfilter;
   #lackedRoutes = false;
   #notableVersion = 0;
+  #addressVersion = 0;
   #bridgeSignature = '';
   #policySignature = '';
   #hostSignature = '';
@@ -194,6 +212,8 @@ export class Desired {
       acl: table(aclCodec, structural),
       flows: table(flowCodec),
       customs: table(customCodec),
+      tunnels: table(tunnelCodec, structural),
+      remotes: table(remoteCodec),
     };
     this.flows = new Flows(this.tables.flows);
     this.#netfilter = new Netfilter(options.view, this.tables.acl, (ifindex) =>
@@ -205,7 +225,8 @@ export class Desired {
       links: options.view,
       portOf: (ifindex) => this.#usablePort(ifindex),
     });
-    const { ports, interfaces, nexthops, groups, vlans, fdb, acl, flows, customs } = this.tables;
+    const { ports, interfaces, nexthops, groups, vlans, fdb, acl, flows, customs, tunnels, remotes } =
+      this.tables;
     this.allTables = [
       ports,
       interfaces,
@@ -216,6 +237,8 @@ export class Desired {
       acl,
       flows,
       customs,
+      tunnels,
+      remotes,
     ] as EntryTable<unknown>[];
     for (const each of this.allTables) this.#byKind[each.codec.kind] = each;
     this.nexthops = new Nexthops({
@@ -285,11 +308,19 @@ export class Desired {
 
   /** Plans the structure again if anything it depends on changed. */
   settleStructure(): void {
-    if (this.#lacksRoutes !== this.#lackedRoutes || this.routes.notable.version !== this.#notableVersion)
-      this.structureIsDirty = true;
+    if (this.#lacksRoutes !== this.#lackedRoutes || this.#notableChanged) this.structureIsDirty = true;
     this.noteAnswers();
     // What became unusable meanwhile may ask for another round; a plan settles after very few.
     for (let round = 0; round < 8 && this.structureIsDirty; round++) this.replan();
+  }
+
+  /** Routes came or went that more than their own packets depend on. */
+  get #notableChanged(): boolean {
+    const { version, addressVersion } = this.routes.notable;
+    return (
+      version !== this.#notableVersion ||
+      (this.tunnelPlans.size > 0 && addressVersion !== this.#addressVersion)
+    );
   }
 
   // ---- changes of the mirror ----
@@ -314,7 +345,7 @@ export class Desired {
       case KIND.route:
         if (isDelete) this.routes.routeDeleted(id);
         else this.routes.routeChanged(id);
-        if (this.routes.notable.version !== this.#notableVersion) this.#options.onQueued();
+        if (this.#notableChanged) this.#options.onQueued();
         return;
       case KIND.nexthop:
         this.#nexthopChanged(id, isDelete);
@@ -431,42 +462,80 @@ export class Desired {
     const before = this.fdbKeys.get(id);
     let key: string | undefined;
     let want: FdbWant | undefined;
+    let remote: RemoteWant | undefined;
     let reason: number = REASON.none;
     const reader = this.#neighbourReader;
-    if (!isDelete && this.#options.mirror.open(KIND.fdb, id, this.#cursor) && reader.read(this.#cursor)) {
-      const bridge = this.#options.view.link(reader.master);
-      // Entries of the device itself (`self`) are not the bridge's.
-      if (reader.master !== 0 && bridge?.kind === 'bridge') {
-        const isLocal = (reader.state & NUD_PERMANENT) !== 0;
-        const port = this.tables.ports.get(`${reader.ifindex}`);
-        const isPort = this.portsPlan.ports.get(reader.ifindex)?.want.bridge === reader.master;
-        reason = this.portsPlan.bridgeReasons.get(reader.master) ?? REASON.none;
-        if (reason === REASON.none && isLocal) reason = REASON.local;
-        else if (reason === REASON.none && !isPort) reason = REASON['egress-not-a-port'];
-        else if (reason === REASON.none)
-          reason = this.portsPlan.egressReasons.get(reader.ifindex) ?? REASON.none;
-        const forwards = reason === REASON.none && port !== undefined && this.tables.ports.isUsable(port);
-        if (reason === REASON.none && !forwards) reason = REASON['egress-not-a-port'];
-        want = {
-          action: forwards ? ACTION.forward : ACTION.trap,
-          // Without VLAN filtering the bridge has one address table.
-          vlan: number32(bridge.data.vlan_filtering) !== 0 ? reader.vlan : 0,
-          bridge: reader.master,
-          port: forwards ? this.tables.ports.handle(port) : 0,
-          mac: reader.mac,
-        };
-        key = fdbKey(want);
-      }
+    const isThere =
+      !isDelete && this.#options.mirror.open(KIND.fdb, id, this.#cursor) && reader.read(this.#cursor);
+    const bridge = isThere ? this.#options.view.link(reader.master) : undefined;
+    // Entries of the device itself (`self`) are not the bridge's.
+    const isBridged = isThere && reader.master !== 0 && bridge?.kind === 'bridge';
+    const isRemote = isThere && reader.master === 0 && reader.addressBytes > 0;
+    this.#remotes.setBridged(id, isBridged ? reader : undefined);
+    if (isBridged) {
+      const isLocal = (reader.state & NUD_PERMANENT) !== 0;
+      const tunnel = this.tunnelPlans.get(reader.ifindex);
+      const port = this.tables.ports.get(`${reader.ifindex}`);
+      const isPort = this.portsPlan.ports.get(reader.ifindex)?.want.bridge === reader.master;
+      // Without VLAN filtering the bridge has one address table.
+      const vlan = number32(bridge.data.vlan_filtering) !== 0 ? reader.vlan : 0;
+      reason = this.portsPlan.bridgeReasons.get(reader.master) ?? REASON.none;
+      if (reason === REASON.none && isLocal) reason = REASON.local;
+      else if (reason === REASON.none && tunnel !== undefined) {
+        remote = this.#remoteOf(tunnel, reader.master, vlan, reader.mac);
+        if (remote === undefined)
+          reason = tunnel.reason === REASON.none ? REASON['tunnel-remote'] : tunnel.reason;
+      } else if (reason === REASON.none && !isPort) reason = REASON['egress-not-a-port'];
+      else if (reason === REASON.none)
+        reason = this.portsPlan.egressReasons.get(reader.ifindex) ?? REASON.none;
+      const forwards = reason === REASON.none && port !== undefined && this.tables.ports.isUsable(port);
+      if (reason === REASON.none && !forwards && remote === undefined) reason = REASON['egress-not-a-port'];
+      want = {
+        action: forwards ? ACTION.forward : ACTION.trap,
+        vlan,
+        bridge: reader.master,
+        port: forwards ? this.tables.ports.handle(port) : 0,
+        mac: reader.mac,
+      };
+      if (remote === undefined) key = fdbKey(want);
     }
+    this.#placeRemote(id, remote);
     if (before !== undefined && before !== key) this.tables.fdb.drop(before);
     if (key === undefined) {
       this.fdbKeys.delete(id);
       this.fdbReasons.delete(id);
-      return;
+    } else {
+      this.fdbKeys.set(id, key);
+      this.fdbReasons.set(id, reason);
+      this.tables.fdb.want(key, want!, reason);
     }
-    this.fdbKeys.set(id, key);
-    this.fdbReasons.set(id, reason);
-    this.tables.fdb.want(key, want!, reason);
+    for (const bridged of this.#remotes.setOwn(id, isRemote ? reader : undefined))
+      this.#fdbChanged(bridged, false);
+  }
+
+  #remoteOf({ want }: TunnelPlan, bridge: number, vlan: number, mac: number): RemoteWant | undefined {
+    const handle = this.#tunnelHandle(want);
+    if (want === undefined || handle === 0 || want.bridge !== bridge || want.vlan !== vlan) return undefined;
+    return this.#remotes.want(want, handle, mac);
+  }
+
+  /** Where the bridge's entry with this mirror id is behind a tunnel; undefined: it is not. */
+  #placeRemote(id: number, want: RemoteWant | undefined): void {
+    const { remotes } = this.tables;
+    const before = this.remoteKeys.get(id);
+    const key = want && fdbKey(want);
+    if (before !== undefined && before !== key) {
+      this.remoteKeys.delete(id);
+      remotes.drop(before);
+    }
+    if (key === undefined) return;
+    this.remoteKeys.set(id, key);
+    remotes.want(key, want!);
+  }
+
+  /** Mirror id of the VXLAN link's own entry for a station that the bridge's entry with this id says is behind it. */
+  ownEntryOf(id: number): number | undefined {
+    return this.#remotes.ownOf(id);
   }
 
   // ---- structure: ports, interfaces, rules, filters, VLANs ----
@@ -507,6 +576,7 @@ export class Desired {
     );
     this.#planSourceChecks(plan);
     this.#planFlows(plan);
+    this.#planTunnels(plan);
     this.#planPorts(plan);
     this.#planInterfaces(plan);
     this.#planEgress(plan);
@@ -531,6 +601,7 @@ export class Desired {
       [...view.links.values()]
         .filter(({ kind }) => kind === 'bridge')
         .map(({ ifindex, data }) => [ifindex, data.vlan_filtering]),
+      [...this.tunnelPlans].map(([ifindex, { want, reason }]) => [ifindex, this.#tunnelHandle(want), reason]),
     ]);
     if (bridges !== this.#bridgeSignature) {
       this.#bridgeSignature = bridges;
@@ -613,6 +684,36 @@ export class Desired {
     const flag = family === FAMILY.ipv4 ? ROUTER_INTERFACE_FLAGS.flowsIpv4 : ROUTER_INTERFACE_FLAGS.flowsIpv6;
     for (const { flags } of this.portsPlan.interfaces.values()) if ((flags & flag) !== 0) return true;
     return false;
+  }
+
+  #planTunnels(plan: PortsPlan): void {
+    const { view, hooks } = this.#options;
+    const { tunnels, remotes } = this.tables;
+    const { notable } = this.routes;
+    this.#addressVersion = notable.addressVersion;
+    if (tunnels.capacity === 0 || remotes.capacity === 0) return;
+    const [{ unfollowed }] = this.rulesPlans as [RulesPlan];
+    const rules = [...view.rules.values()].filter(({ family }) => family === AF_INET);
+    this.tunnelPlans = planTunnels(view, {
+      ports: plan,
+      followsRules: unfollowed.size === 0 && rules.every(isPlainRule),
+      isOwnAddress: (address) => notable.isAddress(address),
+      outer: (hooks?.() ?? NO_HOOKS).outer,
+    });
+    const wanted = new Set<string>();
+    for (const { want } of this.tunnelPlans.values()) {
+      if (want === undefined) continue;
+      wanted.add(tunnelKey(want));
+      tunnels.want(tunnelKey(want), want);
+    }
+    for (const key of tunnels.entries.keys()) if (!wanted.has(key)) tunnels.drop(key);
+  }
+
+  /** Handle of a tunnel that remotes may refer to, 0 if they may not. */
+  #tunnelHandle(want: TunnelWant | undefined): number {
+    const { tunnels } = this.tables;
+    const entry = want && tunnels.get(tunnelKey(want));
+    return entry !== undefined && tunnels.isUsable(entry) ? tunnels.handle(entry) : 0;
   }
 
   #planInterfaces(plan: PortsPlan): void {
@@ -786,7 +887,8 @@ export class Desired {
 const BRIDGE_VLAN_INFO_PVID = 2;
 const BRIDGE_VLAN_INFO_UNTAGGED = 4;
 
-export function fdbKey({ bridge, vlan, mac }: FdbWant): string {
+/** Of an fdb entry, and of a remote. */
+export function fdbKey({ bridge, vlan, mac }: Pick<FdbWant, 'bridge' | 'vlan' | 'mac'>): string {
   return `${bridge}/${vlan}/${mac.toString(16)}`;
 }
 

@@ -26,6 +26,10 @@ export class NeighbourReader {
   vlan = 0;
   /** NDA_MASTER, 0 for an entry of the device itself. */
   master = 0;
+  /** NDA_IFINDEX: the link that packets to a remote leave by, 0 for any. */
+  remoteLink = 0;
+  /** A remote with a port, network id or group of its own (NDA_PORT, NDA_VNI, NDA_SRC_VNI, NDA_NH_ID). */
+  isSpecialRemote = false;
 
   get isValid(): boolean {
     return (this.state & NUD_VALID) !== 0 && this.hasMac;
@@ -43,6 +47,8 @@ export class NeighbourReader {
     this.addressBytes = 0;
     this.vlan = 0;
     this.master = 0;
+    this.remoteLink = 0;
+    this.isSpecialRemote = false;
     for (let at = start + NDMSG_BYTES; at + 4 <= end; ) {
       const size = bytes[at]! | (bytes[at + 1]! << 8);
       if (size < 4 || at + size > end) return false;
@@ -64,6 +70,15 @@ export class NeighbourReader {
           break;
         case NDA.vlan:
           if (length === 2) this.vlan = bytes[value]! | (bytes[value + 1]! << 8);
+          break;
+        case NDA.ifindex:
+          if (length === 4) this.remoteLink = littleEndian32(bytes, value);
+          break;
+        case NDA.port:
+        case NDA.vni:
+        case NDA.src_vni:
+        case NDA.nh_id:
+          this.isSpecialRemote = true;
           break;
         case NDA.master:
           if (length === 4) this.master = littleEndian32(bytes, value);

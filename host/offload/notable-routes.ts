@@ -12,6 +12,7 @@ import type { RouteReader } from './route-reader.ts';
 import { AF_INET, RTN_ANYCAST, RTN_BROADCAST, RTN_LOCAL, RTN_MULTICAST } from './route-reader.ts';
 
 export const RT_TABLE_DEFAULT = 253;
+const RT_TABLE_LOCAL = 255;
 const OWN_TYPES = new Set([RTN_LOCAL, RTN_BROADCAST, RTN_ANYCAST, RTN_MULTICAST]);
 const LOOPBACK_NETWORK = 127;
 
@@ -19,6 +20,8 @@ interface OwnRoute {
   readonly table: number;
   /** Shorter than an address, and not the loopback network, whose packets no device routes. */
   readonly isShort: boolean;
+  /** An address of this machine (table `local`); 0 for none. */
+  readonly address: number;
 }
 
 export class NotableRoutes {
@@ -26,6 +29,10 @@ export class NotableRoutes {
   readonly #default = new Set<number>();
   /** Per table: own routes, and the short ones of them. */
   readonly #counts = new Map<number, { all: number; short: number }>();
+  /** Routes per address. */
+  readonly #addresses = new Map<number, number>();
+  /** Rises when this machine gets an address or loses it. */
+  addressVersion = 0;
   /** Rises when a table gets its first or loses its last. */
   version = 0;
 
@@ -40,11 +47,14 @@ export class NotableRoutes {
     const isOwn = OWN_TYPES.has(route.type);
     const before = this.#own.get(id);
     const isShort = length < 32 && route.prefix[0]! >>> 24 !== LOOPBACK_NETWORK;
+    const isAddress = isOwn && route.type === RTN_LOCAL && length === 32 && table === RT_TABLE_LOCAL;
+    const address = isAddress ? route.prefix[0]! : 0;
     if (!isOwn) {
       if (before !== undefined) this.#deleteOwn(id, before);
-    } else if (before?.table !== table || before.isShort !== isShort) {
+    } else if (before?.table !== table || before.isShort !== isShort || before.address !== address) {
       if (before !== undefined) this.#deleteOwn(id, before);
-      this.#own.set(id, { table, isShort });
+      this.#own.set(id, { table, isShort, address });
+      this.#countAddress(address, 1);
       this.#count(table, 1, isShort ? 1 : 0);
     }
   }
@@ -69,8 +79,22 @@ export class NotableRoutes {
     return false;
   }
 
-  #deleteOwn(id: number, { table, isShort }: OwnRoute): void {
+  /** An IPv4 address, as a word. */
+  isAddress(address: number): boolean {
+    return this.#addresses.has(address);
+  }
+
+  #countAddress(address: number, by: number): void {
+    if (address === 0) return;
+    const count = (this.#addresses.get(address) ?? 0) + by;
+    if (count === 0) this.#addresses.delete(address);
+    else this.#addresses.set(address, count);
+    this.addressVersion++;
+  }
+
+  #deleteOwn(id: number, { table, isShort, address }: OwnRoute): void {
     this.#own.delete(id);
+    this.#countAddress(address, -1);
     this.#count(table, -1, isShort ? -1 : 0);
   }
 

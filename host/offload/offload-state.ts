@@ -18,6 +18,7 @@ import type { Hop } from './nexthops.ts';
 import { type ObjectOffload, type OffloadState, REASON, REASON_NAMES } from './reasons.ts';
 import { AF_INET } from './route-reader.ts';
 import type { RouteState } from './routes.ts';
+import { tunnelKey } from './tunnels.ts';
 
 export interface TableSummary {
   readonly kind: string;
@@ -109,15 +110,32 @@ export class OffloadStates {
           if (fdbKeyOfId === key) return { kind: KIND.fdb, id };
         return undefined;
       }
+      case ENTRY_KIND.tunnel: {
+        const ifindex = this.#desired.tables.tunnels.byIndex(index)?.want?.ifindex;
+        const link = ifindex === undefined ? undefined : this.#options.view.link(ifindex);
+        return link && { kind: KIND.link, id: link.id };
+      }
+      case ENTRY_KIND.remote: {
+        const key = this.#desired.tables.remotes.byIndex(index)?.key;
+        for (const [id, keyOfId] of this.#desired.remoteKeys)
+          if (keyOfId === key) return { kind: KIND.fdb, id };
+        return undefined;
+      }
     }
     return undefined;
   }
 
-  /** The objects of many fdb entries, in one go. */
+  /** The objects of many fdb entries and remotes, in one go: of a remote, that of the bridge and that of the VXLAN link. */
   *fdbOf(handles: ReadonlySet<number>): Generator<{ readonly kind: KindNumber; readonly id: number }> {
-    const { fdb } = this.#desired.tables;
+    const { fdb, remotes } = this.#desired.tables;
     for (const [id, key] of this.#desired.fdbKeys)
       if (handles.has(fdb.handle(fdb.get(key)))) yield { kind: KIND.fdb, id };
+    for (const [id, key] of this.#desired.remoteKeys) {
+      if (!handles.has(remotes.handle(remotes.get(key)))) continue;
+      yield { kind: KIND.fdb, id };
+      const own = this.#desired.ownEntryOf(id);
+      if (own !== undefined) yield { kind: KIND.fdb, id: own };
+    }
   }
 
   /** Gateway and outgoing link of a nexthop handle. */
@@ -152,6 +170,10 @@ export class OffloadStates {
         );
       }
       case KIND.fdb: {
+        const remoteKey = this.#desired.remoteKeys.get(id);
+        const remote = remoteKey === undefined ? undefined : this.#desired.tables.remotes.get(remoteKey);
+        if (remote !== undefined)
+          return this.#offloadOfEntry(this.#desired.tables.remotes, remote, { reason: REASON.none });
         const key = this.#desired.fdbKeys.get(id);
         const entry = key === undefined ? undefined : this.#desired.tables.fdb.get(key);
         return (
@@ -326,7 +348,7 @@ export class OffloadStates {
     const { interfaces } = this.#desired.tables;
     const planned = this.#desired.portsPlan.interfaces.get(link.ifindex);
     const routed = interfaces.get(`${link.ifindex}`);
-    if (port === undefined && routed === undefined) return undefined;
+    if (port === undefined && routed === undefined) return this.#offloadOfTunnel(link.ifindex);
     if (port !== undefined) {
       const programs =
         port.reason === REASON['xdp-attached'] ? link.xdpPrograms.filter((id) => id !== 0) : [];
@@ -349,6 +371,15 @@ export class OffloadStates {
         detail: `routing of ${families.join(' and ')} packets that arrive here${takesFlows ? ', but for established flows' : ''}`,
       }),
     });
+  }
+
+  #offloadOfTunnel(ifindex: number): ObjectOffload | undefined {
+    const plan = this.#desired.tunnelPlans.get(ifindex);
+    if (plan === undefined) return undefined;
+    if (plan.want === undefined) return this.#state('refused', plan.reason);
+    const { tunnels } = this.#desired.tables;
+    const entry = tunnels.get(tunnelKey(plan.want));
+    return entry && this.#offloadOfEntry(tunnels, entry, { reason: REASON.none });
   }
 
   #offloadOfNeighbour(id: number): ObjectOffload | undefined {
@@ -410,6 +441,8 @@ export class OffloadStates {
       'acl-rule',
       'flow',
       'custom',
+      'tunnel',
+      'remote',
     ];
     for (const [index, table] of this.#desired.allTables.entries()) {
       const row = {

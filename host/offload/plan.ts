@@ -101,13 +101,24 @@ export class Plan {
       onQueued: () => this.schedule(),
       onFreed: (handle) => this.#counters.forget(handle),
     });
-    const { ports, interfaces, nexthops, groups, vlans, fdb, acl, flows, customs } = this.#desired.tables;
+    const { ports, interfaces, nexthops, groups, vlans, fdb, acl, flows, customs, tunnels, remotes } =
+      this.#desired.tables;
     const { entries } = this.#desired.routes;
-    this.#inOrder = [ports, interfaces, nexthops, groups, entries, vlans, fdb, acl, flows, customs] as (
-      | EntryTable<unknown>
-      | RouteEntries
-    )[];
-    this.#retiring = [groups, nexthops, interfaces, ports] as EntryTable<unknown>[];
+    this.#inOrder = [
+      ports,
+      interfaces,
+      nexthops,
+      groups,
+      entries,
+      vlans,
+      fdb,
+      acl,
+      flows,
+      customs,
+      tunnels,
+      remotes,
+    ] as (EntryTable<unknown> | RouteEntries)[];
+    this.#retiring = [tunnels, groups, nexthops, interfaces, ports] as EntryTable<unknown>[];
     this.states = new OffloadStates(this.#desired, options, () => this.#isReady);
     this.#retries = new Retries({
       failing: () => this.#desired.failing + (this.#needsReadback ? 1 : 0),
@@ -579,7 +590,7 @@ export class Plan {
       const kind = kindOfHandle(handle);
       const neighbour = kind === ENTRY_KIND.nexthop ? this.states.objectOf(handle) : undefined;
       if (neighbour !== undefined) yield neighbour;
-      if (kind === ENTRY_KIND.fdbEntry) fdb.add(handle);
+      if (kind === ENTRY_KIND.fdbEntry || kind === ENTRY_KIND.remote) fdb.add(handle);
     }
     if (fdb.size > 0) yield* this.states.fdbOf(fdb);
   }

@@ -45,6 +45,8 @@ const NFPROTO_NETDEV = 5;
 const NFPROTO_BRIDGE = 7;
 /** NF_INET_* hooks that forwarded packets pass: prerouting, forward, postrouting, ingress. */
 const FORWARDING_HOOKS = new Set([0, 2, 4, 5]);
+/** Hooks that packets from and to this machine pass: prerouting, input, output, postrouting. */
+const HOST_HOOKS = new Set([0, 1, 3, 4]);
 const NF_NETDEV_INGRESS = 0;
 const NF_NETDEV_EGRESS = 1;
 
@@ -76,6 +78,8 @@ export interface PortsPlan {
   /** Why a bridge's frames are not bridged in hardware, by its interface index; none: no entry. */
   readonly bridgeReasons: ReadonlyMap<number, number>;
   readonly filters: LinkFilters;
+  /** Of VXLAN links in bridges: why the kernel sees their frames, or their outer packets. */
+  readonly tunnelReasons: ReadonlyMap<number, number>;
 }
 
 /** Whether a link is a port, by its name and whether it would be one where nothing is configured. */
@@ -180,7 +184,32 @@ export function planPorts(view: KernelView, options: PortsOptions): PortsPlan {
     egressReasons,
     bridgeReasons: bridgeReasons(view, hooks, options.hooks?.bridgeCalls ?? { ipv4: true, ipv6: true }),
     filters,
+    tunnelReasons: tunnelReasons(view, options, hooks, filters, egressQueues, taken),
   };
+}
+
+function tunnelReasons(
+  view: KernelView,
+  options: PortsOptions,
+  hooks: Hooks,
+  filters: LinkFilters,
+  queued: ReadonlyMap<number, number>,
+  taken: ReadonlySet<number>,
+): Map<number, number> {
+  const reasons = new Map<number, number>();
+  for (const link of view.links.values()) {
+    if (link.kind !== 'vxlan' || link.slaveKind !== 'bridge') continue;
+    const master = view.link(link.master);
+    let reason = ingressReason(link, hooks, filters, options);
+    if (reason === REASON.none) reason = egressReason(link, link, hooks, queued);
+    // Its entry says when it is down.
+    if (reason === REASON['link-down']) reason = REASON.none;
+    if (taken.has(link.ifindex)) reason = REASON['stacked-link'];
+    if (hasUnsupportedBridgeOption(link) || (master !== undefined && hasUnsupportedTags(master)))
+      reason = REASON['bridge-option'];
+    reasons.set(link.ifindex, hooks.host === REASON.none ? reason : hooks.host);
+  }
+  return reasons;
 }
 
 /** A VLAN link that is itself a port of a bridge or bond does not route; 802.1ad is left to the kernel. */
@@ -373,6 +402,8 @@ interface Hooks {
   seesIpv4: boolean;
   seesIpv6: boolean;
   bridge: number;
+  /** Why IPv4 packets from and to this machine are the kernel's. */
+  host: number;
   /** Why IPsec policies have packets of both families trap. */
   policies: number;
   /** Names of links with netdev chains. */
@@ -397,6 +428,7 @@ function netfilterHooks(view: KernelView, options: PortsOptions): Hooks {
     seesIpv4: false,
     seesIpv6: false,
     bridge: REASON.none,
+    host: REASON.none,
     policies: REASON.none,
     ingress: new Set(),
     egress: new Set(),
@@ -406,13 +438,21 @@ function netfilterHooks(view: KernelView, options: PortsOptions): Hooks {
   };
   if (options.isUnreadable) {
     const reason = REASON['kernel-unreadable'];
-    return { ...hooks, ipv4: reason, ipv6: reason, seesIpv4: true, seesIpv6: true, bridge: reason };
+    return {
+      ...hooks,
+      ipv4: reason,
+      ipv6: reason,
+      seesIpv4: true,
+      seesIpv6: true,
+      bridge: reason,
+      host: reason,
+    };
   }
   addPolicies(view, options, hooks);
   if (options.netfilter === 'ignore') return hooks;
   if (options.netfilterUnreadable) {
     const reason = REASON['netfilter-unreadable'];
-    return { ...hooks, ipv4: reason, ipv6: reason, bridge: REASON['bridge-filter'] };
+    return { ...hooks, ipv4: reason, ipv6: reason, bridge: REASON['bridge-filter'], host: reason };
   }
   if (options.hooks !== undefined) addUnmirrored(options.hooks, hooks);
   for (const chain of view.chains()) {
@@ -429,6 +469,7 @@ function netfilterHooks(view: KernelView, options: PortsOptions): Hooks {
       if (FORWARDING_HOOKS.has(chain.hook)) hooks.bridge = REASON['bridge-filter'];
       continue;
     }
+    if (HOST_HOOKS.has(chain.hook) && chain.family !== AF_INET6) hooks.host = REASON['netfilter-hook'];
     if (!FORWARDING_HOOKS.has(chain.hook)) continue;
     if (chain.family === AF_INET || chain.family === NFPROTO_INET) hooks.seesIpv4 = true;
     if (chain.family === AF_INET6 || chain.family === NFPROTO_INET) hooks.seesIpv6 = true;
@@ -450,17 +491,19 @@ function addPolicies(view: KernelView, options: PortsOptions, hooks: Hooks): voi
   hooks.ipv4 = reason;
   hooks.ipv6 = reason;
   hooks.policies = reason;
+  hooks.host = view.policies.size > 0 ? REASON['ipsec-policy'] : reason;
 }
 
 /** Tables of iptables-legacy and BPF programs of netfilter, as far as this process may see them. */
 function addUnmirrored(state: HookState, hooks: Hooks): void {
   const seen = (list: readonly unknown[] | undefined) => (list?.length ?? 0) > 0;
   const legacy = REASON['netfilter-legacy'];
-  if (seen(state.legacy4)) hooks.ipv4 = legacy;
+  if (seen(state.legacy4)) hooks.ipv4 = hooks.host = legacy;
   if (seen(state.legacy6)) hooks.ipv6 = legacy;
   if (seen(state.legacyBridge)) hooks.bridge = REASON['bridge-filter'];
   hooks.arp = seen(state.legacyArp);
   for (const { family, hook } of state.programs ?? []) {
+    if (HOST_HOOKS.has(hook) && family === AF_INET) hooks.host = REASON['netfilter-program'];
     if (!FORWARDING_HOOKS.has(hook)) continue;
     if (family === AF_INET) hooks.ipv4 = REASON['netfilter-program'];
     if (family === AF_INET6) hooks.ipv6 = REASON['netfilter-program'];

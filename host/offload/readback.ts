@@ -25,7 +25,9 @@ import { type Desired, fdbKey } from './desired.ts';
 import { type EntryTable, handleOf, indexOfHandle, kindOfHandle } from './entry-table.ts';
 import { type FlowWant, flowKey, flowWantOf } from './flows.ts';
 import { addressKey, type GroupWant, type NexthopWant } from './nexthops.ts';
+import { type RemoteWant, remoteWantOf } from './remotes.ts';
 import { AF_INET, AF_INET6 } from './route-reader.ts';
+import { type TunnelWant, tunnelKey, tunnelWantOf } from './tunnels.ts';
 
 /** Differences listed by `compare`. */
 const DIFFERENCES_MAX = 1000;
@@ -50,7 +52,7 @@ interface Visitor {
 function visit(desired: Desired, page: BatchReader, visitor: Visitor): void {
   const { tables } = desired;
   checkPage(desired, page);
-  const { ports, interfaces, nexthops, groups, vlans, fdb, acl, flows, customs } = tables;
+  const { ports, interfaces, nexthops, groups, vlans, fdb, acl, flows, customs, tunnels, remotes } = tables;
   const {
     ports: p,
     routerInterfaces: r,
@@ -62,6 +64,8 @@ function visit(desired: Desired, page: BatchReader, visitor: Visitor): void {
     aclRules: a,
     flows: w,
     customs: c,
+    tunnels: t,
+    remotes: s,
   } = page;
   for (p.rewind(); p.next(); ) {
     const { ifindex, mtu, mac, bridge, flags } = p;
@@ -117,6 +121,14 @@ function visit(desired: Desired, page: BatchReader, visitor: Visitor): void {
     const held = customWantOf(c);
     visitor.held<CustomWant>(customs, desired.customs.keyOf(held), c.handle, held);
   }
+  for (t.rewind(); t.next(); ) {
+    const held = tunnelWantOf(t);
+    visitor.held<TunnelWant>(tunnels, tunnelKey(held), t.handle, held);
+  }
+  for (s.rewind(); s.next(); ) {
+    const held = remoteWantOf(s);
+    visitor.held<RemoteWant>(remotes, fdbKey(held), s.handle, held);
+  }
 }
 
 function checkPage(desired: Desired, page: BatchReader): void {
@@ -132,6 +144,8 @@ function checkPage(desired: Desired, page: BatchReader): void {
     tables.acl,
     tables.flows,
     tables.customs,
+    tables.tunnels,
+    tables.remotes,
   ];
   const check = (isRight: boolean, what: string): void => {
     if (isRight) return;
@@ -148,8 +162,10 @@ function checkPage(desired: Desired, page: BatchReader): void {
     aclRules: a,
     flows: w,
     customs: c,
+    tunnels: u,
+    remotes: s,
   } = page;
-  for (const [kind, list] of [p, r, n, g, t, v, f, a, w, c].entries()) {
+  for (const [kind, list] of [p, r, n, g, t, v, f, a, w, c, u, s].entries()) {
     const { capacity } = capacities[kind]!;
     for (list.rewind(); list.next(); ) {
       const { handle } = list;

@@ -234,6 +234,19 @@ const REASONS_BY_NAME = {
     why: 'there is no link of this name',
     remedy: 'It is taken up as soon as the link is there.',
   },
+  'tunnel-option': {
+    why: 'the VXLAN link has an option that no entry has (external, vnifilter, GBP, GPE, proxy, IPv6), is bound to a VRF, or has no local address that is this machine’s',
+    remedy:
+      'Give it an IPv4 address of this machine: `ip link set LINK type vxlan local ADDRESS`, and clear the option.',
+  },
+  'tunnel-vlan': {
+    why: 'the bridge filters VLANs, and the VXLAN link is not in exactly one of them, untagged and as pvid',
+    remedy: '`bridge vlan add vid VLAN dev LINK pvid untagged`, and delete its other VLANs.',
+  },
+  'tunnel-remote': {
+    why: 'the VXLAN link has no entry for it with one IPv4 address and the link’s own port and network id',
+    remedy: 'None needed where it is learned; else `bridge fdb replace MAC dev LINK dst ADDRESS self`.',
+  },
   busy: { why: 'the device is busy', remedy: 'It is retried with back-off.' },
 } as const satisfies Record<string, ReasonText>;
 

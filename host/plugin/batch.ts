@@ -16,8 +16,10 @@ import {
   MemberRecord,
   NexthopRecord,
   PortRecord,
+  RemoteRecord,
   RouteRecord,
   RouterInterfaceRecord,
+  TunnelRecord,
   VlanMemberRecord,
 } from './records.ts';
 
@@ -37,6 +39,8 @@ export const BATCH_STRIDES: readonly number[] = [
   AclRuleRecord.SIZE,
   FlowRecord.SIZE,
   CustomRecord.SIZE,
+  TunnelRecord.SIZE,
+  RemoteRecord.SIZE,
 ];
 
 /** Index of each list in a batch. */
@@ -62,6 +66,8 @@ class BatchLists {
   readonly aclRules: AclRuleRecord;
   readonly flows: FlowRecord;
   readonly customs: CustomRecord;
+  readonly tunnels: TunnelRecord;
+  readonly remotes: RemoteRecord;
   /** The lists in the order of the record's fields. */
   readonly lists: readonly RecordCursor[];
 
@@ -78,6 +84,8 @@ class BatchLists {
     this.aclRules = new AclRuleRecord(views, start + BATCH_OFFSETS[8]!);
     this.flows = new FlowRecord(views, start + BATCH_OFFSETS[9]!);
     this.customs = new CustomRecord(views, start + BATCH_OFFSETS[10]!);
+    this.tunnels = new TunnelRecord(views, start + BATCH_OFFSETS[11]!);
+    this.remotes = new RemoteRecord(views, start + BATCH_OFFSETS[12]!);
     this.lists = [
       this.ports,
       this.routerInterfaces,
@@ -90,13 +98,15 @@ class BatchLists {
       this.aclRules,
       this.flows,
       this.customs,
+      this.tunnels,
+      this.remotes,
     ];
   }
 }
 
 /**
  * Fills one batch. Each method adds an entry of its kind; a plugin carries lists out in the order of `BATCH_STRIDES`
- * (ports … customs) whatever order they were added in, and each list from first to last. Removals that must go the
+ * (ports … remotes) whatever order they were added in, and each list from first to last. Removals that must go the
  * other way belong in batches of their own. A handle stands in a batch at most once.
  */
 export class BatchEncoder {
@@ -231,6 +241,22 @@ export class BatchEncoder {
 
   custom(operation: number, handle: number): CustomRecord {
     const record = this.batch.customs;
+    this.add(record, operation, handle);
+    record.operation = operation;
+    record.handle = handle;
+    return record;
+  }
+
+  tunnel(operation: number, handle: number): TunnelRecord {
+    const record = this.batch.tunnels;
+    this.add(record, operation, handle);
+    record.operation = operation;
+    record.handle = handle;
+    return record;
+  }
+
+  remote(operation: number, handle: number): RemoteRecord {
+    const record = this.batch.remotes;
     this.add(record, operation, handle);
     record.operation = operation;
     record.handle = handle;

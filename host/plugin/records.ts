@@ -17,6 +17,8 @@ export const ENTRY_KIND = {
   aclRule: 7,
   flow: 8,
   custom: 9,
+  tunnel: 10,
+  remote: 11,
 } as const;
 export const ENTRY_KIND_NAMES = [
   'port',
@@ -29,6 +31,8 @@ export const ENTRY_KIND_NAMES = [
   'acl-rule',
   'flow',
   'custom',
+  'tunnel',
+  'remote',
 ] as const;
 
 /**
@@ -1244,6 +1248,253 @@ export class CustomRecord extends RecordCursor {
   }
 }
 
+export const TUNNEL_FLAGS = {
+  /** The VXLAN link is up and its bridge forwards on it. */
+  forwarding: 1,
+  /** Decapsulated frames whose source is not a remote of this tunnel are trapped: the bridge learns from them. */
+  learning: 2,
+  /** So are those whose source is a remote with another address than the packet came from: the VXLAN link learns. */
+  learnsAddresses: 4,
+  /** Fill in the outer UDP checksum. */
+  checksum: 8,
+  /** The outer TTL is that of an IPv4 or IPv6 packet in the frame. */
+  inheritTtl: 16,
+  /** The upper 6 bits of the outer TOS are those of the packet in the frame. Its lower 2 bits always are (RFC 6040). */
+  inheritTos: 32,
+  /** The outer header says "don't fragment". */
+  dontFragment: 64,
+  /** It does so for IPv6 packets, and for IPv4 packets that do. */
+  inheritDontFragment: 128,
+} as const;
+
+/**
+ * A VXLAN link in a bridge: stands for a VLAN of the bridge (all of it, on one that does not filter) as network `vni`.
+ *
+ * An IPv4 packet of routing domain 0 for `mac` of its router interface, with `local` as its destination (which is an address of this
+ * machine: its route traps), UDP port `port`, a right UDP checksum or none, VXLAN flags 0x08 and this `vni` is decapsulated, and the
+ * frame bridged as if it had come from a port, but not to other tunnels. A tagged frame is trapped, as is what would change
+ * in the frame for congestion (RFC 6040). "Trapped" is the packet as it arrived, not the frame in it.
+ */
+export class TunnelRecord extends RecordCursor {
+  /** Bytes. */
+  static readonly SIZE = 64;
+
+  constructor(views: MemoryViews, start: number) {
+    super(views, start, 64);
+  }
+
+  get operation(): number {
+    return this.u8[this.offset]!;
+  }
+  set operation(value: number) {
+    this.u8[this.offset] = value;
+  }
+
+  get handle(): number {
+    return this.u32[(this.offset + 4) >>> 2]!;
+  }
+  set handle(value: number) {
+    this.u32[(this.offset + 4) >>> 2] = value;
+  }
+
+  /** The kernel's interface index of the VXLAN link. */
+  get ifindex(): number {
+    return this.u32[(this.offset + 8) >>> 2]!;
+  }
+  set ifindex(value: number) {
+    this.u32[(this.offset + 8) >>> 2] = value;
+  }
+
+  /** Interface index of the bridge. */
+  get bridge(): number {
+    return this.u32[(this.offset + 12) >>> 2]!;
+  }
+  set bridge(value: number) {
+    this.u32[(this.offset + 12) >>> 2] = value;
+  }
+
+  /** 0 on a bridge that does not filter VLANs. */
+  get vlan(): number {
+    return this.u16[(this.offset + 16) >>> 1]!;
+  }
+  set vlan(value: number) {
+    this.u16[(this.offset + 16) >>> 1] = value;
+  }
+
+  get port(): number {
+    return this.u16[(this.offset + 18) >>> 1]!;
+  }
+  set port(value: number) {
+    this.u16[(this.offset + 18) >>> 1] = value;
+  }
+
+  get vni(): number {
+    return this.u32[(this.offset + 20) >>> 2]!;
+  }
+  set vni(value: number) {
+    this.u32[(this.offset + 20) >>> 2] = value;
+  }
+
+  /** Bytes without the link-layer header of the inner frame; larger ones are trapped. */
+  get mtu(): number {
+    return this.u32[(this.offset + 24) >>> 2]!;
+  }
+  set mtu(value: number) {
+    this.u32[(this.offset + 24) >>> 2] = value;
+  }
+
+  get flags(): number {
+    return this.u8[this.offset + 28]!;
+  }
+  set flags(value: number) {
+    this.u8[this.offset + 28] = value;
+  }
+
+  get ttl(): number {
+    return this.u8[this.offset + 29]!;
+  }
+  set ttl(value: number) {
+    this.u8[this.offset + 29] = value;
+  }
+
+  get tos(): number {
+    return this.u8[this.offset + 30]!;
+  }
+  set tos(value: number) {
+    this.u8[this.offset + 30] = value;
+  }
+
+  /** The outer UDP source port is a hash of the inner flow in this range, both ends included. */
+  get sourcePortLow(): number {
+    return this.u16[(this.offset + 32) >>> 1]!;
+  }
+  set sourcePortLow(value: number) {
+    this.u16[(this.offset + 32) >>> 1] = value;
+  }
+
+  get sourcePortHigh(): number {
+    return this.u16[(this.offset + 34) >>> 1]!;
+  }
+  set sourcePortHigh(value: number) {
+    this.u16[(this.offset + 34) >>> 1] = value;
+  }
+
+  /** Interface index that packets must leave by, 0 for any. */
+  get link(): number {
+    return this.u32[(this.offset + 36) >>> 2]!;
+  }
+  set link(value: number) {
+    this.u32[(this.offset + 36) >>> 2] = value;
+  }
+
+  /** Decapsulated frames from this address are trapped. */
+  get mac(): number {
+    return this.u32[(this.offset + 44) >>> 2]! * WORD + this.u32[(this.offset + 40) >>> 2]!;
+  }
+  set mac(value: number) {
+    this.u32[(this.offset + 40) >>> 2] = value % WORD;
+    this.u32[(this.offset + 44) >>> 2] = value / WORD;
+  }
+
+  /** Four words, the most significant first; IPv4 is `w3` alone. */
+  setLocal(w0: number, w1: number, w2: number, w3: number): void {
+    this.u32[(this.offset + 52) >>> 2] = w0;
+    this.u32[(this.offset + 48) >>> 2] = w1;
+    this.u32[(this.offset + 60) >>> 2] = w2;
+    this.u32[(this.offset + 56) >>> 2] = w3;
+  }
+  get local0(): number {
+    return this.u32[(this.offset + 52) >>> 2]!;
+  }
+  get local1(): number {
+    return this.u32[(this.offset + 48) >>> 2]!;
+  }
+  get local2(): number {
+    return this.u32[(this.offset + 60) >>> 2]!;
+  }
+  get local3(): number {
+    return this.u32[(this.offset + 56) >>> 2]!;
+  }
+}
+
+/**
+ * Layer-2 destination behind a tunnel, found as an `fdb-entry` is where there is none for that address: the frame is encapsulated and
+ * leaves by the route of domain 0 to `address`, with the next hop's MAC. Trapped where that does not forward, for tagged frames on a
+ * bridge that does not filter, and for what is larger than the way out with the outer headers.
+ */
+export class RemoteRecord extends RecordCursor {
+  /** Bytes. */
+  static readonly SIZE = 48;
+
+  constructor(views: MemoryViews, start: number) {
+    super(views, start, 48);
+  }
+
+  get operation(): number {
+    return this.u8[this.offset]!;
+  }
+  set operation(value: number) {
+    this.u8[this.offset] = value;
+  }
+
+  get handle(): number {
+    return this.u32[(this.offset + 4) >>> 2]!;
+  }
+  set handle(value: number) {
+    this.u32[(this.offset + 4) >>> 2] = value;
+  }
+
+  get tunnel(): number {
+    return this.u32[(this.offset + 8) >>> 2]!;
+  }
+  set tunnel(value: number) {
+    this.u32[(this.offset + 8) >>> 2] = value;
+  }
+
+  /** Of the tunnel. */
+  get bridge(): number {
+    return this.u32[(this.offset + 12) >>> 2]!;
+  }
+  set bridge(value: number) {
+    this.u32[(this.offset + 12) >>> 2] = value;
+  }
+
+  get vlan(): number {
+    return this.u16[(this.offset + 16) >>> 1]!;
+  }
+  set vlan(value: number) {
+    this.u16[(this.offset + 16) >>> 1] = value;
+  }
+
+  get mac(): number {
+    return this.u32[(this.offset + 28) >>> 2]! * WORD + this.u32[(this.offset + 24) >>> 2]!;
+  }
+  set mac(value: number) {
+    this.u32[(this.offset + 24) >>> 2] = value % WORD;
+    this.u32[(this.offset + 28) >>> 2] = value / WORD;
+  }
+
+  /** Four words, the most significant first; IPv4 is `w3` alone. */
+  setAddress(w0: number, w1: number, w2: number, w3: number): void {
+    this.u32[(this.offset + 36) >>> 2] = w0;
+    this.u32[(this.offset + 32) >>> 2] = w1;
+    this.u32[(this.offset + 44) >>> 2] = w2;
+    this.u32[(this.offset + 40) >>> 2] = w3;
+  }
+  get address0(): number {
+    return this.u32[(this.offset + 36) >>> 2]!;
+  }
+  get address1(): number {
+    return this.u32[(this.offset + 32) >>> 2]!;
+  }
+  get address2(): number {
+    return this.u32[(this.offset + 44) >>> 2]!;
+  }
+  get address3(): number {
+    return this.u32[(this.offset + 40) >>> 2]!;
+  }
+}
+
 /** What became of a change that was not plainly carried out. */
 export const STATUS = {
   /** Held, but the hardware hands matching packets to the kernel. No answer to a removal. */
@@ -1610,7 +1861,7 @@ export class CounterRecord extends RecordCursor {
   }
 
   /**
-   * `clock.now` when the entry was last hit, 0 for never. Of an fdb entry: when its address was last the source of a frame, which is
+   * `clock.now` when the entry was last hit, 0 for never. Of an fdb entry and a remote: when its address was last the source of a frame, which is
    * what keeps it from ageing. The kernel is told what is in use.
    */
   get lastUsed(): number {

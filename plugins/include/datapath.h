@@ -188,6 +188,56 @@ struct dp_flow {
 	uint64_t ended;
 };
 
+/* Table `tunnels`, by index: a VXLAN link in a bridge. */
+enum {
+	DP_TUNNEL_FORWARDING = 1 << 0,
+	DP_TUNNEL_LEARNING = 1 << 1,
+	DP_TUNNEL_LEARNS_ADDRESSES = 1 << 2,
+	DP_TUNNEL_CHECKSUM = 1 << 3,
+	DP_TUNNEL_INHERIT_TTL = 1 << 4,
+	DP_TUNNEL_INHERIT_TOS = 1 << 5,
+	DP_TUNNEL_DF = 1 << 6,
+	DP_TUNNEL_INHERIT_DF = 1 << 7,
+};
+
+struct dp_tunnel {
+	uint32_t handle;
+	uint32_t ifindex;
+	uint32_t bridge;
+	uint32_t vlan;
+	uint32_t vni;
+	uint32_t flags;
+	uint64_t mac;
+	/* Network byte order. */
+	uint32_t local;
+	uint32_t port;
+	/* Of the source port: upper half low, lower half high end. */
+	uint32_t source_ports;
+	/* Upper half TTL, lower half TOS. */
+	uint32_t hops;
+	uint32_t mtu;
+	uint32_t link;
+};
+
+/* Table `tunnels_at`: whose packets these are. */
+struct dp_tunnel_key {
+	uint32_t local;
+	uint32_t vni;
+	uint32_t port;
+};
+
+struct dp_tunnel_at {
+	uint32_t tunnel;
+};
+
+/* Table `remotes`, by struct dp_fdb_key. */
+struct dp_remote {
+	uint32_t handle;
+	uint32_t tunnel;
+	/* Network byte order. */
+	uint32_t address;
+};
+
 /*
  * Rules. Table `acl_rules` keeps them as they were given, for reading back only: `words` are the record of wit/types.wit. What
  * frames are matched against is made from them, for one of two generations: masks in `acl_masks` by generation × DP_MASKS, in the

@@ -49,6 +49,8 @@ enum {
   EKHO_KIND_ACL_RULE = 7,
   EKHO_KIND_FLOW = 8,
   EKHO_KIND_CUSTOM = 9,
+  EKHO_KIND_TUNNEL = 10,
+  EKHO_KIND_REMOTE = 11,
 };
 
 /* `put` adds the entry, or replaces the one that has the same handle in place: traffic that both the old and the
@@ -376,6 +378,76 @@ typedef struct {
 _Static_assert(sizeof(ekho_custom) == 144, "ekho_custom");
 _Static_assert(offsetof(ekho_custom, data15) == 136, "ekho_custom.data15");
 
+typedef uint8_t ekho_tunnel_flags;
+enum {
+  /* The VXLAN link is up and its bridge forwards on it. */
+  EKHO_TUNNEL_FLAGS_FORWARDING = 1u << 0,
+  /* Decapsulated frames whose source is not a remote of this tunnel are trapped: the bridge learns from them. */
+  EKHO_TUNNEL_FLAGS_LEARNING = 1u << 1,
+  /* So are those whose source is a remote with another address than the packet came from: the VXLAN link learns. */
+  EKHO_TUNNEL_FLAGS_LEARNS_ADDRESSES = 1u << 2,
+  /* Fill in the outer UDP checksum. */
+  EKHO_TUNNEL_FLAGS_CHECKSUM = 1u << 3,
+  /* The outer TTL is that of an IPv4 or IPv6 packet in the frame. */
+  EKHO_TUNNEL_FLAGS_INHERIT_TTL = 1u << 4,
+  /* The upper 6 bits of the outer TOS are those of the packet in the frame. Its lower 2 bits always are (RFC 6040). */
+  EKHO_TUNNEL_FLAGS_INHERIT_TOS = 1u << 5,
+  /* The outer header says "don't fragment". */
+  EKHO_TUNNEL_FLAGS_DONT_FRAGMENT = 1u << 6,
+  /* It does so for IPv6 packets, and for IPv4 packets that do. */
+  EKHO_TUNNEL_FLAGS_INHERIT_DONT_FRAGMENT = 1u << 7,
+};
+
+/* A VXLAN link in a bridge: stands for a VLAN of the bridge (all of it, on one that does not filter) as network `vni`.
+ * 
+ * An IPv4 packet of routing domain 0 for `mac` of its router interface, with `local` as its destination (which is an address of this
+ * machine: its route traps), UDP port `port`, a right UDP checksum or none, VXLAN flags 0x08 and this `vni` is decapsulated, and the
+ * frame bridged as if it had come from a port, but not to other tunnels. A tagged frame is trapped, as is what would change
+ * in the frame for congestion (RFC 6040). "Trapped" is the packet as it arrived, not the frame in it. */
+typedef struct {
+  ekho_operation operation;
+  ekho_handle handle;
+  /* The kernel's interface index of the VXLAN link. */
+  uint32_t ifindex;
+  /* Interface index of the bridge. */
+  uint32_t bridge;
+  /* 0 on a bridge that does not filter VLANs. */
+  uint16_t vlan;
+  uint16_t port;
+  uint32_t vni;
+  /* Bytes without the link-layer header of the inner frame; larger ones are trapped. */
+  uint32_t mtu;
+  ekho_tunnel_flags flags;
+  uint8_t ttl;
+  uint8_t tos;
+  /* The outer UDP source port is a hash of the inner flow in this range, both ends included. */
+  uint16_t source_port_low;
+  uint16_t source_port_high;
+  /* Interface index that packets must leave by, 0 for any. */
+  uint32_t link;
+  /* Decapsulated frames from this address are trapped. */
+  uint64_t mac;
+  ekho_address local;
+} ekho_tunnel;
+_Static_assert(sizeof(ekho_tunnel) == 64, "ekho_tunnel");
+_Static_assert(offsetof(ekho_tunnel, local) == 48, "ekho_tunnel.local");
+
+/* Layer-2 destination behind a tunnel, found as an `fdb-entry` is where there is none for that address: the frame is encapsulated and
+ * leaves by the route of domain 0 to `address`, with the next hop's MAC. Trapped where that does not forward, for tagged frames on a
+ * bridge that does not filter, and for what is larger than the way out with the outer headers. */
+typedef struct {
+  ekho_operation operation;
+  ekho_handle handle;
+  ekho_handle tunnel;
+  /* Of the tunnel. */
+  uint32_t bridge;
+  uint16_t vlan;
+  uint64_t mac;
+  ekho_address address;
+} ekho_remote;
+_Static_assert(sizeof(ekho_remote) == 48, "ekho_remote");
+_Static_assert(offsetof(ekho_remote, address) == 32, "ekho_remote.address");
+
 typedef struct { ekho_port *items; uint32_t count; } ekho_port_list;
 
 typedef struct { ekho_router_interface *items; uint32_t count; } ekho_router_interface_list;
@@ -398,6 +470,10 @@ typedef struct { ekho_flow *items; uint32_t count; } ekho_flow_list;
 
 typedef struct { ekho_custom *items; uint32_t count; } ekho_custom_list;
 
+typedef struct { ekho_tunnel *items; uint32_t count; } ekho_tunnel_list;
+
+typedef struct { ekho_remote *items; uint32_t count; } ekho_remote_list;
+
 /* Changes for the device, at most 4,096 entries in all, members counted; a handle stands here at most once. Process the lists in
  * the order they stand here, each from first to last; the host has arranged that every reference is then valid. */
 typedef struct {
@@ -412,9 +488,11 @@ typedef struct {
   ekho_acl_rule_list acl_rules;
   ekho_flow_list flows;
   ekho_custom_list customs;
+  ekho_tunnel_list tunnels;
+  ekho_remote_list remotes;
 } ekho_batch;
-_Static_assert(sizeof(ekho_batch) == 88, "ekho_batch");
-_Static_assert(offsetof(ekho_batch, customs) == 80, "ekho_batch.customs");
+_Static_assert(sizeof(ekho_batch) == 104, "ekho_batch");
+_Static_assert(offsetof(ekho_batch, remotes) == 96, "ekho_batch.remotes");
 
 /* What became of a change that was not plainly carried out. */
 typedef uint8_t ekho_status;
@@ -554,7 +632,7 @@ typedef struct {
   ekho_handle handle;
   uint64_t packets;
   uint64_t bytes;
-  /* `clock.now` when the entry was last hit, 0 for never. Of an fdb entry: when its address was last the source of a frame, which is
+  /* `clock.now` when the entry was last hit, 0 for never. Of an fdb entry and a remote: when its address was last the source of a frame, which is
    * what keeps it from ageing. The kernel is told what is in use. */
   uint64_t last_used;
 } ekho_counter;
@@ -825,7 +903,7 @@ typedef struct {
   uint32_t next;
   ekho_batch entries;
 } ekho_offload_page;
-_Static_assert(sizeof(ekho_offload_page) == 92, "ekho_offload_page");
+_Static_assert(sizeof(ekho_offload_page) == 108, "ekho_offload_page");
 _Static_assert(offsetof(ekho_offload_page, entries) == 4, "ekho_offload_page.entries");
 
 typedef struct { ekho_counter *items; uint32_t count; } ekho_counter_list;

@@ -42,6 +42,8 @@ static enum table counts_of(ekho_kind kind) {
     case EKHO_KIND_ACL_RULE: return TABLE_ACL_COUNTS;
     case EKHO_KIND_FLOW: return TABLE_FLOW_COUNTS;
     case EKHO_KIND_CUSTOM: return TABLE_CUSTOM_COUNTS;
+    case EKHO_KIND_TUNNEL: return TABLE_TUNNEL_COUNTS;
+    case EKHO_KIND_REMOTE: return TABLE_REMOTE_COUNTS;
     default: return TABLES;
   }
 }
@@ -149,47 +151,66 @@ static void refresh_ports(void) {
   }
 }
 
-static void remove_interface_at(uint32_t index) {
+/* Rows that lead to the entry with this index: the last word of each is an index. */
+static void remove_at(enum table table, uint32_t index) {
   uint32_t cursor = 0;
   do {
     size_t mark = ekho_mark();
-    ekho_u32_list page = device_read(TABLE_INTERFACES_AT, cursor, BURST_ROWS);
-    for (uint32_t at = 1; at < page.count; at += tables[TABLE_INTERFACES_AT].words)
-      if (page.items[at + 2] == index) device_remove(TABLE_INTERFACES_AT, page.items + at, 1);
+    ekho_u32_list page = device_read(table, cursor, BURST_ROWS);
+    for (uint32_t at = 1; at < page.count; at += tables[table].words)
+      if (page.items[at + tables[table].words - 1] == index) device_remove(table, page.items + at, 1);
     cursor = page.items[0];
     ekho_release(mark);
   } while (cursor != 0);
 }
 
-/* The entry and where it is found; frames that meet only one of the two go to the kernel. */
+/* The entry goes, and where it is found before it. */
+static void remove_found(ekho_handle handle, enum table found, uint32_t *row) {
+  remove_at(found, index_of(handle));
+  row[0] = index_of(handle);
+  end(handle, EKHO_REASON_NONE);
+  flush();
+}
+
+/* The entry whose row is filled in, and where it is found: `at`. Frames that meet only one of the two go to the kernel. */
+static void put_found(ekho_handle handle, ekho_reason reason, enum table found, uint32_t *at) {
+  end(handle, reason);
+  if (burst.count == 0) return;
+  bool moved = held_has(burst.kind, handle);
+  flush();
+  if (!held_has(burst.kind, handle)) return;
+  /* Where it stood before, if that is elsewhere. */
+  if (moved) remove_at(found, index_of(handle));
+  ekho_tables_status status = device_put(found, at, 1, !moved).status;
+  if (status != EKHO_TABLES_STATUS_OK) report_status(handle, status);
+}
+
 static void change_interface(const ekho_router_interface *interface) {
-  bool removing = interface->operation == EKHO_OPERATION_REMOVE;
   ekho_handle handle = interface->handle;
   uint32_t *row = begin(TABLE_INTERFACES, interface->operation, handle);
-  if (row == NULL) return;
-  if (removing) {
-    remove_interface_at(index_of(handle));
-    row[0] = index_of(handle);
-    end(handle, EKHO_REASON_NONE);
-    flush();
-    return;
-  }
-  end(handle, row_of_interface(interface, row));
-  if (burst.count == 0) return;
-  bool moved = held_has(EKHO_KIND_ROUTER_INTERFACE, handle);
-  flush();
-  if (!held_has(EKHO_KIND_ROUTER_INTERFACE, handle)) return;
   uint32_t at[] = {index_of(interface->port), interface->vlan, index_of(handle)};
-  /* Where it stood before, if that is elsewhere. */
-  if (moved) remove_interface_at(index_of(handle));
-  ekho_tables_status status = device_put(TABLE_INTERFACES_AT, at, 1, !moved).status;
-  if (status != EKHO_TABLES_STATUS_OK) report_status(handle, status);
+  if (row == NULL) return;
+  if (interface->operation == EKHO_OPERATION_REMOVE)
+    remove_found(handle, TABLE_INTERFACES_AT, row);
+  else
+    put_found(handle, row_of_interface(interface, row), TABLE_INTERFACES_AT, at);
+}
+
+static void change_tunnel(const ekho_tunnel *tunnel) {
+  ekho_handle handle = tunnel->handle;
+  uint32_t *row = begin(TABLE_TUNNELS, tunnel->operation, handle);
+  uint32_t at[] = {__builtin_bswap32((uint32_t)tunnel->local.low), tunnel->vni, tunnel->port, index_of(handle)};
+  if (row == NULL) return;
+  if (tunnel->operation == EKHO_OPERATION_REMOVE)
+    remove_found(handle, TABLE_TUNNELS_AT, row);
+  else
+    put_found(handle, row_of_tunnel(tunnel, row), TABLE_TUNNELS_AT, at);
 }
 
 static uint32_t size_of(const ekho_batch *changes) {
   return changes->ports.count + changes->router_interfaces.count + changes->nexthops.count + changes->groups.count +
          changes->routes.count + changes->vlan_members.count + changes->fdb_entries.count + changes->acl_rules.count +
-         changes->flows.count + changes->customs.count;
+         changes->flows.count + changes->customs.count + changes->tunnels.count + changes->remotes.count;
 }
 
 /* A list of rows found by index: removing takes no more than that. */
@@ -293,4 +314,7 @@ void ekho_offload_apply(const ekho_batch *changes, ekho_outcome_list *result) {
   change_rules(&changes->acl_rules);
   CONTENT_LIST(flows, EKHO_KIND_FLOW, TABLE_FLOWS, TABLE_FLOWS, row_of_flow(one, row));
   change_customs(&changes->customs);
+  open_list(EKHO_KIND_TUNNEL, TABLE_TUNNELS, changes->tunnels.count);
+  for (uint32_t i = 0; i < changes->tunnels.count; i++) change_tunnel(&changes->tunnels.items[i]);
+  CONTENT_LIST(remotes, EKHO_KIND_REMOTE, TABLE_REMOTES, TABLE_REMOTES, row_of_remote(one, row));
 }

@@ -26,6 +26,8 @@ static const struct {
     [EKHO_KIND_VLAN_MEMBER] = {TABLE_VLANS, TABLE_VLANS},
     [EKHO_KIND_FDB_ENTRY] = {TABLE_FDB, TABLE_FDB},
     [EKHO_KIND_FLOW] = {TABLE_FLOWS, TABLE_FLOWS},
+    [EKHO_KIND_TUNNEL] = {TABLE_TUNNELS, TABLE_TUNNELS},
+    [EKHO_KIND_REMOTE] = {TABLE_REMOTES, TABLE_REMOTES},
     [EKHO_KIND_ACL_RULE] = {TABLE_ACL_RULES, TABLE_ACL_RULES},
     [EKHO_KIND_CUSTOM] = {TABLE_METERS, TABLE_SAMPLES},
 };
@@ -55,7 +57,9 @@ void held_load(void) {
 }
 
 /* Arrays are twice as large as what they are to hold: a handle's index may be a little beyond. */
-static bool is_array(ekho_kind kind) { return kind <= EKHO_KIND_GROUP || kind == EKHO_KIND_ACL_RULE; }
+static bool is_array(ekho_kind kind) { 
+  return kind <= EKHO_KIND_GROUP || kind == EKHO_KIND_ACL_RULE || kind == EKHO_KIND_TUNNEL;
+}
 
 uint32_t held_capacity(ekho_kind kind) {
   struct held *held = &all[kind];

@@ -21,12 +21,15 @@ static ekho_string name_of(enum table table) {
     case TABLE_FLOWS: return EKHO_STRING("flows");
     case TABLE_METERS: return EKHO_STRING("meters");
     case TABLE_SAMPLES: return EKHO_STRING("samples");
+    case TABLE_TUNNELS: return EKHO_STRING("tunnels");
+    case TABLE_REMOTES: return EKHO_STRING("remotes");
     case TABLE_ACL_RULES: return EKHO_STRING("acl_rules");
     case TABLE_ACL_MASKS: return EKHO_STRING("acl_masks");
     case TABLE_ACL_KEYS: return EKHO_STRING("acl_keys");
     case TABLE_ACL_STATE: return EKHO_STRING("acl_state");
     case TABLE_CUSTOM_STATE: return EKHO_STRING("custom_state");
     case TABLE_METER_STATES: return EKHO_STRING("meter_states");
+    case TABLE_TUNNELS_AT: return EKHO_STRING("tunnels_at");
     case TABLE_PORT_COUNTS: return EKHO_STRING("port_counts");
     case TABLE_NEXTHOP_COUNTS: return EKHO_STRING("nexthop_counts");
     case TABLE_ROUTE_COUNTS: return EKHO_STRING("route_counts");
@@ -34,6 +37,8 @@ static ekho_string name_of(enum table table) {
     case TABLE_ACL_COUNTS: return EKHO_STRING("acl_counts");
     case TABLE_FLOW_COUNTS: return EKHO_STRING("flow_counts");
     case TABLE_CUSTOM_COUNTS: return EKHO_STRING("custom_counts");
+    case TABLE_TUNNEL_COUNTS: return EKHO_STRING("tunnel_counts");
+    case TABLE_REMOTE_COUNTS: return EKHO_STRING("remote_counts");
     default: return EKHO_STRING("");
   }
 }
@@ -52,12 +57,15 @@ static const uint32_t words_of[TABLES] = {
     [TABLE_FLOWS] = (sizeof(struct dp_flow_key) + sizeof(struct dp_flow)) / 4,
     [TABLE_METERS] = (sizeof(struct dp_meter_key) + sizeof(struct dp_meter)) / 4,
     [TABLE_SAMPLES] = (4 + sizeof(struct dp_sample)) / 4,
+    [TABLE_TUNNELS] = (4 + sizeof(struct dp_tunnel)) / 4,
+    [TABLE_REMOTES] = (sizeof(struct dp_fdb_key) + sizeof(struct dp_remote)) / 4,
     [TABLE_ACL_RULES] = (4 + sizeof(struct dp_acl_rule)) / 4,
     [TABLE_ACL_MASKS] = (4 + sizeof(struct dp_acl_mask)) / 4,
     [TABLE_ACL_KEYS] = (sizeof(struct dp_acl_key) + sizeof(struct dp_acl)) / 4,
     [TABLE_ACL_STATE] = (4 + sizeof(struct dp_acl_state)) / 4,
     [TABLE_CUSTOM_STATE] = (4 + sizeof(struct dp_custom_state)) / 4,
     [TABLE_METER_STATES] = (4 + sizeof(struct dp_meter_state)) / 4,
+    [TABLE_TUNNELS_AT] = (sizeof(struct dp_tunnel_key) + sizeof(struct dp_tunnel_at)) / 4,
     [TABLE_PORT_COUNTS] = (4 + sizeof(struct dp_count)) / 4,
     [TABLE_NEXTHOP_COUNTS] = (4 + sizeof(struct dp_count)) / 4,
     [TABLE_ROUTE_COUNTS] = (4 + sizeof(struct dp_count)) / 4,
@@ -65,6 +73,8 @@ static const uint32_t words_of[TABLES] = {
     [TABLE_ACL_COUNTS] = (4 + sizeof(struct dp_count)) / 4,
     [TABLE_FLOW_COUNTS] = (4 + sizeof(struct dp_count)) / 4,
     [TABLE_CUSTOM_COUNTS] = (4 + sizeof(struct dp_count)) / 4,
+    [TABLE_TUNNEL_COUNTS] = (4 + sizeof(struct dp_count)) / 4,
+    [TABLE_REMOTE_COUNTS] = (4 + sizeof(struct dp_count)) / 4,
 };
 
 /* False when the device is not this data path. */

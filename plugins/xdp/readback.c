@@ -18,6 +18,9 @@ static uint32_t end_of(enum table table) {
     case TABLE_FDB_COUNTS: return held_end(EKHO_KIND_FDB_ENTRY);
     case TABLE_ACL_RULES:
     case TABLE_ACL_COUNTS: return held_end(EKHO_KIND_ACL_RULE);
+    case TABLE_TUNNELS:
+    case TABLE_TUNNEL_COUNTS: return held_end(EKHO_KIND_TUNNEL);
+    case TABLE_REMOTE_COUNTS: return held_end(EKHO_KIND_REMOTE);
     case TABLE_FLOW_COUNTS: return held_end(EKHO_KIND_FLOW);
     case TABLE_CUSTOM_COUNTS: return held_end(EKHO_KIND_CUSTOM);
     default: return DP_NONE;
@@ -79,6 +82,8 @@ void ekho_offload_readback(uint32_t cursor, uint32_t limit, ekho_offload_page *r
     case TABLE_FLOWS: FILL(flows, flow_of_row); break;
     case TABLE_METERS: FILL(customs, custom_of_meter); break;
     case TABLE_SAMPLES: FILL(customs, custom_of_sample); break;
+    case TABLE_TUNNELS: FILL(tunnels, tunnel_of_row); break;
+    case TABLE_REMOTES: FILL(remotes, remote_of_row); break;
     case TABLE_ACL_RULES: FILL(acl_rules, acl_rule_of_row); break;
     default: break;
   }
@@ -92,9 +97,10 @@ void ekho_stats_collect(uint32_t cursor, uint32_t limit, ekho_stats_page *result
       [TABLE_ROUTE_COUNTS] = EKHO_KIND_ROUTE,   [TABLE_FDB_COUNTS] = EKHO_KIND_FDB_ENTRY,
       [TABLE_ACL_COUNTS] = EKHO_KIND_ACL_RULE,   [TABLE_FLOW_COUNTS] = EKHO_KIND_FLOW,
       [TABLE_CUSTOM_COUNTS] = EKHO_KIND_CUSTOM,
+      [TABLE_TUNNEL_COUNTS] = EKHO_KIND_TUNNEL, [TABLE_REMOTE_COUNTS] = EKHO_KIND_REMOTE,
   };
   enum table table;
-  ekho_u32_list rows = read_page(TABLE_PORT_COUNTS, TABLE_CUSTOM_COUNTS, cursor, limit, &table, &result->next);
+  ekho_u32_list rows = read_page(TABLE_PORT_COUNTS, TABLE_REMOTE_COUNTS, cursor, limit, &table, &result->next);
   if (rows.count <= 1) return;
   uint32_t words = tables[table].words;
   uint32_t count = (rows.count - 1) / words;

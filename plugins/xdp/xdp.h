@@ -5,7 +5,7 @@
 #include "datapath.h"
 #include "ekho.h"
 
-#define KINDS 10
+#define KINDS 12
 
 /* The device's tables, in the order of the names in plugin.c. */
 enum table {
@@ -21,12 +21,15 @@ enum table {
   TABLE_FLOWS,
   TABLE_METERS,
   TABLE_SAMPLES,
+  TABLE_TUNNELS,
+  TABLE_REMOTES,
   TABLE_ACL_RULES,
   TABLE_ACL_MASKS,
   TABLE_ACL_KEYS,
   TABLE_ACL_STATE,
   TABLE_CUSTOM_STATE,
   TABLE_METER_STATES,
+  TABLE_TUNNELS_AT,
   TABLE_PORT_COUNTS,
   TABLE_NEXTHOP_COUNTS,
   TABLE_ROUTE_COUNTS,
@@ -34,6 +37,8 @@ enum table {
   TABLE_ACL_COUNTS,
   TABLE_FLOW_COUNTS,
   TABLE_CUSTOM_COUNTS,
+  TABLE_TUNNEL_COUNTS,
+  TABLE_REMOTE_COUNTS,
   TABLES
 };
 
@@ -81,6 +86,8 @@ ekho_reason row_of_route(const ekho_route *route, uint32_t *row);
 ekho_reason row_of_vlan_member(const ekho_vlan_member *member, uint32_t *row);
 ekho_reason row_of_fdb_entry(const ekho_fdb_entry *entry, uint32_t *row);
 ekho_reason row_of_flow(const ekho_flow *flow, uint32_t *row);
+ekho_reason row_of_tunnel(const ekho_tunnel *tunnel, uint32_t *row);
+ekho_reason row_of_remote(const ekho_remote *remote, uint32_t *row);
 
 void port_of_row(const uint32_t *row, ekho_port *port);
 void interface_of_row(const uint32_t *row, ekho_router_interface *interface);
@@ -92,6 +99,8 @@ void route_of_row6(const uint32_t *row, ekho_route *route);
 void vlan_member_of_row(const uint32_t *row, ekho_vlan_member *member);
 void fdb_entry_of_row(const uint32_t *row, ekho_fdb_entry *entry);
 void flow_of_row(const uint32_t *row, ekho_flow *flow);
+void tunnel_of_row(const uint32_t *row, ekho_tunnel *tunnel);
+void remote_of_row(const uint32_t *row, ekho_remote *remote);
 void acl_rule_of_row(const uint32_t *row, ekho_acl_rule *rule);
 
 /* vlans.c: which VLANs a port is in, as its own row needs it. */

@@ -68,7 +68,9 @@ export async function startHost({
     `device.device0.kind = "${plugin === 'xdp' ? 'tables' : 'asic'}"`,
     // Counters per CPU are made one by one, which takes long under emulation.
     ...(plugin === 'xdp'
-      ? ['device.device0.tables = { lpm4 = 1000, lpm6 = 1000, nexthop = 500, fdb = 500, flow = 500 }']
+      ? [
+          'device.device0.tables = { lpm4 = 1000, lpm6 = 1000, nexthop = 500, fdb = 500, flow = 500, tunnel = 16, remote = 100 }',
+        ]
       : []),
     ...more,
   ].join('\n');

@@ -42,7 +42,7 @@ async function start(mode: 'auto' | 'native'): Promise<Softnic> {
     grants: ['tables'],
     cache: join(ROOT, 'build/fixtures/cache'),
   });
-  const tables = { lpm4: 100, lpm6: 100, nexthop: 16, fdb: 32, flow: 16 };
+  const tables = { lpm4: 100, lpm6: 100, nexthop: 16, fdb: 32, flow: 16, tunnel: 4, remote: 16 };
   const started = await Softnic.start(plugin, { kind: 'tables', netns: wires.router.name, mode, tables });
   expect(await started.apply(BASE())).toEqual([]);
   return started;
@@ -164,6 +164,30 @@ const FLOW = (): Entry =>
     newDestinationPort: 80,
   });
 
+/** At an address of this machine, with a station behind it. */
+const TUNNEL = (flags: string[], more: Record<string, Value> = {}): Entry[] => [
+  entry('tunnel', 0, {
+    ifindex: 999,
+    bridge: BRIDGE,
+    port: 4789,
+    vni: 10,
+    mtu: 1450,
+    ttl: 64,
+    sourcePortLow: 1000,
+    sourcePortHigh: 2000,
+    mac: BigInt(MAC + 0x400),
+    local: at('10.9.9.9'),
+    flags,
+    ...more,
+  }),
+  entry('remote', 0, {
+    tunnel: handle('tunnel', 0),
+    bridge: BRIDGE,
+    mac: BigInt(MAC + STATION + 4),
+    address: at('10.1.0.7'),
+  }),
+];
+
 // ---- frames ----
 
 const ip4 = (more: Partial<Ip4> = {}): Ip4 => ({
@@ -193,6 +217,21 @@ const bridged = (more: Partial<Packet> = {}): Packet => ({
 
 const tcp = (flags: number, more: Partial<Ip4> = {}): Packet =>
   routed(ip4({ l4: { is: 'tcp', sport: 1000, dport: 80, flags }, ...more }));
+
+/** For the station behind the tunnel. */
+const entering = (more: Partial<Packet> = {}): Packet => bridged({ to: mac(STATION + 4), ...more });
+
+/** Through the tunnel, for a station. */
+const arriving = (): Packet =>
+  routed({
+    is: 'vxlan',
+    source: '10.2.0.1',
+    destination: '10.9.9.9',
+    ttl: 64,
+    sport: 5000,
+    vni: 10,
+    inner: { from: mac(STATION + 5), to: mac(STATION), body: ip4() },
+  });
 
 const bytes = (packet: Packet): Uint8Array => frameOf(packet, ++sent);
 
@@ -259,7 +298,29 @@ const CASES = (): Record<string, Case> => ({
     entries: [FLOWS(), FLOW(), group(1, 2)],
     frame: tcp(16),
   },
+  'tunnel needs XDP': { entries: TUNNEL(['forwarding']), frame: entering() },
+  'tunnel not forwarding': { entries: TUNNEL([]), frame: entering() },
+  'frame not for the tunnel': { entries: TUNNEL(['forwarding']), frame: entering({ vlans: [{ id: 5 }] }) },
+  'tunnel by another link': { entries: TUNNEL(['forwarding'], { link: 998 }), frame: entering() },
   'flow over several nexthops': { entries: [FLOWS(), FLOW(), group(0, 0, 2)], frame: tcp(16) },
+});
+
+/** What arrives by a tunnel is told natively alone. */
+const TUNNEL_CASES = (): Record<string, Case> => ({
+  'unusual VXLAN header': {
+    entries: TUNNEL(['forwarding']),
+    frame: changed(bytes(arriving()), (view) => view.setUint8(42, 0x88)),
+    from: 2,
+  },
+  'tunnel source not learned': { entries: TUNNEL(['forwarding', 'learning']), frame: arriving() },
+  'congestion marks differ': {
+    entries: TUNNEL(['forwarding']),
+    frame: changed(bytes(arriving()), (view) => {
+      view.setUint8(15, 2);
+      view.setUint16(24, (view.getUint16(24) + 0xffff - 2) % 0xffff);
+    }),
+    from: 2,
+  },
 });
 
 // ---- tests ----
@@ -345,12 +406,23 @@ test('ports attached natively have reasons of their own', async () => {
   wires.hosts[3]!.run('ethtool', ['-K', 'eth0', 'gro', 'on']);
   await provoke('checksum not filled in', { frame: unfinished(bytes(routed(ip4()))), from: 2 }, true);
   provoked.add('egress takes no XDP frames').add('checksum not filled in');
+  for (const [reason, one] of Object.entries(TUNNEL_CASES())) {
+    expect(await xdp.apply(one.entries!), reason).toEqual([]);
+    await provoke(reason, one);
+    await restore(one.entries!);
+    provoked.add(reason);
+  }
 }, 300_000);
 
 test('that is all of them', () => {
   const expected = REASONS.map(({ name }) => name).filter((name) => !(name in UNREACHABLE));
   expect([...provoked].sort()).toEqual(expected.sort());
 });
+
+function changed(frame: Uint8Array, change: (view: DataView) => void): Uint8Array {
+  change(new DataView(frame.buffer));
+  return frame;
+}
 
 /** The UDP checksum as the kernel leaves it to hardware: the sum of the pseudo header. */
 function unfinished(frame: Uint8Array): Uint8Array {

@@ -56,12 +56,15 @@ const SIZED: readonly Sized[] = [
   sized('flows', 'exact', of('flow')),
   sized('meters', 'prefix', of('custom')),
   sized('samples', 'slots', twice('port')),
+  sized('tunnels', 'slots', twice('tunnel')),
+  sized('remotes', 'exact', of('remote')),
   sized('acl_rules', 'slots', twice('acl')),
   sized('acl_masks', 'slots', () => 2 * MASKS),
   sized('acl_keys', 'exact', (sizes) => KEYS_PER_RULE * sizes.acl!),
   sized('acl_state', 'slots', () => 1),
   sized('custom_state', 'slots', () => 1),
   sized('meter_states', 'slots', customs),
+  sized('tunnels_at', 'exact', of('tunnel')),
   sized('port_counts', 'counters', twice('port')),
   sized('nexthop_counts', 'counters', twice('nexthop')),
   sized('route_counts', 'counters', (sizes) => 2 * (sizes.lpm4! + sizes.lpm6!)),
@@ -69,6 +72,8 @@ const SIZED: readonly Sized[] = [
   sized('acl_counts', 'counters', twice('acl')),
   sized('flow_counts', 'counters', twice('flow')),
   sized('custom_counts', 'counters', customs),
+  sized('tunnel_counts', 'counters', twice('tunnel')),
+  sized('remote_counts', 'counters', twice('remote')),
 ];
 
 /** Maps that the device keeps itself. */
@@ -105,6 +110,8 @@ export const SIZES: readonly {
   ...ASIC_TABLES,
   { name: 'flow', capacity: 65_536, maxCapacity: 4_194_304 },
   { name: 'custom', capacity: 4096, maxCapacity: 65_536 },
+  { name: 'tunnel', capacity: 256, maxCapacity: 65_536 },
+  { name: 'remote', capacity: 8192, maxCapacity: 4_194_304 },
 ];
 
 /** Rows of every map for the configured sizes. @throws EkhoError E_DEVICE */

@@ -98,7 +98,34 @@ const LIST = [
     'flow over several nexthops',
     'Which member of a group the kernel chose for a flow is not known.',
   ],
-  ['ROOM', 'no room for a tag', 'There is no headroom to add a VLAN tag in place.'],
+  [
+    'TUNNEL_SKB',
+    'tunnel needs XDP',
+    'The port is attached by tcx, which does not add or remove outer headers.',
+  ],
+  ['TUNNEL_STATE', 'tunnel not forwarding', 'The VXLAN link is down, or spanning tree blocks it.'],
+  [
+    'TUNNEL_FRAME',
+    'frame not for the tunnel',
+    'Tagged where the tunnel takes none, larger than the VXLAN link’s MTU, or the outer checksum could not be made.',
+  ],
+  [
+    'TUNNEL_LINK',
+    'tunnel by another link',
+    'The route to the remote leads to another link than the VXLAN link is bound to.',
+  ],
+  [
+    'TUNNEL_HEADER',
+    'unusual VXLAN header',
+    'Other flags than 0x08, a wrong UDP length, or a UDP checksum that is wrong or not filled in.',
+  ],
+  ['TUNNEL_SOURCE', 'tunnel source not learned', 'The inner source is not known to be behind the sender.'],
+  [
+    'TUNNEL_ECN',
+    'congestion marks differ',
+    'The outer header has congestion marks that the frame lacks (RFC 6040).',
+  ],
+  ['ROOM', 'no room for a tag', 'There is no headroom to add a VLAN tag or outer headers in place.'],
 ] as const;
 
 export const REASONS: readonly Reason[] = LIST.map(([id, name, meaning]) => ({ id, name, meaning }));

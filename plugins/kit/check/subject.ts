@@ -44,6 +44,8 @@ const METHODS = {
   'acl-rule': 'aclRule',
   flow: 'flow',
   custom: 'custom',
+  tunnel: 'tunnel',
+  remote: 'remote',
 } as const;
 
 /** Lists of a batch whose records have handles, with their kind. */
@@ -58,6 +60,8 @@ const LISTS: readonly (readonly [list: number, kind: Kind])[] = [
   [8, 'acl-rule'],
   [9, 'flow'],
   [10, 'custom'],
+  [11, 'tunnel'],
+  [12, 'remote'],
 ];
 
 /** Log lines told of a plugin that does not start, or fails a case. */

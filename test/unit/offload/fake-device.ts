@@ -75,6 +75,9 @@ export class FakeDevice {
       256,
       64,
       64,
+      0,
+      16,
+      64,
     ];
     return {
       vendor: 'test',
@@ -126,20 +129,35 @@ export class FakeDevice {
   /** Carries out a batch; writes outcomes that are not plain success. */
   apply(batch: BatchEncoder, outcomes: OutcomeRecord): void {
     const lists = batch.lists as unknown as BatchReader['lists'];
-    const [ports, interfaces, nexthops, members, groups, routes, vlans, fdb, acl, flows, customs] =
-      lists as unknown as [
-        BatchReader['ports'],
-        BatchReader['routerInterfaces'],
-        BatchReader['nexthops'],
-        BatchReader['members'],
-        BatchReader['groups'],
-        BatchReader['routes'],
-        BatchReader['vlanMembers'],
-        BatchReader['fdbEntries'],
-        BatchReader['aclRules'],
-        BatchReader['flows'],
-        BatchReader['customs'],
-      ];
+    const [
+      ports,
+      interfaces,
+      nexthops,
+      members,
+      groups,
+      routes,
+      vlans,
+      fdb,
+      acl,
+      flows,
+      customs,
+      tunnels,
+      remotes,
+    ] = lists as unknown as [
+      BatchReader['ports'],
+      BatchReader['routerInterfaces'],
+      BatchReader['nexthops'],
+      BatchReader['members'],
+      BatchReader['groups'],
+      BatchReader['routes'],
+      BatchReader['vlanMembers'],
+      BatchReader['fdbEntries'],
+      BatchReader['aclRules'],
+      BatchReader['flows'],
+      BatchReader['customs'],
+      BatchReader['tunnels'],
+      BatchReader['remotes'],
+    ];
     const no = (handle: number, status: number, reason: number) => {
       outcomes.append();
       outcomes.handle = handle;
@@ -264,7 +282,7 @@ export class FakeDevice {
       }
       this.routes.set(routes.handle, route);
     }
-    for (const list of [vlans, fdb, acl, flows, customs]) {
+    for (const list of [vlans, fdb, acl, flows, customs, tunnels, remotes]) {
       for (list.rewind(); list.next(); ) {
         if (fails(list.handle, list.operation)) continue;
         if (list.operation === OPERATION.remove) this.others.delete(list.handle);
@@ -292,7 +310,11 @@ export class FakeDevice {
                   ? encoder.flow(OPERATION.put, handle)
                   : kind === ENTRY_KIND.custom
                     ? encoder.custom(OPERATION.put, handle)
-                    : encoder.aclRule(OPERATION.put, handle);
+                    : kind === ENTRY_KIND.tunnel
+                      ? encoder.tunnel(OPERATION.put, handle)
+                      : kind === ENTRY_KIND.remote
+                        ? encoder.remote(OPERATION.put, handle)
+                        : encoder.aclRule(OPERATION.put, handle);
       record.u8.set(words, record.offset);
     }
     for (const [handle, nexthop] of this.nexthops) {

@@ -28,6 +28,8 @@ const LISTS = {
   'acl-rule': 'aclRules',
   flow: 'flows',
   custom: 'customs',
+  tunnel: 'tunnels',
+  remote: 'remotes',
 } as const;
 
 /** Reads the current record by its accessors into the shape that `readValue` gives. */

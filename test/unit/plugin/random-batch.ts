@@ -20,6 +20,8 @@ const METHODS = {
   'acl-rule': 'aclRule',
   flow: 'flow',
   custom: 'custom',
+  tunnel: 'tunnel',
+  remote: 'remote',
 } as const;
 
 export interface RandomEntry {

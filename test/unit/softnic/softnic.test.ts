@@ -125,7 +125,7 @@ const action = fc.constantFrom('forward', 'trap', 'drop');
 const wide = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
 
 /** All that the plugin holds. */
-const kinds: Record<Exclude<Kind, 'flow' | 'custom'>, fc.Arbitrary<Entry>> = {
+const kinds: Record<Exclude<Kind, 'flow' | 'custom' | 'tunnel' | 'remote'>, fc.Arbitrary<Entry>> = {
   port: fc
     .tuple(index, fc.nat(), mac, fc.nat(9), fc.subarray(['adminUp', 'carrier', 'learning', 'trapAll']))
     .map(([index, mtu, mac, bridge, flags]) => port(index, { mtu, mac, bridge, flags })),

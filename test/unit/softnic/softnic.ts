@@ -48,6 +48,8 @@ const METHODS = {
   'acl-rule': 'aclRule',
   flow: 'flow',
   custom: 'custom',
+  tunnel: 'tunnel',
+  remote: 'remote',
 } as const;
 
 /** Handle number `index` of a kind. */
@@ -136,6 +138,8 @@ const LISTS: readonly (readonly [number, Kind])[] = [
   [8, 'acl-rule'],
   [9, 'flow'],
   [10, 'custom'],
+  [11, 'tunnel'],
+  [12, 'remote'],
 ];
 
 export class Softnic implements AsyncDisposable {
