@@ -196,6 +196,18 @@ describe.skipIf(CHROMIUM === undefined)('the dashboard', () => {
     await tab.shows('.doctor .actions', /equal 3,\d\d\d objects with the kernel/);
   });
 
+  it('begins with what needs a look, for as long as it does', async () => {
+    await tab.go('overview');
+    await tab.shows('.tile:has-text("Mirror") dd', 'in sync');
+    const alert = tab.page.locator('.alerts li:has-text("has no power")');
+    expect(await alert.count()).toBe(0);
+    expect((await bench.ekho('device', 'inject', 'asic0', '--power', 'off')).code).toBe(0);
+    await tab.shows('.alerts li:has-text("has no power")', 'Device asic0 has no power.');
+    expect((await bench.ekho('device', 'inject', 'asic0', '--power', 'on')).code).toBe(0);
+    await settled();
+    await expect.poll(() => alert.count(), WAIT).toBe(0);
+  });
+
   it('has the description of the API to read', async () => {
     await tab.go('api');
     await tab.page.getByText('/api/v1/lookup', { exact: true }).click();
