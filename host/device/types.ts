@@ -161,6 +161,8 @@ export interface DeviceShare {
   readonly programs?: { readonly xdp: number; readonly tcx: number };
   /** Folder in a BPF file system where attachments are pinned; absent: they end with the host. */
   readonly folder?: string;
+  /** Faults that a data path is told to show; absent: none. */
+  readonly faults?: SharedArrayBuffer;
   /** Network namespace of its ports, as `ip netns` knows it or a path; absent: the host's own. */
   readonly netns?: string;
   readonly mode?: AttachMode;

@@ -290,6 +290,7 @@ static void change_customs(const ekho_custom_list *customs) {
 }
 
 void ekho_offload_apply(const ekho_batch *changes, ekho_outcome_list *result) {
+  notice_loss();
   outcomes = result;
   outcomes->items = ekho_alloc(size_of(changes) * sizeof *outcomes->items);
   outcomes->count = 0;

@@ -6,6 +6,8 @@
 
 /* Of the device, when its tables were last read. */
 static uint32_t epoch;
+/* They were lost, and the host was not told yet. */
+static bool lost;
 
 static ekho_string name_of(enum table table) {
   switch (table) {
@@ -142,13 +144,20 @@ void ekho_plugin_start(ekho_result_none_string *result) {
 void ekho_plugin_stop(void) {}
 
 /* Gives the device the time to look after its ports, too. */
-void ekho_offload_poll(ekho_event_list *result) {
-  static ekho_event reset = {.event_type = EKHO_EVENT_TYPE_DEVICE_RESET};
+void notice_loss(void) {
   uint32_t now = ekho_tables_epoch();
   if (now == epoch) return;
   epoch = now;
+  lost = true;
   load_held();
   ekho_log_write(EKHO_LOG_LEVEL_WARN, EKHO_STRING("the device lost rows: a program was taken off its port, or tables were emptied"));
+}
+
+void ekho_offload_poll(ekho_event_list *result) {
+  static ekho_event reset = {.event_type = EKHO_EVENT_TYPE_DEVICE_RESET};
+  notice_loss();
+  if (!lost) return;
+  lost = false;
   *result = (ekho_event_list){&reset, 1};
 }
 

@@ -119,6 +119,7 @@ void ekho_stats_collect(uint32_t cursor, uint32_t limit, ekho_stats_page *result
 }
 
 void ekho_offload_tables(ekho_table_usage_list *result) {
+  notice_loss();
   static ekho_table_usage usage[KINDS];
   for (ekho_kind kind = 0; kind < KINDS; kind++)
     usage[kind] = (ekho_table_usage){kind, held_capacity(kind), held_count(kind)};

@@ -138,6 +138,10 @@ void custom_moved(const ekho_custom *custom);
 /* Tells the data path which of them there are. EKHO_TABLES_STATUS_OK, or what the device says. */
 ekho_tables_status custom_commit(const ekho_custom_list *customs);
 
+/* plugin.c: what is held is read again where the device lost rows; the next poll tells. */
+
+void notice_loss(void);
+
 /* device.c: rows to the device. */
 
 ekho_tables_completion device_put(enum table table, uint32_t *rows, uint32_t count, bool added);

@@ -4,6 +4,7 @@ import { BpfError, BpfMap } from '../../../bpf/libbpf-ts/src/index.ts';
 import type { Completion, TablesCore, TablesInfo } from '../core.ts';
 import type { DeviceShare } from '../types.ts';
 import { Attachments } from './attachments.ts';
+import { FaultyTablesCore } from './faults.ts';
 import { GENERATION, ORGANISATIONS, type Organisation, PORTS, REMEMBERED, TABLES } from './layout.ts';
 import { ContentReader, type Reader, SlotReader, takeCounter, takeSlot } from './reader.ts';
 import { SharedState } from './shared.ts';
@@ -241,6 +242,7 @@ function statusOf(error: BpfError): number {
 }
 
 /** Opens, in a plugin's worker, the device that the host described. */
-export function openMapTables(share: DeviceShare): MapTables {
-  return new MapTables(share);
+export function openMapTables(share: DeviceShare): TablesCore {
+  const tables = new MapTables(share);
+  return share.faults === undefined ? tables : new FaultyTablesCore(tables, share.faults);
 }

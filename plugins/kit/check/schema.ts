@@ -40,11 +40,15 @@ export const ACTIONS = {
       'Ends the plugin, in order or not, and starts it on the same device: it must hold what it held.',
   }),
   power: Type.Enum(['cycle', 'off', 'on'], {
-    description: 'Power of the simulated ASIC, which forgets everything without it.',
+    description: 'Power of the device (simulated ASIC or data path), which forgets everything without it.',
   }),
   inject: Type.Object(
     { 'fail-every': Type.Optional(Count), refuse: Type.Optional(Type.Boolean()) },
-    { ...closed, description: 'Faults of the simulated ASIC: every n-th row fails, or all are refused.' },
+    {
+      ...closed,
+      description:
+        'Faults of the device (simulated ASIC or data path): every n-th row fails, or all are refused.',
+    },
   ),
   events: Type.Array(Type.Enum([...EVENT_TYPE_NAMES]), {
     description: 'Polls until these have come, at most 5 s.',

@@ -52,14 +52,14 @@ export const STEPS: Readonly<Record<string, Action>> = {
     await model.compare(subject);
   },
   power: async ({ subject, model }, step) => {
-    const asic = asicOf(subject);
-    if (step.power === 'cycle') asic.powerCycle();
-    else asic.inject({ poweredOff: step.power === 'off' });
+    const device = faultyOf(subject);
+    if (step.power === 'cycle') device.powerCycle();
+    else device.inject({ poweredOff: step.power === 'off' });
     model.clear();
   },
   inject: async ({ subject }, step) => {
     const { 'fail-every': failEvery, refuse } = step.inject!;
-    asicOf(subject).inject({
+    faultyOf(subject).inject({
       ...(failEvery !== undefined && { failEvery }),
       ...(refuse !== undefined && { refuse }),
     });
@@ -77,9 +77,9 @@ export const STEPS: Readonly<Record<string, Action>> = {
   capacity,
 };
 
-function asicOf(subject: Subject): NonNullable<Subject['asic']> {
-  if (subject.asic === undefined) throw new LeftOut('it needs the simulated ASIC');
-  return subject.asic;
+function faultyOf({ faulty }: Subject): Device {
+  if (faulty === undefined) throw new LeftOut('it needs a device that fails when it is told to');
+  return faulty;
 }
 
 function pathOf({ path }: Subject): Device {

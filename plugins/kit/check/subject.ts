@@ -172,6 +172,11 @@ export class Subject implements AsyncDisposable {
     return this.current.description;
   }
 
+  /** What can be told to fail. */
+  get faulty(): Device | undefined {
+    return this.path;
+  }
+
   /** The simulated ASIC, when the plugin works on one. */
   get asic(): Device | undefined {
     return this.devices.find(({ kind }) => kind === 'asic');
