@@ -432,7 +432,7 @@ const Statistics = Type.Object(
       Type.String({
         minLength: 1,
         description:
-          'File that keeps the counters, so that they go on when the host starts again; written once a minute and at the end. Relative to the configuration file. Default: none; they go on from what the device counts.',
+          'File that keeps the counters, so that they go on when the host starts again; written after each reading (where that takes long, once a minute; the first time after a minute) and at the end. A host that is killed loses what was counted since, of devices that lose their own counters with it. Relative to the configuration file. Default: none; they go on from what the device counts.',
       }),
     ),
   },

@@ -7,8 +7,10 @@ import type { EntryCounter } from './counters.ts';
 import type { Planner } from './planner.ts';
 import { SavedCounters, type SavedEntry } from './saved-counters.ts';
 
-/** How often counters are written to the file, at most; also when the host ends. */
+/** The file is written after so long at the latest; before, entries of an earlier host may not be planned again yet. */
 const SAVE_MS = 60_000;
+/** Afterwards it is written with each reading, but for writing not to take more than this part of the time. */
+const SAVE_SHARE = 1 / 50;
 
 export interface StatisticsOptions {
   /** Milliseconds between readings; 0: only when asked. */
@@ -36,6 +38,7 @@ export class Statistics {
   #timer: NodeJS.Timeout | undefined;
   #reading: Promise<void> | undefined;
   #lastSave = performance.now();
+  #savePause_ms = SAVE_MS;
   #hasSaveFailed = false;
 
   constructor(options: StatisticsOptions) {
@@ -88,7 +91,7 @@ export class Statistics {
       this.#reading = undefined;
       this.#options.onRead?.();
       if (isSample) this.#options.onSample?.();
-      if (isSample && performance.now() - this.#lastSave >= SAVE_MS) this.#save();
+      if (isSample && performance.now() - this.#lastSave >= this.#savePause_ms) this.#save();
     });
     return this.#reading;
   }
@@ -100,7 +103,7 @@ export class Statistics {
 
   #save(): void {
     if (this.#saved === undefined || this.#planner === undefined) return;
-    this.#lastSave = performance.now();
+    const began = performance.now();
     try {
       this.#saved.write(this.#allSaved(this.#planner));
       this.#hasSaveFailed = false;
@@ -108,5 +111,7 @@ export class Statistics {
       if (!this.#hasSaveFailed) this.#options.warn(`counters are not kept: ${(error as Error).message}`);
       this.#hasSaveFailed = true;
     }
+    this.#lastSave = performance.now();
+    this.#savePause_ms = Math.min(SAVE_MS, (this.#lastSave - began) / SAVE_SHARE);
   }
 }
