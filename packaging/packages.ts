@@ -33,6 +33,8 @@ const DEPENDS = [
   'libbpf1',
   'init-system-helpers',
   'passwd',
+  // kill, by which the unit reloads.
+  'procps',
 ];
 
 /** Writes the package of one architecture; gives its path. */
