@@ -66,7 +66,10 @@ export class Link extends Handle {
     this.alive();
     if (Number(this.#pointer) === 0)
       throw new BpfError('E_NOT_SUPPORTED', `${this.title} was not attached by this process`);
-    checked(native().bpf_link__update_map(this.#pointer, map) as number, `update ${this.title}`);
+    checked(
+      native().newer('bpf_link__update_map', `update of ${this.title}`)(this.#pointer, map) as number,
+      `update ${this.title}`,
+    );
   }
 
   /** Detaches the program, unless the link is pinned. */

@@ -98,7 +98,6 @@ const REQUIRED = {
 
   bpf_link__fd: [INT, PTR],
   bpf_link__destroy: [INT, PTR],
-  bpf_link__update_map: [INT, PTR, PTR],
   bpf_link_create: [INT, INT, INT, INT, BUF],
   bpf_link_update: [INT, INT, INT, BUF],
 
@@ -130,6 +129,11 @@ const REQUIRED = {
   libbpf_num_possible_cpus: [INT],
 } as const satisfies Record<string, Signature>;
 
+/** What not every libbpf that will do has; the version that brought it. */
+const NEWER = {
+  bpf_link__update_map: ['1.2', [INT, PTR, PTR]],
+} as const satisfies Record<string, readonly [since: string, signature: Signature]>;
+
 const LIBC = {
   mmap: [PTR, PTR, size, INT, INT, INT, 'int64_t'],
   munmap: [INT, PTR, size],
@@ -152,6 +156,8 @@ export type Libbpf = Functions<typeof REQUIRED> & {
   readonly minor: number;
   /** @throws E_LIBBPF_OLD, unless the library is as new as `since`, e.g. `1.4`. */
   need(since: string, what: string): void;
+  /** A function of a newer libbpf, for `what`. @throws E_LIBBPF_OLD */
+  newer(name: keyof typeof NEWER, what: string): ReturnType<LibraryHandle['func']>;
 };
 
 function bind<Table extends Record<string, Signature>>(
@@ -200,15 +206,21 @@ function open(): Libbpf {
     throw tooOld(major > 0 || minor > 0 ? `${major}.${minor}` : 'older than 0.6', '1.0', 'libbpf-ts', cause);
   }
   const version = `${major}.${minor}`;
+  const need = (since: string, what: string) => {
+    const [wantMajor = 0, wantMinor = 0] = since.split('.').map(Number);
+    if (major < wantMajor || (major === wantMajor && minor < wantMinor)) {
+      throw tooOld(version, since, what, undefined);
+    }
+  };
   return {
     ...functions,
     major,
     minor,
-    need(since, what) {
-      const [wantMajor = 0, wantMinor = 0] = since.split('.').map(Number);
-      if (major < wantMajor || (major === wantMajor && minor < wantMinor)) {
-        throw tooOld(version, since, what, undefined);
-      }
+    need,
+    newer(name, what) {
+      const [since, [result, ...parameters]] = NEWER[name];
+      need(since, what);
+      return library.func(name, result, parameters);
     },
   };
 }
