@@ -122,6 +122,12 @@ int ekho_actions_fill(struct ekho_flow_action *actions,
 		      const struct flow_action *from,
 		      struct netlink_ext_ack *extack);
 
+/* mark.c: kfuncs */
+int ekho_marks_open(int netns);
+int ekho_marks_set(int fd, void *marks, u32 marks__sz, u32 count);
+int ekho_marks_activity(int fd, u32 nexthop, void *buckets, u32 buckets__sz,
+			u32 count);
+
 /* port.c */
 int ekho_link_init(void);
 void ekho_link_exit(void);

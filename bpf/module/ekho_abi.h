@@ -206,4 +206,40 @@ struct ekho_flow_ctx {
 	struct ekho_flow_action actions[EKHO_ACTIONS_MAX];
 };
 
+/* What is marked, and which of it. */
+enum ekho_mark_kind {
+	/* place: table, number: metric, address and length: prefix */
+	EKHO_MARK_ROUTE4 = 1,
+	EKHO_MARK_ROUTE6 = 2,
+	/* place: id */
+	EKHO_MARK_NEXTHOP = 3,
+	/* place: id of the resilient group, number: index of the bucket */
+	EKHO_MARK_BUCKET = 4,
+	/* place: ifindex of the bridge port, number: VLAN or 0, address: MAC */
+	EKHO_MARK_FDB = 5,
+	/* The same, learned by hardware; without flags it has aged there. */
+	EKHO_MARK_FDB_LEARNED = 6,
+};
+
+enum ekho_mark_flags {
+	EKHO_MARK_OFFLOADED = 1 << 0,
+	/* Hardware hands its packets to the kernel. Routes and nexthops. */
+	EKHO_MARK_TRAPPED = 1 << 1,
+	/* Routes. */
+	EKHO_MARK_FAILED = 1 << 2,
+	EKHO_MARK_ALL = 7,
+};
+
+/* One of the array that ekho_marks_set() takes. */
+struct ekho_mark {
+	/* enum ekho_mark_kind, enum ekho_mark_flags */
+	__u8 kind, flags;
+	__u8 length;
+	__u8 unused;
+	__u32 place, number;
+	/* What became of it: 0 or a negative errno. */
+	__s32 result;
+	__u8 address[16];
+};
+
 #endif

@@ -177,8 +177,12 @@ static const struct btf_kfunc_id_set ekho_ops_kfunc_set = {
 	.set = &ekho_ops_kfuncs,
 };
 
+/* The kernel takes one set of a module for each type of program. */
 BTF_KFUNCS_START(ekho_syscall_kfuncs)
 BTF_ID_FLAGS(func, ekho_request_complete)
+BTF_ID_FLAGS(func, ekho_marks_open, KF_SLEEPABLE)
+BTF_ID_FLAGS(func, ekho_marks_set, KF_SLEEPABLE)
+BTF_ID_FLAGS(func, ekho_marks_activity, KF_SLEEPABLE)
 BTF_KFUNCS_END(ekho_syscall_kfuncs)
 
 static const struct btf_kfunc_id_set ekho_syscall_kfunc_set = {

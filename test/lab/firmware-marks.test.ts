@@ -1,0 +1,231 @@
+/** What hardware has, as the kernel shows it: marks of routes, nexthops and bridge entries, made by the kernel module. */
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { MARK_FLAGS, MARK_KIND, type Mark, Marks } from '../../host/kernel/firmware/marks.ts';
+import { faults, load, needsModule, unload } from './firmware-support.ts';
+import { LabSpace } from './support.ts';
+
+const { offloaded, trapped, failed } = MARK_FLAGS;
+const MAIN = 254;
+/** More than one batch. */
+const ROUTES = 5000;
+const MAC = [0x02, 0, 0, 0, 0, 0x11];
+const OTHER_MAC = [0x02, 0, 0, 0, 0, 0x22];
+
+/** `10.0.0.0/8` of table main, say. */
+function route(prefix: string, flags: number, number = 0): Mark {
+  const [address, length] = prefix.split('/') as [string, string];
+  const kind = address.includes(':') ? MARK_KIND.route6 : MARK_KIND.route4;
+  return { kind, flags, place: MAIN, number, length: Number(length), address: bytesOf(address) };
+}
+
+function bytesOf(address: string): number[] {
+  if (!address.includes(':')) return address.split('.').map(Number);
+  const [head, tail] = address.split('::') as [string, string];
+  const words = (text: string) =>
+    text === '' ? [] : text.split(':').map((word) => Number.parseInt(word, 16));
+  const before = words(head);
+  const after = words(tail);
+  return [...before, ...new Array(8 - before.length - after.length).fill(0), ...after].flatMap((word) => [
+    word >> 8,
+    word & 255,
+  ]);
+}
+
+beforeEach((context) => needsModule(context));
+
+describe('marks', () => {
+  let space: LabSpace;
+  let before: string[];
+
+  beforeAll(() => {
+    before = faults();
+    try {
+      load();
+    } catch {
+      return; // beforeEach() says why.
+    }
+    space = new LabSpace();
+    space.script(`
+      ip link add d0 type dummy
+      ip link add d1 type dummy
+      ip link add br0 type bridge vlan_filtering 1
+      ip link set d1 master br0
+      for link in d0 d1 br0; do ip link set $link up; done
+      ip addr add 192.0.2.1/24 dev d0
+      ip addr add 2001:db8::1/64 dev d0 nodad
+      ip nexthop add id 1 via 192.0.2.2 dev d0
+      ip nexthop add id 2 via 192.0.2.3 dev d0
+      ip nexthop add id 3 group 1/2 type resilient buckets 4 idle_timer 0
+      ip route add 10.1.0.0/16 via 192.0.2.2
+      ip route add 10.1.0.0/16 via 192.0.2.3 metric 100
+      ip route add 10.1.0.0/24 nhid 3
+      ip route add blackhole 10.2.0.0/16
+      ip -6 route add 2001:db8:1::/48 nexthop via 2001:db8::2 nexthop via 2001:db8::3
+      ip -6 route add unreachable 2001:db8:2::/48 metric 7
+      bridge fdb add 02:00:00:00:00:11 dev d1 master static vlan 1
+    `);
+  });
+
+  afterAll(() => space?.end());
+
+  const open = () => new Marks(`/run/netns/${space.name}`);
+
+  /** The flags `ip` shows of each route that has any, by destination and metric. */
+  function routes(family: 4 | 6): Record<string, string[]> {
+    const rows = space.json(`ip -${family} -j route show`);
+    const flagged = rows.flatMap(({ dst, metric, flags }) => {
+      const marks = (flags as string[]).filter((flag) => flag.startsWith('rt_'));
+      return marks.length === 0 ? [] : [[`${dst} ${metric ?? 0}`, marks] as const];
+    });
+    return Object.fromEntries(flagged);
+  }
+
+  const nexthops = () =>
+    Object.fromEntries(space.json('ip -j nexthop show').map(({ id, flags }) => [String(id), flags]));
+
+  const entry = (mac: string) =>
+    space
+      .json('bridge -j fdb show dev d1')
+      .find((row) => row.mac === mac && row.vlan === 1 && !(row.flags as string[]).includes('self'));
+
+  test('routes of both families, multipath and unreachable ones too, until the marks are closed', () => {
+    {
+      using marks = open();
+      const refused = marks.set([
+        route('10.1.0.0/16', offloaded),
+        route('10.1.0.0/24', trapped),
+        route('10.2.0.0/16', failed),
+        route('192.0.2.0/24', offloaded | trapped),
+        route('2001:db8:1::/48', offloaded, 1024),
+        route('2001:db8:2::/48', failed, 7),
+      ]);
+      expect(refused).toEqual(new Map());
+      expect(routes(4)).toEqual({
+        '10.1.0.0/16 0': ['rt_offload'],
+        '10.1.0.0/24 0': ['rt_trap'],
+        '10.2.0.0/16 0': ['rt_offload_failed'],
+        '192.0.2.0/24 0': ['rt_offload', 'rt_trap'],
+      });
+      expect(routes(6)).toEqual({
+        '2001:db8:1::/48 1024': ['rt_offload'],
+        '2001:db8:2::/48 7': ['rt_offload_failed'],
+      });
+      expect(marks.set([route('10.1.0.0/16', failed), route('2001:db8:1::/48', 0, 1024)])).toEqual(new Map());
+      expect(routes(4)['10.1.0.0/16 0']).toEqual(['rt_offload_failed']);
+      expect(Object.keys(routes(6))).toEqual(['2001:db8:2::/48 7']);
+    }
+    expect(routes(4)).toEqual({});
+    expect(routes(6)).toEqual({});
+  });
+
+  test('a mark is of the route that counts, and goes with it', () => {
+    using marks = open();
+    expect(
+      marks.set([
+        route('10.1.0.0/16', offloaded, 100),
+        route('10.99.0.0/16', offloaded),
+        route('10.1.0.0/17', offloaded),
+        route('2001:db8:2::/48', offloaded, 1024),
+      ]),
+    ).toEqual(new Map([['ENOENT', 4]]));
+    marks.set([route('10.1.0.0/16', offloaded), route('2001:db8:1::/48', offloaded, 1024)]);
+    // Another one is behind it, and not marked by itself.
+    space.script('ip route del 10.1.0.0/16 metric 0');
+    expect(routes(4)).toEqual({});
+    expect(marks.set([route('10.1.0.0/16', offloaded)])).toEqual(new Map([['ENOENT', 1]]));
+    expect(marks.set([route('10.1.0.0/16', trapped, 100)])).toEqual(new Map());
+    expect(routes(4)).toEqual({ '10.1.0.0/16 100': ['rt_trap'] });
+    // A replaced route is a new one.
+    space.script('ip route replace 10.1.0.0/16 via 192.0.2.2 metric 100');
+    expect(routes(4)).toEqual({});
+    space.script('ip route add 10.1.0.0/16 via 192.0.2.2');
+    // Ways come and go.
+    space.script('ip -6 route append 2001:db8:1::/48 via 2001:db8::4');
+    expect(marks.set([route('2001:db8:1::/48', offloaded, 1024)])).toEqual(new Map());
+    space.script('ip -6 route del 2001:db8:1::/48 via 2001:db8::2');
+    expect(marks.set([route('2001:db8:1::/48', trapped, 1024)])).toEqual(new Map());
+    expect(routes(6)).toEqual({ '2001:db8:1::/48 1024': ['rt_trap'] });
+    space.script('ip -6 route del 2001:db8:1::/48');
+    expect(marks.set([route('2001:db8:1::/48', offloaded, 1024)])).toEqual(new Map([['ENOENT', 1]]));
+  });
+
+  test('nexthops, and buckets of resilient groups with their use', () => {
+    {
+      using marks = open();
+      marks.set([
+        { kind: MARK_KIND.nexthop, flags: offloaded, place: 1 },
+        { kind: MARK_KIND.nexthop, flags: trapped, place: 2 },
+        { kind: MARK_KIND.nexthop, flags: offloaded, place: 3 },
+        { kind: MARK_KIND.bucket, flags: offloaded, place: 3, number: 2 },
+      ]);
+      expect(nexthops()).toEqual({ 1: ['offload'], 2: ['trap'], 3: ['offload'] });
+      const buckets = () => space.run('ip', ['nexthop', 'bucket', 'show', 'id', '3']).trim().split('\n');
+      expect(buckets().map((line) => line.includes('offload'))).toEqual([false, false, true, false]);
+      const idle = () => buckets().map((line) => Number(/idle_time (\S+)/.exec(line)?.[1]));
+      marks.setActivity(3, new Uint8Array([0b0100]), 4);
+      // All were made at the same time; one was used just now.
+      const [first, , third] = idle() as [number, number, number];
+      expect(third).toBeLessThan(first);
+    }
+    expect(nexthops()).toEqual({ 1: [], 2: [], 3: [] });
+  });
+
+  test('entries of bridges: what hardware holds, and what it learned and forgot', () => {
+    const fdb = (address: number[], flags: number, kind: Mark['kind'] = MARK_KIND.fdb): Mark => ({
+      kind,
+      flags,
+      place: Number(space.run('cat', ['/sys/class/net/d1/ifindex'])),
+      number: 1,
+      address,
+    });
+    {
+      using marks = open();
+      const learned = MARK_KIND.fdbLearned;
+      expect(marks.set([fdb(MAC, offloaded), fdb(OTHER_MAC, offloaded, learned)])).toEqual(new Map());
+      expect(entry('02:00:00:00:00:11')!.flags).toEqual(['offload']);
+      expect(entry('02:00:00:00:00:22')!.flags).toEqual(['extern_learn', 'offload']);
+      expect(marks.set([fdb(MAC, 0), fdb(OTHER_MAC, 0, learned)])).toEqual(new Map());
+      expect(entry('02:00:00:00:00:11')!.flags).toEqual([]);
+      expect(entry('02:00:00:00:00:22')).toBeUndefined();
+      marks.set([fdb(MAC, offloaded), fdb(OTHER_MAC, offloaded, learned)]);
+      const odd = { ...fdb(MAC, offloaded), place: 1 };
+      expect(marks.set([odd, { ...fdb(MAC, 8) }])).toEqual(
+        new Map([
+          ['ENODEV', 1],
+          ['EINVAL', 1],
+        ]),
+      );
+    }
+    expect(entry('02:00:00:00:00:11')!.flags).toEqual([]);
+    expect(entry('02:00:00:00:00:22')).toBeUndefined();
+  });
+
+  test(`${ROUTES} routes, those of other namespaces left alone, and nothing behind`, async () => {
+    const prefixes = Array.from({ length: ROUTES }, (_, n) => `10.${64 + (n >> 8)}.${n & 255}.0/24`);
+    expect(space.batch(prefixes.map((prefix) => `route add ${prefix} via 192.0.2.2`)).size).toBe(0);
+    const other = new LabSpace();
+    try {
+      other.script('ip link add d0 type dummy; ip link set d0 up; ip route add 10.64.0.0/24 dev d0');
+      using marks = open();
+      expect(marks.set(prefixes.map((prefix) => route(prefix, offloaded)))).toEqual(new Map());
+      expect(Object.keys(routes(4))).toHaveLength(ROUTES);
+      expect(other.json('ip -j route show')[0]!.flags).toEqual([]);
+      // A second follower sees the same routes, and takes off its own marks alone.
+      {
+        using second = open();
+        expect(second.set([route('10.64.0.0/24', trapped)])).toEqual(new Map());
+      }
+      expect(Object.keys(routes(4))).toHaveLength(ROUTES - 1);
+    } finally {
+      await other.end();
+    }
+    expect(routes(4)).toEqual({});
+    // Marks hold their namespace and the module, and let go of both.
+    const marks = open();
+    marks.set([route('10.64.0.0/24', offloaded)]);
+    await space.end();
+    marks.close();
+    await unload();
+    expect(faults().filter((line) => !before.includes(line))).toEqual([]);
+  });
+});
