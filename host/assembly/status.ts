@@ -10,6 +10,7 @@ import type { Planner } from '../offload/planner.ts';
 import type { Publisher } from '../remote/publisher.ts';
 import type { RemoteStatus } from '../remote/source.ts';
 import type { Source } from '../source.ts';
+import { residentMemory } from '../telemetry/resident.ts';
 import { VERSION } from '../version.ts';
 import type { Devices } from './devices.ts';
 import type { HostFirmware } from './firmware.ts';
@@ -55,7 +56,7 @@ export function statusOf(parts: StatusParts, url: string | undefined): Status {
     }),
     socket: config.api.socket,
     ...(url !== undefined && { url }),
-    memory_bytes: process.memoryUsage.rss(),
+    memory_bytes: residentMemory(),
     revision: mirror.revision,
     synced: mirror.synced,
     kinds: kindsOf(config, mirror),

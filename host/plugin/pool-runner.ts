@@ -225,6 +225,8 @@ class PoolRunner implements Runner {
       execArgv: [],
       resourceLimits: WORKER_LIMITS,
     });
+    // A worker's error ends its task too, which is where it is handled; before there is one, the pool makes another worker.
+    this.pool.on('error', () => {});
   }
 
   /** Brings the plugin up. Rejects with the reason, the worker gone. */
@@ -241,8 +243,6 @@ class PoolRunner implements Runner {
     };
     this.watch = setInterval(() => this.look(), WATCH_INTERVAL_MS);
     this.pool.on('message', (message: UpMessage) => this.arrive(message));
-    // A worker's error ends its task too, which is where it is handled.
-    this.pool.on('error', () => {});
     // Ended by `kill`, it rejects; the reason is known then.
     this.pool
       .run(task)

@@ -1,6 +1,7 @@
 /** Looks at the host once a second: changes, time until hardware has them, who forwards, what the process costs. */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { MirrorReader } from '../mirror/types.ts';
+import { residentMemory } from './resident.ts';
 import { Series } from './series.ts';
 
 const SECOND_MS = 1000;
@@ -134,7 +135,7 @@ export class Sampler {
       hardware_packets_per_s: rate(before.hardware, now.hardware),
       // What is measured is the time between two looks.
       loop_delay_ms: Math.max(0, this.#loop.max / 1e6 - LOOK_MS),
-      memory_bytes: process.memoryUsage.rss(),
+      memory_bytes: residentMemory(),
     });
     this.#loop.reset();
   }

@@ -45,6 +45,8 @@ export interface HostOptions {
   readonly netfilter?: 'trap' | 'ignore';
   /** Seconds between readings of the counters. */
   readonly statisticsInterval?: number;
+  /** Folder for transpiled plugins; default one that all tests share. */
+  readonly cache?: string;
   /** Folder with the plugin; default the reference plugins. */
   readonly folder?: string;
   readonly plugin?: string;
@@ -278,7 +280,7 @@ function toml(options: HostOptions, plugin: string, folder: string): string {
     '[plugins]',
     ...(options.folder === undefined ? [] : [`folder = ${text(options.folder)}`]),
     `state = ${text(join(folder, 'disabled'))}`,
-    `cache = ${text(join(ROOT, 'build/fixtures/cache'))}`,
+    `cache = ${text(options.cache ?? join(ROOT, 'build/fixtures/cache'))}`,
     ...(options.isOnlyMirror === true ? ['[plugin]'] : pluginLines(options, plugin, folder)),
     ...sections,
   ];
