@@ -65,3 +65,13 @@ export class EkhoError extends Error {
     this.kernel = details.kernel;
   }
 }
+
+/** What machines and processes run out of, and have again: descriptors, processes, memory. */
+const SHORTAGES = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN']);
+
+/** The error, or what caused it, says nothing of what was asked for but that the machine could not do it just now. */
+export function isShortage(error: unknown): boolean {
+  for (let at = error; at instanceof Error; at = at.cause)
+    if (SHORTAGES.has((at as NodeJS.ErrnoException).code ?? '')) return true;
+  return false;
+}

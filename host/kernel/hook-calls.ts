@@ -7,6 +7,8 @@
 import { closeSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import koffi from 'koffi';
+import { EkhoError, isShortage } from '../errors.ts';
+import { errorText } from '../netlink/syscall.ts';
 
 const libc = koffi.load(null);
 const openSocket = libc.func('int socket(int domain, int type, int protocol)');
@@ -35,7 +37,7 @@ const LINKS_MAX = 65_536;
 /** BPF_MPROG_MAX: as many as a link can have. */
 const TCX_PROGRAMS = 64;
 
-const { EACCES, EINVAL, ENOENT, ENOSPC, EPERM } = constants.errno;
+const { EACCES, EINVAL, EMFILE, ENFILE, ENOENT, ENOMEM, ENOSPC, EPERM } = constants.errno;
 
 /** Undefined: the kernel does not let us see. */
 export type Seen<T> = T | undefined;
@@ -45,7 +47,11 @@ function bpf(command: number, attributes: Uint8Array): number | undefined {
   const number = BPF_NUMBERS[process.arch];
   if (number === undefined) return undefined;
   const result = bpfCall(number, command, attributes, attributes.length) as number;
-  return result < 0 ? -koffi.errno() : result;
+  if (result >= 0) return result;
+  const errno = koffi.errno();
+  if (errno === EMFILE || errno === ENFILE || errno === ENOMEM)
+    throw new EkhoError('E_UNAVAILABLE', `bpf(2): ${errorText(errno)}`);
+  return -errno;
 }
 
 function words(bytes: number): { bytes: Uint8Array; words: Uint32Array } {
@@ -148,6 +154,7 @@ export function legacyTables(family: 'ip' | 'ip6' | 'arp'): Seen<string[]> {
     const text = readFileSync(`/proc/thread-self/net/${family}_tables_names`, 'latin1');
     return text.split('\n').filter((name) => name !== '');
   } catch (error) {
+    if (isShortage(error)) throw error;
     // The file comes with the module.
     return (error as NodeJS.ErrnoException).code === 'ENOENT' ? [] : undefined;
   }
@@ -224,7 +231,8 @@ function loadedModules(): Set<string> | undefined {
   try {
     const lines = readFileSync('/proc/modules', 'latin1').split('\n');
     return new Set(lines.map((line) => line.split(' ', 1)[0]!));
-  } catch {
+  } catch (error) {
+    if (isShortage(error)) throw error;
     return undefined;
   }
 }
@@ -234,6 +242,7 @@ export function bridgeCalls(tables: 'iptables' | 'ip6tables'): boolean {
   try {
     return readFileSync(`/proc/sys/net/bridge/bridge-nf-call-${tables}`, 'utf8').trim() !== '0';
   } catch (error) {
+    if (isShortage(error)) throw error;
     return (error as NodeJS.ErrnoException).code !== 'ENOENT';
   }
 }

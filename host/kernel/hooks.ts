@@ -3,7 +3,7 @@
  * waits for the plan.
  */
 
-import { EkhoError } from '../errors.ts';
+import { EkhoError, isShortage } from '../errors.ts';
 import { inNetns } from '../netlink/syscall.ts';
 import {
   bridgeCalls,
@@ -118,8 +118,8 @@ export class HookWatch {
     try {
       this.#take(netns === undefined ? this.#read() : inNetns(netns, () => this.#read()));
     } catch (error) {
-      // The namespace was deleted: the sync says so. What was known stays.
-      if (!(error instanceof EkhoError)) throw error;
+      // The namespace was deleted, as the sync says, or it cannot be read just now. What was known stays.
+      if (!(error instanceof EkhoError) && !isShortage(error)) throw error;
     }
     clearTimeout(this.#timer);
     const rest = Math.max(PERIOD_MS, REST * (performance.now() - began));

@@ -168,7 +168,20 @@ export function inNetns<T>(name: string, action: () => T): T {
       cause,
     });
   }
-  const home = openSync('/proc/thread-self/ns/net', 'r');
+  let home: number;
+  try {
+    home = openSync('/proc/thread-self/ns/net', 'r');
+  } catch (cause) {
+    closeSync(target);
+    throw new EkhoError(
+      'E_NETNS',
+      `no way back from network namespace ${name}: ${(cause as Error).message}`,
+      {
+        operation: 'enter network namespace',
+        cause,
+      },
+    );
+  }
   try {
     if (setns(target, CLONE_NEWNET) !== 0) {
       const errno = koffi.errno();

@@ -3,10 +3,11 @@
  * on, and limits of the system set from outside.
  */
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { closeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { EkhoError } from '../errors.ts';
+import { startChild } from './start-child.ts';
 import { cpuSeconds, memoryMib, type ResourceLimit, setResourceLimit, socketPair } from './system.ts';
 
 const CHILD = fileURLToPath(new URL('./process-child.ts', import.meta.url));
@@ -36,11 +37,10 @@ export class PluginProcess {
 
   /** @param memoryMax bytes of WebAssembly memory that it may have */
   constructor(memoryMax: number) {
-    const [channel, theirChannel] = socketPair();
-    const [answers, theirAnswers] = socketPair();
-    this.descriptors = [channel, answers];
+    const ends = [...socketPair()];
     try {
-      this.child = spawn(
+      ends.push(...socketPair());
+      this.child = startChild(
         process.execPath,
         [
           '--permission',
@@ -52,12 +52,16 @@ export class PluginProcess {
           '--no-warnings',
           CHILD,
         ],
-        { env: {}, cwd: '/', stdio: ['ignore', 'ignore', 'pipe', theirChannel, theirAnswers] },
+        { env: {}, cwd: '/', stdio: ['ignore', 'ignore', 'pipe', ends[1], ends[3]] },
       );
-    } finally {
-      closeSync(theirChannel);
-      closeSync(theirAnswers);
+    } catch (error) {
+      for (const end of ends) closeSync(end);
+      throw error;
     }
+    const [channel, theirChannel, answers, theirAnswers] = ends as [number, number, number, number];
+    this.descriptors = [channel, answers];
+    closeSync(theirChannel);
+    closeSync(theirAnswers);
     this.child.stderr!.on('data', (chunk: Buffer) => {
       if (this.messages.length < MESSAGES_MAX) this.messages += chunk.toString();
     });

@@ -9,7 +9,7 @@
 
 import { basename } from 'node:path';
 import type { DeviceShare } from '../device/types.ts';
-import { EkhoError, type ErrorCode } from '../errors.ts';
+import { EkhoError, type ErrorCode, isShortage } from '../errors.ts';
 import { type LoadedPlugin, type LoadOptions, loadPlugin } from './load.ts';
 import { type Isolation, type PoolRunner, type RunnerLimits, startRunner } from './pool-runner.ts';
 import type { Description, Runner, RunnerCounters } from './runner.ts';
@@ -360,6 +360,8 @@ export class SupervisedPlugin {
     } catch (error) {
       if (start.abandoned) return;
       const refused = toError(error);
+      // That says nothing of the file.
+      if (isShortage(error) || refused.code === 'E_PLUGIN_DOWN') return this.retry(refused);
       this.current = { state: 'refused', error: refused };
       this.keepError(refused);
       return;

@@ -1,10 +1,10 @@
 /** Component bytes to JavaScript glue and core modules, in a process of its own with limits on time, memory and output. */
 
-import { spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { deserialize } from 'node:v8';
 import { EkhoError } from '../errors.ts';
+import { startChild } from './start-child.ts';
 import { cpuSeconds, memoryMib, setResourceLimit } from './system.ts';
 import type { TranspileAnswer } from './transpile-options.ts';
 
@@ -35,9 +35,10 @@ export function transpilerVersion(): string {
 /**
  * @returns file name → bytes
  * @throws EkhoError E_PLUGIN_INVALID: not a component the transpiler understands, or beyond a limit
+ * @throws EkhoError E_PLUGIN_DOWN: no process can be started just now
  */
 export async function transpile(component: Uint8Array): Promise<Map<string, Uint8Array>> {
-  const child = spawn(
+  const child = startChild(
     process.execPath,
     [
       '--permission',
@@ -69,17 +70,17 @@ export async function transpile(component: Uint8Array): Promise<Map<string, Uint
     if (cpuSeconds(child.pid) > CPU_MAX_S) end(`it took more than ${CPU_MAX_S} s of CPU time to transpile`);
     if (memoryMib(child.pid) > MEMORY_MAX_MIB) end(`it took more than ${MEMORY_MAX_MIB} MiB to transpile`);
   }, WATCH_INTERVAL_MS);
-  child.stdout.on('data', (chunk: Buffer) => {
+  child.stdout!.on('data', (chunk: Buffer) => {
     size += chunk.length;
     if (size > OUTPUT_MAX) end(`it makes more than ${OUTPUT_MAX / 2 ** 20} MiB of glue`);
     else chunks.push(chunk);
   });
-  child.stderr.on('data', (chunk: Buffer) => {
+  child.stderr!.on('data', (chunk: Buffer) => {
     if (messages.length < MESSAGES_MAX) messages += chunk.toString();
   });
   // A child that dies early shows in its exit, not in the broken pipe.
-  child.stdin.on('error', () => {});
-  child.stdin.end(component);
+  child.stdin!.on('error', () => {});
+  child.stdin!.end(component);
   try {
     const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
       child.on('error', reject);

@@ -222,14 +222,17 @@ export const FAULTS: readonly Fault[] = [
   }),
   fault('descriptors', 'no file descriptor is left, and clients connect', 40, async (site) => {
     const { descriptors } = site.usage();
-    const limit = (soft: string) =>
-      execFileSync('prlimit', ['--pid', `${site.host.pid}`, `--nofile=${soft}`]);
-    limit(`${descriptors + 2}:`);
+    const before = Number(
+      /^Max open files\s+(\d+)/m.exec(readFileSync(`/proc/${site.host.pid}/limits`, 'utf8'))![1],
+    );
+    const limit = (soft: number) =>
+      execFileSync('prlimit', ['--pid', `${site.host.pid}`, `--nofile=${soft}:`]);
+    limit(descriptors + 2);
     const sockets = Array.from({ length: 20 }, () => connect(site.host.socket).on('error', () => {}));
     site.churn();
     await pause(500);
     for (const socket of sockets) socket.destroy();
-    limit('1048576:');
+    limit(before);
     return undefined;
   }),
   fault('disk-full', 'no room on the disk while the host ends and starts', 60, async (site) => {

@@ -8,18 +8,13 @@ import { cpus, release } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { pause } from '../support/host.ts';
 import { Random } from '../support/random.ts';
 import { SEED } from '../support/seed.ts';
-import { FAULTS, type Fault, type Seen } from './faults.ts';
+import { FAULTS, type Fault } from './faults.ts';
 import { Site } from './site.ts';
+import { tryFault } from './trial.ts';
 
 const PAGE = fileURLToPath(new URL('../../docs/chaos.md', import.meta.url));
-/** Beyond what the first faults left: heaps grow before they are collected. */
-const MEMORY_MORE = 96 * 1024 * 1024;
-const DESCRIPTORS_MORE = 6;
-/** A fault must be visible, and memory and descriptors back, within this many seconds of all being right. */
-const CALM_S = 30;
 /** A host that lives through this many faults is then replaced by one on a new router. */
 const FAULTS_PER_SITE = 40;
 
@@ -90,7 +85,7 @@ async function oneSite(
       const fault = random.pick(chosen.filter((one) => tallies.get(one)!.recoveries.length === least));
       process.stdout.write(`${fault.name.padEnd(18)}`);
       try {
-        const seconds = await oneFault(site, fault, usual);
+        const seconds = await tryFault(site, fault, usual);
         tallies.get(fault)!.recoveries.push(seconds);
         console.log(`${seconds.toFixed(1)} s`);
       } catch (error) {
@@ -105,50 +100,6 @@ async function oneSite(
   } finally {
     await site.close();
   }
-}
-
-/** Seconds it took until all was right. */
-async function oneFault(site: Site, fault: Fault, usual: ReturnType<Site['usage']>): Promise<number> {
-  const seen = await fault.run(site);
-  const began = performance.now();
-  const limit = began + fault.within * 1000;
-  for (;;) {
-    try {
-      await site.check();
-      break;
-    } catch (error) {
-      if (performance.now() > limit)
-        throw new Error(
-          `not right again within ${fault.within} s: ${error instanceof Error ? error.message : error}`,
-        );
-      await pause(200);
-    }
-  }
-  const seconds = (performance.now() - began) / 1000;
-  await calm(site, seen, usual);
-  return seconds;
-}
-
-async function calm(site: Site, seen: Seen | undefined, usual: ReturnType<Site['usage']>): Promise<void> {
-  const limit = performance.now() + CALM_S * 1000;
-  for (;;) {
-    const { memory, descriptors } = site.usage();
-    const wrong =
-      seen !== undefined && !(await seen(site))
-        ? 'neither status nor log nor metrics tell of it'
-        : memory > usual.memory + MEMORY_MORE
-          ? `the host has ${mebibytes(memory)} MiB, ${mebibytes(usual.memory)} before`
-          : descriptors > usual.descriptors + DESCRIPTORS_MORE
-            ? `the host has ${descriptors} descriptors, ${usual.descriptors} before`
-            : undefined;
-    if (wrong === undefined) return;
-    if (performance.now() > limit) throw new Error(wrong);
-    await pause(500);
-  }
-}
-
-function mebibytes(bytes: number): number {
-  return Math.round(bytes / 2 ** 20);
 }
 
 function table(rows: readonly Tally[]): string {

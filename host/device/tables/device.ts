@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { BpfError, type BpfMap, BpfObject } from '../../../bpf/libbpf-ts/src/index.ts';
-import { EkhoError } from '../../errors.ts';
+import { EkhoError, isShortage } from '../../errors.ts';
 import { inNetns } from '../../netlink/syscall.ts';
 import type {
   Device,
@@ -138,7 +138,7 @@ export class TablesDevice implements Device {
       this.#object.variable<number>('hash_ports').set(policy);
       this.#hashPolicy = policy;
     } catch (error) {
-      if (!(error instanceof EkhoError)) throw error;
+      if (!(error instanceof EkhoError) && !isShortage(error)) throw error;
     }
   }
 

@@ -1,0 +1,31 @@
+/** Some of the faults of `npm run chaos`, one after another on one host: all is right again after each. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { FAULTS } from '../chaos/faults.ts';
+import { Site } from '../chaos/site.ts';
+import { tryFault, type Usage } from '../chaos/trial.ts';
+import { Random } from '../support/random.ts';
+import { SEED } from '../support/seed.ts';
+
+let site: Site;
+let usual: Usage;
+
+beforeAll(async () => {
+  site = await Site.start(new Random(SEED));
+  site.churn(120);
+  await site.check();
+  usual = site.usage();
+}, 180_000);
+
+afterAll(async () => {
+  await site?.close();
+});
+
+test.each(['descriptors', 'disk-full', 'cache-corrupted', 'ifindex-reused', 'netlink-overrun', 'device-off'])(
+  `%s (seed ${SEED})`,
+  async (name) => {
+    const fault = FAULTS.find((one) => one.name === name)!;
+    expect(await tryFault(site, fault, usual)).toBeLessThan(fault.within);
+    usual = { ...usual, memory: Math.max(usual.memory, site.usage().memory) };
+  },
+  240_000,
+);
