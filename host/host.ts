@@ -25,6 +25,7 @@ import { Offloads } from './assembly/offloads.ts';
 import { Plugins } from './assembly/plugins.ts';
 import { kindsOf, statusOf } from './assembly/status.ts';
 import type { Config } from './config/config.ts';
+import { BpfMaps } from './custom/bpf-maps.ts';
 import { CustomStore } from './custom/store.ts';
 import { diagnose } from './doctor/diagnose.ts';
 import { EkhoError } from './errors.ts';
@@ -83,6 +84,7 @@ export class Host {
   readonly #planner: Planner;
   readonly #hooks: HookWatch | undefined;
   /** Undefined where the mirror does not come from the kernel. */
+  readonly #bpfMaps: BpfMaps;
   readonly #firmware: HostFirmware | undefined;
   #started: Promise<void> | undefined;
   readonly #statistics: Statistics;
@@ -155,6 +157,13 @@ export class Host {
       kinds: () => this.#planner.offloadKinds(),
       configured: config.offload,
       state: config.offloads.state,
+      warn: (message) => this.#warn(message),
+    });
+    this.#bpfMaps = new BpfMaps({
+      paths: config.offloads.maps,
+      kinds: () => this.#planner.offloadKinds(),
+      links: { nameOf: (ifindex) => this.objects.linkName(ifindex) },
+      request: (path, requested) => store.setSource(path, requested),
       warn: (message) => this.#warn(message),
     });
     this.offloads = new Offloads({ store, planner: this.#planner, objects: this.objects });
@@ -285,6 +294,7 @@ export class Host {
     await this.plugins.leave();
     await this.#statistics.stop();
     this.#firmware?.close();
+    this.#bpfMaps.close();
     await this.plugins.stop();
     this.#planner.close();
     await this.#publisher?.stop();

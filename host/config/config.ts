@@ -89,7 +89,7 @@ export interface Config {
   /** Objects of kinds that plugins declare. */
   readonly offload: readonly Requested[];
   /** Undefined: those of the API end with the host. */
-  readonly offloads: { readonly state: string | undefined };
+  readonly offloads: { readonly state: string | undefined; readonly maps: readonly string[] };
   readonly statistics: { readonly interval_s: number; readonly state: string | undefined };
   /** Undefined: nothing is traced. */
   readonly tracing: { readonly endpoint: string; readonly sample: number } | undefined;
@@ -497,6 +497,7 @@ function complete(file: ConfigFile, path: string | undefined): Config {
     })),
     offloads: {
       state: file.offloads?.state === undefined ? undefined : resolve(base, file.offloads.state),
+      maps: (file.offloads?.maps ?? []).map((path) => resolve(base, path)),
     },
     source: file.source?.type === 'remote' ? natsOf(file.source, base) : undefined,
     publish: file.publish && {

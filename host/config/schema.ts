@@ -631,6 +631,14 @@ const Offloads = Type.Object(
           'File that keeps the objects made by `ekho offload add` and the API when the host ends. Relative to the configuration file. Default: none; a host begins with those of `[[offload]]` alone.',
       }),
     ),
+    maps: Type.Optional(
+      Type.Array(Type.String({ minLength: 1 }), {
+        maxItems: 16,
+        uniqueItems: true,
+        description:
+          'Pinned BPF maps in which programs ask for objects (docs/offloads.md). Relative to the configuration file. Default: none.',
+      }),
+    ),
   },
   closed,
 );

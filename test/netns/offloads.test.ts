@@ -1,11 +1,12 @@
 /** Objects of kinds that plugins declare, from the command to packets, on the XDP data path. */
 import { execFileSync, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { OffloadObject } from '../../host/api/schemas.ts';
+import { BpfMap } from '../../bpf/libbpf-ts/src/index.ts';
+import type { OffloadKindStatus, OffloadObject } from '../../host/api/schemas.ts';
 import { Datapath } from '../support/datapath.ts';
 import { address4, address6, gateway4, has, Wires } from '../support/wires.ts';
 
@@ -27,18 +28,24 @@ fields = { name = "it" }`;
 
 let path: Datapath;
 let folder: string;
+/** Where a program's map is pinned. */
+let pin: string;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'ekho-offloads-'));
   const state = join(folder, 'offloads.json');
+  pin = join(folder, 'bpf', 'offloads');
+  mkdirSync(join(folder, 'bpf'));
+  execFileSync('mount', ['-t', 'bpf', 'bpf', join(folder, 'bpf')]);
   path = await Datapath.start(new Wires(), {
     mode: 'tcx',
-    sections: ['[offloads]', `state = "${state}"`, CONFIGURED],
+    sections: ['[offloads]', `state = "${state}"`, `maps = ["${pin}"]`, CONFIGURED],
   });
 });
 
 afterAll(async () => {
   await path?.close();
+  execFileSync('umount', ['-l', join(folder, 'bpf')]);
   rmSync(folder, { recursive: true });
 });
 
@@ -249,4 +256,61 @@ test('an object outlives a plugin that is killed and a host that is killed; noth
   await host.verified();
   expect((await offloads()).map(({ name }) => name).sort()).toEqual(['203.0.113.0/24 destination', 'it']);
   expect((await host.device()).tables.find(({ name }) => name === 'meters')!.used).toBe(1);
+});
+
+/** struct ekho_offload of bpf/ekho_offload.h, with numbers in some of its words; the first three are a /32. */
+function record(
+  kind: string,
+  version: number,
+  address: number,
+  present: number,
+  words: Readonly<Record<number, bigint>> = {},
+): Uint8Array {
+  const bytes = Buffer.alloc(200);
+  bytes.write(kind, 0);
+  bytes.writeUInt32LE(version, 64);
+  bytes.writeUInt32LE(present, 68);
+  const data = { 0: 32n, 2: BigInt(address), ...words };
+  for (const [word, value] of Object.entries(data)) bytes.writeBigUInt64LE(value, 72 + 8 * Number(word));
+  return bytes;
+}
+
+test('what BPF programs ask for in a pinned map is there as long as the record is', async () => {
+  const { host } = path;
+  const kinds = await host.client.get<OffloadKindStatus[]>('/api/v1/offloads/kinds');
+  const { fields, version } = kinds.find(({ name }) => name === 'xdp:meter')!;
+  const bit = (name: string) => 1 << fields.findIndex((field) => field.name === name);
+  // The prefix takes three words, what follows one each.
+  const rate = 2 + fields.findIndex(({ name }) => name === 'rate');
+  using map = BpfMap.create<number, Uint8Array>({
+    type: 'hash',
+    name: 'offloads',
+    keySize: 4,
+    valueSize: 200,
+    maxEntries: 16,
+  });
+  map.pin(pin);
+  const byPin = async () => (await offloads()).filter(({ source }) => source === pin);
+  const present = bit('prefix') | bit('rate');
+  map.set(1, record('xdp:meter', version, 0xcb007107, present, { [rate]: 8000n }));
+  await host.until('it is in hardware', async () => (await byPin())[0]?.offload[0]?.state === 'offloaded');
+  expect(await byPin()).toMatchObject([
+    { kind: 'xdp:meter', fields: { prefix: '203.0.113.7/32', rate: '8000' } },
+  ]);
+
+  // Hostile or mistaken: a rate of nothing, a version that is not, a kind that is no name.
+  map.set(2, record('xdp:meter', version, 0xcb007108, present, { [rate]: 0n }));
+  map.set(3, record('xdp:meter', version + 1, 0xcb007109, present, { [rate]: 8000n }));
+  map.set(4, record('../etc', version, 0, present));
+  await host.until('they are refused', async () => (await byPin()).length === 3);
+  const reasons = (await byPin()).map(({ offload }) => offload[0]?.reason);
+  expect(reasons.sort()).toEqual(['kind-version', 'offload-invalid', undefined]);
+  expect(host.output).toContain('a record whose kind is no VENDOR:KIND is left out');
+
+  for (const key of [1, 2, 3, 4]) map.delete(key);
+  await host.until('nothing is asked for', async () => (await byPin()).length === 0);
+  BpfMap.unpin(pin);
+  using other = BpfMap.create({ type: 'array', name: 'other', keySize: 4, valueSize: 8, maxEntries: 1 });
+  other.pin(pin);
+  await host.until('it is said', async () => host.output.includes('bpf/ekho_offload.h'));
 });
