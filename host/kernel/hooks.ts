@@ -8,6 +8,7 @@ import { inNetns } from '../netlink/syscall.ts';
 import {
   bridgeCalls,
   bridgeTables,
+  ipv6Mtus,
   legacyTables,
   type NetfilterProgram,
   netfilterPrograms,
@@ -62,6 +63,8 @@ export interface HookState {
   /** Frames of every bridge pass the IP hooks of netfilter (net/bridge/br_netfilter_hooks.c), whatever the bridge says. */
   readonly bridgeCalls: { readonly ipv4: boolean; readonly ipv6: boolean };
   readonly outer: OuterDefaults;
+  /** Largest IPv6 packet by link name, 0 where the kernel drops those that arrive. A link that is not there is as usual. */
+  readonly ipv6Mtus: Readonly<Record<string, number>>;
 }
 
 /** Nothing is known to be there: what a mirror of another machine starts from. */
@@ -75,6 +78,7 @@ export const NO_HOOKS: HookState = {
   // Nobody can say.
   bridgeCalls: { ipv4: true, ipv6: true },
   outer: OUTER_DEFAULTS,
+  ipv6Mtus: {},
 };
 
 export interface HookWatchOptions {
@@ -150,6 +154,7 @@ export class HookWatch {
       tcx: this.#tcx(),
       bridgeCalls: { ipv4: bridgeCalls('iptables'), ipv6: bridgeCalls('ip6tables') },
       outer: outerDefaults(),
+      ipv6Mtus: ipv6Mtus(),
     };
   }
 

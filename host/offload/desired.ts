@@ -718,7 +718,7 @@ export class Desired {
 
   #planInterfaces(plan: PortsPlan): void {
     const { ports, interfaces } = this.tables;
-    for (const { link, port, vlan, vrf, flags, reason4 } of plan.interfaces.values()) {
+    for (const { link, port, vlan, vrf, mtu, flags, reason4 } of plan.interfaces.values()) {
       const entry = ports.get(`${port.ifindex}`);
       if (entry === undefined || !ports.isUsable(entry)) {
         interfaces.drop(`${link.ifindex}`);
@@ -729,7 +729,7 @@ export class Desired {
         ifindex: link.ifindex,
         vrf,
         mac: link.mac,
-        mtu: link.mtu,
+        mtu,
         vlan,
         flags,
       };

@@ -33,10 +33,11 @@ const PLAIN_QDISCS = new Set([
 const PORT_KINDS = new Set(['', 'veth', 'dummy', 'netdevsim', 'ekho']);
 /** Links that take the frames of the link below them by its rx_handler, whatever their options. */
 const TAKING_KINDS = new Set(['macsec', 'ipvlan', 'ipvtap', 'rmnet', 'virt_wifi']);
-const MACVLAN_MODE_PASSTHRU = 8;
-/** Masters whose ports still are ports. */
+/** The modes of macvlan in which it takes, or gets a copy of, frames for the link below: passthru, source. */
+const TAKING_MACVLANS = new Set([8, 16]);
 /** linux/if_ether.h */
 const ETH_P_8021Q = 0x8100;
+/** Masters whose ports still are ports. */
 const PORT_MASTERS = new Set(['bridge', 'vrf']);
 const BR_STATE_FORWARDING = 3;
 /** NFPROTO_* (linux/netfilter.h) */
@@ -63,6 +64,8 @@ export interface InterfacePlan {
   readonly port: LinkView;
   readonly vlan: number;
   readonly vrf: number;
+  /** What fits in both families. */
+  readonly mtu: number;
   /** ROUTER_INTERFACE_FLAGS */
   readonly flags: number;
   /** Why IPv4 or IPv6 packets that arrive here trap. */
@@ -313,14 +316,16 @@ function interfaceOf(
   const forwards6 =
     view.netconfOf(AF_INET6, -1)?.forwarding === true &&
     view.netconfOf(AF_INET6, link.ifindex)?.forwarding === true;
-  if (!forwards6) reason6 = REASON['forwarding-disabled'];
+  const mtu6 = options.hooks?.ipv6Mtus[link.name] ?? link.mtu;
+  if (!forwards6 || mtu6 === 0) reason6 = REASON['forwarding-disabled'];
   if (reason6 === REASON.none) flags |= ROUTER_INTERFACE_FLAGS.ipv6;
   const takesFlows = options.flows === true && vrf === 0 && hooks.policies === REASON.none;
   if (takesFlows && mayPass(reason4) && isInFlowtables(view, AF_INET, link, port))
     flags |= ROUTER_INTERFACE_FLAGS.flowsIpv4;
   if (takesFlows && mayPass(reason6) && isInFlowtables(view, AF_INET6, link, port))
     flags |= ROUTER_INTERFACE_FLAGS.flowsIpv6;
-  return { link, port, vlan, vrf, flags, reason4, reason6 };
+  const mtu = mtu6 === 0 ? link.mtu : Math.min(link.mtu, mtu6);
+  return { link, port, vlan, vrf, mtu, flags, reason4, reason6 };
 }
 
 /** Flowtables go past the hooks of the IP families and the reverse path check, which the device makes for flows anyway. */
@@ -380,9 +385,9 @@ function linksTakenByUppers(view: KernelView): Set<number> {
   const taken = new Set<number>();
   for (const { kind, lower, lowerIsForeign, data } of view.links.values()) {
     if (lower === 0 || lowerIsForeign) continue;
-    const isPassthru =
-      (kind === 'macvlan' || kind === 'macvtap') && number32(data.mode) === MACVLAN_MODE_PASSTHRU;
-    if (isPassthru || TAKING_KINDS.has(kind)) taken.add(lower);
+    const isTakingMacvlan =
+      (kind === 'macvlan' || kind === 'macvtap') && TAKING_MACVLANS.has(number32(data.mode));
+    if (isTakingMacvlan || TAKING_KINDS.has(kind)) taken.add(lower);
   }
   return taken;
 }

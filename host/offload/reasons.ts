@@ -129,7 +129,7 @@ const REASONS_BY_NAME = {
   'forwarding-disabled': {
     why: 'the kernel does not forward packets that arrive here',
     remedy:
-      'Set net.ipv4.conf.LINK.forwarding or net.ipv6.conf.all.forwarding to 1 if this machine is a router.',
+      'Set net.ipv4.conf.LINK.forwarding or net.ipv6.conf.all.forwarding to 1 if this machine is a router, and net.ipv6.conf.LINK.disable_ipv6 to 0.',
   },
   'netfilter-hook': {
     why: 'netfilter chains see forwarded packets, and do with them what hardware cannot',
@@ -176,7 +176,7 @@ const REASONS_BY_NAME = {
       'Keep local routes in tables that no rule with a selector leads to: `ip rule`, `ip route show table all type local`.',
   },
   'stacked-link': {
-    why: 'another link takes the packets that arrive here (bond, team, MACsec, ipvlan, passthru macvlan, Open vSwitch), or some of a bridge port’s (a VLAN link on it that is no router interface)',
+    why: 'another link takes the packets that arrive here (bond, team, MACsec, ipvlan, macvlan of mode passthru or source, Open vSwitch), or some of a bridge port’s (a VLAN link on it that is no router interface)',
     remedy: 'Use the port by itself, or as a bridge or VRF member without such links.',
   },
   'xdp-attached': {
