@@ -204,7 +204,8 @@ describe.skipIf(CHROMIUM === undefined)('the dashboard', () => {
     expect((await bench.ekho('device', 'inject', 'asic0', '--power', 'off')).code).toBe(0);
     await tab.shows('.alerts li:has-text("has no power")', 'Device asic0 has no power.');
     expect((await bench.ekho('device', 'inject', 'asic0', '--power', 'on')).code).toBe(0);
-    await settled();
+    // What failed meanwhile is tried again after a while.
+    await expect.poll(async () => (await bench.ekho('wait')).code, { ...WAIT, timeout: 90_000 }).toBe(0);
     await expect.poll(() => alert.count(), WAIT).toBe(0);
   });
 
