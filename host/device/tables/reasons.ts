@@ -67,7 +67,11 @@ const LIST = [
   ['EGRESS_STATE', 'egress bridge port not forwarding', 'Spanning tree blocks the way out.'],
   ['EGRESS_VLAN', 'egress port not in vlan', 'The way out is not in the frame’s VLAN.'],
   ['ACL', 'acl trap', 'A rule that hands packets to the kernel.'],
-  ['ROUTING_ACL', 'routing acl trap', 'A policy rule (`ip rule`) that the tables cannot follow.'],
+  [
+    'ROUTING_ACL',
+    'routing acl trap',
+    'A policy rule (`ip rule`) that the tables cannot follow, or a rule of nftables that drops or that only the kernel can carry out.',
+  ],
   [
     'ACL_BLIND',
     'rules need more of the packet',
@@ -107,7 +111,7 @@ const LIST = [
   [
     'TUNNEL_FRAME',
     'frame not for the tunnel',
-    'Tagged where the tunnel takes none, larger than the VXLAN link’s MTU, or the outer checksum could not be made.',
+    'Tagged where the tunnel takes none, without a TTL to inherit, or the outer checksum could not be made.',
   ],
   [
     'TUNNEL_LINK',
