@@ -1,10 +1,10 @@
 /** A router between wires: ports p0, p1, … in a namespace; the test holds the other ends and sees all that leaves. */
 import { Netns } from '../support/netns.ts';
 import { host4, host6, macOf } from '../support/router.ts';
-import { comparable, frameOf, isRedirect, numberOf, type Packet } from './frame.ts';
+import { comparable, frameOf, isRedirect, numberOf, type Outer, type Packet } from './frame.ts';
 import { WireEnd } from './wire.ts';
 
-/** `ip …`, `bridge …`, `tc …`, `nft …` or `sysctl NAME=VALUE`, carried out in order. */
+/** `ip …`, `bridge …`, `tc …`, `nft …`, `ethtool …` or `sysctl NAME=VALUE`, carried out in order. */
 export type Command = string;
 
 /** For each packet, what left: `port: bytes`, sorted. */
@@ -15,6 +15,22 @@ const BURST = 64;
 /** Silence after which the next burst is sent, and after which what is missing is not expected any more. */
 const QUIET_MS = 4;
 const LATE_MS = 1500;
+
+/** What a veth takes with an XDP program at the other end, which has one buffer a frame. */
+const XDP_MTU = 3000;
+
+/** As `ip -j -d link` has it. */
+interface VxlanLink {
+  readonly linkinfo?: {
+    readonly info_slave_kind?: string;
+    readonly info_data: {
+      readonly id: number;
+      readonly local: string;
+      readonly port: number;
+      readonly port_range: { readonly low: number; readonly high: number };
+    };
+  };
+}
 
 /** MAC address of a port of the router. */
 export const portMac = (port: number): string => `02:aa:00:00:00:0${port}`;
@@ -27,6 +43,8 @@ export class Arena {
   /** Number of the first packet sent last, and what was seen of each: what comes too late is not taken for another's. */
   #first = 0;
   #seen: string[][] = [];
+  /** Of the VXLAN links that are ports of bridges. */
+  #outers: readonly Outer[] = [];
 
   /**
    * Port n has 10.255.n.1/24 and 2001:db8:fn::1/64 and resolved neighbours 2 to 5 (test/support/router.ts). Nothing that the kernel
@@ -101,21 +119,47 @@ export class Arena {
       let to = from;
       while (to < commands.length && toolOf(commands[to]!) === tool) to++;
       const lines = commands.slice(from, to).map((command) => command.slice(tool.length + 1));
-      if (tool === 'sysctl' || tool === 'nft') {
-        if (tool === 'sysctl') this.router.sysctl(...lines);
-        done.push(...lines.map((line) => tool === 'sysctl' || this.#nft(line)));
+      if (tool === 'sysctl') {
+        this.router.sysctl(...lines);
+        done.push(...lines.map(() => true));
+      } else if (tool === 'nft') {
+        done.push(...lines.map((line) => this.#takes('nft', ['-f', '-'], `${line}\n`)));
+      } else if (tool === 'ethtool') {
+        done.push(...lines.map((line) => this.#takes('ethtool', line.split(' '))));
       } else {
         const failed = this.router.batch(lines, tool);
         done.push(...lines.map((_, line) => !failed.has(line)));
       }
       from = to;
     }
+    if (commands.some((command) => command.includes('vxlan'))) this.#outers = this.#readOuters();
     return done;
   }
 
-  #nft(line: string): boolean {
+  #readOuters(): Outer[] {
+    const links = JSON.parse(this.router.ip('-j -d link show type vxlan')) as readonly VxlanLink[];
+    const defaults = this.router.run('sysctl', ['-n', 'net.ipv4.ip_local_port_range']).trim().split(/\s+/);
+    return links
+      .filter(({ linkinfo }) => linkinfo?.info_slave_kind === 'bridge')
+      .map(({ linkinfo }) => {
+        const { id: vni, local, port, port_range } = linkinfo!.info_data;
+        const isOwnRange = port_range.low < port_range.high;
+        const [low, high] = isOwnRange ? [port_range.low, port_range.high] : defaults.map(Number);
+        return { local, port, vni, low: low!, high: high! };
+      });
+  }
+
+  /** Has the far ends take frames that XDP sends, and send none that it does not take; once, before there is an XDP program. */
+  allowXdp(): void {
+    for (let port = 0; port < this.#ports; port++) {
+      this.#far.run('ethtool', ['-K', `v${port}`, 'gro', 'on']);
+      this.#far.ip(`link set v${port} mtu ${XDP_MTU}`);
+    }
+  }
+
+  #takes(tool: string, args: readonly string[], input?: string): boolean {
     try {
-      this.router.run('nft', ['-f', '-'], `${line}\n`);
+      this.router.run(tool, args, input);
       return true;
     } catch {
       return false;
@@ -158,7 +202,7 @@ export class Arena {
         any = true;
         const number = numberOf(frame);
         if (number !== undefined && !isRedirect(frame))
-          this.#seen[number - this.#first]?.push(`p${port}: ${comparable(frame)}`);
+          this.#seen[number - this.#first]?.push(`p${port}: ${comparable(frame, this.#outers)}`);
       }
     }
     return any;

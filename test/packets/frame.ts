@@ -10,6 +10,8 @@ export interface Packet {
   readonly body: Body;
   /** Bytes of payload behind its number, 0 to 9000. */
   readonly payload?: number;
+  /** Bytes behind all that, which only fill up the frame. */
+  readonly padding?: number;
 }
 
 export type Body = Ip4 | Ip6 | Arp | Vxlan | Raw;
@@ -52,6 +54,10 @@ export interface L4 {
   /** Of TCP: FIN 1, SYN 2, RST 4, ACK 16. */
   readonly flags?: number;
   readonly badChecksum?: boolean;
+  /** Of UDP: the checksum is 0. */
+  readonly noChecksum?: boolean;
+  /** Of UDP: added to the length in the header. */
+  readonly lengthError?: number;
 }
 
 export interface Arp {
@@ -68,13 +74,38 @@ export interface Vxlan {
   readonly destination: string;
   readonly ttl: number;
   readonly sport: number;
+  /** Default 4789. */
+  readonly dport?: number;
   readonly vni: number;
-  readonly inner: { readonly from: string; readonly to: string; readonly body: Ip4 | Ip6 };
+  /** First byte of the VXLAN header, default 8; and its last one, default 0. */
+  readonly flags?: number;
+  readonly reserved?: number;
+  /** Of the outer UDP header; default a right one. */
+  readonly checksum?: 'none' | 'bad';
+  readonly udpLengthError?: number;
+  /** More of the outer IPv4 header. */
+  readonly outer?: Partial<Omit<Ip4, 'is' | 'source' | 'destination' | 'ttl' | 'l4'>>;
+  /** Absent: bytes that are no frame. */
+  readonly inner?: {
+    readonly from: string;
+    readonly to: string;
+    readonly vlans?: NonNullable<Packet['vlans']>;
+    readonly body: Exclude<Body, Vxlan>;
+  };
 }
 
 export interface Raw {
   readonly is: 'raw';
   readonly type: number;
+}
+
+/** A tunnel that a router ends: its packets have source ports from `low` up to, not including, `high`. */
+export interface Outer {
+  readonly local: string;
+  readonly port: number;
+  readonly vni: number;
+  readonly low: number;
+  readonly high: number;
 }
 
 /** Marks the payload of every frame; its number follows. */
@@ -91,11 +122,16 @@ export function frameOf(packet: Packet, number: number): Uint8Array {
   new DataView(payload.buffer).setUint32(0, MAGIC);
   new DataView(payload.buffer).setUint32(4, number);
   const [type, body] = bodyOf(packet.body, payload, macBytes(packet.from));
-  const tags = (packet.vlans ?? []).flatMap(({ id, priority = 0, type: tpid = 0x8100 }) => [
+  const bytes = [...ethernet(packet, type), ...body];
+  return Uint8Array.from([...bytes, ...Array.from({ length: packet.padding ?? 0 }, () => 0)]);
+}
+
+function ethernet({ from, to, vlans = [] }: Pick<Packet, 'from' | 'to' | 'vlans'>, type: number): number[] {
+  const tags = vlans.flatMap(({ id, priority = 0, type: tpid = 0x8100 }) => [
     ...be16(tpid),
     ...be16((priority << 13) | id),
   ]);
-  return Uint8Array.from([...macBytes(packet.to), ...macBytes(packet.from), ...tags, ...be16(type), ...body]);
+  return [...macBytes(to), ...macBytes(from), ...tags, ...be16(type)];
 }
 
 /** Number of the packet that a frame carries or, in an error message, quotes; undefined: none of the test's. */
@@ -109,14 +145,15 @@ export function numberOf(frame: Uint8Array): number | undefined {
 
 /**
  * The frame without what no two kernels need to agree on: the identification (and with it the checksum) that the kernel gives packets
- * and fragments of its own, also within a tunnel.
+ * and fragments of its own, also within a tunnel. Of a packet that a tunnel in `outers` made, the UDP source port, too, if it is in the
+ * range; in the place of checksums stands whether they are right.
  */
-export function comparable(frame: Uint8Array): string {
-  return Buffer.from(withoutIds(frame.slice())).toString('hex');
+export function comparable(frame: Uint8Array, outers: readonly Outer[] = []): string {
+  return Buffer.from(withoutIds(frame.slice(), outers)).toString('hex');
 }
 
 /** In place. */
-function withoutIds(frame: Uint8Array): Uint8Array {
+function withoutIds(frame: Uint8Array, outers: readonly Outer[]): Uint8Array {
   const at = networkHeader(frame);
   if (at === undefined) return frame;
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
@@ -125,15 +162,42 @@ function withoutIds(frame: Uint8Array): Uint8Array {
       frame.fill(0, at + 44, at + 48);
     return frame;
   }
-  if (view.getUint16(at + 4) !== PACKET_ID) {
+  const outer = outers.find((one) => isOuter(frame, at, one));
+  if (outer !== undefined) withoutChoices(frame, at, outer);
+  else if (view.getUint16(at + 4) !== PACKET_ID) {
     frame.fill(0, at + 4, at + 6);
     frame.fill(0, at + 10, at + 12);
   }
   const udp = at + (frame[at]! & 15) * 4;
   const isTunnelled =
-    frame[at + 9] === 17 && udp + 30 < frame.length && view.getUint16(udp + 2) === VXLAN_PORT;
-  if (isTunnelled) withoutIds(frame.subarray(udp + 16));
+    outer !== undefined ||
+    (frame[at + 9] === 17 && udp + 30 < frame.length && view.getUint16(udp + 2) === VXLAN_PORT);
+  if (isTunnelled) withoutIds(frame.subarray(udp + 16), outers);
   return frame;
+}
+
+/** A VXLAN packet, or the first fragment of one, of this router's own. */
+function isOuter(frame: Uint8Array, at: number, { local, port, vni }: Outer): boolean {
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
+  const isOwn = ip4Bytes(local).every((byte, index) => frame[at + 12 + index] === byte);
+  if (!isOwn || frame[at] !== 0x45 || frame[at + 9] !== 17 || frame.length < at + 36) return false;
+  const isFirst = (view.getUint16(at + 6) & 0x1fff) === 0;
+  return isFirst && view.getUint16(at + 22) === port && view.getUint32(at + 32) >>> 8 === vni;
+}
+
+/** In the place of each checksum: 0 for none, 1 for a right one, 2 for a wrong one, 3 where a fragment does not tell. */
+function withoutChoices(frame: Uint8Array, at: number, { low, high }: Outer): void {
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
+  const total = view.getUint16(at + 2);
+  const udp = [...frame.subarray(at + 20, at + total)];
+  const pseudo = [...frame.subarray(at + 12, at + 20), 0, 17, ...be16(udp.length)];
+  const isFragment = (view.getUint16(at + 6) & 0x2000) !== 0;
+  const isRight = checksum([...pseudo, ...udp]) === 0;
+  if (view.getUint16(at + 26) !== 0) view.setUint16(at + 26, isFragment ? 3 : isRight ? 1 : 2);
+  const port = view.getUint16(at + 20);
+  if (port >= low && port < high) view.setUint16(at + 20, 0);
+  view.setUint16(at + 10, checksum([...frame.subarray(at, at + 20)]) === 0 ? 1 : 2);
+  view.setUint16(at + 4, 0);
 }
 
 /** Redirects: the kernel sends them as seldom as it likes. */
@@ -164,17 +228,33 @@ function bodyOf(body: Body, payload: Uint8Array, sender: readonly number[]): [nu
       return [0x0806, [...fixed, ...sender, ...ip4Bytes(body.sender), ...target, ...payload]];
     }
     case 'vxlan': {
-      const { from, to, body: carried } = body.inner;
-      const [type, bytes] = bodyOf(carried, payload, sender);
-      const inner = [...macBytes(to), ...macBytes(from), ...be16(type), ...bytes];
+      const inner = body.inner === undefined ? [...payload] : innerOf(body.inner, payload, sender);
       const vni = [body.vni >> 16, (body.vni >> 8) & 0xff, body.vni & 0xff];
-      const { source, destination, ttl, sport } = body;
-      const outer: Ip4 = { is: 'ip4', source, destination, ttl, l4: { is: 'udp', sport, dport: VXLAN_PORT } };
-      return [0x0800, ip4(outer, Uint8Array.from([8, 0, 0, 0, ...vni, 0, ...inner]))];
+      const { source, destination, ttl, sport, dport = VXLAN_PORT, flags = 8, reserved = 0, outer } = body;
+      const udp: L4 = {
+        is: 'udp',
+        sport,
+        dport,
+        ...(body.checksum !== undefined && {
+          [body.checksum === 'bad' ? 'badChecksum' : 'noChecksum']: true,
+        }),
+        ...(body.udpLengthError !== undefined && { lengthError: body.udpLengthError }),
+      };
+      const ip: Ip4 = { ...outer, is: 'ip4', source, destination, ttl, l4: udp };
+      return [0x0800, ip4(ip, Uint8Array.from([flags, 0, 0, 0, ...vni, reserved, ...inner]))];
     }
     case 'raw':
       return [body.type, [...payload]];
   }
+}
+
+function innerOf(
+  inner: NonNullable<Vxlan['inner']>,
+  payload: Uint8Array,
+  sender: readonly number[],
+): readonly number[] {
+  const [type, bytes] = bodyOf(inner.body, payload, sender);
+  return [...ethernet(inner, type), ...bytes];
 }
 
 function ip4(ip: Ip4, payload: Uint8Array): number[] {
@@ -248,7 +328,7 @@ function l4(header: L4, payload: Uint8Array, pseudo: readonly number[], is6: boo
   };
   switch (header.is) {
     case 'udp':
-      return sealed([...be16(sport), ...be16(dport), ...be16(8 + payload.length), 0, 0, ...payload], 6, true);
+      return udp(header, payload, sealed);
     case 'tcp': {
       const fixed = [...be16(sport), ...be16(dport), 0, 0, 0, 1, 0, 0, 0, 2, 0x50, header.flags ?? 16];
       return sealed([...fixed, ...be16(1000), 0, 0, 0, 0, ...payload], 16, true);
@@ -258,6 +338,16 @@ function l4(header: L4, payload: Uint8Array, pseudo: readonly number[], is6: boo
     case 'other':
       return [...payload];
   }
+}
+
+function udp(
+  { sport = 4000, dport = 5000, noChecksum, lengthError = 0 }: L4,
+  payload: Uint8Array,
+  sealed: (bytes: number[], at: number, withPseudo: boolean) => number[],
+): number[] {
+  const ports = [...be16(sport), ...be16(dport)];
+  const bytes = [...ports, ...be16(8 + payload.length + lengthError), 0, 0, ...payload];
+  return noChecksum ? bytes : sealed(bytes, 6, true);
 }
 
 /** RFC 1071 */

@@ -9,6 +9,7 @@ import { Random } from '../support/random.ts';
 import type { Command } from './arena.ts';
 import { type Case, reportOf, type StartOffload, shrink, Twins } from './compare.ts';
 import { Generator, type Scope } from './generate.ts';
+import { TUNNEL_PORTS, TunnelGenerator, type TunnelScope } from './tunnels.ts';
 
 /** Cases that differed once. */
 export const CASES = join(import.meta.dirname, 'cases');
@@ -17,7 +18,8 @@ export const CASES = join(import.meta.dirname, 'cases');
 const OFTEN = 6;
 
 export interface Search {
-  readonly scope: Scope;
+  /** Of routers, or of bridges with tunnels. */
+  readonly scope: Scope | { readonly tunnels: TunnelScope };
   readonly seed: number;
   readonly routers: number;
   readonly rounds: number;
@@ -39,9 +41,12 @@ export async function search(
   const asked = new Map<string, number>();
   const taken = new Map<string, number>();
   for (let run = 0; run < routers; run++) {
-    const generator = new Generator(new Random(seed + run), scope);
-    const anyWay = scope.multipath === true;
-    const twins = await Twins.start(scope.ports, start, anyWay);
+    const random = new Random(seed + run);
+    const isTunnels = 'tunnels' in scope;
+    const generator = isTunnels ? new TunnelGenerator(random, scope.tunnels) : new Generator(random, scope);
+    const ports = isTunnels ? TUNNEL_PORTS : scope.ports;
+    const anyWay = !isTunnels && scope.multipath === true;
+    const twins = await Twins.start(ports, start, anyWay);
     let found: Case | undefined;
     try {
       const commands: string[] = [];
@@ -55,7 +60,7 @@ export async function search(
         const { frames: left, differences } = await twins.compare(packets);
         frames += left;
         if (differences.length === 0) continue;
-        found = { ports: scope.ports, commands, packets, anyWay };
+        found = { ports, commands, packets, anyWay };
         const reports = differences.slice(0, 3).map(reportOf);
         console.log(`seed ${seed + run}, round ${round}:\n${reports.join('\n')}`);
       }
