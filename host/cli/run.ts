@@ -13,6 +13,7 @@ import { Host } from '../host.ts';
 import type { LogFormat, LogLevel } from '../log/levels.ts';
 import { Logs } from '../log/log.ts';
 import { inNetns } from '../netlink/syscall.ts';
+import { giveBackSoon } from './give-back.ts';
 import { reload } from './reload.ts';
 import { ServiceManager } from './service.ts';
 
@@ -98,7 +99,11 @@ export async function run(options: RunOptions): Promise<void> {
         else again();
       });
     });
-    await Promise.race([host.start().then(() => manager.ready('mirror in sync')), ended]);
+    const started = host.start().then(() => {
+      manager.ready('mirror in sync');
+      giveBackSoon();
+    });
+    await Promise.race([started, ended]);
     await ended;
   } finally {
     await stop();

@@ -84,8 +84,8 @@ export interface StartOptions {
 /** How often the watchdog looks. Time is counted in looks, so a busy main thread does not count against a plugin. */
 const WATCH_INTERVAL_MS = 20;
 
-/** JavaScript memory of the worker; the plugin's own memory is capped in its module. */
-const WORKER_LIMITS = { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 32, stackSizeMb: 4 };
+/** JavaScript memory of the worker; the plugin's own memory is capped in its module. Serving makes little garbage, and a worker that waits collects none. */
+const WORKER_LIMITS = { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 4, stackSizeMb: 4 };
 
 /** Calls that wait for a slot. */
 const WAITING_MAX = 64;
@@ -241,7 +241,7 @@ class PoolRunner implements Runner {
       settings: options.settings ?? [],
       direct: options.path !== 'glue',
     };
-    this.watch = setInterval(() => this.look(), WATCH_INTERVAL_MS);
+    this.wake();
     this.pool.on('message', (message: UpMessage) => this.arrive(message));
     // Ended by `kill`, it rejects; the reason is known then.
     this.pool
@@ -439,6 +439,12 @@ class PoolRunner implements Runner {
     // Releases the slot and the queue entry: the worker loads the new count before it reads either.
     Atomics.store(this.control, CONTROL.submitted, this.submitted);
     Atomics.notify(this.control, CONTROL.submitted);
+    this.wake();
+  }
+
+  /** Has the watchdog look, until it finds nothing under way. */
+  private wake(): void {
+    this.watch ??= setInterval(() => this.look(), WATCH_INTERVAL_MS);
   }
 
   /** Waits for the worker without blocking, for as long as it lives. */
@@ -567,6 +573,7 @@ class PoolRunner implements Runner {
     const completed = Atomics.load(this.control, CONTROL.completed);
     const phase = Atomics.load(this.control, CONTROL.phase);
     const idle = phase === PHASE.serve && completed === Atomics.load(this.control, CONTROL.submitted);
+    if (idle) this.rest();
     if (idle || completed !== this.seenCompleted || phase !== this.seenPhase) {
       this.seenCompleted = completed;
       this.seenPhase = phase;
@@ -585,6 +592,12 @@ class PoolRunner implements Runner {
         },
       ),
     );
+  }
+
+  /** A plugin does nothing, and writes no line of its log, but in an operation: without one there is nothing to look at. */
+  private rest(): void {
+    clearInterval(this.watch);
+    this.watch = undefined;
   }
 
   private opOf(completed: number): number {

@@ -1,0 +1,30 @@
+/**
+ * Memory that only the start needed goes back to the system once the start is over: V8 collects while the host allocates, and an idle
+ * host allocates next to nothing.
+ */
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { releaseFreeMemory } from '../netlink/syscall.ts';
+
+/** After the start: threads that were of use to it alone have ended by then. */
+const DELAY_MS = 10_000;
+/** V8 frees its pages on other threads. */
+const FREED_MS = 1000;
+/** Of objects, in bytes: collecting holds up the event loop for about 2 ms a megabyte, and a host with more allocates enough for V8 to. */
+const HEAP_MAX = 96 * 2 ** 20;
+
+/** Once, some seconds from now; keeps no process alive. */
+export function giveBackSoon(): void {
+  setTimeout(() => {
+    if (getHeapStatistics().used_heap_size <= HEAP_MAX) collect();
+    setTimeout(releaseFreeMemory, FREED_MS).unref();
+  }, DELAY_MS).unref();
+}
+
+/** Node offers `gc` to contexts that are made while the flag is set, to no others. */
+function collect(): void {
+  setFlagsFromString('--expose-gc');
+  const gc = runInNewContext('gc') as (options: object) => void;
+  setFlagsFromString('--no-expose-gc');
+  gc({ type: 'major', execution: 'sync' });
+}
