@@ -7,7 +7,13 @@ import { wantAcl } from './acl-entries.ts';
 import type { AclWant } from './codecs.ts';
 import { type Entry, type EntryTable, STATUS_OK } from './entry-table.ts';
 import type { KernelView } from './kernel-view.ts';
-import { type NetfilterOptions, type NetfilterPlan, planNetfilter, prioritiesOf } from './netfilter.ts';
+import {
+  type NetfilterOptions,
+  type NetfilterPlan,
+  type NetfilterRule,
+  planNetfilter,
+  prioritiesOf,
+} from './netfilter.ts';
 import { REASON } from './reasons.ts';
 import { AF_INET, AF_INET6 } from './route-reader.ts';
 
@@ -26,6 +32,8 @@ export class Netfilter {
   readonly #acl: EntryTable<AclWant>;
   readonly #portHandle: (ifindex: number) => number;
   readonly #plans = new Map<number, NetfilterPlan>();
+  /** Rules of a family by mirror id. */
+  readonly #rules = new Map<number, ReadonlyMap<number, NetfilterRule>>();
   /** Keys of the entries of a family, with their priorities. */
   readonly #priorities = new Map<number, ReadonlyMap<string, number>>();
   #seenChanges = -1;
@@ -60,6 +68,7 @@ export class Netfilter {
         plan.kind === 'rules' && plan.rules.every(({ iif }) => iif === 0 || this.#portHandle(iif) !== 0);
       this.#plans.set(family, isReady || plan.kind !== 'rules' ? plan : { kind: 'kernel' });
       const rules = isReady ? plan.rules : [];
+      this.#rules.set(family, new Map(rules.map((rule) => [rule.id, rule])));
       const keys = rules.map(({ id }) => keyOf(family, id));
       const priorities = prioritiesOf(keys, this.#priorities.get(family) ?? new Map());
       this.#priorities.set(family, priorities);
@@ -82,8 +91,7 @@ export class Netfilter {
       if (!families.includes(family)) continue;
       const plan = this.#plans.get(family);
       if (plan?.kind === 'kernel') return { entry: undefined, reason: REASON['netfilter-hook'] };
-      if (plan?.kind !== 'rules') continue;
-      const rule = plan.rules.find((planned) => planned.id === id);
+      const rule = this.#rules.get(family)?.get(id);
       if (rule !== undefined) return { entry: this.#acl.get(keyOf(family, id)), reason: rule.reason };
     }
     return undefined;

@@ -39,7 +39,7 @@ function promtool(...words: string[]): { status: number | null; text: string } {
   return { status, text: stdout + stderr };
 }
 
-describe.skipIf(!HAS_PROMTOOL)('promtool', () => {
+describe.skipIf(!HAS_PROMTOOL)(`promtool${HAS_PROMTOOL ? '' : ': it is not installed'}`, () => {
   it('takes the rules', () => {
     const { status, text } = promtool('check', 'rules', join(FOLDER, 'ekho.rules.yml'));
     expect(text).toContain(`${ruled.length} rules found`);
