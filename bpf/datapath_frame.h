@@ -209,6 +209,7 @@ static __always_inline void read_ipv4(struct frame *frame, const __u8 *at, const
 	}
 	if (fragment != 0) {
 		/* What a fragment carries is not known without the first one. It was made from a finished packet. */
+		match->has |= DP_HAS_FRAGMENT;
 		frame->blind = 1;
 		frame->partial = 0;
 		return;
@@ -257,6 +258,7 @@ static __always_inline void read_ipv6(struct frame *frame, const __u8 *at, const
 	case 135:
 	case 139:
 	case 140:
+		match->has |= DP_HAS_FRAGMENT;
 		frame->blind = 1;
 		return;
 	}

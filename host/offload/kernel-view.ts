@@ -92,6 +92,8 @@ export interface NftRuleView {
   /** Handle of the rule before it in its chain, 0 for none. */
   readonly position: number | bigint;
   readonly expressions: readonly Decoded[];
+  /** Connections are tracked for it, or sockets looked up: every packet of the namespace is put together from its fragments first. */
+  readonly tracks: boolean;
 }
 
 /** A flowtable of nftables: packets of its flows that arrive by these links go past netfilter's chains. */
@@ -268,6 +270,21 @@ export class KernelView {
     return [];
   }
 
+  /**
+   * Some rule or chain, hooked or not, has the kernel track connections of a family: it then puts fragments together before it routes
+   * (net/netfilter/nf_conntrack_proto.c nf_ct_netns_do_get, net/ipv4/netfilter/nf_defrag_ipv4.c), and those that stay incomplete go nowhere.
+   */
+  tracksConnections(family: number): boolean {
+    const concerns = (of: number) => of === family || of === NFPROTO_INET;
+    for (const chain of this.#chains.values()) {
+      if (!concerns(chain.family)) continue;
+      if (chain.type === 'nat') return true;
+      for (const rule of this.#rulesPerChain.get(chainKey(chain))?.values() ?? [])
+        if (rule.tracks) return true;
+    }
+    return false;
+  }
+
   /** Rules of a chain, in no order. */
   rulesOf(chain: Pick<ChainView, 'family' | 'table' | 'name'>): NftRuleView[] {
     return [...(this.#rulesPerChain.get(chainKey(chain))?.values() ?? [])];
@@ -421,11 +438,13 @@ export class KernelView {
           name: text(object.chain),
         });
         const { elem } = nested(object.expressions);
+        const expressions = Array.isArray(elem) ? elem.map(nested) : [];
         const rule: NftRuleView = {
           id,
           handle: handleOf(object.handle),
           position: handleOf(object.position),
-          expressions: Array.isArray(elem) ? elem.map(nested) : [],
+          expressions,
+          tracks: expressions.some(({ name, data }) => isTracking(text(name), nested(data))),
         };
         this.#ruleChains.set(id, chain);
         const rules = this.#rulesPerChain.get(chain);
@@ -464,6 +483,29 @@ export class KernelView {
 
 function handleOf(value: unknown): number | bigint {
   return typeof value === 'number' || typeof value === 'bigint' ? value : 0;
+}
+
+/** Expressions that have connections tracked or fragments put together. */
+const TRACKING = new Set([
+  'ct',
+  'nat',
+  'masq',
+  'redir',
+  'notrack',
+  'connlimit',
+  'synproxy',
+  'flow_offload',
+  'socket',
+  'tproxy',
+  // Of iptables, whatever they are: most of them track.
+  'match',
+  'target',
+]);
+/** NFT_OBJECT_CT_HELPER, NFT_OBJECT_CT_TIMEOUT, NFT_OBJECT_CT_EXPECT, NFT_OBJECT_SYNPROXY */
+const TRACKING_OBJECTS = new Set([3, 7, 9, 10]);
+
+function isTracking(name: string, data: Decoded): boolean {
+  return TRACKING.has(name) || (name === 'objref' && TRACKING_OBJECTS.has(number32(data.imm_type)));
 }
 
 function chainKey({ family, table, name }: Pick<ChainView, 'family' | 'table' | 'name'>): string {

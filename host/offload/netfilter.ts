@@ -29,7 +29,7 @@ const LAST_PRIORITY = 0xffff_ffff;
 const STEP = 0x1_0000;
 
 export interface NetfilterRule {
-  /** Mirror id of the nft-rule; 0 for the end of the last chain. */
+  /** Mirror id of the nft-rule; 0 for the end of the last chain, FRAGMENTS for what no rule says. */
   readonly id: number;
   /** Without port. */
   readonly want: AclWant;
@@ -51,6 +51,9 @@ export interface NetfilterOptions {
   readonly capacity: number;
 }
 
+/** In place of a rule's id. */
+export const FRAGMENTS = -1;
+
 const NONE: NetfilterPlan = { kind: 'none' };
 const KERNEL: NetfilterPlan = { kind: 'kernel' };
 
@@ -67,11 +70,14 @@ export function routingChains(view: KernelView, family: number): ChainView[] {
 
 export function planNetfilter(view: KernelView, family: number, options: NetfilterOptions): NetfilterPlan {
   const chains = routingChains(view, family);
-  if (chains.length === 0) return NONE;
-  if (options.aclFields === 0) return KERNEL;
+  const tracks = view.tracksConnections(family);
+  if (chains.length === 0 && !tracks) return NONE;
+  if (options.aclFields === 0 || (tracks && (options.aclFields & ACL_FIELDS.fragment) === 0)) return KERNEL;
   if (chains.some(({ hook, type }) => hook === HOOK_INGRESS || type !== 'filter')) return KERNEL;
   chains.sort((a, b) => HOOKS.indexOf(a.hook) - HOOKS.indexOf(b.hook) || a.priority - b.priority);
   const list = new RuleList(view, family, options);
+  if (tracks) list.trapFragments();
+  if (chains.length === 0) list.isUseful = true;
   for (const [index, chain] of chains.entries()) {
     // Of equal ones the kernel does not tell which goes first.
     const next = chains[index + 1];
@@ -100,6 +106,13 @@ class RuleList {
     this.#family = family;
     this.#options = options;
     this.#hasVrfs = [...options.interfaces.values()].some(({ vrf }) => vrf !== 0);
+  }
+
+  /** The kernel puts them together before any chain sees them. */
+  trapFragments(): void {
+    const every = effectOf([], this.#family, this.#options.aclFields);
+    const match = { ...every.match, fields: every.match.fields | ACL_FIELDS.fragment };
+    this.#add(FRAGMENTS, { match, coversAll: false }, 0, REASON['rule-traps']);
   }
 
   /** False if a list cannot say what the chain does. */

@@ -479,6 +479,8 @@ function netfilterHooks(view: KernelView, options: PortsOptions): Hooks {
     if (chain.family === AF_INET || chain.family === NFPROTO_INET) hooks.seesIpv4 = true;
     if (chain.family === AF_INET6 || chain.family === NFPROTO_INET) hooks.seesIpv6 = true;
   }
+  if (view.tracksConnections(AF_INET)) hooks.seesIpv4 = true;
+  if (view.tracksConnections(AF_INET6)) hooks.seesIpv6 = true;
   const isHeld = (family: number) => options.netfilterHeld?.has(family) === true;
   if (hooks.seesIpv4 && !isHeld(AF_INET)) hooks.ipv4 = REASON['netfilter-hook'];
   if (hooks.seesIpv6 && !isHeld(AF_INET6)) hooks.ipv6 = REASON['netfilter-hook'];

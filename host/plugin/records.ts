@@ -628,6 +628,11 @@ export const ACL_FIELDS = {
   tcpFlags: 1024,
   icmpType: 2048,
   icmpCode: 4096,
+  /**
+   * No value: the packet is a fragment of a larger one, or may be. All are that have more fragments to come or an offset (IPv4), or a
+   * fragment header (IPv6); others with IPv6 extension headers may count as some. Only with the action `trap`.
+   */
+  fragment: 8192,
 } as const;
 
 /** Ternary match. Rules of a stage are tried by ascending `priority`, the first match decides; no match accepts. */

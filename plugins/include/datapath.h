@@ -263,6 +263,8 @@ enum {
 	DP_HAS_PORTS = 1 << 3,
 	DP_HAS_TCP = 1 << 4,
 	DP_HAS_ICMP = 1 << 5,
+	/* A fragment, or extension headers that may say it is one. */
+	DP_HAS_FRAGMENT = 1 << 6,
 };
 
 struct dp_match {

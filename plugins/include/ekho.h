@@ -272,6 +272,9 @@ enum {
   EKHO_ACL_FIELDS_TCP_FLAGS = 1u << 10,
   EKHO_ACL_FIELDS_ICMP_TYPE = 1u << 11,
   EKHO_ACL_FIELDS_ICMP_CODE = 1u << 12,
+  /* No value: the packet is a fragment of a larger one, or may be. All are that have more fragments to come or an offset (IPv4), or a
+   * fragment header (IPv6); others with IPv6 extension headers may count as some. Only with the action `trap`. */
+  EKHO_ACL_FIELDS_FRAGMENT = 1u << 13,
 };
 
 /* Ternary match. Rules of a stage are tried by ascending `priority`, the first match decides; no match accepts. */

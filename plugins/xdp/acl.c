@@ -116,6 +116,10 @@ static void translate(const ekho_acl_rule *rule, struct dp_match *match, struct 
     match->has |= DP_HAS_ICMP;
     bits->has |= DP_HAS_ICMP;
   }
+  if (HAS(FRAGMENT)) {
+    match->has |= DP_HAS_FRAGMENT;
+    bits->has |= DP_HAS_FRAGMENT;
+  }
   if (HAS(TCP_FLAGS)) {
     match->tcp_flags = rule->tcp_flags;
     bits->tcp_flags = rule->tcp_flags_mask;

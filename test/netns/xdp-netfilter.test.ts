@@ -95,6 +95,25 @@ describe(
       await path.host.verified();
     });
 
+    test('connections tracked for the machine itself: the kernel has fragments, and nothing else', async () => {
+      const big = async (to: string) => {
+        const before = path.forwarded();
+        const answers = path.wires.ping(0, to, 5, ['-s', '3000']);
+        const after = path.forwarded();
+        return { answers, byKernel: after.v4 + after.v6 - before.v4 - before.v6 > 0 };
+      };
+      nft('table inet edge', 'delete table inet edge');
+      await path.host.settled();
+      expect(await big(address4(1))).toEqual({ answers: 5, byKernel: false });
+      nft('table inet edge { chain input { type filter hook input priority 0; ct state invalid drop; }; }');
+      await path.host.settled();
+      expect(await big(address4(1))).toEqual({ answers: 5, byKernel: true });
+      expect(await big(address6(1))).toEqual({ answers: 5, byKernel: true });
+      expect(await pinged()).toEqual({ answers: 10, byKernel: 0 });
+      expect(await pinged(address6(1))).toEqual({ answers: 10, byKernel: 0 });
+      await path.host.verified();
+    });
+
     test('with connection tracking the kernel has the packets, until it goes', async () => {
       chain('drop', 'ct state established,related accept', 'icmp type echo-request accept');
       await path.host.settled();

@@ -150,8 +150,9 @@ describe.each(['tcx', 'generic', 'native'] as const)('%s', (mode) => {
     const { wires, host } = path;
     wires.router.ip(`neigh del ${address4(1)} dev p1`);
     try {
-      expect(wires.ping(0, address4(1), 3)).toBe(3);
       await host.until('the resolved neighbour is in hardware', async () => {
+        // The first may still pass by what hardware had, and then nothing is resolved.
+        expect(wires.ping(0, address4(1), 1)).toBe(1);
         const { action } = await host.lookup({ destination: address4(1), in: 'p0', source: address4(0) });
         return action === 'forward';
       });

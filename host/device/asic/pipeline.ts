@@ -62,6 +62,7 @@ const FIELD_DESTINATION_PORT = 1 << 9;
 const FIELD_TCP_FLAGS = 1 << 10;
 const FIELD_ICMP_TYPE = 1 << 11;
 const FIELD_ICMP_CODE = 1 << 12;
+const FIELD_FRAGMENT = 1 << 13;
 
 /** A packet with its defaults filled in. */
 interface Packet {
@@ -390,7 +391,9 @@ class Lookup {
       ((fields & FIELD_TCP_FLAGS) === 0 ||
         ((query.tcpFlags ?? 0) & words[row + W.aclTcpFlags + 1]!) === words[row + W.aclTcpFlags]) &&
       same(FIELD_ICMP_TYPE, W.aclIcmpType, query.icmpType ?? 0) &&
-      same(FIELD_ICMP_CODE, W.aclIcmpCode, query.icmpCode ?? 0)
+      same(FIELD_ICMP_CODE, W.aclIcmpCode, query.icmpCode ?? 0) &&
+      // Packets that are asked about are whole.
+      (fields & FIELD_FRAGMENT) === 0
     );
   }
 

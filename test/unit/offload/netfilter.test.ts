@@ -213,6 +213,24 @@ describe('chains', () => {
     expect(plan([{ name: 'input', hook: 1, policy: 0, rules: [[drop]] }]).kind).toBe('none');
   });
 
+  test('connections are tracked for the machine itself: fragments go to the kernel', () => {
+    const input = { name: 'input', hook: 1, rules: [[...established, accept]] };
+    const planned = plan([input]);
+    expect(planned.kind === 'rules' && planned.rules).toMatchObject([
+      {
+        reason: REASON['rule-traps'],
+        want: { action: ACL_ACTION.trap, fields: ACL_FIELDS.fragment | ACL_FIELDS.destinationAddress },
+      },
+    ]);
+    expect(said(plan([input, { name: 'forward', rules: [[...from('0a'), drop]] }]))).toEqual([
+      'drop',
+      'drop',
+    ]);
+    // Of the other family nothing is tracked; without the field every packet is the kernel's.
+    expect(plan([{ ...input, family: AF_INET6 }]).kind).toBe('none');
+    expect(plan([input], AF_INET, ALL_FIELDS & ~ACL_FIELDS.fragment).kind).toBe('kernel');
+  });
+
   test('rules are in their order, whatever order they were read in', () => {
     const rules = [
       [...from('0a'), accept],
@@ -254,7 +272,7 @@ describe('chains', () => {
       [...established, accept],
       [...from('0b'), accept],
     ];
-    expect(said(plan([{ name: 'forward', rules }]))).toEqual(['accept', 'kernel']);
+    expect(said(plan([{ name: 'forward', rules }]))).toEqual(['drop', 'accept', 'kernel']);
   });
 
   test('several are one list, by hook and priority', () => {
