@@ -106,6 +106,8 @@ export async function objectRoutes(instance: FastifyInstance, { host }: { host: 
   app.get(
     '/objects/:kind',
     {
+      // For HEAD the library makes all of the answer, for nobody.
+      exposeHeadRoute: false,
       serializerCompiler,
       schema: {
         summary: 'Objects of a kind: all as an array, or, with limit or cursor, by the page',
@@ -164,6 +166,8 @@ export async function objectRoutes(instance: FastifyInstance, { host }: { host: 
   app.get(
     '/changes',
     {
+      // What is made for HEAD would never end.
+      exposeHeadRoute: false,
       schema: {
         summary: 'Changes as they happen: NDJSON, or server-sent events where they are accepted',
         tags: ['objects'],

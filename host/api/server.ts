@@ -92,14 +92,15 @@ export function createServer(
       request.caller = { role: 'operate', name: 'socket' };
     });
   }
-  app.addHook('onResponse', async (request, reply) => {
-    const { method, url } = request;
-    if (host.logs.isOn('api', 'debug')) {
-      const ms = Math.round(reply.elapsedTime);
-      host.logs.of('api').debug({ ms }, `${method} ${url}: ${reply.statusCode}`);
-    }
+  app.addHook('onResponse', async ({ method, url }, reply) => {
+    if (!host.logs.isOn('api', 'debug')) return;
+    const ms = Math.round(reply.elapsedTime);
+    host.logs.of('api').debug({ ms }, `${method} ${url}: ${reply.statusCode}`);
+  });
+  // When it was done, not when its answer arrived: who goes away before changes as much.
+  app.addHook('onSend', async ({ method, url, caller }, reply) => {
     if (method !== 'GET' && method !== 'HEAD')
-      audit.note(request.caller?.name ?? 'nobody', `${method} ${url.split('?')[0]}`, reply.statusCode);
+      audit.note(caller?.name ?? 'nobody', `${method} ${url.split('?')[0]}`, reply.statusCode);
   });
   app.register(swagger, {
     openapi: {

@@ -293,6 +293,27 @@ describe('on TCP', () => {
     await client.get('/api/v1/wait');
   });
 
+  it('keeps no stream for who asks for the head of one', async () => {
+    for (let n = 0; n < 300; n++) expect((await ask('/api/v1/changes', 'HEAD')).status).toBe(404);
+    const events = await Events.open('');
+    await expect.poll(() => events.events[0]?.event, LIMIT).toBe('hello');
+    events.close();
+  });
+
+  it('audits what is done for somebody who did not wait for the answer', async () => {
+    const from = bench.output.length;
+    const socket = connect(bench.socket);
+    socket.on('error', () => {});
+    socket.write('POST /api/v1/plugins/softnic/restart HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n');
+    // It has begun; the answer comes when the plugin is in line with its device again.
+    await expect.poll(() => bench.output.slice(from), LIMIT).toContain('softnic: started');
+    socket.destroy();
+    await expect
+      .poll(() => bench.output.slice(from), LIMIT)
+      .toContain('audit: socket: POST /api/v1/plugins/softnic/restart: 200');
+    await client.get('/api/v1/wait');
+  });
+
   it('refuses requests that another site made', async () => {
     const refused: Record<string, string>[] = [
       { host: 'attacker.example:80' },
