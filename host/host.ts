@@ -25,6 +25,7 @@ import { Offloads } from './assembly/offloads.ts';
 import { Plugins } from './assembly/plugins.ts';
 import { kindsOf, statusOf } from './assembly/status.ts';
 import type { Config } from './config/config.ts';
+import { shownEndpoint } from './config/shown.ts';
 import { BpfMaps } from './custom/bpf-maps.ts';
 import { CustomStore } from './custom/store.ts';
 import { diagnose } from './doctor/diagnose.ts';
@@ -223,7 +224,7 @@ export class Host {
     const { openExport } = await import('./trace/otlp.ts');
     if (this.#stopping) return;
     this.#traces = openExport(tracing.endpoint, this.#warn);
-    this.#say(`tracing ${tracing.sample * 100} % of transactions to ${tracing.endpoint}`);
+    this.#say(`tracing ${tracing.sample * 100} % of transactions to ${shownEndpoint(tracing.endpoint)}`);
   }
 
   /** What plugins can do must be known first: rules that were there before are replayed as it is attached. */

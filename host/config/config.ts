@@ -174,7 +174,9 @@ function checkConfig(value: unknown, text: string): ConfigProblem[] {
     } else {
       const given = valueAt(value, path);
       const near = typeof given === 'string' ? didYouMean(given, (schema as Node).enum ?? []) : '';
-      report(path, `expected ${expected(schema)}, got ${show(given)}${near}`);
+      // What is secret stands in no log, and least of all where it does not belong.
+      const got = (schema as Node).writeOnly ? '' : `, got ${show(given)}${near}`;
+      report(path, `expected ${expected(schema)}${got}`);
     }
   }
   if (problems.size === 0) {
@@ -312,6 +314,10 @@ type Node = TSchema & {
   minimum?: number;
   maximum?: number;
   pattern?: string;
+  /** What `pattern` lets through, in words. */
+  words?: string;
+  /** It may be a secret. */
+  writeOnly?: boolean;
   minLength?: number;
   maxLength?: number;
   minItems?: number;
@@ -353,6 +359,9 @@ function didYouMean(word: string, known: readonly string[]): string {
 
 const NUMBER = new Intl.NumberFormat('en-US');
 
+/** Often with a password. */
+const USER_IN_URL = /:\/\/[^/\s]*@/;
+
 /** What a schema allows, in words: for errors and docs. */
 export function expected(schema: TSchema | undefined): string {
   const node = (schema ?? {}) as Node;
@@ -377,11 +386,7 @@ export function expected(schema: TSchema | undefined): string {
     case 'object':
       return 'a table';
     case 'string':
-      if (node.pattern?.startsWith('^(off|')) return 'ADDRESS:PORT, [ADDRESS]:PORT or off';
-      if (node.pattern?.startsWith('^[0-9a-f]{64}')) return '64 of 0-9 and a-f';
-      if (node.pattern?.startsWith('^(nats|')) return 'nats://HOST:PORT or tls://HOST:PORT';
-      if (node.pattern?.startsWith('^[A-Z')) return 'a name of A-Z, a-z, 0-9, - and _';
-      if (node.pattern) return 'a name of a-z, 0-9, - and _';
+      if (node.words) return node.words;
       return node.maxLength ? `text of 1–${node.maxLength} bytes` : 'text';
     default:
       return 'another value';
@@ -397,6 +402,7 @@ function valueAt(value: unknown, path: readonly string[]): unknown {
 }
 
 function show(value: unknown): string {
+  if (typeof value === 'string' && USER_IN_URL.test(value)) return 'one with a user in it';
   const text =
     JSON.stringify(value, (_, item) => (typeof item === 'bigint' ? Number(item) : item)) ?? 'nothing';
   return text.length > 80 ? `${text.slice(0, 79)}…` : text;

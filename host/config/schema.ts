@@ -12,6 +12,7 @@ const closed = { additionalProperties: false } as const;
 
 /** Names of plugins and devices: they become paths, so they are kept plain. */
 export const NAME_PATTERN = '^[a-z0-9][a-z0-9_-]{0,63}$';
+const NAME_WORDS = 'a name of a-z, 0-9, - and _';
 
 /** Rows of a table of the simulated ASIC. */
 function rows({ capacity, maxCapacity }: { capacity: number; maxCapacity: number }) {
@@ -102,6 +103,9 @@ const ApiToken = Type.Object(
     }),
     sha256: Type.String({
       pattern: '^[0-9a-f]{64}$',
+      words: '64 of 0-9 and a-f',
+      // Where it is not right, it may be the token itself.
+      writeOnly: true,
       description: 'SHA-256 of its text in hex; `ekho token NAME` makes both.',
     }),
   },
@@ -129,6 +133,7 @@ const Api = Type.Object(
     listen: Type.Optional(
       Type.String({
         pattern: '^(off|(\\[[0-9A-Fa-f:.]+\\]|[0-9.]+):[0-9]{1,5})$',
+        words: 'ADDRESS:PORT, [ADDRESS]:PORT or off',
         default: '127.0.0.1:8642',
         description:
           'Address and port of the dashboard and the API over HTTP, which change nothing without a token; port 0 takes a free one; `off` serves none. Anything but a loopback address needs `[api.tls]`, and there nobody reads either without a token or a certificate.',
@@ -192,6 +197,7 @@ const Plugin = Type.Object(
     device: Type.Optional(
       Type.String({
         pattern: NAME_PATTERN,
+        words: NAME_WORDS,
         description:
           'NAME of the `[device.NAME]` it is granted. Default: none; the plugin then gets no device.',
       }),
@@ -242,9 +248,13 @@ const Plugin = Type.Object(
       }),
     ),
     settings: Type.Optional(
-      Type.Record(Type.String({ minLength: 1 }), Type.Union([Type.String(), Type.Number(), Type.Boolean()]), {
-        description: 'The plugin’s own settings, handed to its `configure` as text.',
-      }),
+      Type.Record(
+        Type.String({ minLength: 1 }),
+        Type.Union([Type.String(), Type.Number(), Type.Boolean()], { writeOnly: true }),
+        {
+          description: 'The plugin’s own settings, handed to its `configure` as text.',
+        },
+      ),
     ),
   },
   closed,
@@ -441,12 +451,19 @@ const Statistics = Type.Object(
 
 /** A NATS server, and how to reach it. */
 const nats = {
-  servers: Type.Array(Type.String({ pattern: '^(nats|tls)://[^\\s/@]+$', maxLength: 255 }), {
-    minItems: 1,
-    uniqueItems: true,
-    description:
-      'NATS servers with JetStream, `nats://HOST:PORT` or `tls://HOST:PORT`, tried in turn. Port 4222 where there is none.',
-  }),
+  servers: Type.Array(
+    Type.String({
+      pattern: '^(nats|tls)://[^\\s/@]+$',
+      words: 'nats://HOST:PORT or tls://HOST:PORT',
+      maxLength: 255,
+    }),
+    {
+      minItems: 1,
+      uniqueItems: true,
+      description:
+        'NATS servers with JetStream, `nats://HOST:PORT` or `tls://HOST:PORT`, tried in turn. Port 4222 where there is none.',
+    },
+  ),
   ca: Type.Optional(
     Type.String({
       minLength: 1,
@@ -466,7 +483,7 @@ const nats = {
   ),
 };
 
-const BUCKET_PATTERN = '^[A-Za-z0-9_-]{1,64}$';
+const BUCKET = { pattern: '^[A-Za-z0-9_-]{1,64}$', words: 'a name of A-Z, a-z, 0-9, - and _' };
 
 const Source = Type.Object(
   {
@@ -476,7 +493,7 @@ const Source = Type.Object(
     }),
     servers: Type.Optional(nats.servers),
     bucket: Type.Optional(
-      Type.String({ pattern: BUCKET_PATTERN, description: 'Key-value bucket the other host publishes to.' }),
+      Type.String({ ...BUCKET, description: 'Key-value bucket the other host publishes to.' }),
     ),
     ca: nats.ca,
     cert: nats.cert,
@@ -490,7 +507,7 @@ const Publish = Type.Object(
     ...nats,
     bucket: Type.Optional(
       Type.String({
-        pattern: BUCKET_PATTERN,
+        ...BUCKET,
         description:
           'Key-value bucket to publish to; it is made when there is none. Each host has its own. Default: `ekho_` and the host name.',
       }),
@@ -578,6 +595,9 @@ const Tracing = Type.Object(
   {
     endpoint: Type.String({
       pattern: '^https?://[^/?#\\s@]+(/[^?#\\s]*)?$',
+      words: 'http://HOST:PORT/PATH or https://HOST:PORT/PATH',
+      // Some collectors know their customers by it.
+      writeOnly: true,
       maxLength: 1024,
       description:
         'URL that a collector takes traces at by OTLP over HTTP, as JSON, most often `http://127.0.0.1:4318/v1/traces`. Without this section nothing is traced.',
@@ -599,6 +619,7 @@ const Offload = Type.Object(
   {
     kind: Type.String({
       pattern: KIND_NAME.source,
+      words: 'VENDOR:KIND in small letters',
       description: 'Kind that a plugin declares, `VENDOR:KIND`; `ekho offload kinds` lists them.',
     }),
     version: Type.Optional(

@@ -41,10 +41,12 @@ export interface TraceExport {
 /** `endpoint`: URL of the collector's traces, `http://127.0.0.1:4318/v1/traces`. */
 export function openExport(endpoint: string, warn: (message: string) => void): TraceExport {
   const counters: TraceCounters = { exported: 0, failed: 0 };
+  // A path may be a key.
+  const { origin } = new URL(endpoint);
   const exporter = counted(
     new OTLPTraceExporter({ url: endpoint, timeoutMillis: ANSWER_MS }),
     counters,
-    (message) => warn(`${endpoint} does not take traces: ${message}`),
+    (message) => warn(`${origin} does not take traces: ${message}`),
   );
   const provider = new TracerProvider({
     resource: resourceFromAttributes({

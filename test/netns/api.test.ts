@@ -423,13 +423,13 @@ describe('the configuration', () => {
   });
 
   it('can be checked before it is anybody’s', async () => {
-    const secret = `[plugin.a]\nsettings = { "api-key" = "hush", mode = "fast" }\n[api.token.b]\nrole = "read"\nsha256 = "${'a'.repeat(64)}"\n`;
+    const secret = `[plugin.a]\nsettings = { community = "hush", url = "https://me:hush@example.net", fast = true }\n[tracing]\nendpoint = "http://127.0.0.1/hush"\n[api.token.b]\nrole = "read"\nsha256 = "${'a'.repeat(64)}"\n`;
     const good = await client.post<{ problems: string[]; config: unknown }>('/api/v1/config/check', {
       text: secret,
     });
     expect(good.problems).toEqual([]);
     expect(JSON.stringify(good.config)).not.toMatch(/hush|aaaa/);
-    expect(JSON.stringify(good.config)).toContain('"value":"fast"');
+    expect(JSON.stringify(good.config)).toContain('{"name":"fast","value":"true"}');
     const wrong = await client.post('/api/v1/config/check', {
       text: '[mirror]\nnetsn = "x"\n[plugin.a]\nprority = 1\n',
     });

@@ -176,7 +176,9 @@ it('a collector that refuses is counted and told of, and nothing else is changed
         return failed();
       }, LIMIT)
       .toBeGreaterThan(0);
-    await expect.poll(() => bench.output, LIMIT).toContain(`warn: ${endpoint} does not take traces: `);
+    await expect
+      .poll(() => bench.output, LIMIT)
+      .toContain(`warn: ${new URL(endpoint).origin} does not take traces: `);
     const client = new Client(bench.socket);
     await client.get('/api/v1/wait?timeout=60');
     expect(await client.post('/api/v1/verify')).toMatchObject({ equal: true });

@@ -107,7 +107,23 @@ describe('a configuration file', () => {
     ],
     [
       '[api.token.a]\nrole = "read"\nsha256 = "secret"',
-      'ekho.toml:3: api.token.a.sha256: expected 64 of 0-9 and a-f, got "secret"',
+      'ekho.toml:3: api.token.a.sha256: expected 64 of 0-9 and a-f',
+    ],
+    [
+      '[plugin.a]\n[plugin.a.settings]\nkey = ["secret"]',
+      'ekho.toml:3: plugin.a.settings.key: expected text or a number or true or false',
+    ],
+    [
+      '[tracing]\nendpoint = "http://127.0.0.1:4318/v1/traces?api-key=secret"',
+      'ekho.toml:2: tracing.endpoint: expected http://HOST:PORT/PATH or https://HOST:PORT/PATH',
+    ],
+    [
+      '[publish]\nservers = ["nats://me:secret@127.0.0.1"]',
+      'ekho.toml:2: publish.servers.0: expected nats://HOST:PORT or tls://HOST:PORT, got one with a user in it',
+    ],
+    [
+      '[[offload]]\nkind = "meter"\nfields = {}',
+      'ekho.toml:2: offload.0.kind: expected VENDOR:KIND in small letters, got "meter"',
     ],
     [
       '[plugin.a]\ndevice = "a"\nports = ["p0"]\n[plugin.b]\ndevice = "b"\n[device.a]\nkind = "asic"\n[device.b]\nkind = "asic"',
