@@ -63,6 +63,8 @@ export interface HookState {
   /** Frames of every bridge pass the IP hooks of netfilter (net/bridge/br_netfilter_hooks.c), whatever the bridge says. */
   readonly bridgeCalls: { readonly ipv4: boolean; readonly ipv6: boolean };
   readonly outer: OuterDefaults;
+  /** Forwarded IPv4 packets keep to path MTUs that the kernel learned (net/ipv4/ip_forward.c, `ip_forward_use_pmtu`). */
+  readonly usesPathMtus: boolean;
   /** Largest IPv6 packet by link name, 0 where the kernel drops those that arrive. A link that is not there is as usual. */
   readonly ipv6Mtus: Readonly<Record<string, number>>;
 }
@@ -78,6 +80,7 @@ export const NO_HOOKS: HookState = {
   // Nobody can say.
   bridgeCalls: { ipv4: true, ipv6: true },
   outer: OUTER_DEFAULTS,
+  usesPathMtus: false,
   ipv6Mtus: {},
 };
 
@@ -154,6 +157,7 @@ export class HookWatch {
       tcx: this.#tcx(),
       bridgeCalls: { ipv4: bridgeCalls('iptables'), ipv6: bridgeCalls('ip6tables') },
       outer: outerDefaults(),
+      usesPathMtus: (numbersOf('ipv4/ip_forward_use_pmtu')[0] ?? 0) !== 0,
       ipv6Mtus: ipv6Mtus(),
     };
   }

@@ -40,6 +40,8 @@ export interface NetconfView {
   readonly reversePath: number;
   /** Routes are not used while the link has no carrier. */
   readonly ignoresDown: boolean;
+  /** Of IPv6 for all links: packets for addresses that it answers for (`ip neigh show proxy`) are looked at when they are forwarded. */
+  readonly proxies: boolean;
 }
 
 export interface QdiscView {
@@ -346,6 +348,7 @@ export class KernelView {
           forwarding: number32(object.forwarding) !== 0,
           reversePath: number32(object.rp_filter),
           ignoresDown: number32(object.ignore_routes_with_linkdown) !== 0,
+          proxies: number32(object.proxy_neigh) !== 0,
         };
         this.#netconf.set(id, { key, view });
         this.netconf.set(key, view);

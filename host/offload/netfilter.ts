@@ -6,6 +6,9 @@
  * it is dropped there and after the checks that come before netfilter; and what a rule matches that cannot be said exactly. Packets that
  * no rule decides about have the last chain's policy.
  *
+ * What the kernel takes before or beside its chains comes first: fragments where connections are tracked, neighbour discovery where it is
+ * answered for others.
+ *
  * Not said by a list, so that all packets of the family go to the kernel: chains that translate addresses, and a chain that accepts
  * only some packets where others follow.
  */
@@ -16,6 +19,7 @@ import type { ChainView, KernelView, NftRuleView } from './kernel-view.ts';
 import { effectOf, type NftEffect } from './nft-match.ts';
 import type { InterfacePlan } from './ports.ts';
 import { REASON } from './reasons.ts';
+import { AF_INET6 } from './route-reader.ts';
 
 const NFPROTO_INET = 1;
 /** NF_INET_* hooks of forwarded packets, in their order: prerouting, forward, postrouting. */
@@ -29,7 +33,7 @@ const LAST_PRIORITY = 0xffff_ffff;
 const STEP = 0x1_0000;
 
 export interface NetfilterRule {
-  /** Mirror id of the nft-rule; 0 for the end of the last chain, FRAGMENTS for what no rule says. */
+  /** Mirror id of the nft-rule; 0 for the end of the last chain, FRAGMENTS and below it for what no rule says. */
   readonly id: number;
   /** Without port. */
   readonly want: AclWant;
@@ -53,6 +57,14 @@ export interface NetfilterOptions {
 
 /** In place of a rule's id. */
 export const FRAGMENTS = -1;
+/** Less than this by its type, for a message of neighbour discovery. */
+const DISCOVERY = -2;
+
+const IPPROTO_ICMPV6 = 58;
+/** ICMPv6 types of neighbour discovery: router solicitation to redirect. */
+const DISCOVERY_TYPES = [133, 134, 135, 136, 137];
+
+const DISCOVERY_FIELDS = ACL_FIELDS.protocol | ACL_FIELDS.icmpType;
 
 const NONE: NetfilterPlan = { kind: 'none' };
 const KERNEL: NetfilterPlan = { kind: 'kernel' };
@@ -71,12 +83,15 @@ export function routingChains(view: KernelView, family: number): ChainView[] {
 export function planNetfilter(view: KernelView, family: number, options: NetfilterOptions): NetfilterPlan {
   const chains = routingChains(view, family);
   const tracks = view.tracksConnections(family);
-  if (chains.length === 0 && !tracks) return NONE;
-  if (options.aclFields === 0 || (tracks && (options.aclFields & ACL_FIELDS.fragment) === 0)) return KERNEL;
+  const proxies = family === AF_INET6 && view.netconfOf(AF_INET6, -1)?.proxies === true;
+  if (chains.length === 0 && !tracks && !proxies) return NONE;
+  const needed = (tracks ? ACL_FIELDS.fragment : 0) | (proxies ? DISCOVERY_FIELDS : 0);
+  if (options.aclFields === 0 || (options.aclFields & needed) !== needed) return KERNEL;
   if (chains.some(({ hook, type }) => hook === HOOK_INGRESS || type !== 'filter')) return KERNEL;
   chains.sort((a, b) => HOOKS.indexOf(a.hook) - HOOKS.indexOf(b.hook) || a.priority - b.priority);
   const list = new RuleList(view, family, options);
   if (tracks) list.trapFragments();
+  if (proxies) list.trapDiscovery();
   if (chains.length === 0) list.isUseful = true;
   for (const [index, chain] of chains.entries()) {
     // Of equal ones the kernel does not tell which goes first.
@@ -110,9 +125,19 @@ class RuleList {
 
   /** The kernel puts them together before any chain sees them. */
   trapFragments(): void {
+    this.#trap(FRAGMENTS, ACL_FIELDS.fragment, {});
+  }
+
+  /** With `proxy_ndp` the kernel takes these itself where it answers for their destination (net/ipv6/ip6_output.c ip6_forward_proxy_check). */
+  trapDiscovery(): void {
+    for (const icmpType of DISCOVERY_TYPES)
+      this.#trap(DISCOVERY - icmpType, DISCOVERY_FIELDS, { protocol: IPPROTO_ICMPV6, icmpType });
+  }
+
+  #trap(id: number, fields: number, values: Partial<AclWant>): void {
     const every = effectOf([], this.#family, this.#options.aclFields);
-    const match = { ...every.match, fields: every.match.fields | ACL_FIELDS.fragment };
-    this.#add(FRAGMENTS, { match, coversAll: false }, 0, REASON['rule-traps']);
+    const match = { ...every.match, ...values, fields: every.match.fields | fields };
+    this.#add(id, { match, coversAll: false }, 0, REASON['rule-traps']);
   }
 
   /** False if a list cannot say what the chain does. */

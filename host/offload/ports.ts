@@ -306,6 +306,7 @@ function interfaceOf(
   let reason4: number = hooks.ipv4;
   const own4 = view.netconfOf(AF_INET, link.ifindex);
   if (own4?.forwarding !== true) reason4 = REASON['forwarding-disabled'];
+  if (options.hooks?.usesPathMtus === true) reason4 = REASON['path-mtu'];
   const reversePath = strictest(own4?.reversePath ?? 0, view.netconfOf(AF_INET, -1)?.reversePath ?? 0);
   if (reversePath !== 0 && !options.reversePath && reason4 === REASON.none) reason4 = REASON['reverse-path'];
   if (reason4 === REASON.none) flags |= ROUTER_INTERFACE_FLAGS.ipv4;
@@ -318,6 +319,9 @@ function interfaceOf(
     view.netconfOf(AF_INET6, link.ifindex)?.forwarding === true;
   const mtu6 = options.hooks?.ipv6Mtus[link.name] ?? link.mtu;
   if (!forwards6 || mtu6 === 0) reason6 = REASON['forwarding-disabled'];
+  const proxies = view.netconfOf(AF_INET6, -1)?.proxies === true;
+  if (proxies && reason6 === REASON.none && options.netfilterHeld?.has(AF_INET6) !== true)
+    reason6 = REASON['proxy-ndp'];
   if (reason6 === REASON.none) flags |= ROUTER_INTERFACE_FLAGS.ipv6;
   const takesFlows = options.flows === true && vrf === 0 && hooks.policies === REASON.none;
   if (takesFlows && mayPass(reason4) && isInFlowtables(view, AF_INET, link, port))

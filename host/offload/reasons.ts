@@ -248,6 +248,15 @@ const REASONS_BY_NAME = {
     remedy: 'None needed where it is learned; else `bridge fdb replace MAC dev LINK dst ADDRESS self`.',
   },
   busy: { why: 'the device is busy', remedy: 'It is retried with back-off.' },
+  'path-mtu': {
+    why: 'forwarded packets keep to path MTUs that the kernel has learned, and hardware does not know them',
+    remedy: 'Set net.ipv4.ip_forward_use_pmtu to 0.',
+  },
+  'proxy-ndp': {
+    why: 'the kernel answers neighbour discovery for others, and the device cannot tell its messages from other packets',
+    remedy:
+      'Set net.ipv6.conf.all.proxy_ndp to 0 (`proxy_ndp` of single links does not matter), or use a plugin with the ACL fields protocol and icmp-type.',
+  },
 } as const satisfies Record<string, ReasonText>;
 
 export type Reason = keyof typeof REASONS_BY_NAME;

@@ -32,6 +32,8 @@ export interface Ip4 {
   readonly badChecksum?: boolean;
   /** Added to the length in the header. */
   readonly lengthError?: number;
+  /** Bytes behind the header, as far as the header tells; what is there beyond them only fills up the frame. Default all. */
+  readonly says?: number;
   readonly version?: number;
 }
 
@@ -45,12 +47,15 @@ export interface Ip6 {
   /** Extension header between: hop-by-hop options, routing or fragment. */
   readonly extension?: 'hop-by-hop' | 'routing' | 'fragment' | 'destination';
   readonly lengthError?: number;
+  readonly says?: number;
 }
 
 export interface L4 {
   readonly is: 'udp' | 'tcp' | 'icmp' | 'other';
   readonly sport?: number;
   readonly dport?: number;
+  /** Of ICMP; default an echo request. Of neighbour discovery the payload begins with the address asked for. */
+  readonly type?: number;
   /** Of TCP: FIN 1, SYN 2, RST 4, ACK 16. */
   readonly flags?: number;
   readonly badChecksum?: boolean;
@@ -263,7 +268,7 @@ function ip4(ip: Ip4, payload: Uint8Array): number[] {
   const inner = ip.offset ? [...payload] : l4(ip.l4, payload, pseudo, false);
   const words = 5 + options.length / 4;
   const flags = (ip.dontFragment ? 0x4000 : 0) | (ip.moreFragments ? 0x2000 : 0) | (ip.offset ?? 0);
-  const length = words * 4 + inner.length + (ip.lengthError ?? 0);
+  const length = words * 4 + (ip.says ?? inner.length) + (ip.lengthError ?? 0);
   const header = [
     ((ip.version ?? 4) << 4) | words,
     ip.tos ?? 0,
@@ -303,7 +308,7 @@ function ip6(ip: Ip6, payload: Uint8Array): number[] {
   return [
     ...be16(first >>> 16),
     ...be16(first & 0xffff),
-    ...be16((extension.length + inner.length + (ip.lengthError ?? 0)) & 0xffff),
+    ...be16((extension.length + (ip.says ?? inner.length) + (ip.lengthError ?? 0)) & 0xffff),
     ip.extension === undefined ? protocol : EXTENSIONS[ip.extension],
     ip.hops,
     ...ip6Bytes(ip.source),
@@ -330,11 +335,16 @@ function l4(header: L4, payload: Uint8Array, pseudo: readonly number[], is6: boo
     case 'udp':
       return udp(header, payload, sealed);
     case 'tcp': {
-      const fixed = [...be16(sport), ...be16(dport), 0, 0, 0, 1, 0, 0, 0, 2, 0x50, header.flags ?? 16];
+      // The number stands in the header, too, for packets that end there.
+      const fixed = [...be16(sport), ...be16(dport), ...payload.subarray(0, 8), 0x50, header.flags ?? 16];
       return sealed([...fixed, ...be16(1000), 0, 0, 0, 0, ...payload], 16, true);
     }
     case 'icmp':
-      return sealed([is6 ? 128 : 8, 0, 0, 0, ...be16(sport), ...be16(1), ...payload], 2, is6);
+      return sealed(
+        [header.type ?? (is6 ? 128 : 8), 0, 0, 0, ...be16(sport), ...be16(1), ...payload],
+        2,
+        is6,
+      );
     case 'other':
       return [...payload];
   }

@@ -67,8 +67,10 @@ function plan(
   family = AF_INET,
   aclFields = ALL_FIELDS,
   isReordered = false,
+  proxies = false,
 ): NetfilterPlan {
   const kernel = new KernelModel();
+  if (proxies) kernel.put('netconf', { header: { family: AF_INET6 }, ifindex: -1, proxy_neigh: 1 });
   for (const { name, hook = 2, priority = 0, policy = 1, type = 'filter', family = 1, rules } of chains) {
     const header = { family, version: 0, res_id: 0 };
     kernel.put('nft-chain', {
@@ -229,6 +231,18 @@ describe('chains', () => {
     // Of the other family nothing is tracked; without the field every packet is the kernel's.
     expect(plan([{ ...input, family: AF_INET6 }]).kind).toBe('none');
     expect(plan([input], AF_INET, ALL_FIELDS & ~ACL_FIELDS.fragment).kind).toBe('kernel');
+  });
+
+  test('neighbours are answered for: their discovery goes to the kernel, before any rule', () => {
+    const proxied = (family: number, fields = ALL_FIELDS) =>
+      plan([{ name: 'forward', rules: [[accept]] }], family, fields, false, true);
+    const planned = proxied(AF_INET6);
+    expect(planned.kind === 'rules' && planned.rules.map(({ want }) => [want.action, want.icmpType])).toEqual(
+      [...[133, 134, 135, 136, 137].map((type) => [ACL_ACTION.trap, type]), [ACL_ACTION.accept, undefined]],
+    );
+    expect(said(plan([], AF_INET6, ALL_FIELDS, false, true))).toEqual(Array(5).fill('drop'));
+    expect(said(proxied(AF_INET))).toEqual(['accept']);
+    expect(said(proxied(AF_INET6, ALL_FIELDS & ~ACL_FIELDS.icmpType))).toEqual(['kernel']);
   });
 
   test('rules are in their order, whatever order they were read in', () => {
