@@ -11,9 +11,7 @@ import {
 } from './mirror/types.ts';
 import { type DecodedObject, decodeObject } from './netlink/decode.ts';
 import type { ObjectOffload } from './offload/reasons.ts';
-
-/** Longest time one search holds the event loop, in milliseconds. */
-const SLICE_MS = 5;
+import { Slice } from './slices.ts';
 
 export type OffloadOf = (kind: KindNumber, id: ObjectId) => readonly ObjectOffload[];
 
@@ -112,15 +110,12 @@ export class Objects {
     limit = Number.POSITIVE_INFINITY,
   ): Promise<ObjectId[]> {
     const selected: ObjectId[] = [];
-    let sliceEnd = performance.now() + SLICE_MS;
+    const slice = new Slice();
     for (const id of this.ids(kind)) {
+      if (slice.isOver) await slice.next();
       const object = this.decode(kind, id);
       if (object !== undefined && wanted(object)) selected.push(id);
       if (selected.length >= limit) break;
-      if (performance.now() >= sliceEnd) {
-        await new Promise(setImmediate);
-        sliceEnd = performance.now() + SLICE_MS;
-      }
     }
     return selected;
   }

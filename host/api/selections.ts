@@ -8,15 +8,15 @@ import { EkhoError } from '../errors.ts';
 import type { Host } from '../host.ts';
 import { parseSelector } from '../iproute2/selector.ts';
 import { KIND, type Kind, type ObjectId } from '../mirror/types.ts';
+import { Slice } from '../slices.ts';
 import type { ObjectItem, ObjectsPage } from './schemas.ts';
+import { sortedPlaces } from './sort.ts';
 
 /** Lists that are kept, and ids in all of them: 4 bytes each. */
 const LISTS_MAX = 32;
 const IDS_MAX = 4 * 1024 * 1024;
 /** Objects that are sorted by what is in them: their values are held meanwhile. */
 export const SORTED_MAX = 200_000;
-/** Longest time one request holds the event loop, in milliseconds. */
-const SLICE_MS = 5;
 
 export interface Wanted {
   readonly kind: Kind;
@@ -124,25 +124,26 @@ export class Selections {
     if (field === 'revision') {
       const number = KIND[kind];
       const revisions = Float64Array.from(ids, (id) => mirror.revisionOf(number, id));
-      const order = Uint32Array.from(ids, (_, place) => place).sort((a, b) => revisions[a]! - revisions[b]!);
-      const sorted = order.map((place) => ids[place]!);
-      return isDown ? sorted.reverse() : sorted;
+      return inOrder(ids, (a, b) => revisions[a]! - revisions[b]!, isDown);
     }
     if (ids.length > SORTED_MAX) {
       throw new EkhoError('E_USAGE', `${ids.length} objects are too many to sort by ${field}`, {
         remedy: `Narrow them down to ${SORTED_MAX}, or sort by id or revision.`,
       });
     }
-    const values = new Map<number, string | number>();
+    const values: (string | number)[] = [];
     await filtered(ids, (id) => {
-      values.set(id, this.#valueOf(kind, id, field));
+      values.push(this.#valueOf(kind, id, field));
       return false;
     });
     const collator = new Intl.Collator('en', { numeric: true });
-    const compare = (a: string | number, b: string | number) =>
-      typeof a === 'number' && typeof b === 'number' ? a - b : collator.compare(`${a}`, `${b}`);
-    const sorted = ids.slice().sort((a, b) => compare(values.get(a)!, values.get(b)!) || a - b);
-    return isDown ? sorted.reverse() : sorted;
+    const compare = (a: number, b: number) => {
+      const [one, other] = [values[a]!, values[b]!];
+      return typeof one === 'number' && typeof other === 'number'
+        ? one - other
+        : collator.compare(`${one}`, `${other}`);
+    };
+    return inOrder(ids, compare, isDown);
   }
 
   #valueOf(kind: Kind, id: ObjectId, field: string): string | number {
@@ -197,13 +198,20 @@ function parseCursor(cursor: string): [string, number] {
 async function filtered(ids: Uint32Array, fits: (id: ObjectId) => boolean): Promise<Uint32Array> {
   const kept = new Uint32Array(ids.length);
   let length = 0;
-  let sliceEnd = performance.now() + SLICE_MS;
+  const slice = new Slice();
   for (const id of ids) {
+    if (slice.isOver) await slice.next();
     if (fits(id)) kept[length++] = id;
-    if (performance.now() >= sliceEnd) {
-      await new Promise(setImmediate);
-      sliceEnd = performance.now() + SLICE_MS;
-    }
   }
   return kept.slice(0, length);
+}
+
+/** `compare` takes places in `ids`. */
+async function inOrder(
+  ids: Uint32Array,
+  compare: (a: number, b: number) => number,
+  isDown: boolean,
+): Promise<Uint32Array> {
+  const sorted = (await sortedPlaces(ids.length, compare)).map((place) => ids[place]!);
+  return isDown ? sorted.reverse() : sorted;
 }

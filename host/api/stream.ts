@@ -2,11 +2,10 @@
 import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Json, stringify } from '../iproute2/json.ts';
+import { Slice } from '../slices.ts';
 
 /** Characters gathered before they are written. */
 const CHUNK_CHARS = 64 * 1024;
-/** Longest time the event loop is held for one stream, in milliseconds. */
-const SLICE_MS = 5;
 
 export const NDJSON_TYPE = 'application/x-ndjson';
 export const TEXT_TYPE = 'text/plain; charset=utf-8';
@@ -51,7 +50,7 @@ function send(reply: FastifyReply, parts: Iterable<string>, framing: Framing): F
 async function* chunks(parts: Iterable<string>, { before, between, after }: Framing): AsyncGenerator<string> {
   let text = before;
   let isFirst = true;
-  let sliceEnd = performance.now() + SLICE_MS;
+  const slice = new Slice();
   for (const part of parts) {
     text += isFirst ? part : between + part;
     isFirst = false;
@@ -59,10 +58,7 @@ async function* chunks(parts: Iterable<string>, { before, between, after }: Fram
       yield text;
       text = '';
     }
-    if (performance.now() >= sliceEnd) {
-      await new Promise(setImmediate);
-      sliceEnd = performance.now() + SLICE_MS;
-    }
+    if (slice.isOver) await slice.next();
   }
   text += isFirst && before === '' ? '' : after;
   if (text !== '') yield text;

@@ -6,6 +6,7 @@
  */
 
 import { type Datagram, datagram } from '../netlink/message.ts';
+import { Slice } from '../slices.ts';
 import { KEY_WORDS } from './key.ts';
 import { KEYS } from './keys.ts';
 import {
@@ -29,9 +30,6 @@ export interface JournalLimits {
 const LIMITS: JournalLimits = { changes: 65_536, bytes: 16 * 1024 * 1024 };
 /** Changes looked at between two looks at the clock. */
 const STEP = 512;
-/** Longest time one search holds the event loop, in milliseconds. */
-const SLICE_MS = 5;
-
 /** One change. */
 export interface JournalEntry {
   readonly revision: number;
@@ -121,13 +119,10 @@ export class Journal {
     const key = this.#keyOfObject(kind, id);
     if (key === undefined) return [];
     const found: JournalEntry[] = [];
-    let sliceEnd = performance.now() + SLICE_MS;
+    const slice = new Slice();
     for (let revision = this.#newest; found.length < limit && revision >= this.oldest; revision--) {
       if (this.#isAbout(revision, kind, key)) found.push(this.entry(revision)!);
-      if (revision % STEP === 0 && performance.now() >= sliceEnd) {
-        await new Promise(setImmediate);
-        sliceEnd = performance.now() + SLICE_MS;
-      }
+      if (revision % STEP === 0 && slice.isOver) await slice.next();
     }
     return found;
   }
