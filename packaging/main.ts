@@ -1,4 +1,4 @@
-/** `npm run package [-- amd64|arm64 …]`: the Debian packages into build/packages, the same bytes from the same commit. */
+/** `npm run package [-- amd64|arm64 … --version VERSION]`: the Debian packages into build/packages, the same bytes from the same commit. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -8,7 +8,16 @@ import { VERSION } from '../host/version.ts';
 import { ARCHES, type Arch } from './modules.ts';
 import { packageHost, packageModule } from './packages.ts';
 
-const { positionals } = parseArgs({ allowPositionals: true });
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: { version: { type: 'string', default: VERSION } },
+});
+const { version } = values;
+// As dpkg and DKMS both take it.
+if (!/^\d[\w.+~]{0,63}$/.test(version)) {
+  console.error(`npm run package: a version is like ${VERSION}, not ${version}`);
+  process.exit(2);
+}
 for (const word of positionals) {
   if (!ARCHES.includes(word as Arch)) {
     console.error(`npm run package: architectures are ${ARCHES.join(' and ')}, not ${word}`);
@@ -18,7 +27,7 @@ for (const word of positionals) {
 const arches = positionals.length > 0 ? (positionals as Arch[]) : ARCHES;
 const output = join(ROOT, 'build/packages');
 mkdirSync(output, { recursive: true });
-const options = { version: VERSION, epoch: epochOfSources(), output };
+const options = { version, epoch: epochOfSources(), output };
 const files = [];
 for (const arch of arches) files.push(await packageHost(arch, options));
 files.push(await packageModule(options));

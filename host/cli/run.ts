@@ -53,6 +53,8 @@ export async function run(options: RunOptions): Promise<void> {
     } catch (error) {
       if (!(error instanceof EkhoError)) throw error;
       log.error({ code: error.code }, `configuration not read again, all stays as it was: ${error.message}`);
+      manager.ready('configuration not read again, it is wrong');
+      return;
     }
     manager.ready('configuration read again');
   };

@@ -156,7 +156,7 @@ export interface DeviceShare {
   readonly mapping?: { readonly process: number; readonly address: bigint };
   /** Rows per table, by name. */
   readonly tables: { readonly [table: string]: number };
-  /** Ids of its BPF maps, by name, and of the programs that ports get. */
+  /** Descriptors of its BPF maps, by name, and of the programs that ports get: of this process, for all of its threads. */
   readonly maps?: { readonly [map: string]: number };
   readonly programs?: { readonly xdp: number; readonly tcx: number };
   /** Folder in a BPF file system where attachments are pinned; absent: they end with the host. */

@@ -108,7 +108,7 @@ test('whatever words of a row are new, no packet leaves by one port with the add
   const frame = frameOf({ port: 0, from: mac(0x300), to: mac(0), body }, 1);
   const send = () => expect(ends[0]!.send(frame)).toBe(true);
 
-  using map = BpfMap.fromId(xdp.device.share.maps!.nexthops!);
+  using map = BpfMap.fromFd(xdp.device.share.maps!.nexthops!);
   const read = (): BigUint64Array => {
     const row = new BigUint64Array(map.valueSize / 8);
     map.readSlots(0, new Uint8Array(row.buffer));

@@ -10,7 +10,7 @@ import { Handle } from './handle.ts';
 import { type MapInfo, mapInfo } from './info.ts';
 import * as batch from './map-batch.ts';
 import { keyCodec, type Layout, valueCodec } from './map-codecs.ts';
-import { addressOf, closeFd, copyFrom } from './memory.ts';
+import { addressOf, closeFd, copyFrom, duplicate } from './memory.ts';
 import { native, type Pointer } from './native.ts';
 import { openPin, pinFd, unpin } from './pin.ts';
 
@@ -116,6 +116,11 @@ export class BpfMap<K = unknown, V = unknown> extends Handle {
   /** Opens a pinned map; its types come from the BTF it was loaded with. @throws E_NOT_FOUND, E_PIN, E_RIGHTS */
   static fromPin<K = unknown, V = unknown>(path: string, options?: MapOptions): BpfMap<K, V> {
     return BpfMap.#fromFd(openPin(path, 'map'), path, options) as BpfMap<K, V>;
+  }
+
+  /** Opens a map of this process by a descriptor, as of another thread; it gets one of its own. @throws E_KERNEL */
+  static fromFd<K = unknown, V = unknown>(fd: number, options?: MapOptions): BpfMap<K, V> {
+    return BpfMap.#fromFd(duplicate(fd), `map of descriptor ${fd}`, options) as BpfMap<K, V>;
   }
 
   /** Opens a map by its id, e.g. one read from a map of maps. @throws E_NOT_FOUND, E_RIGHTS (needs CAP_SYS_ADMIN) */

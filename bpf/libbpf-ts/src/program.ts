@@ -7,7 +7,7 @@ import { checked, failure } from './failure.ts';
 import { Handle } from './handle.ts';
 import { type ProgramInfo, programInfo } from './info.ts';
 import { attachFd, attachPointer, type Link, TcFilter, type TcOptions, type TcPoint } from './link.ts';
-import { addressOf, closeFd } from './memory.ts';
+import { addressOf, closeFd, duplicate } from './memory.ts';
 import { libc, native, type Pointer, SIZE } from './native.ts';
 import { openPin, pinFd, unpin } from './pin.ts';
 
@@ -95,6 +95,11 @@ export class Program extends Handle {
   /** A pinned program. It can run, pin, go into maps, and attach to XDP and tc. @throws E_NOT_FOUND, E_PIN, E_RIGHTS */
   static fromPin(path: string): Program {
     return Program.#fromFd(openPin(path, 'program'), path);
+  }
+
+  /** A program of this process by a descriptor, as of another thread; it gets one of its own. @throws E_KERNEL */
+  static fromFd(fd: number): Program {
+    return Program.#fromFd(duplicate(fd), `program of descriptor ${fd}`);
   }
 
   /** @throws E_NOT_FOUND, E_RIGHTS (needs CAP_SYS_ADMIN) */

@@ -41,11 +41,11 @@ export class Attachments {
     const maps = share.maps!;
     this.#share = share;
     this.#state = state;
-    this.#xdp = Program.fromId(share.programs!.xdp);
-    this.#tcx = Program.fromId(share.programs!.tcx);
-    this.#portsAt = BpfMap.fromId(maps.ports_at!);
-    this.#devices = BpfMap.fromId(maps.devices!);
-    this.#modes = BpfMap.fromId(maps.port_modes!);
+    this.#xdp = Program.fromFd(share.programs!.xdp);
+    this.#tcx = Program.fromFd(share.programs!.tcx);
+    this.#portsAt = BpfMap.fromFd(maps.ports_at!);
+    this.#devices = BpfMap.fromFd(maps.devices!);
+    this.#modes = BpfMap.fromFd(maps.port_modes!);
   }
 
   /**

@@ -48,7 +48,7 @@ export class MapTables implements TablesCore {
   constructor(share: DeviceShare) {
     const maps = share.maps!;
     this.#tables = TABLES.map(({ name, organisation }, number) => {
-      const map = BpfMap.fromId(maps[name]!);
+      const map = BpfMap.fromFd(maps[name]!);
       const { maxEntries } = map.info();
       const keyWords = map.keySize / 4;
       const words = keyWords + (organisation === 'counters' ? COUNTER_WORDS : map.valueSize / 4);
@@ -65,7 +65,7 @@ export class MapTables implements TablesCore {
     });
     this.#state = new SharedState(this.#tables[PORTS]!.capacity, share.memory);
     this.#attachments = new Attachments(share, this.#state);
-    this.#routeGeneration = BpfMap.fromId(maps.route_generation!);
+    this.#routeGeneration = BpfMap.fromFd(maps.route_generation!);
     // Whoever wrote before may have ended in between.
     this.#forgetRoutes();
   }

@@ -64,20 +64,19 @@ export class TablesDevice implements Device {
       this.#pins?.close();
       throw error;
     }
-    const program = (which: string) => this.#object.program(which).info().id;
-    const id = (map: string) => this.#object.map(map).info().id;
+    const program = (which: string) => this.#object.program(which);
     this.share = {
       kind: this.kind,
       name,
       tables: Object.fromEntries(this.#rows),
-      maps: Object.fromEntries(MAPS.map((map) => [map, id(map)])),
-      programs: { xdp: program('datapath'), tcx: program('datapath_tcx') },
+      maps: Object.fromEntries(MAPS.map((map) => [map, this.#object.map(map).fd])),
+      programs: { xdp: program('datapath').fd, tcx: program('datapath_tcx').fd },
       memory: this.#state.memory,
       ...(this.#pins !== undefined && { folder: this.#pins.folder }),
       ...(netns !== undefined && { netns }),
       ...(mode !== undefined && { mode }),
     };
-    for (const id of Object.values(this.share.programs!)) this.#programs.add(id);
+    for (const which of ['datapath', 'datapath_tcx']) this.#programs.add(program(which).info().id);
     this.#lookup = new Lookup(this.#object, this.#state);
     this.#samples = guarded(
       name,

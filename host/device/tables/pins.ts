@@ -38,8 +38,7 @@ export class Pins {
     const layout = createHash('sha256').update(JSON.stringify([LAYOUT, [...rows], reasons]));
     this.folder = join(path, layout.digest('hex').slice(0, 16));
     needBpfFs(path);
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-    this.#lock = openSync(path, 'r');
+    this.#lock = opened(path);
     if (!lockFile(this.#lock)) {
       closeSync(this.#lock);
       throw new EkhoError('E_DEVICE', `another host has the data path in ${path}`, {
@@ -131,6 +130,18 @@ export class Pins {
 
   close(): void {
     closeSync(this.#lock);
+  }
+}
+
+/** Makes the folder where there is none. */
+function opened(path: string): number {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    return openSync(path, 'r');
+  } catch (error) {
+    throw new EkhoError('E_DEVICE', `the data path cannot be kept in ${path}: ${(error as Error).message}`, {
+      remedy: 'The user that runs the host needs the folder for itself, and x on those above it.',
+    });
   }
 }
 
