@@ -7,17 +7,24 @@ import type { NotifierRecord } from '../kernel/notifier/record.ts';
 import { type ChangeSet, KIND, KINDS, type Kind, OPERATION_DELETE } from '../mirror/types.ts';
 import type { ChangeTexts } from './change-texts.ts';
 
-/** Characters that wait for a slow reader. Beyond, lines are dropped and their number is told. */
+/** Characters that wait for a slow reader, and for all of them together. Beyond, lines are dropped and their number is told. */
 const BACKLOG_CHARS = 4 * 1024 * 1024;
+const BACKLOGS_CHARS = 64 * 1024 * 1024;
 /** Events come one by one: so many characters of them are sent at once, or what there is at the end of a turn. */
 const BATCH_CHARS = 64 * 1024;
 
 export const SOURCES = ['netlink', 'notifier', 'all'] as const;
 export type FeedSource = (typeof SOURCES)[number];
 
+/** Characters that may wait for each of `readers`. */
+export function backlogOf(readers: number): number {
+  return Math.min(BACKLOG_CHARS, Math.floor(BACKLOGS_CHARS / readers));
+}
+
 export class ChangeFeed extends Readable {
   readonly #host: Host;
   readonly #texts: ChangeTexts;
+  readonly #readers: () => number;
   readonly #ends: (() => void)[] = [];
   readonly #wanted = new Uint8Array(KINDS.length);
   /** Lines of changes say where they come from: others do so too. */
@@ -31,11 +38,16 @@ export class ChangeFeed extends Readable {
   #batch = '';
   #batchIsScheduled = false;
 
-  /** `texts` are those of all readers of the server; `kinds` empty: all. */
-  constructor(host: Host, texts: ChangeTexts, kinds: readonly Kind[], source: FeedSource) {
+  /** `texts` are those of all readers of the server, `readers` says how many there are; `kinds` empty: all. */
+  constructor(
+    host: Host,
+    { texts, readers }: { readonly texts: ChangeTexts; readonly readers: () => number },
+    { kinds, source }: { readonly kinds: readonly Kind[]; readonly source: FeedSource },
+  ) {
     super({ encoding: 'utf8' });
     this.#host = host;
     this.#texts = texts;
+    this.#readers = readers;
     this.#isMixed = source === 'all';
     this.#wanted.fill(kinds.length === 0 ? 1 : 0);
     for (const kind of kinds) this.#wanted[KIND[kind]] = 1;
@@ -50,13 +62,14 @@ export class ChangeFeed extends Readable {
 
   #changes(changes: ChangeSet): void {
     this.#sendBatch();
+    const backlog = backlogOf(this.#readers());
     // What was lost is told before what comes after it.
-    let text = this.#waitingChars > BACKLOG_CHARS / 2 ? '' : this.#lostLine();
+    let text = this.#waitingChars > backlog / 2 ? '' : this.#lostLine();
     const first = changes.revision - changes.length + 1;
     for (let index = 0; index < changes.length; index++) {
       const kind = changes.kinds[index]!;
       if (!this.#wanted[kind]) continue;
-      if (this.#lost > 0 || this.#waitingChars + text.length > BACKLOG_CHARS) {
+      if (this.#lost > 0 || this.#waitingChars + text.length > backlog) {
         this.#lost++;
         continue;
       }
@@ -92,7 +105,8 @@ export class ChangeFeed extends Readable {
 
   #isFull(): boolean {
     // After a loss there has to be some room first, or every other line would be one about a loss.
-    const limit = this.#lost > 0 || this.#overrun > 0 ? BACKLOG_CHARS / 2 : BACKLOG_CHARS;
+    const backlog = backlogOf(this.#readers());
+    const limit = this.#lost > 0 || this.#overrun > 0 ? backlog / 2 : backlog;
     return this.#waitingChars + this.#batch.length > limit;
   }
 

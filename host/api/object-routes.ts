@@ -90,6 +90,8 @@ export async function objectRoutes(instance: FastifyInstance, { host }: { host: 
   const texts = new ChangeTexts();
   const turns = new Turns();
   let feeds = 0;
+  /** Of them those that do not draw what they send, so that it may have to wait. */
+  let pushed = 0;
   let searches = 0;
 
   /** Runs a search if there are not too many. */
@@ -192,10 +194,12 @@ export async function objectRoutes(instance: FastifyInstance, { host }: { host: 
       }
       const feed = isEvents
         ? new EventFeed(host, { texts, turns }, { kinds, ...from })
-        : new ChangeFeed(host, texts, kinds, source);
+        : new ChangeFeed(host, { texts, readers: () => pushed }, { kinds, source });
       feeds++;
+      if (!isEvents) pushed++;
       feed.once('close', () => {
         feeds--;
+        if (!isEvents) pushed--;
       });
       reply.type(isEvents ? EVENTS_TYPE : NDJSON_TYPE).send(feed);
       // The reader learns at once that the stream has begun; a change may be long in coming.

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Access } from '../../../host/api/access.ts';
+import { backlogOf } from '../../../host/api/changes.ts';
 import { RateLimit } from '../../../host/api/limits.ts';
 import { Shared } from '../../../host/api/shared.ts';
 
@@ -27,6 +28,13 @@ describe('the rate limit', () => {
     expect(rate.takes('first', 0)).toBe(false);
     for (let n = 0; n < 1_024; n++) rate.takes(`another ${n}`, 0);
     expect(rate.takes('first', 0)).toBe(true);
+  });
+});
+
+describe('what waits for slow readers', () => {
+  it('is 4 MiB for one, and 64 MiB for however many', () => {
+    const MIB = 1024 * 1024;
+    expect([1, 16, 32, 256].map(backlogOf)).toEqual([4 * MIB, 4 * MIB, 2 * MIB, MIB / 4]);
   });
 });
 
