@@ -33,6 +33,8 @@ enum acl_field {
 	ACL_TCP_FLAGS = 1 << 10,
 	ACL_ICMP_TYPE = 1 << 11,
 	ACL_ICMP_CODE = 1 << 12,
+	/* Rules of the planner alone have it. */
+	ACL_FRAGMENT = 1 << 13,
 	/* No field has it: what has none cannot be matched. */
 	ACL_NONE = 1u << 31,
 };
