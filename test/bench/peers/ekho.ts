@@ -1,0 +1,83 @@
+/** This host, as an operator runs it: with the mirror alone, and with softnic and its simulated ASIC. */
+
+import { VERSION } from '../../../host/version.ts';
+import { TestHost } from '../../support/host.ts';
+import { ALL_KINDS, type Kind, type Peer, type StartOptions } from './peer.ts';
+
+/** Rows of the ASIC's tables: what it has at most, and a site's worth of the rest. */
+const TABLES = { lpm4: 2_097_152, lpm6: 262_144, nexthop: 262_144, group: 65_536, fdb: 262_144 };
+const KINDS: Readonly<Record<Kind, string>> = {
+  route4: 'route',
+  route6: 'route',
+  neighbour: 'neighbour',
+  fdb: 'fdb',
+  link: 'link',
+};
+/** What a plugin holds of the kinds that are offloaded one by one. */
+const ENTRIES = { route4: 'route', route6: 'route', neighbour: 'nexthop', fdb: 'fdb-entry' } as const;
+
+function hostOf({ netns, receiveBuffer }: StartOptions, isOnlyMirror: boolean): TestHost {
+  return new TestHost({
+    netns,
+    isOnlyMirror,
+    tables: TABLES,
+    ...(receiveBuffer !== undefined && { receiveBuffer }),
+  });
+}
+
+async function start(
+  options: StartOptions,
+  isOnlyMirror: boolean,
+  count: (host: TestHost) => Promise<number>,
+) {
+  const host = hostOf(options, isOnlyMirror);
+  try {
+    await host.launch();
+  } catch (error) {
+    await host.close();
+    throw error;
+  }
+  const { pid } = host;
+  return {
+    pid,
+    get end() {
+      return host.isRunning ? undefined : host.output.slice(-2000);
+    },
+    count: () => count(host),
+    get reading() {
+      return Number(/mirror in sync after ([\d.]+) s/.exec(host.output)?.[1]);
+    },
+    stop: () => host.close(),
+  };
+}
+
+export const EKHO_MIRROR: Peer = {
+  name: 'EKHO, mirror',
+  asked: 'objects of the kind by `GET /api/v1/status`, with the kind in sync',
+  kinds: ALL_KINDS,
+  follows: true,
+  packages: [],
+  prepare: async () => VERSION,
+  start: (options) =>
+    start(options, true, async (host) => {
+      const { kinds } = await host.status();
+      const { state, count } = kinds.find(({ kind }) => kind === KINDS[options.kind])!;
+      return state === 'synced' ? count : -1;
+    }),
+};
+
+export const EKHO_PLUGIN: Peer = {
+  name: 'EKHO, softnic',
+  asked: 'entries that the plugin has answered to be in its ASIC, by `GET /api/v1/status`',
+  kinds: ['route4', 'route6', 'neighbour', 'fdb'],
+  follows: true,
+  packages: [],
+  prepare: async () => VERSION,
+  start: (options) =>
+    start(options, false, async (host) => {
+      const { offload, plugins } = await host.status();
+      if (plugins[0]?.state !== 'active') return -1;
+      const wanted = ENTRIES[options.kind as keyof typeof ENTRIES];
+      return offload.find(({ kind }) => kind === wanted)?.offloaded ?? 0;
+    }),
+};

@@ -1,0 +1,218 @@
+/** What becomes of peers while the kernel changes: how far behind they are, what they lose, what it costs them. */
+import { cpuOf } from './child.ts';
+import { steadyCount, withPeer } from './load.ts';
+import type { Peer } from './peer.ts';
+import { pause, untilCount } from './until.ts';
+import { World } from './world.ts';
+
+const SETTLE_MS = 5000;
+/** Route numbers that are changed begin here; those below stay. */
+const MOVING = 4_000_000;
+/** What counts notifications has those that it gets by then: what is lost does not come back. */
+const EVENTS_MS = 10_000;
+/** Of sockets, where they are to overrun. */
+export const SMALL_BUFFER = 90_000;
+
+export interface Outcome {
+  /** From the end of the changes until it was right, in seconds. */
+  readonly behind: number;
+  /** What it had instead at the end of its time, from what it should; undefined: it was right. */
+  readonly off: number | undefined;
+  /** How it ended by itself. */
+  readonly end: string | undefined;
+  /** CPU seconds of 100,000 changes. */
+  readonly cpu: number;
+  /** Seconds that its start took, and of them reading by its own account. */
+  readonly start: number;
+  readonly reading: number | undefined;
+}
+
+export interface FollowOptions {
+  readonly folder: string;
+  readonly rounds: number;
+  readonly limit_ms: number;
+  say(line: string): void;
+}
+
+export interface Scenario {
+  readonly name: string;
+  /** Routes that are there before. */
+  readonly base: number;
+  readonly receiveBuffer?: number;
+  /** All of it is announced, and how many routes more there are is known; else that is what a peer says that starts then. */
+  readonly isAnnounced: boolean;
+  /** What must be there before, beside `base`. */
+  prepare?(world: World): Promise<void>;
+  /** Makes the changes. */
+  act(world: World, pid: number): Promise<Acted>;
+  /** Makes it as it was before `act`. */
+  undo(world: World): Promise<void>;
+}
+
+export interface Acted {
+  /** Announced or not. */
+  readonly changes: number;
+  /** Routes more than before, where it is known. */
+  readonly more: number;
+  /** The end, by performance.now(). */
+  readonly ended: number;
+}
+
+/** Adds, replaces and deletes `count` routes by each of the writers, as fast as the kernel takes them; then one more. */
+export function churn(base: number, count: number, writers: number): Scenario {
+  const each = Math.floor(count / writers);
+  return {
+    name: writers === 1 ? 'one writer' : `${writers} writers`,
+    base,
+    isAnnounced: true,
+    async act(world) {
+      const write = async (writer: number) => {
+        const range = { kind: 'route4', first: MOVING + writer * each, count: each } as const;
+        await world.change({ action: 'add', ...range });
+        await world.change({ action: 'replace', port: 'p1', ...range });
+        await world.change({ action: 'delete', port: 'p1', ...range });
+      };
+      await Promise.all(Array.from({ length: writers }, (_, writer) => write(writer)));
+      await world.change({ action: 'add', kind: 'route4', first: MOVING - 1, count: 1 });
+      return { changes: each * writers * 3 + 1, more: 1, ended: performance.now() };
+    },
+    undo: async (world) => {
+      await world.change({ action: 'delete', kind: 'route4', first: MOVING - 1, count: 1 });
+    },
+  };
+}
+
+/** While the peer stands still, more changes than its socket has room for. */
+export function overrun(base: number, count: number): Scenario {
+  const gone = { kind: 'route4', first: 0, count } as const;
+  const come = { kind: 'route4', first: MOVING, count: count - 1 } as const;
+  return {
+    name: 'overrun',
+    base,
+    receiveBuffer: SMALL_BUFFER,
+    isAnnounced: true,
+    async act(world, pid) {
+      process.kill(pid, 'SIGSTOP');
+      try {
+        await world.change({ action: 'delete', ...gone });
+        await world.change({ action: 'add', ...come });
+      } finally {
+        process.kill(pid, 'SIGCONT');
+      }
+      return { changes: count * 2 - 1, more: -1, ended: performance.now() };
+    },
+    async undo(world) {
+      await world.change({ action: 'delete', ...come });
+      await world.change({ action: 'add', ...gone });
+    },
+  };
+}
+
+/** A link goes down, and the kernel removes the routes over it without a word. */
+export function linkDown(base: number, count: number): Scenario {
+  const lost = { kind: 'route4', first: MOVING, count, port: 'p1' } as const;
+  return {
+    name: 'link down',
+    base,
+    isAnnounced: false,
+    prepare: async (world) => {
+      await world.change({ action: 'add', ...lost });
+    },
+    async act(world) {
+      const before = lines(world);
+      world.netns.ip('link set p1 down');
+      const ended = performance.now();
+      return { changes: before - lines(world), more: Number.NaN, ended };
+    },
+    async undo(world) {
+      world.netns.ip('link set p1 up');
+      world.restore('p1');
+      await world.change({ action: 'add', ...lost });
+    },
+  };
+}
+
+/** What the kernel shows of IPv4 routes in the main table. */
+function lines(world: World): number {
+  return world.netns.ip('-4 route show').split('\n').length - 1;
+}
+
+export async function measureFollowing(
+  peers: readonly Peer[],
+  scenario: Scenario,
+  options: FollowOptions,
+): Promise<Map<Peer, Outcome[]>> {
+  const world = new World();
+  const outcomes = new Map<Peer, Outcome[]>();
+  try {
+    if (scenario.base > 0)
+      await world.change({ action: 'add', kind: 'route4', first: 0, count: scenario.base });
+    await scenario.prepare?.(world);
+    await pause(SETTLE_MS);
+    for (let round = 0; round < options.rounds; round++) {
+      for (const peer of peers) {
+        if (peer.countsEvents === true && !scenario.isAnnounced) continue;
+        const wanted = scenario.isAnnounced ? undefined : await fresh(peer, world, scenario, options);
+        const outcome = await oneOutcome(peer, world, scenario, wanted, options);
+        outcomes.set(peer, [...(outcomes.get(peer) ?? []), outcome]);
+        const { behind, off, cpu, end } = outcome;
+        const how = off === undefined ? '' : `, off by ${off}`;
+        options.say(
+          `${scenario.name}: ${peer.name} ${behind.toFixed(3)} s behind, ${cpu.toFixed(2)} CPU s per 100k${how}${end === undefined ? '' : `, ended: ${end.slice(0, 200)}`}`,
+        );
+      }
+    }
+    return outcomes;
+  } finally {
+    world.close();
+  }
+}
+
+/** What the peer has when it starts after the changes. */
+async function fresh(peer: Peer, world: World, scenario: Scenario, options: FollowOptions): Promise<number> {
+  await scenario.act(world, process.pid);
+  try {
+    const start = { netns: world.netns.name, kind: 'route4' as const, folder: options.folder };
+    return await withPeer(peer, start, async (running) => (await steadyCount(running)).count);
+  } finally {
+    await scenario.undo(world);
+  }
+}
+
+async function oneOutcome(
+  peer: Peer,
+  world: World,
+  scenario: Scenario,
+  counted: number | undefined,
+  options: FollowOptions,
+): Promise<Outcome> {
+  const { receiveBuffer } = scenario;
+  const start = {
+    netns: world.netns.name,
+    kind: 'route4' as const,
+    folder: options.folder,
+    ...(receiveBuffer !== undefined && { receiveBuffer }),
+  };
+  return withPeer(peer, start, async (running, began) => {
+    const { count: base, since } = await steadyCount(running);
+    const cpuBefore = cpuOf(running.pid);
+    const { changes, more, ended } = await scenario.act(world, running.pid);
+    try {
+      const wanted = peer.countsEvents === true ? changes : (counted ?? base + more);
+      const limit_ms = peer.countsEvents === true ? EVENTS_MS : options.limit_ms;
+      const reached = await untilCount(running.count, wanted, ended, limit_ms).catch(() => undefined);
+      const instead = reached?.instead;
+      const cpu = running.end === undefined ? cpuOf(running.pid) - cpuBefore : Number.NaN;
+      return {
+        behind: (reached?.milliseconds ?? Number.NaN) / 1000,
+        off: reached === undefined ? wanted : instead === undefined ? undefined : instead - wanted,
+        end: reached === undefined ? (running.end ?? 'it closed its socket') : undefined,
+        cpu: (cpu / changes) * 100_000,
+        start: (since - began) / 1000,
+        reading: running.reading,
+      };
+    } finally {
+      await scenario.undo(world);
+    }
+  });
+}
