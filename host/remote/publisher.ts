@@ -12,7 +12,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import type { EkhoError } from '../errors.ts';
 import type { Mirror } from '../mirror/mirror.ts';
 import { KERNEL_KINDS, KIND } from '../mirror/types.ts';
-import { connect, remoteError, streamOf, subjectOf } from './connection.ts';
+import { connect, remoteError, streamOf } from './connection.ts';
 import { BYTE_ORDER, decodeValue, FORMAT, parseKey } from './entry.ts';
 import { awaitFree, type BucketOptions, ensureBucket, HeldError, type Holder, machineOf } from './lease.ts';
 import { Published } from './published.ts';
@@ -24,12 +24,14 @@ const FIRST_PAUSE_MS = 250;
 const LAST_PAUSE_MS = 5000;
 /** The record is renewed so often in the time of the lease. */
 const RENEWALS = 3;
-/** A deleted key leaves a mark in the stream that tells readers; it is purged after this long. */
+/** A deleted key leaves a mark in the stream that tells readers; it is taken out after this long. */
 export const MARK_MS = 600_000;
 /** More marks than this are not kept: the bucket is made anew, and readers read it again. */
 const MARKS_MAX = 1_000_000;
-/** Marks purged at a time. */
+/** Marks taken out at a time. */
 const PURGES = 256;
+/** Errors of JetStream: no message of that sequence, in this or that version's words. A value has taken the mark's place. */
+const NOT_THERE: ReadonlySet<unknown> = new Set([10_043, 10_057]);
 const GOODBYE_MS = 2000;
 const SETTLE_LOOK_MS = 5;
 
@@ -40,6 +42,8 @@ export interface PublishOptions extends BucketOptions {
   readonly lease: number;
   /** Namespace that is mirrored. */
   readonly netns?: string | undefined;
+  /** How long the mark of a deletion is kept, in milliseconds; default MARK_MS. Readers that fall behind by half of it start over. */
+  readonly mark_ms?: number | undefined;
 }
 
 export interface PublishStatus {
@@ -72,7 +76,7 @@ export class Publisher {
   #connection: NatsConnection | undefined;
   #wake: (() => void) | undefined;
   #running: Promise<void> | undefined;
-  #marks: { readonly key: string; readonly sequence: number; readonly at: number }[] = [];
+  #marks: { readonly sequence: number; readonly at: number }[] = [];
 
   constructor(
     mirror: Mirror,
@@ -247,7 +251,7 @@ export class Publisher {
   #found({ key, value, isDelete, sequence }: Message): void {
     if (key === RECORD_KEY) return;
     if (isDelete) {
-      this.#marks.push({ key, sequence, at: performance.now() });
+      this.#marks.push({ sequence, at: performance.now() });
       return;
     }
     this.#counters.values++;
@@ -260,28 +264,33 @@ export class Publisher {
   #delete(writer: Writer, key: string): void {
     writer.delete(key);
     this.#counters.deletes++;
-    this.#marks.push({ key, sequence: writer.last, at: performance.now() });
+    this.#marks.push({ sequence: writer.last, at: performance.now() });
   }
 
-  /** Takes out what told readers of deletions long ago. Up to the mark's own sequence: the key may have a value again. */
+  /**
+   * Takes out what told readers of deletions long ago, by the mark's own sequence: the key may have a value again. Not by purging the key:
+   * nats-server 2.9 then takes consumers past messages that they were not given yet.
+   */
   async #purge(connection: NatsConnection): Promise<void> {
-    const { bucket } = this.#options;
+    const { bucket, mark_ms = MARK_MS } = this.#options;
     const marks = this.#marks;
     if (marks.length > MARKS_MAX) {
       const manager = await jetstreamManager(connection);
       await manager.streams.delete(streamOf(bucket));
       throw new Error(
-        `more than ${MARKS_MAX} deletions in ${MARK_MS / 60_000} minutes: the bucket is made anew`,
+        `more than ${MARKS_MAX} deletions in ${mark_ms / 60_000} minutes: the bucket is made anew`,
       );
     }
-    const until = performance.now() - MARK_MS;
+    const until = performance.now() - mark_ms;
     if (marks.length === 0 || marks[0]!.at > until) return;
     const manager = await jetstreamManager(connection);
     const end = marks.findIndex(({ at }) => at > until);
     const old = marks.splice(0, Math.min(PURGES, end < 0 ? marks.length : end));
     await Promise.all(
-      old.map(({ key, sequence }) =>
-        manager.streams.purge(streamOf(bucket), { filter: subjectOf(bucket, key), seq: sequence + 1 }),
+      old.map(({ sequence }) =>
+        manager.streams.deleteMessage(streamOf(bucket), sequence, false).catch((error) => {
+          if (!NOT_THERE.has((error as { code?: unknown }).code)) throw error;
+        }),
       ),
     );
     this.#counters.purged += old.length;

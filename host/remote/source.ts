@@ -28,14 +28,16 @@ const LAST_PAUSE_MS = 5000;
 /** A reader further behind than this could miss that a key was deleted, for marks of deletions do not last. */
 const BEHIND_MS = MARK_MS / 2;
 const LOOK_MS = 250;
-/** Looks between two checks of how far behind the reading is. */
-const CHECK_EVERY = 120;
+/** How far behind the reading is, is asked so often in the time it may be. */
+const CHECKS = 10;
 /** Values left out that are logged in a session. */
 const REJECTIONS_LOGGED = 10;
 
 export interface RemoteOptions extends NatsOptions {
   /** Absent: all. */
   readonly kinds?: readonly Kind[] | undefined;
+  /** A reading that falls further behind starts over, in milliseconds: at most half of what the publisher keeps marks. Default BEHIND_MS. */
+  readonly behind_ms?: number | undefined;
   readonly onLog?: ((level: 'warn' | 'info', message: string) => void) | undefined;
 }
 
@@ -182,6 +184,7 @@ export class RemoteSync {
       if (this.#counters.sessions > 0) this.#lastResync = report;
       await reading.barrier();
       await this.#untilComplete(reading);
+      this.#checkBehind(reading);
       await this.#sweep();
       this.#isWhole = true;
       this.#counters.sessions++;
@@ -224,14 +227,23 @@ export class RemoteSync {
   }
 
   async #watch(reading: Reading): Promise<never> {
+    const every = Math.ceil((this.#options.behind_ms ?? BEHIND_MS) / CHECKS / LOOK_MS);
     for (let check = 0; ; check++) {
       await reading.pause(LOOK_MS);
-      if (check % CHECK_EVERY === 0) reading.barrier().catch(() => {});
-      if (reading.behind_ms > BEHIND_MS) {
-        throw new EkhoError('E_REMOTE', `the reading fell ${BEHIND_MS / 60_000} minutes behind`);
-      }
+      if (check % every === 0) reading.barrier().catch(() => {});
+      this.#checkBehind(reading);
       this.#setStates();
     }
+  }
+
+  /** What was deleted meanwhile may have left no mark any more. */
+  #checkBehind(reading: Reading): void {
+    const { behind_ms = BEHIND_MS } = this.#options;
+    if (reading.behind_ms <= behind_ms) return;
+    throw new EkhoError('E_REMOTE', `the reading fell ${behind_ms / 1000} s behind`, {
+      remedy:
+        'None needed: it starts over. If it happens often, the way to the server is too slow for what changes.',
+    });
   }
 
   #take({ key, value, isDelete }: Message): void {

@@ -105,11 +105,13 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** A wire to a server that can be cut, and held so that nothing passes without anybody being told. */
+/** A wire to a server that can be cut, held so that nothing passes without anybody being told, and slow. */
 export class Wire {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #isCut = false;
+  /** Bytes that arrive from the server in a turn, Infinity for all. */
+  #share = Number.POSITIVE_INFINITY;
 
   private constructor(server: Server) {
     this.#server = server;
@@ -142,7 +144,13 @@ export class Wire {
     for (const socket of this.#sockets) socket.pause();
   }
 
+  /** So many bytes a second arrive from the server; Infinity: as fast as they come. */
+  slow(bytes: number): void {
+    this.#share = (bytes * TURN_MS) / 1000;
+  }
+
   async close(): Promise<void> {
+    this.#share = Number.POSITIVE_INFINITY;
     this.cut();
     await new Promise((resolve) => this.#server.close(resolve));
   }
@@ -159,7 +167,8 @@ export class Wire {
     ] as const) {
       this.#sockets.add(socket);
       socket.on('data', (data) => {
-        other.write(data);
+        if (socket === far && data.length > this.#share) void this.#drip(data as Buffer, far, near);
+        else other.write(data);
       });
       socket.on('error', () => {});
       socket.on('close', () => {
@@ -168,7 +177,22 @@ export class Wire {
       });
     }
   }
+
+  /** Hands on what came from the server, a share a turn; what follows waits. */
+  async #drip(data: Buffer, far: Socket, near: Socket): Promise<void> {
+    far.pause();
+    for (let at = 0; at < data.length && !near.destroyed; ) {
+      const end = Math.min(data.length, at + this.#share);
+      near.write(data.subarray(at, end));
+      at = end;
+      await pause(TURN_MS);
+    }
+    far.resume();
+  }
 }
+
+/** Of a slow wire, in milliseconds. */
+const TURN_MS = 100;
 
 /** An authority and two certificates of it, one for the server on 127.0.0.1; and a client's of another authority. */
 export function certificates(folder: string): { server: NatsTls; client: NatsTls; stranger: NatsTls } {
