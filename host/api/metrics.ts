@@ -192,6 +192,17 @@ export const METRICS: readonly Metric[] = [
     samples: ({ status }) => status.devices.map(({ name, removes }) => [{ device: name }, removes]),
   },
   {
+    name: 'ekho_device_detached_total',
+    type: 'counter',
+    help: 'Times that somebody else took the data path off a port. It is put back within a second.',
+    samples: ({ status }) =>
+      status.devices.flatMap(({ name, ports = [] }) =>
+        ports.flatMap(({ link, detached }): Sample[] =>
+          detached === undefined ? [] : [[{ device: name, link }, detached]],
+        ),
+      ),
+  },
+  {
     name: 'ekho_device_trapped_packets_total',
     type: 'counter',
     help: 'Packets that the device handed to the kernel, by reason.',

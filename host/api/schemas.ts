@@ -77,8 +77,12 @@ export const DeviceStatus = Type.Object({
   faults: Type.Optional(
     Type.Object({ failEvery: Count, refuse: Type.Boolean(), delay: Count, poweredOff: Type.Boolean() }),
   ),
-  /** How the data path is attached to each port: `native`, `tcx`, `generic` or `none`, and why not native. */
-  ports: Type.Optional(Type.Array(Type.Object({ link: Text, mode: Text, why: Type.Optional(Text) }))),
+  /** How the data path is attached to each port: `native`, `tcx`, `generic` or `none`, why not native, and how often somebody else took it off. */
+  ports: Type.Optional(
+    Type.Array(
+      Type.Object({ link: Text, mode: Text, why: Type.Optional(Text), detached: Type.Optional(Count) }),
+    ),
+  ),
   /** Frames that were sampled: sent to collectors, not sent for want of room, lost as the ring was full. */
   samples: Type.Optional(Type.Object({ exported: Count, unsent: Count, lost: Count })),
   /** Frames it handed to the kernel, by reason; rates as of entries. */

@@ -74,10 +74,11 @@ export class Devices {
         epoch,
         ...(faults !== undefined && { faults: { ...faults } }),
         ...(ports !== undefined && {
-          ports: ports.map(({ ifindex, mode, why }) => ({
+          ports: ports.map(({ ifindex, mode, why, detached }) => ({
             link: objects.linkName(ifindex) ?? `if${ifindex}`,
             mode,
             ...(why !== undefined && { why }),
+            ...(detached !== undefined && { detached }),
           })),
         }),
         ...(samples !== undefined && { samples: { ...samples } }),

@@ -34,6 +34,7 @@ export async function status(client: Client, { json }: JsonOption): Promise<void
     ...notifierLines(answer),
     ...firmwareLines(answer),
     ...hookLines(answer),
+    ...detachedLines(answer),
     `socket ${answer.socket}${answer.url ? `, ${answer.url}` : ''}`,
   ];
   await print(`${head.join('\n')}\n\n`);
@@ -135,6 +136,19 @@ export function portTable(devices: Status['devices']): string {
     ['DEVICE', 'PORT', 'MODE', 'WHY'],
     devices.flatMap(({ name, ports = [] }) =>
       ports.map(({ link, mode, why }) => [name, plain(link), mode, why ?? '']),
+    ),
+  );
+}
+
+/** Only where somebody takes the data path off ports. */
+function detachedLines({ devices }: Status): string[] {
+  return devices.flatMap(({ name, ports = [] }) =>
+    ports.flatMap(({ link, mode, detached = 0 }) =>
+      detached === 0
+        ? []
+        : [
+            `device ${name}: somebody took the data path off ${plain(link)} ${detached === 1 ? 'once' : `${count(detached)} times`}; ${mode === 'none' ? 'the kernel has the port' : 'it was put back'} (\`bpftool link\`)`,
+          ],
     ),
   );
 }

@@ -97,6 +97,8 @@ export interface PortStatus {
   readonly mode: string;
   /** Why it is not native, where it is not. */
   readonly why?: string;
+  /** How often somebody else took the data path off it, since the device was opened; it is put back, unless another program is there. */
+  readonly detached?: number;
 }
 
 export interface ReasonCount {

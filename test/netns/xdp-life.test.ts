@@ -115,6 +115,11 @@ test.each(['generic', 'tcx'] as const)(
       wires.ping(0, address4(1), 3);
       return (await path!.packets(entry)) - before === 3;
     });
+    expect((await host.device()).ports).toMatchObject([
+      { link: 'p0', detached: 1 },
+      { link: 'p1', detached: 0 },
+    ]);
+    expect((await host.ekho('status')).out).toContain('took the data path off p0 once; it was put back');
     await host.verified();
   },
 );

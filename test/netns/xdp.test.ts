@@ -16,8 +16,8 @@ describe.each(['tcx', 'generic', 'native'] as const)('%s', (mode) => {
     path = await Datapath.start(wires, { mode });
     const why = mode === 'native' ? {} : { why: 'configured: `mode`' };
     expect((await path.host.device()).ports).toEqual([
-      { link: 'p0', mode, ...why },
-      { link: 'p1', mode, ...why },
+      { link: 'p0', mode, ...why, detached: 0 },
+      { link: 'p1', mode, ...why, detached: 0 },
     ]);
   });
 

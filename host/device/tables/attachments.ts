@@ -177,6 +177,7 @@ export class Attachments {
   #attachAgain(slot: number): boolean {
     const ifindex = this.#state.ifindex(slot);
     if (!isThere(ifindex)) return true;
+    this.#state.noteDetached(slot);
     this.detach(slot);
     try {
       this.#attach(slot, ifindex, true);

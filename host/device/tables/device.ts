@@ -180,6 +180,7 @@ export class TablesDevice implements Device {
           ifindex: state.ifindex(slot),
           mode: MODE_NAMES[state.mode(slot)],
           ...(state.why(slot) !== 0 && { why: WHY[state.why(slot)] }),
+          detached: state.detached(slot),
         })),
       traps: this.#object.closed ? [] : this.#traps(),
       samples: { ...this.#samples.counts(), lost: this.#object.closed ? 0 : this.#lost() },

@@ -4,8 +4,8 @@ import { TABLES } from './layout.ts';
 
 /** Writes, removes, epoch; then the fill of each table. */
 const HEAD_WORDS = 3;
-/** A port's attachment: words. */
-const PORT_WORDS = 4;
+/** A port's attachment: interface, mode, descriptor, why; how often somebody took the program off, and from which interface. */
+const PORT_WORDS = 6;
 
 /** How a port is attached. */
 export const MODE = { none: 0, native: 1, generic: 2, tcx: 3 } as const;
@@ -87,6 +87,19 @@ export class SharedState {
   /** Index in WHY. */
   why(slot: number): number {
     return Atomics.load(this.#words, this.#at(slot) + 3);
+  }
+
+  /** How often somebody else took the program off the interface that the slot has now. */
+  detached(slot: number): number {
+    const at = this.#at(slot);
+    return Atomics.load(this.#words, at + 5) === this.ifindex(slot) ? Atomics.load(this.#words, at + 4) : 0;
+  }
+
+  noteDetached(slot: number): void {
+    const at = this.#at(slot);
+    const before = this.detached(slot);
+    Atomics.store(this.#words, at + 5, this.ifindex(slot));
+    Atomics.store(this.#words, at + 4, before + 1);
   }
 
   attach(slot: number, ifindex: number, mode: Mode, link: number, why: number): void {
