@@ -8,6 +8,7 @@ import { dirname, join, relative } from 'node:path';
 import { ROOT } from '../host/config/config.ts';
 import { DEVICE_INTERFACES } from '../host/plugin/host-imports.ts';
 import { loadPlugin } from '../host/plugin/load.ts';
+import { bundlePackages } from './bundle.ts';
 import { type Arch, type Module, modulesFor, writeModules } from './modules.ts';
 
 /** Where all sources begin; whatever they name by a path that is there comes along. */
@@ -51,6 +52,7 @@ export async function writeRuntime({ arch, version, folder }: RuntimeOptions): P
   write(join(folder, 'package.json'), `${JSON.stringify(manifest, undefined, 2)}\n`);
   const modules = modulesFor(arch);
   writeModules(modules, arch, folder);
+  await bundlePackages(join(folder, 'node_modules'));
   return modules;
 }
 

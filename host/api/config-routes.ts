@@ -1,6 +1,7 @@
 /** The configuration that the host runs with, and the check of another that changes nothing. */
-import { Type, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
 import { parseConfig } from '../config/config.ts';
 import { shownConfig } from '../config/shown.ts';
 import { EkhoError } from '../errors.ts';

@@ -1,6 +1,7 @@
 /** The levels of the host's log: which are written, and another one from now on. */
-import { Type, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
 import { NAME_PATTERN } from '../config/schema.ts';
 import { EkhoError } from '../errors.ts';
 import type { Host } from '../host.ts';

@@ -2,8 +2,9 @@
  * What Prometheus reads: names by its conventions, labels that are bounded by the configuration and by what the kernel has
  * kinds of. docs/metrics.md lists them; a test holds it to this table.
  */
-import { Type, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
 import type { CountedEntry } from '../assembly/counting.ts';
 import type { Host } from '../host.ts';
 import { OFFLOAD_STATES } from '../offload/reasons.ts';

@@ -1,6 +1,7 @@
 /** Objects and their changes: lists, pages, one with its history, streams. */
-import { Type, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
 import { EkhoError } from '../errors.ts';
 import type { Host } from '../host.ts';
 import { type Json, stringify } from '../iproute2/json.ts';

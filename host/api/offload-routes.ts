@@ -1,6 +1,7 @@
 /** Objects of kinds that plugins declare: made, replaced and removed. What they are in the mirror, /objects/offload tells. */
-import { Type, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
 import type { Host } from '../host.ts';
 import { OffloadFields, OffloadKindStatus, OffloadObject, OffloadRequest } from './schemas.ts';
 

@@ -1,6 +1,7 @@
 /** The paths of the API, below /api/v1. docs/api.md describes them; object-routes.ts has those of objects. */
-import { Type, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
 import { EkhoError } from '../errors.ts';
 import type { Host } from '../host.ts';
 import { type Access, ROLES } from './access.ts';

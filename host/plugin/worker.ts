@@ -8,7 +8,7 @@
 
 import { parentPort } from 'node:worker_threads';
 import type { CoreDevice } from '../device/core.ts';
-import { openCore } from '../device/registry.ts';
+import { openCore } from '../device/core-registry.ts';
 import type { DeviceShare } from '../device/types.ts';
 import { EkhoError } from '../errors.ts';
 import type { Calls } from './calls.ts';
@@ -57,7 +57,7 @@ export async function serve(task: WorkerTask): Promise<WorkerEnd> {
   const devices = new Map<string, CoreDevice>();
   try {
     control[CONTROL.phase] = PHASE.load;
-    for (const share of task.devices) devices.set(share.kind, openCore(share));
+    for (const share of task.devices) devices.set(share.kind, await openCore(share));
     const ration = new DeviceRation(task.ring, task.deviceCalls);
     return await (task.code.isolation === 'process'
       ? relay(relayOptions(task, task.code, devices, ration))

@@ -5,8 +5,9 @@ import { residentMemory } from './resident.ts';
 import { Series } from './series.ts';
 
 const SECOND_MS = 1000;
-/** How often the event loop is looked at. */
+/** How often the event loop is looked at while somebody looks at the series; else shorter stalls may go unseen, and it sleeps longer. */
 const LOOK_MS = 20;
+const IDLE_LOOK_MS = 250;
 /** Somebody who asked for the series this long ago still looks at them. */
 const WATCHED_MS = 15_000;
 /** A change that is not in hardware after this long counts as this long. */
@@ -44,7 +45,8 @@ export interface SamplerOptions {
 export class Sampler {
   readonly series = new Series<SeriesName>(SERIES_NAMES);
   readonly #options: SamplerOptions;
-  readonly #loop = monitorEventLoopDelay({ resolution: LOOK_MS });
+  #lookEvery = IDLE_LOOK_MS;
+  #loop = monitorEventLoopDelay({ resolution: IDLE_LOOK_MS });
   readonly #timer: NodeJS.Timeout;
   readonly #unsubscribe: () => void;
   /** Milliseconds, of this second; bounded by the pause between them. */
@@ -134,10 +136,22 @@ export class Sampler {
       kernel_packets_per_s: rate(before.kernel, now.kernel),
       hardware_packets_per_s: rate(before.hardware, now.hardware),
       // What is measured is the time between two looks.
-      loop_delay_ms: Math.max(0, this.#loop.max / 1e6 - LOOK_MS),
+      loop_delay_ms: Math.max(0, this.#loop.max / 1e6 - this.#lookEvery),
       memory_bytes: residentMemory(),
     });
-    this.#loop.reset();
+    this.#lookAtLoop(isWatched ? LOOK_MS : IDLE_LOOK_MS);
+  }
+
+  /** For the next second. Every look wakes the process. */
+  #lookAtLoop(every: number): void {
+    if (every === this.#lookEvery) {
+      this.#loop.reset();
+      return;
+    }
+    this.#loop.disable();
+    this.#lookEvery = every;
+    this.#loop = monitorEventLoopDelay({ resolution: every });
+    this.#loop.enable();
   }
 }
 

@@ -1,7 +1,8 @@
 /**
  * `npm run bench -- footprint [--runs N] [--idle SECONDS] [--isolation worker|process] [--root FOLDER] [--write]`: what the service takes of
  * a small machine: time from its start to in sync with 10,000 objects and to all of them in hardware, memory and CPU time once it is
- * idle, with two plugins, as it is packaged (or from the tree in FOLDER). Needs root. `--write` puts the table into README.md.
+ * idle, with two plugins, as it is packaged (or from the tree in FOLDER). Needs root. `--write` puts the table, and which aims are met, into
+ * README.md.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -247,6 +248,23 @@ function megabytes(bytes: number): string {
   return (bytes / 1e6).toFixed(0);
 }
 
+/** Which aims were met, in a sentence. */
+function verdict({ runs, memory, idlePercent }: Result, isolation: string): string {
+  const met = {
+    'the start': median(runs.map(({ synced }) => synced)) <= AIMS.start_s,
+    memory: memory.resident / 1e6 <= AIMS.resident_mb,
+    'idle CPU time': idlePercent <= AIMS.idle_percent,
+  };
+  const names = (wanted: boolean) =>
+    Object.entries(met)
+      .flatMap(([name, is]) => (is === wanted ? [name] : []))
+      .join(' and ');
+  const how = `With plugins as ${isolation === 'worker' ? 'threads' : 'processes'}`;
+  if (names(false) === '') return `${how}, all aims were met in this run.`;
+  if (names(true) === '') return `${how}, none of the aims was met in this run.`;
+  return `${how}, the aims for ${names(true)} were met in this run, and not that for ${names(false)}.`;
+}
+
 function page(results: ReadonlyMap<string, Result>): string {
   const all = [...results.values()];
   const row = (name: string, aim: string, value: (result: Result) => string) =>
@@ -276,6 +294,8 @@ function page(results: ReadonlyMap<string, Result>): string {
       `≤ ${AIMS.idle_percent} % of a core`,
       ({ idlePercent }) => `${idlePercent.toFixed(2)} %`,
     ),
+    '',
+    ...[...results].map(([isolation, result]) => verdict(result, isolation)),
   ].join('\n');
 }
 

@@ -9,6 +9,8 @@ import { BpfError } from './errors.ts';
 const MAGIC = 0xeb9f;
 const TYPE_SIZE = 12;
 const VMLINUX = '/sys/kernel/btf/vmlinux';
+/** Questions come in bursts; between them its 10 MB would lie idle. In milliseconds. */
+const KEPT_MS = 5000;
 
 const KINDS = [
   'void',
@@ -133,10 +135,16 @@ export class Btf {
   }
 
   static #vmlinux: Btf | undefined;
+  static #forget: NodeJS.Timeout | undefined;
 
-  /** The running kernel's; read once. @throws E_BTF where the kernel has none */
+  /** The running kernel's; read again when nobody asked for a while. @throws E_BTF where the kernel has none */
   static vmlinux(): Btf {
     Btf.#vmlinux ??= Btf.fromFile(VMLINUX);
+    clearTimeout(Btf.#forget);
+    Btf.#forget = setTimeout(() => {
+      Btf.#vmlinux = undefined;
+    }, KEPT_MS);
+    Btf.#forget.unref();
     return Btf.#vmlinux;
   }
 

@@ -3,8 +3,8 @@
  * program for half a second each time it is loaded. Between them and the plugin stands what shows the faults that cases ask for.
  */
 
-import type { TablesCore } from '../../../host/device/core.ts';
-import { openCore, openDevice } from '../../../host/device/registry.ts';
+import { openDevice } from '../../../host/device/registry.ts';
+import { openMapTables } from '../../../host/device/tables/core.ts';
 import { emptyTables, FaultyTables } from '../../../host/device/tables/faults.ts';
 import { TestLinks } from './test-links.ts';
 
@@ -35,7 +35,7 @@ export class DataPaths implements Disposable {
   giveBack(device: FaultyTables): void {
     device.heal();
     const { share } = device;
-    const core = openCore(share) as TablesCore;
+    const core = openMapTables(share);
     try {
       emptyTables(core);
     } finally {

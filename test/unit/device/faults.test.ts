@@ -4,7 +4,8 @@ import { beforeEach, expect, test } from 'vitest';
 import { AsicDevice, openAsicCore } from '../../../host/device/asic/device.ts';
 import { LPM4, NONE } from '../../../host/device/asic/layout.ts';
 import type { AsicDeviceCore } from '../../../host/device/core.ts';
-import { deviceKinds, openCore, openDevice } from '../../../host/device/registry.ts';
+import { openCore } from '../../../host/device/core-registry.ts';
+import { deviceKinds, openDevice } from '../../../host/device/registry.ts';
 import { readAll, row } from './rows.ts';
 
 let device: AsicDevice;
@@ -76,10 +77,10 @@ test('values out of range are refused', () => {
   }
 });
 
-test('kinds of device are opened by name on both sides', () => {
+test('kinds of device are opened by name on both sides', async () => {
   expect(deviceKinds()).toEqual(['asic', 'tables', 'rtnetlink']);
   const opened = openDevice({ name: 'a', kind: 'asic', tables: { lpm4: 9 } });
-  expect((openCore(structuredClone(opened.share)) as AsicDeviceCore).info(LPM4)).toEqual({
+  expect(((await openCore(structuredClone(opened.share))) as AsicDeviceCore).info(LPM4)).toEqual({
     capacity: 9,
     used: 0,
     words: 6,
