@@ -82,6 +82,16 @@ export class Access {
   }
 }
 
+/** Whether `callerOf` would take them for `caller` still. */
+export function isStill(caller: Caller, callerOf: () => Caller | undefined): boolean {
+  try {
+    const now = callerOf();
+    return now?.name === caller.name && now.role === caller.role;
+  } catch {
+    return false;
+  }
+}
+
 function hashOf(text: string): Buffer {
   return createHash('sha256').update(text).digest();
 }

@@ -4,15 +4,17 @@ import type { TLSSocket } from 'node:tls';
 import swagger from '@fastify/swagger';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import { ROOT } from '../config/config.ts';
+import { isLoopback } from '../config/listen.ts';
 import { EkhoError } from '../errors.ts';
 import type { Host } from '../host.ts';
 import { VERSION } from '../version.ts';
-import type { Access, Caller } from './access.ts';
+import { type Access, type Caller, isStill } from './access.ts';
 import { serveAssets } from './assets.ts';
 import type { Audit } from './audit.ts';
 import { guardConnections, RateLimit } from './limits.ts';
 import { serveMetrics } from './metrics.ts';
 import { PROBLEM_TYPE, problemOf, refuseConnection } from './problem.ts';
+import { Revocation } from './revocation.ts';
 import { routes } from './routes.ts';
 import { HANDSHAKE_MS, type Identity } from './tls.ts';
 
@@ -58,7 +60,12 @@ export function createServer(
   { transport, access, audit, identity, isOpen = false }: ServerOptions,
 ): FastifyInstance {
   const isNetwork = transport === 'network';
-  const http = { headersTimeout: HEAD_MS, connectionsCheckingInterval: 5_000 };
+  const http = {
+    headersTimeout: HEAD_MS,
+    connectionsCheckingInterval: 5_000,
+    // Those without are refused below, with a problem document.
+    requireHostHeader: false,
+  };
   const app = fastify({
     ...(identity === undefined
       ? { http }
@@ -129,6 +136,7 @@ function guardNetwork(
 ): void {
   const rate = new RateLimit();
   guardConnections(app.server as never, NETWORK_CONNECTIONS_MAX);
+  const revocation = new Revocation(app.server as never);
   app.addHook('onRequest', async (request, reply) => {
     for (const [name, value] of Object.entries(HEADERS)) reply.header(name, value);
     if (request.url.startsWith('/api/')) reply.header('cache-control', 'no-store');
@@ -142,8 +150,10 @@ function guardNetwork(
       );
     }
     refuseOtherSites(request, identity);
-    request.caller = callerOf(request, access, isOpen, identity);
-    if (request.method !== 'GET' && request.method !== 'HEAD' && request.caller.role !== 'operate') {
+    const caller = callerOf(request, access, isOpen, identity);
+    request.caller = caller;
+    revocation.watch(reply.raw, () => isStill(caller, () => callerOf(request, access, isOpen, identity)));
+    if (request.method !== 'GET' && request.method !== 'HEAD' && caller.role !== 'operate') {
       throw new EkhoError('E_DENIED', 'this needs a token with the role operate', {
         remedy: '`ekho dashboard` prints an address that has one.',
       });
@@ -169,7 +179,10 @@ function callerOf(
 }
 
 /** A web page must not reach the host by a name of its own that resolves to loopback (DNS rebinding), nor across sites. */
-function refuseOtherSites({ headers, method }: FastifyRequest, identity: Identity | undefined): void {
+function refuseOtherSites({ headers, method, raw }: FastifyRequest, identity: Identity | undefined): void {
+  // RFC 9112 §3.2; the library looks at the first, and something on the way may look at the other.
+  if ((raw.headersDistinct.host ?? []).length > 1)
+    throw new EkhoError('E_USAGE', 'the request has more than one host');
   const { host = '', origin, 'sec-fetch-site': site = 'none' } = headers;
   if (!isLoopbackName(host) && !identity?.isNamed(host.replace(/:\d{1,5}$/, ''))) {
     throw new EkhoError('E_DENIED', `"${host}" is not this host`, {
@@ -197,6 +210,8 @@ function sendProblem(error: unknown, reply: Pick<FastifyReply, 'code' | 'type' |
   reply.code(problem.status).type(PROBLEM_TYPE).send(JSON.stringify(problem));
 }
 
+/** An address stands for nobody else's name, so that all of 127.0.0.0/8 will do. */
 function isLoopbackName(host: string): boolean {
-  return /^(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?$/i.test(host);
+  const [, six, name = ''] = /^(?:\[([^\]]*)\]|([^:]*))(?::\d{1,5})?$/.exec(host) ?? [];
+  return name.toLowerCase() === 'localhost' || isLoopback(six ?? name);
 }

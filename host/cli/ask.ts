@@ -110,7 +110,7 @@ export function pluginTable(plugins: Status['plugins']): string {
       device ?? '-',
       version === undefined ? '-' : plain(`${vendor} ${version}`),
       count(restarts),
-      ports.length > 8 ? `${ports.slice(0, 8).join(' ')} … (${ports.length})` : ports.join(' ') || '-',
+      plain(ports.length > 8 ? `${ports.slice(0, 8).join(' ')} … (${ports.length})` : ports.join(' ') || '-'),
     ]),
   );
 }

@@ -19,7 +19,7 @@ import {
   pluginVerb,
 } from './manage.ts';
 import { offloadAdd, offloadDelete, offloadKinds, offloadShow } from './offload.ts';
-import { paint } from './output.ts';
+import { paint, plain } from './output.ts';
 import { addPluginFileCommands } from './plugin-files.ts';
 import { monitor, show } from './show.ts';
 import { support } from './support.ts';
@@ -68,8 +68,10 @@ export function complain(error: unknown): void {
     return;
   }
   const kernel = error.kernel ? ` (the kernel says: ${error.kernel})` : '';
-  console.error(`${paint('red', 'ekho:', process.stderr)} ${error.message}${kernel}`);
-  if (error.remedy) console.error(error.remedy);
+  // Several lines, where there are several faults; and names of links and files in them.
+  const safe = (text: string) => text.split('\n').map(plain).join('\n');
+  console.error(`${paint('red', 'ekho:', process.stderr)} ${safe(error.message + kernel)}`);
+  if (error.remedy) console.error(safe(error.remedy));
 }
 
 /** All commands with their options: manual pages and completions are made from it as well. */

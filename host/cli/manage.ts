@@ -34,7 +34,7 @@ export async function pluginShow(client: Client, name: string, { json }: JsonOpt
     ['state', paintState(state) + (reason ? `: ${plain(reason)}` : '')],
     ...(remedy ? [['remedy', plain(remedy)]] : []),
     ['device', device ?? '-'],
-    ['ports', ports.join(' ') || '-'],
+    ['ports', plain(ports.join(' ')) || '-'],
     ...(version === undefined ? [] : [['version', plain(`${vendor} ${version}`)]]),
     ...(plugin.licence === undefined ? [] : [['licence', plain(plugin.licence)]]),
     ['signature', plugin.signature ?? '-'],

@@ -28,6 +28,8 @@ const FIXED = [
   'publish',
   'statistics',
   'tracing',
+  'offload',
+  'offloads',
 ] as const;
 
 /**
@@ -50,6 +52,8 @@ export function reload(started: Config, { access, identity, network, logs }: Rel
     later.push('api.tls.client-ca');
   if (sections.log.format !== started.log.format) later.push('log.format');
   if (!isDeepStrictEqual(api.listen, started.api.listen)) later.push('api.listen');
+  if (api.socket !== started.api.socket) later.push('api.socket');
+  if (api.socketGroup !== started.api.socketGroup) later.push('api.socket-group');
   const done = `configuration read again: ${api.tokens.length} tokens${identity ? ', certificate' : ''}`;
   return later.length === 0 ? done : `${done}; for what changed in ${later.join(', ')} start the host again`;
 }

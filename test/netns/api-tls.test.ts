@@ -83,6 +83,20 @@ function ask(path: string, { method = 'GET', headers = {}, certificate }: Asking
   });
 }
 
+/** A stream of changes by a token. */
+function follow(token: string): Promise<IncomingMessage> {
+  const ca = readFileSync(known.server.ca!);
+  const where = { host: '127.0.0.1', port, path: '/api/v1/changes', agent: false as const, ca };
+  return new Promise((resolve, reject) => {
+    const outgoing = request({ ...where, ...bearer(token), checkServerIdentity }, (response) => {
+      response.on('error', () => {}).resume();
+      resolve(response);
+    });
+    outgoing.on('error', reject);
+    outgoing.end();
+  });
+}
+
 const bearer = (token: string) => ({ headers: { authorization: `Bearer ${token}` } });
 
 describe('a stranger', () => {
@@ -208,6 +222,8 @@ describe('SIGHUP', () => {
     await hangUp(/not read again, all stays as it was: .*shown\.key/);
     expect((await shown()).subject.CN).toBe('client');
 
+    const followed = await follow(reader);
+    const kept = await follow(later);
     const good = readFileSync(config, 'utf8');
     copyFileSync(known.client.key!, join(bench.folder, 'shown.key'));
     writeFileSync(config, good.replace(/\[api\.token\.grafana\][^[]*/, '').replace('p?', 'p0'));
@@ -218,6 +234,10 @@ describe('SIGHUP', () => {
     await hangUp(/1 tokens, certificate\n/);
     expect((await ask('/api/v1/caller', bearer(reader))).status).toBe(401);
     expect((await ask('/api/v1/caller', bearer(later))).status).toBe(200);
+    // A stream ends with its token, and with no other.
+    await expect.poll(() => followed.destroyed, { timeout: 60_000 }).toBe(true);
+    expect(kept.destroyed).toBe(false);
+    kept.destroy();
   });
 });
 

@@ -317,6 +317,7 @@ describe('on TCP', () => {
   it('refuses requests that another site made', async () => {
     const refused: Record<string, string>[] = [
       { host: 'attacker.example:80' },
+      { host: '127.0.0.1.attacker.example' },
       { 'sec-fetch-site': 'cross-site' },
       { origin: 'http://attacker.example' },
       { origin: `http://127.0.0.1:${Number(base.port) - 1}` },
@@ -325,6 +326,8 @@ describe('on TCP', () => {
       const { status, body } = await ask('/api/v1/status', 'GET', headers);
       expect([status, JSON.parse(body).code]).toEqual([403, 'E_DENIED']);
     }
+    for (const host of ['localhost', '127.0.0.2:1', '[::1]:80'])
+      expect((await ask('/api/v1/status', 'GET', { host })).status).toBe(200);
     const { status, headers } = await ask('/api/v1/status', 'GET', { origin: base.origin });
     expect(status).toBe(200);
     expect(headers).toMatchObject({

@@ -1,5 +1,7 @@
 /** Tables and text for a terminal. */
 import { describe, expect, it } from 'vitest';
+import type { Status } from '../../../host/api/schemas.ts';
+import { pluginTable } from '../../../host/cli/ask.ts';
 import { bytes, plain, table } from '../../../host/cli/output.ts';
 
 describe('a table', () => {
@@ -22,6 +24,11 @@ describe('a table', () => {
 
 it('text from outside cannot drive the terminal', () => {
   expect(plain('eth0\x1b[2J\u202e')).toBe('eth0�[2J�');
+});
+
+it('names of ports cannot either', () => {
+  const plugin = { name: 'softnic', state: 'active', restarts: 0, ports: ['p0', '\x1b[2Jp1', '\u202ep2'] };
+  expect(pluginTable([plugin] as unknown as Status['plugins'])).toMatch(/p0 \ufffd\[2Jp1 \ufffdp2\n$/);
 });
 
 it('bytes are in binary units', () => {
