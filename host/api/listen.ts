@@ -25,8 +25,12 @@ const CONNECTIONS_MAX = 256;
  * Of several hosts that start at once, the one that gets the lock of `path`.lock goes on; it keeps it until the server
  * closes or the process ends, and the file stays.
  */
-export async function listenUnix(app: FastifyInstance, path: string, group?: string): Promise<void> {
-  const id = group === undefined ? undefined : groupId(group);
+export async function listenUnix(
+  app: FastifyInstance,
+  path: string,
+  group?: { readonly name: string; readonly setting: string },
+): Promise<void> {
+  const id = group === undefined ? undefined : groupId(group.name, group.setting);
   const lock = takeLock(path);
   try {
     await clear(path);
@@ -52,12 +56,12 @@ function takeLock(path: string): number {
 }
 
 /** The number of a group. @throws EkhoError E_CONFIG */
-function groupId(name: string): number {
+function groupId(name: string, setting: string): number {
   if (/^\d{1,9}$/.test(name)) return Number(name);
   const lines = readFileSync('/etc/group', 'utf8').split('\n');
   const found = lines.map((line) => line.split(':')).find(([group]) => group === name);
   if (found?.[2] !== undefined) return Number(found[2]);
-  throw new EkhoError('E_CONFIG', `api.socket-group: /etc/group has no group "${name}"`, {
+  throw new EkhoError('E_CONFIG', `api.${setting}: /etc/group has no group "${name}"`, {
     remedy: `Make it (groupadd --system ${name}), or give its number.`,
   });
 }

@@ -35,8 +35,8 @@ const HEADERS: Readonly<Record<string, string>> = {
 };
 
 export interface ServerOptions {
-  /** `socket`: whoever may open the unix socket may do all. `network`: TCP, by role. */
-  readonly transport: 'socket' | 'network';
+  /** `socket`: whoever may open the unix socket may do all; `read-socket`: may look. `network`: TCP, by role. */
+  readonly transport: 'socket' | 'read-socket' | 'network';
   /** Of TCP: the certificate it shows. Undefined: plain HTTP. */
   readonly identity?: Identity | undefined;
   /** Of TCP: other machines can reach it, and who has neither token nor certificate gets nothing. */
@@ -95,8 +95,10 @@ export function createServer(
   app.decorateRequest('caller', null as unknown as Caller);
   if (isNetwork) guardNetwork(app, access, isOpen, identity);
   else {
+    const role = transport === 'socket' ? 'operate' : 'read';
     app.addHook('onRequest', async (request) => {
-      request.caller = { role: 'operate', name: 'socket' };
+      request.caller = { role, name: transport };
+      refuseChanges(request, 'this socket is for looking', 'Use the other one, as a member of its group.');
     });
   }
   app.addHook('onResponse', async ({ method, url }, reply) => {
@@ -121,7 +123,7 @@ export function createServer(
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
     },
   });
-  app.register(routes, { host, access, audit, isNetwork, prefix: '/api/v1' });
+  app.register(routes, { host, access, audit, isNetwork: transport !== 'socket', prefix: '/api/v1' });
   app.register(async (instance) => serveMetrics(instance, host));
   if (isNetwork) app.register(async (instance) => serveAssets(instance, DASHBOARD));
   return app;
@@ -153,12 +155,15 @@ function guardNetwork(
     const caller = callerOf(request, access, isOpen, identity);
     request.caller = caller;
     revocation.watch(reply.raw, () => isStill(caller, () => callerOf(request, access, isOpen, identity)));
-    if (request.method !== 'GET' && request.method !== 'HEAD' && caller.role !== 'operate') {
-      throw new EkhoError('E_DENIED', 'this needs a token with the role operate', {
-        remedy: '`ekho dashboard` prints an address that has one.',
-      });
-    }
+    const remedy = '`ekho dashboard` prints an address that has one.';
+    refuseChanges(request, 'this needs a token with the role operate', remedy);
   });
+}
+
+/** Who may look may ask for nothing but that. */
+function refuseChanges({ method, caller }: FastifyRequest, why: string, remedy: string): void {
+  if (method === 'GET' || method === 'HEAD' || caller.role === 'operate') return;
+  throw new EkhoError('E_DENIED', why, { remedy });
 }
 
 function callerOf(

@@ -7,7 +7,7 @@ import { Identity } from '../api/tls.ts';
 import { type Config, defaultConfig, readConfig } from '../config/config.ts';
 import { checkListen, isLoopback, parseListen } from '../config/listen.ts';
 import { type RemoteOptions, withRemote } from '../config/remote-options.ts';
-import { socketPath } from '../config/socket.ts';
+import { readSocketPath, socketPath } from '../config/socket.ts';
 import { EkhoError } from '../errors.ts';
 import { Host } from '../host.ts';
 import type { LogFormat, LogLevel } from '../log/levels.ts';
@@ -71,8 +71,15 @@ export async function run(options: RunOptions): Promise<void> {
     // The socket first: it is also what keeps a second host from touching the same devices.
     const local = createServer(host, { transport: 'socket', ...shared });
     servers.push(local);
-    await listenUnix(local, config.api.socket, config.api.socketGroup);
-    logs.always.info(`socket ${config.api.socket}`);
+    const { socket, socketGroup, readGroup } = config.api;
+    await listenUnix(local, socket, groupOf('socket-group', socketGroup));
+    logs.always.info(`socket ${socket}`);
+    if (readGroup !== undefined) {
+      const reading = createServer(host, { transport: 'read-socket', ...shared });
+      servers.push(reading);
+      await listenUnix(reading, readSocketPath(socket), groupOf('read-group', readGroup));
+      logs.always.info(`socket ${readSocketPath(socket)} for the group ${readGroup}, to look`);
+    }
     if (config.api.listen) {
       const { address, port } = config.api.listen;
       const isOpen = !isLoopback(address);
@@ -111,6 +118,10 @@ export async function run(options: RunOptions): Promise<void> {
     await stop();
     logs.close();
   }
+}
+
+function groupOf(setting: string, name: string | undefined) {
+  return name === undefined ? undefined : { name, setting };
 }
 
 function auditTo(logs: Logs): Audit {

@@ -59,6 +59,8 @@ export interface Config {
     readonly socket: string;
     /** Whose members may use the socket, too; undefined: nobody but its user. */
     readonly socketGroup: string | undefined;
+    /** Who may look, on a socket of their own; undefined: there is none. */
+    readonly readGroup: string | undefined;
     readonly listen: ListenAddress | undefined;
     /** Undefined: plain HTTP, on loopback alone. */
     readonly tls: TlsConfig | undefined;
@@ -445,6 +447,7 @@ function complete(file: ConfigFile, path: string | undefined): Config {
     api: {
       socket: file.api?.socket === undefined ? defaultSocket() : resolve(base, file.api.socket),
       socketGroup: file.api?.['socket-group'],
+      readGroup: file.api?.['read-group'],
       listen: parseListen(file.api?.listen ?? '127.0.0.1:8642'),
       tls: file.api?.tls && tlsOf(file.api.tls, base),
       tokens: Object.entries(file.api?.token ?? {}).map(([name, token]) => ({ name, ...token })),

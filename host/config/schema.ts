@@ -130,6 +130,14 @@ const Api = Type.Object(
           'Group whose members may use the socket, too, and do all that the command can: a name of /etc/group, or a number. The user who runs the host must be a member, or root. Default: none; the socket is for that user and root.',
       }),
     ),
+    'read-group': Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 32,
+        description:
+          'Group whose members may look at everything and change nothing: they use a socket of their own beside the other, `ekho-read.sock` beside `ekho.sock`. A name of /etc/group, or a number; the user who runs the host must be a member, or root. Default: none, and no such socket.',
+      }),
+    ),
     listen: Type.Optional(
       Type.String({
         pattern: '^(off|(\\[[0-9A-Fa-f:.]+\\]|[0-9.]+):[0-9]{1,5})$',

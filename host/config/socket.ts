@@ -14,6 +14,11 @@ export function defaultSocket(): string {
   return join(homedir(), '.ekho', 'ekho.sock');
 }
 
+/** The one for those who may only look, beside the other. Throws E_USAGE for a path that no socket can have. */
+export function readSocketPath(socket: string): string {
+  return socketPath(`${socket.replace(/\.sock$/, '')}-read.sock`);
+}
+
 /** What a person chose, or the default. Throws E_USAGE for a path that no socket can have. */
 export function socketPath(chosen: string | undefined, otherwise = defaultSocket()): string {
   const path = chosen ?? (process.env.EKHO_SOCKET || otherwise);

@@ -152,6 +152,44 @@ describe('the socket', () => {
     expect(status).toBe(7);
   });
 
+  it('of the group that may look changes nothing', async () => {
+    bench = new Bench();
+    bench.router();
+    const file = join(bench.folder, 'ekho.toml');
+    writeFileSync(file, '[api]\nread-group = "daemon"\n[plugin]\n');
+    await bench.start('--config', file);
+    chmodSync(bench.folder, 0o755);
+    const socket = bench.socket.replace('.sock', '-read.sock');
+    const [, group] = /^daemon:[^:]*:(\d+):/m.exec(readFileSync('/etc/group', 'utf8'))!;
+    expect(statSync(socket).gid).toBe(Number(group));
+    expect(statSync(socket).mode & 0o777).toBe(0o660);
+    expect(statSync(bench.socket).mode & 0o777).toBe(0o600);
+    const asks = (socket: string, path: string, ...more: string[]) => {
+      const curl = [
+        'curl',
+        '-sS',
+        '--max-time',
+        '60',
+        ...more,
+        '--unix-socket',
+        socket,
+        `http://host${path}`,
+      ];
+      const member = ['--reuid', 'nobody', '--regid', 'nogroup', '--groups', group!];
+      return spawnSync('setpriv', [...member, ...curl], { encoding: 'utf8', cwd: '/' });
+    };
+    expect(JSON.parse(asks(socket, '/api/v1/status').stdout)).toMatchObject({ netns: bench.name });
+    const json = ['-H', 'content-type: application/json', '-d'];
+    for (const [path, body] of [
+      ['/api/v1/tokens', '{"role":"operate"}'],
+      ['/api/v1/offloads', '{"kind":"a:b","fields":{}}'],
+    ] as const) {
+      const { stdout } = asks(socket, path, ...json, body);
+      expect(JSON.parse(stdout)).toMatchObject({ status: 403, code: 'E_DENIED' });
+    }
+    expect(asks(bench.socket, '/api/v1/status').status).toBe(7);
+  });
+
   it('of a group that there is not is refused by name', async () => {
     bench = new Bench();
     const file = join(bench.folder, 'ekho.toml');
