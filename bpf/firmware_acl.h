@@ -202,6 +202,38 @@ static __always_inline int check_filter(struct ekho_flow_ctx *flow, const struct
 	return 0;
 }
 
+static __always_inline int check_flow_action(struct ekho_flow_ctx *flow, const struct ekho_flow_action *action,
+					     const struct firmware_port *port)
+{
+	switch (action->kind) {
+	case EKHO_ACTION_SET:
+	case EKHO_ACTION_CHECKSUM:
+		return 0;
+	case EKHO_ACTION_REDIRECT:
+		return check_redirect(flow, action->ifindex, port);
+	default:
+		REFUSE(flow, "unsupported-action: the plugin cannot do its action");
+	}
+}
+
+/* One direction of a connection in a flowtable: what is planned for it comes from conntrack (host/offload/flows.ts). */
+static __always_inline int check_flow(struct ekho_flow_ctx *flow, const struct ekho_flow_ctx *rule,
+				      const struct firmware_port *port)
+{
+	const __u32 odd = EKHO_MATCH_VLAN | EKHO_MATCH_CVLAN | EKHO_MATCH_TUNNEL | EKHO_MATCH_CT;
+	int err = 0;
+
+	if (!(port->flags & FIRMWARE_PORT_FLOWS))
+		REFUSE(flow, "unsupported-kind: the plugin does not hold this kind");
+	if (rule->match.keys & odd)
+		REFUSE(flow, "unsupported-match: it matches on a field the plugin cannot match");
+	if (rule->match.ip_protocol != IPPROTO_TCP && rule->match.ip_protocol != IPPROTO_UDP)
+		REFUSE(flow, "unsupported-match: it matches on a field the plugin cannot match");
+	for (__u32 i = 0; i < EKHO_ACTIONS_MAX && i < rule->action_count && !err; i++)
+		err = check_flow_action(flow, &rule->actions[i], port);
+	return err;
+}
+
 static __always_inline int check_by_port(struct ekho_flow_ctx *flow, const struct ekho_flow_ctx *rule)
 {
 	__u32 ifindex = rule->ifindex;
@@ -212,7 +244,7 @@ static __always_inline int check_by_port(struct ekho_flow_ctx *flow, const struc
 	if (!(port->flags & FIRMWARE_PORT_READY))
 		REFUSE(flow, "not-started: the plugin is not running");
 	if (rule->kind == EKHO_FLOW_FLOWTABLE)
-		REFUSE(flow, "unsupported-kind: the plugin does not hold this kind");
+		return check_flow(flow, rule, port);
 	return check_filter(flow, rule, port);
 }
 

@@ -8,14 +8,16 @@ import type { Config } from '../config/config.ts';
 import { EkhoError } from '../errors.ts';
 import { Firmware, type FirmwarePort, type FirmwareRule, PLUGINS_MAX } from '../kernel/firmware/firmware.ts';
 import { netnsPath } from '../netlink/syscall.ts';
+import type { EntryCounter } from '../offload/counters.ts';
 import { FirmwareRules } from '../offload/firmware-rules.ts';
-import type { FilterEntry } from '../offload/offload-state.ts';
+import type { FilterEntry, OffloadStates } from '../offload/offload-state.ts';
 import type { Hardware, Planner } from '../offload/planner.ts';
 import { type ObjectOffload, REASONS } from '../offload/reasons.ts';
 import type { Statistics } from '../offload/statistics.ts';
 
 /** How often it is looked which ports plugins have, and what became of rules. */
 const LOOK_MS = 1000;
+const ETHERNET_HEADER = 14n;
 /** Rules told of one by one, of those that are not in hardware. */
 const TOLD_MAX = 20;
 
@@ -135,9 +137,10 @@ export class HostFirmware {
       const plugin = this.#numberOf(hardware.plugin);
       if (plugin === undefined) continue;
       const ready = new Set(hardware.states.readyPorts());
+      const { takesFlows } = hardware.states;
       for (const ifindex of hardware.states.ports()) {
         const isReady = ready.has(ifindex);
-        wanted.set(ifindex, { fields: hardware.aclFields, plugin, isReady, takesFlows: false });
+        wanted.set(ifindex, { fields: hardware.aclFields, plugin, isReady, takesFlows });
       }
       this.#setRoom(firmware, hardware, plugin);
     }
@@ -191,8 +194,27 @@ export class HostFirmware {
         if (packets > 0n)
           firmware.count(rule.id, { packets, bytes: now.bytes + base.bytes, drops: drops ? packets : 0n });
       }
+      this.#countFlows(firmware, states, byHandle);
     }
     this.#last = last;
+  }
+
+  /** So that connections do not end, and conntrack counts their packets (with `counter` in the flowtable). */
+  #countFlows(firmware: Firmware, states: OffloadStates, byHandle: ReadonlyMap<number, EntryCounter>): void {
+    for (const { rule, flow } of this.#rules.flows()) {
+      const handle = states.heldFlow(flow);
+      const counter = handle === undefined ? undefined : byHandle.get(handle);
+      if (counter === undefined) continue;
+      const packets = BigInt(counter.packets);
+      // Conntrack counts from the network header on.
+      const now = { packets, bytes: BigInt(counter.bytes) - packets * ETHERNET_HEADER };
+      const base = this.#baseOf(rule, now, undefined);
+      firmware.count(rule.id, {
+        packets: now.packets + base.packets,
+        bytes: now.bytes + base.bytes,
+        drops: 0n,
+      });
+    }
   }
 
   /**

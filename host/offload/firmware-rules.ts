@@ -8,9 +8,11 @@ import type { FirmwareRule, FlowMatch } from '../kernel/firmware/firmware.ts';
 import { ACL_FIELDS, FAMILY } from '../plugin/records.ts';
 import { type AclMatch, wholeMatchOf } from './acl.ts';
 import type { Words } from './codecs.ts';
+import type { FlowTuple } from './flows.ts';
 import type { FilterView } from './kernel-view.ts';
 
 const ETH_P_IPV6 = 0x86dd;
+const ZERO: Words = [0, 0, 0, 0];
 
 interface Placed {
   readonly rule: FirmwareRule;
@@ -21,9 +23,15 @@ export class FirmwareRules {
   readonly #rules = new Map<bigint, FirmwareRule>();
   /** By port, chain and preference. */
   readonly #placed = new Map<string, Placed[]>();
+  readonly #flows = new Map<bigint, FlowTuple>();
 
   get size(): number {
     return this.#rules.size;
+  }
+
+  /** Directions of connections, by the ports that their packets come by. */
+  *flows(): Generator<{ readonly rule: FirmwareRule; readonly flow: FlowTuple }> {
+    for (const [id, flow] of this.#flows) yield { rule: this.#rules.get(id)!, flow };
   }
 
   values(): Iterable<FirmwareRule> {
@@ -33,7 +41,11 @@ export class FirmwareRules {
   put(rule: FirmwareRule): void {
     this.delete(rule.id);
     this.#rules.set(rule.id, rule);
-    if (rule.kind === 'flowtable') return;
+    if (rule.kind === 'flowtable') {
+      // The kernel asks the driver of either port, and adds up what both say: the one that packets come by speaks for it.
+      if (rule.ifindex === rule.context.match.ifindex) this.#flows.set(rule.id, flowOf(rule));
+      return;
+    }
     const place = placeOf(rule.ifindex, rule.chain, rule.preference);
     const placed = { rule, match: ruleMatch(rule) };
     const there = this.#placed.get(place);
@@ -45,6 +57,7 @@ export class FirmwareRules {
     const rule = this.#rules.get(id);
     if (rule === undefined) return;
     this.#rules.delete(id);
+    this.#flows.delete(id);
     const place = placeOf(rule.ifindex, rule.chain, rule.preference);
     const left = (this.#placed.get(place) ?? []).filter((placed) => placed.rule.id !== id);
     if (left.length === 0) this.#placed.delete(place);
@@ -53,6 +66,7 @@ export class FirmwareRules {
 
   clear(): void {
     this.#rules.clear();
+    this.#flows.clear();
     this.#placed.clear();
   }
 
@@ -99,6 +113,22 @@ function textOf(match: AclMatch): string {
     masked.destinationMac = mac(match.destinationMac, match.destinationMacMask);
   if (match.tcpFlags !== undefined) masked.tcpFlags = match.tcpFlags & (match.tcpFlagsMask ?? 0);
   return JSON.stringify(Object.entries(masked).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Flowtables match addresses and ports as a whole. */
+function flowOf({ context }: FirmwareRule): FlowTuple {
+  const { family, protocol, sourceAddress, destinationAddress, sourcePort, destinationPort } = new RuleMatch(
+    context.match,
+  ).build();
+  return {
+    family,
+    protocol: protocol ?? 0,
+    vrf: 0,
+    source: sourceAddress ?? ZERO,
+    destination: destinationAddress ?? ZERO,
+    sourcePort: sourcePort?.[0] ?? 0,
+    destinationPort: destinationPort?.[0] ?? 0,
+  };
 }
 
 function ruleMatch({ context }: FirmwareRule): string {

@@ -90,8 +90,14 @@ export function flowWantOf(record: FlowRecord): FlowWant {
   };
 }
 
+/** The part of a direction that its packets are recognised by. */
+export type FlowTuple = Pick<
+  FlowWant,
+  'family' | 'protocol' | 'vrf' | 'source' | 'destination' | 'sourcePort' | 'destinationPort'
+>;
+
 /** What packets of a direction are recognised by, for people too: `tcp 10.0.0.1:40000 > 192.0.2.1:443`. */
-export function flowKey(want: FlowWant): string {
+export function flowKey(want: FlowTuple): string {
   const { family, protocol, vrf, source, destination, sourcePort, destinationPort } = want;
   const name = protocol === IPPROTO_TCP ? 'tcp' : protocol === IPPROTO_UDP ? 'udp' : `protocol ${protocol}`;
   const end = (words: Words, port: number) => {

@@ -1,7 +1,7 @@
 /** What is known of each object's offload in one plugin: its state, the reason, and which object a handle stands for. */
 
 import { KIND, type KindNumber } from '../mirror/types.ts';
-import { ACL_ACTION, ACTION, ENTRY_KIND, ROUTER_INTERFACE_FLAGS } from '../plugin/records.ts';
+import { ACL_ACTION, ACTION, ENTRY_KIND, FAMILY, ROUTER_INTERFACE_FLAGS } from '../plugin/records.ts';
 import type { AclPlan } from './acl.ts';
 import { formatAddress } from './addresses.ts';
 import { aclKey, type Desired, type PlanOptions, vlanKey } from './desired.ts';
@@ -13,6 +13,7 @@ import {
   STATUS_FAILED,
   STATUS_REFUSED,
 } from './entry-table.ts';
+import { type FlowTuple, flowKey } from './flows.ts';
 import type { FilterView } from './kernel-view.ts';
 import type { Hop } from './nexthops.ts';
 import { type ObjectOffload, type OffloadState, REASON, REASON_NAMES } from './reasons.ts';
@@ -254,6 +255,21 @@ export class OffloadStates {
       if (entry === undefined) continue;
       if (this.#offloadOfEntry(ports, entry, { reason: entry.reason }).state === 'offloaded') yield ifindex;
     }
+  }
+
+  /** The handle of a direction of a connection, if hardware has it. */
+  heldFlow(want: FlowTuple): number | undefined {
+    const { flows } = this.#desired.tables;
+    const entry = flows.get(flowKey(want));
+    if (entry === undefined || !this.#desired.takesFlows(want.family)) return undefined;
+    return this.#offloadOfEntry(flows, entry, { reason: REASON.none }).state === 'offloaded'
+      ? flows.handle(entry)
+      : undefined;
+  }
+
+  /** Established flows of some family are met. */
+  get takesFlows(): boolean {
+    return this.#desired.takesFlows(FAMILY.ipv4) || this.#desired.takesFlows(FAMILY.ipv6);
   }
 
   /** Interface indexes of all ports. */

@@ -3,10 +3,8 @@
  * of packets.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { isLoaded, load, needsModule, Switch, unload } from './firmware-support.ts';
+import { isLoaded, load, needsModule, SOON, Switch, unload } from './firmware-support.ts';
 
-/** For what ends soon, on any machine. */
-const SOON = { timeout: 120_000, interval: 200 };
 const FIRMWARE = ['firmware.enabled = "on"', 'statistics.interval = 1'];
 const PINGS = 20;
 /** Bytes of an Ethernet frame of `ping -s 100`. */

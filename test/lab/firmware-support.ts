@@ -7,6 +7,9 @@ import type { FirmwareCapabilities } from '../../host/kernel/firmware/firmware.t
 import { moduleFile } from './module.ts';
 import { LabSpace } from './support.ts';
 
+/** For what ends soon, on any machine; in milliseconds. */
+export const SOON = { timeout: 120_000, interval: 200 };
+
 /** Skips a test where there is no module for the kernel. */
 export function needsModule(context: TestContext): void {
   if (!existsSync(moduleFile(release()))) context.skip('the module is built for x86-64 kernels from 6.12 on');
