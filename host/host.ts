@@ -337,6 +337,11 @@ export class Host {
     return kind === KIND.filter ? [...lines, ...(this.#firmware?.explain(id) ?? [])] : lines;
   }
 
+  /** What plugins counted of an object, as last read; of none that does not count. */
+  countersOf(kind: KindNumber, id: number) {
+    return this.#planner.countersOf(kind, id);
+  }
+
   /** What hardware would do with a packet. Throws E_USAGE, E_UNKNOWN_OBJECT. */
   lookup(query: LookupQuery): LookupAnswer[] {
     return lookup(this.#parts, query);

@@ -6,6 +6,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import type { CountedEntry } from '../assembly/counting.ts';
+import type { OffloadKindCount } from '../assembly/offloads.ts';
 import type { Host } from '../host.ts';
 import { OFFLOAD_STATES } from '../offload/reasons.ts';
 import { ENTRY_KIND_NAMES } from '../plugin/records.ts';
@@ -30,6 +31,7 @@ interface Seen {
   readonly log: { readonly lines: Readonly<Record<string, number>>; readonly dropped: number };
   /** Of the kinds that were asked for. */
   readonly entries: readonly CountedEntry[];
+  readonly offloads: readonly OffloadKindCount[];
 }
 
 interface Metric {
@@ -135,6 +137,15 @@ export const METRICS: readonly Metric[] = [
     samples: ({ status }) =>
       status.offload.flatMap((row) =>
         OFFLOAD_STATES.map((state): Sample => [{ plugin: row.plugin, kind: row.kind, state }, row[state]]),
+      ),
+  },
+  {
+    name: 'ekho_offload_objects',
+    type: 'gauge',
+    help: 'Objects of kinds that plugins declare (docs/offloads.md), by kind and offload state; `unknown` are those of kinds that none declares.',
+    samples: ({ offloads }) =>
+      offloads.flatMap(({ kind, states }) =>
+        OFFLOAD_STATES.map((state): Sample => [{ kind, state }, states.get(state) ?? 0]),
       ),
   },
   {
@@ -304,6 +315,7 @@ export function serveMetrics(instance: FastifyInstance, host: Host): void {
       log: host.logs,
       spans: host.spans,
       entries: host.countedEntries(kinds),
+      offloads: host.offloads.counts(),
     });
     return reply.type(METRICS_TYPE).send(text);
   });

@@ -222,6 +222,7 @@ async function details(host: Host, kind: (typeof KINDS)[number], id: number): Pr
   const revision = host.mirror.revisionOf(number, id);
   const offload = host.objects.offloadOf(number, id).map((state) => ({ ...state }));
   const lines = host.reasonsOf(number, id);
+  const counters = host.countersOf(number, id);
   const cursor = objectCursor();
   const history = (await host.journal.historyOf(number, id, HISTORY_MAX)).flatMap((entry) => {
     if (!host.journal.open(entry.revision, cursor)) return [];
@@ -234,5 +235,5 @@ async function details(host: Host, kind: (typeof KINDS)[number], id: number): Pr
     };
   });
   const { offload: _offload, ...object } = view.json;
-  return { kind, id, revision, text: view.text, object, offload, lines, history };
+  return { kind, id, revision, text: view.text, object, offload, lines, counters, history };
 }

@@ -472,6 +472,8 @@ export const ObjectDetails = Type.Object({
   offload: Type.Array(ObjectOffload),
   /** Why it is, or is not, in hardware. */
   lines: Type.Array(Text),
+  /** Of plugins that count what it does, as last read. */
+  counters: Type.Array(Type.Object({ plugin: Text, packets: Count, bytes: Count })),
   /** Its changes as far as they are kept, newest first, at most 50. */
   history: Type.Array(
     Type.Object({ revision: Count, time: Text, operation: Type.Enum(['upsert', 'delete']), text: Text }),

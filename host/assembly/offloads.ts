@@ -8,6 +8,14 @@ import { KIND } from '../mirror/types.ts';
 import type { Objects } from '../objects.ts';
 import type { Planner } from '../offload/planner.ts';
 
+/** In place of kinds that nobody declares, of which there may be any number; no kind is called so. */
+const UNKNOWN_KIND = 'unknown';
+
+export interface OffloadKindCount {
+  readonly kind: string;
+  readonly states: ReadonlyMap<string, number>;
+}
+
 export interface OffloadsParts {
   readonly store: CustomStore;
   readonly planner: Planner;
@@ -54,6 +62,22 @@ export class Offloads {
       if (one !== undefined && (kind === undefined || one.kind === kind)) found.push(one);
     }
     return found;
+  }
+
+  /** How many there are of each declared kind in each offload state; those of kinds that nobody declares are together. */
+  counts(): OffloadKindCount[] {
+    const { planner, store } = this.#parts;
+    const declared = planner.offloadKinds();
+    const counts = new Map([...declared.keys()].map((kind) => [kind, new Map<string, number>()]));
+    const unknown = new Map<string, number>();
+    for (const { id, object } of store.objects()) {
+      const [first] = planner.offloadOf(KIND.offload, id);
+      const states = counts.get(object.kind) ?? unknown;
+      const state = first?.state ?? 'pending';
+      states.set(state, (states.get(state) ?? 0) + 1);
+    }
+    counts.set(UNKNOWN_KIND, unknown);
+    return [...counts].map(([kind, states]) => ({ kind, states }));
   }
 
   /** @throws EkhoError E_UNKNOWN_OBJECT */

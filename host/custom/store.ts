@@ -129,6 +129,11 @@ export class CustomStore {
     );
   }
 
+  /** All there are, declared or not. */
+  objects(): Iterable<{ readonly id: ObjectId; readonly object: CustomObject }> {
+    return this.#published.values();
+  }
+
   /** Id in the mirror of the object of this name: the values of its keys with a blank between, those with a default may be left out. */
   find(kind: string, name: string): { readonly id: ObjectId; readonly object: CustomObject } | undefined {
     const declared = this.#options.kinds().get(kind);

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { BpfMap } from '../../bpf/libbpf-ts/src/index.ts';
-import type { OffloadKindStatus, OffloadObject } from '../../host/api/schemas.ts';
+import type { ObjectDetails, OffloadKindStatus, OffloadObject } from '../../host/api/schemas.ts';
 import { Datapath } from '../support/datapath.ts';
 import { address4, address6, gateway4, has, Wires } from '../support/wires.ts';
 
@@ -231,6 +231,15 @@ test('the configuration’s are there, and what nobody declares says so', async 
   expect(await offload('it')).toMatchObject({
     offload: [{ plugin: 'nobody', state: 'refused', reason: 'kind-unknown' }],
   });
+  const metrics = execFileSync('curl', ['-sS', '--unix-socket', path.host.socket, 'http://host/metrics'], {
+    encoding: 'utf8',
+  });
+  const meters = (await offloads()).filter(({ kind }) => kind === 'xdp:meter').length;
+  expect(metrics).toContain(`ekho_offload_objects{kind="xdp:meter",state="offloaded"} ${meters}\n`);
+  expect(metrics).toContain('ekho_offload_objects{kind="unknown",state="refused"} 1\n');
+  const { id } = await offload('203.0.113.0/24 destination');
+  const details = await path.host.client.get<ObjectDetails>(`/api/v1/objects/offload/${id}`);
+  expect(details.counters).toEqual([expect.objectContaining({ plugin: 'xdp' })]);
   const explained = await path.host.ekho('explain', 'offload', 'nobody:knows');
   expect(explained.out).toMatch(/refused \(kind-unknown\)/);
   expect(explained.out).toMatch(/remedy: .*ekho offload kinds/);

@@ -49,7 +49,7 @@ export function Explain({ kind, id, revision, onClose }: ExplainProps) {
 }
 
 function Details({
-  details: { text, offload, lines, history, object, revision },
+  details: { text, offload, lines, counters, history, object, revision },
 }: {
   details: ObjectDetails;
 }) {
@@ -66,6 +66,11 @@ function Details({
           </li>
         ))}
       </ul>
+      {counters.map(({ plugin, packets, bytes }) => (
+        <p key={plugin} class="counted">
+          {plugin} counted {count(packets)} packets, {count(bytes)} bytes
+        </p>
+      ))}
       <h3>History</h3>
       {history.length === 0 && (
         <p class="muted">Not changed within what the host remembers; revision {count(revision)}.</p>
@@ -84,10 +89,19 @@ function Details({
         {Object.entries(object).map(([name, value]) => (
           <div key={name}>
             <dt>{name}</dt>
-            <dd>{typeof value === 'object' ? JSON.stringify(value) : String(value)}</dd>
+            <dd>{valueText(value)}</dd>
           </div>
         ))}
       </dl>
     </>
   );
+}
+
+/** One level of names and values in words, what is deeper as JSON. */
+function valueText(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return String(value);
+  const entries = Object.entries(value);
+  if (Array.isArray(value) || entries.some(([, inner]) => typeof inner === 'object'))
+    return JSON.stringify(value);
+  return entries.map(([name, inner]) => `${name} ${inner}`).join(', ');
 }
