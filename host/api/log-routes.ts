@@ -22,6 +22,7 @@ export async function logRoutes(instance: FastifyInstance, { host }: { readonly 
   app.put(
     '/log',
     {
+      config: { tellsBody: true },
       schema: {
         summary: 'Another level of the log, until the host ends',
         description: 'Of everything; of one component; or of one plugin, which may not run yet.',

@@ -49,6 +49,7 @@ export async function offloadRoutes(instance: FastifyInstance, { host }: { host:
   app.post(
     '/offloads',
     {
+      config: { tellsBody: true },
       schema: {
         ...operate('Make an object of a kind that a plugin declares'),
         body: OffloadRequest,
@@ -63,6 +64,7 @@ export async function offloadRoutes(instance: FastifyInstance, { host }: { host:
   app.put(
     '/offloads/:kind/:name',
     {
+      config: { tellsBody: true },
       schema: {
         ...operate('Make one, or give it other fields'),
         params: Named,

@@ -251,7 +251,10 @@ function operating(instance: FastifyInstance, { host, access, audit, isNetwork }
   }
   app.post(
     '/devices/:name/inject',
-    { schema: { ...operate('Make a simulated device show faults', 'devices'), params: Name, body: Faults } },
+    {
+      config: { tellsBody: true },
+      schema: { ...operate('Make a simulated device show faults', 'devices'), params: Name, body: Faults },
+    },
     async (request) => {
       host.devices.inject(request.params.name, request.body);
       return {};

@@ -510,7 +510,16 @@ export const TokenAnswer = Type.Object({
 });
 export type TokenAnswer = Static<typeof TokenAnswer>;
 
-export const AuditAnswer = Type.Object({ time: Text, caller: Text, request: Text, status: Count });
+export const AuditAnswer = Type.Object({
+  time: Text,
+  caller: Text,
+  /** Address, or on a unix socket `uid N pid N`. */
+  from: Text,
+  request: Text,
+  /** The request's body, where it says what changed. */
+  change: Type.Optional(Text),
+  status: Count,
+});
 export type AuditAnswer = Static<typeof AuditAnswer>;
 
 export const CallerAnswer = Type.Object({ name: Text, role: Type.Enum(['read', 'operate']) });

@@ -1,4 +1,6 @@
 /** The HTTP API: one Fastify application, built twice, for the unix socket and for TCP. Both have the same handlers. */
+
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import swagger from '@fastify/swagger';
@@ -7,6 +9,7 @@ import { ROOT } from '../config/config.ts';
 import { isLoopback } from '../config/listen.ts';
 import { EkhoError } from '../errors.ts';
 import type { Host } from '../host.ts';
+import { peerOf } from '../netlink/syscall.ts';
 import { VERSION } from '../version.ts';
 import { type Access, type Caller, isStill } from './access.ts';
 import { serveAssets } from './assets.ts';
@@ -52,6 +55,12 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Set before any handler runs. */
     caller: Caller;
+    /** Of requests that would change something: address, or user and process. */
+    from: string;
+  }
+  interface FastifyContextConfig {
+    /** The audit log has the body, too: there is nothing secret in it. */
+    tellsBody?: boolean;
   }
 }
 
@@ -93,6 +102,11 @@ export function createServer(
       .send(JSON.stringify({ ...problem, remedy: 'docs/api.md lists what there is.' }));
   });
   app.decorateRequest('caller', null as unknown as Caller);
+  app.decorateRequest('from', '');
+  // While the connection is there.
+  app.addHook('onRequest', async (request) => {
+    if (isChange(request)) request.from = isNetwork ? request.ip : userOf(request.socket);
+  });
   if (isNetwork) guardNetwork(app, access, isOpen, identity);
   else {
     const role = transport === 'socket' ? 'operate' : 'read';
@@ -107,9 +121,16 @@ export function createServer(
     host.logs.of('api').debug({ ms }, `${method} ${url}: ${reply.statusCode}`);
   });
   // When it was done, not when its answer arrived: who goes away before changes as much.
-  app.addHook('onSend', async ({ method, url, caller }, reply) => {
-    if (method !== 'GET' && method !== 'HEAD')
-      audit.note(caller?.name ?? 'nobody', `${method} ${url.split('?')[0]}`, reply.statusCode);
+  app.addHook('onSend', async (request, reply) => {
+    if (!isChange(request)) return;
+    const { method, url, caller, from, body, routeOptions } = request;
+    audit.note({
+      caller: caller?.name ?? 'nobody',
+      from,
+      request: `${method} ${url.split('?')[0]}`,
+      ...(routeOptions.config.tellsBody && { body }),
+      status: reply.statusCode,
+    });
   });
   app.register(swagger, {
     openapi: {
@@ -127,6 +148,17 @@ export function createServer(
   app.register(async (instance) => serveMetrics(instance, host));
   if (isNetwork) app.register(async (instance) => serveAssets(instance, DASHBOARD));
   return app;
+}
+
+function isChange({ method }: FastifyRequest): boolean {
+  return method !== 'GET' && method !== 'HEAD';
+}
+
+/** Whoever is behind a unix socket. */
+function userOf(socket: Socket): string {
+  const { fd } = (socket as unknown as { _handle?: { fd: number } })._handle ?? {};
+  const peer = fd === undefined ? undefined : peerOf(fd);
+  return peer === undefined ? 'unknown' : `uid ${peer.uid} pid ${peer.pid}`;
 }
 
 /** Who asks, from where, how often: before anything else is looked at. */

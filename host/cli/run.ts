@@ -125,8 +125,8 @@ function groupOf(setting: string, name: string | undefined) {
 }
 
 function auditTo(logs: Logs): Audit {
-  return new Audit((caller, request, status) =>
-    logs.audit.info({ caller, request, status }, `${caller}: ${request}: ${status}`),
+  return new Audit(({ time: _time, ...line }) =>
+    logs.audit.info(line, `${line.caller}: ${line.request}: ${line.status}`),
   );
 }
 

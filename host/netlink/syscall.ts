@@ -11,6 +11,7 @@ const LOCK_EXCLUSIVE_NOW = 2 | 4;
 const SOL_SOCKET = 1;
 const SOL_NETLINK = 270;
 const SO_RCVBUF = 8;
+const SO_PEERCRED = 17;
 const SO_RCVBUFFORCE = 33;
 const SO_PROTOCOL = 38;
 const SO_MEMINFO = 55;
@@ -154,6 +155,15 @@ export function netnsCookie(name: string | undefined): bigint | undefined {
 export function socketDrops(fd: number): number {
   const bytes = readOption(fd, SOL_SOCKET, SO_MEMINFO, SK_MEMINFO_VARS * 4);
   return bytes === undefined ? 0 : (new Uint32Array(bytes.buffer)[SK_MEMINFO_DROPS] ?? 0);
+}
+
+/** Who connected a unix socket (unix(7)): numbers of the user and the process; undefined: it is no such socket. */
+export function peerOf(fd: number): { readonly uid: number; readonly pid: number } | undefined {
+  // struct ucred: pid, uid, gid.
+  const bytes = readOption(fd, SOL_SOCKET, SO_PEERCRED, 12);
+  if (bytes === undefined) return undefined;
+  const [pid = 0, uid = 0] = new Uint32Array(bytes.buffer, bytes.byteOffset, 3);
+  return { uid, pid };
 }
 
 /** Takes the file's lock for as long as the descriptor is open; false when another process has it. */

@@ -8,6 +8,7 @@ import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { METRICS } from '../../host/api/metrics.ts';
 import type {
+  AuditAnswer,
   ObjectDetails,
   ObjectsPage,
   SeriesAnswer,
@@ -285,10 +286,19 @@ describe('on TCP', () => {
     expect(lines).toContainEqual(
       expect.objectContaining({
         caller: expect.stringMatching(/^session \d+$/),
+        from: '127.0.0.1',
         request: 'POST /api/v1/plugins/softnic/restart',
         status: 200,
       }),
     );
+    await client.put('/api/v1/log', { level: 'info' });
+    expect((await client.get<AuditAnswer[]>('/api/v1/audit')).at(-1)).toMatchObject({
+      caller: 'socket',
+      from: `uid ${process.getuid!()} pid ${process.pid}`,
+      request: 'PUT /api/v1/log',
+      change: '{"level":"info"}',
+      status: 200,
+    });
     expect(bench.output).toMatch(/audit: session \d+: POST \/api\/v1\/plugins\/softnic\/restart: 200/);
     await client.get('/api/v1/wait');
   });

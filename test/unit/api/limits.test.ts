@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Access } from '../../../host/api/access.ts';
+import { Audit } from '../../../host/api/audit.ts';
 import { backlogOf } from '../../../host/api/changes.ts';
 import { RateLimit } from '../../../host/api/limits.ts';
 import { Shared } from '../../../host/api/shared.ts';
@@ -35,6 +36,22 @@ describe('what waits for slow readers', () => {
   it('is 4 MiB for one, and 64 MiB for however many', () => {
     const MIB = 1024 * 1024;
     expect([1, 16, 32, 256].map(backlogOf)).toEqual([4 * MIB, 4 * MIB, 2 * MIB, MIB / 4]);
+  });
+});
+
+describe('the audit log', () => {
+  it('keeps what was done, however much is refused', () => {
+    const audit = new Audit(() => {});
+    const from = '127.0.0.1';
+    audit.note({ caller: 'token a', from, request: 'PUT /x', body: { level: 'debug' }, status: 200 });
+    for (let n = 0; n < 500; n++) audit.note({ caller: 'nobody', from, request: `POST /${n}`, status: 401 });
+    expect(audit.lines()).toHaveLength(200);
+    expect(audit.lines()[0]).toMatchObject({ caller: 'token a', change: '{"level":"debug"}' });
+    expect(audit.lines().at(-1)).toMatchObject({ request: 'POST /499' });
+    for (let n = 0; n < 200; n++) audit.note({ caller: 'token a', from, request: `PUT /${n}`, status: 200 });
+    expect(audit.lines().map(({ request }) => request)).toEqual(
+      Array.from({ length: 200 }, (_, n) => `PUT /${n}`),
+    );
   });
 });
 
