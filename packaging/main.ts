@@ -1,10 +1,14 @@
-/** `npm run package [-- amd64|arm64 … --version VERSION]`: the Debian packages into build/packages, the same bytes from the same commit. */
+/**
+ * `npm run package [-- amd64|arm64 … --version VERSION]`: Debian packages and container images into build/packages, the same bytes
+ * from the same commit.
+ */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ROOT } from '../host/config/config.ts';
 import { VERSION } from '../host/version.ts';
+import { packageImage, whyNoImage } from './image.ts';
 import { ARCHES, type Arch } from './modules.ts';
 import { packageHost, packageModule } from './packages.ts';
 
@@ -29,7 +33,12 @@ const output = join(ROOT, 'build/packages');
 mkdirSync(output, { recursive: true });
 const options = { version, epoch: epochOfSources(), output };
 const files = [];
-for (const arch of arches) files.push(await packageHost(arch, options));
+const why = whyNoImage();
+if (why !== undefined) console.error(`npm run package: no container images: ${why}`);
+for (const arch of arches) {
+  files.push(await packageHost(arch, options));
+  if (why === undefined) files.push(await packageImage(arch, options));
+}
 files.push(await packageModule(options));
 for (const file of files) {
   const size = statSync(file).size / 1e6;

@@ -1,6 +1,6 @@
-/** The archive guests are made from: the one this machine's own apt uses, in the suites of another release. */
+/** Kernels of the archive that guests are made from. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Arch, LabError } from './machine.ts';
@@ -10,54 +10,6 @@ const LIMIT = 10 * 60_000;
 
 /** The archive has no such kernel: no fault of anyone here. */
 export class NotOffered extends LabError {}
-
-/**
- * This machine's archive entries for another release, as lines of sources.list.
- *
- * @param suite codename, e.g. `trixie`
- * @param hasBackports with the release's backports, from the archive of the release itself
- */
-export function aptSources(suite: string, hasBackports = false): string {
-  const own = ownSuite();
-  const format = '$(REPO_URI)|$(RELEASE)|$(COMPONENT)';
-  const targets = execFileSync('apt-get', ['indextargets', '--format', format, 'Created-By: Packages'], {
-    encoding: 'utf8',
-  });
-  const lines = new Set<string>();
-  for (const target of targets.split('\n')) {
-    const [uri, release, component] = target.split('|');
-    if (!uri || !release || !component) continue;
-    // bookworm, bookworm-updates, bookworm-security; other entries are of no use to a guest.
-    if (release !== own && release !== `${own}-updates` && release !== `${own}-security`) continue;
-    lines.add(`deb ${uri} ${suite}${release.slice(own.length)} ${component}`);
-    if (hasBackports && release === own) lines.add(`deb ${uri} ${suite}-backports ${component}`);
-  }
-  if (lines.size === 0) {
-    throw new LabError(
-      `apt on this machine has no entry for Debian ${own}, which guests would be made from; ` +
-        'see /etc/apt/sources.list and /etc/apt/sources.list.d',
-    );
-  }
-  return `${[...lines].join('\n')}\n`;
-}
-
-function ownSuite(): string {
-  const release = readFileSync('/etc/os-release', 'utf8');
-  const id = /^ID=(.*)$/m.exec(release)?.[1];
-  const suite = /^VERSION_CODENAME=(.*)$/m.exec(release)?.[1];
-  if (id !== 'debian' || suite === undefined) {
-    throw new LabError(`Guests are made from the archive a Debian machine uses; this one is ${id}`);
-  }
-  return suite;
-}
-
-/** How this machine reaches its archive: proxies, and whether old indexes are all right. */
-export function aptOptions(): string[] {
-  return execFileSync('apt-config', ['dump'], { encoding: 'utf8' })
-    .split('\n')
-    .filter((line) => /^Acquire::(https?|Check-Valid-Until|Check-Date|Retries)\b/.test(line))
-    .map((line) => line.replace(/;$/, ''));
-}
 
 /** Debian's packages of one kernel, e.g. 6.18.15. */
 export interface KernelPackages {

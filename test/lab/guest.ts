@@ -4,7 +4,6 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import {
-  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -17,12 +16,13 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
-import { foreignModules } from './foreign.ts';
 import { DEFAULT_FLAVOUR, type FlavourName, type Image, image } from './image.ts';
 import { type Arch, CHECKOUT, LabError, OWN_ARCH, QEMU, virtiofsd } from './machine.ts';
 import { buildModule } from './module.ts';
 import { accelerator, qemuWords } from './qemu.ts';
-import { GUEST_CACHE, warm } from './warm.ts';
+import { checkoutShares, type Share, systemShares } from './shares.ts';
+import { systemRoot } from './system.ts';
+import { warm } from './warm.ts';
 import type { WireEnd } from './wire.ts';
 
 /** Longest from power-on until the guest takes commands, in milliseconds; a few seconds on an idle machine. */
@@ -38,6 +38,11 @@ export interface GuestOptions {
   readonly flavour?: FlavourName;
   readonly arch?: Arch;
   readonly memoryMiB?: number;
+  /**
+   * `systemd`: Debian as installed, started by systemd, without the checkout and what it needs; commands run in root's home.
+   * Default: the checkout on few packages, with no services.
+   */
+  readonly init?: 'systemd';
   /** Ends of wires; each is a link eth0, eth1, … of the guest. */
   readonly wires?: readonly WireEnd[];
   /** More words of the kernel's command line; where one is there twice, these win. */
@@ -71,9 +76,6 @@ function sweep(): void {
       rmSync(join(tmpdir(), name), { recursive: true, force: true });
   }
 }
-
-/** Not in the guest's copy of the checkout; node_modules is shared as it is. */
-const NOT_COPIED = new Set(['.git', 'node_modules']);
 
 interface Waiting {
   readonly id: number;
@@ -119,8 +121,10 @@ export class Guest implements AsyncDisposable {
     const { flavour = DEFAULT_FLAVOUR, arch = OWN_ARCH, say = () => {} } = options;
     const files = image(flavour, arch, say);
     const accel = await accelerator(arch, files);
-    await warm();
-    buildModule(files, say);
+    if (options.init === undefined) {
+      await warm();
+      buildModule(files, say);
+    }
     for (let attempt = 1; ; attempt++) {
       const guest = new Guest(files);
       try {
@@ -137,23 +141,12 @@ export class Guest implements AsyncDisposable {
   }
 
   async #start(files: Image, arch: Arch, accel: string, options: GuestOptions): Promise<void> {
-    const { memoryMiB = MEMORY_MIB, wires = [], kernelWords = [], say = () => {} } = options;
-    const checkout = this.#path('checkout');
-    mkdirSync(join(checkout, 'node_modules'), { recursive: true });
-    // A copy: a file that changes under a guest that has read its size would be cut.
-    for (const name of readdirSync(CHECKOUT)) {
-      if (NOT_COPIED.has(name)) continue;
-      cpSync(join(CHECKOUT, name), join(checkout, name), { recursive: true, verbatimSymlinks: true });
-    }
-    const shares = [
-      { tag: 'root', folder: files.root, cache: 'always' },
-      { tag: 'checkout', folder: checkout, cache: 'always' },
-      { tag: 'modules', folder: join(CHECKOUT, 'node_modules'), cache: 'always' },
-      ...(arch === OWN_ARCH ? [] : [{ tag: 'foreign', folder: foreignModules(arch, say), cache: 'always' }]),
-      { tag: 'exchange', folder: this.exchange, cache: 'auto' },
-      { tag: 'cache', folder: GUEST_CACHE, cache: 'auto' },
-    ];
-    for (const { tag, folder, cache } of shares) this.#share(tag, folder, cache);
+    const { memoryMiB = MEMORY_MIB, init, wires = [], kernelWords = [], say = () => {} } = options;
+    const shares =
+      init === 'systemd'
+        ? systemShares(systemRoot(arch, files, say), this.exchange)
+        : checkoutShares(arch, files.root, this.exchange, this.#path('checkout'), say);
+    for (const share of shares) this.#share(share);
     await this.#until(
       () => shares.every(({ tag }) => existsSync(this.#path(`${tag}.sock`))),
       10_000,
@@ -207,11 +200,13 @@ export class Guest implements AsyncDisposable {
       'root=root',
       'ro',
     ];
-    words.push(
-      '-append',
-      `${[...kernel, ...kernelWords].join(' ')} init=/bin/sh -- -c ` +
-        `"mount -t virtiofs -o ro checkout /checkout && exec /bin/sh /checkout/test/lab/init.sh ${CHECKOUT}"`,
-    );
+    const first =
+      init === 'systemd'
+        ? 'mount -t virtiofs exchange /mnt && exec /bin/sh /mnt/init-systemd.sh'
+        : `mount -t virtiofs -o ro checkout /checkout && exec /bin/sh /checkout/test/lab/init.sh ${CHECKOUT}`;
+    // Nobody logs in.
+    if (init === 'systemd') kernel.push('systemd.getty_auto=no', 'systemd.mask=getty@tty1.service');
+    words.push('-append', `${[...kernel, ...kernelWords].join(' ')} init=/bin/sh -- -c "${first}"`);
     const machine = this.#spawn(QEMU[arch].command, words);
     machine.on('exit', (code, signal) => {
       this.#hasEnded = true;
@@ -275,7 +270,7 @@ export class Guest implements AsyncDisposable {
     return join(this.#folder, name);
   }
 
-  #share(tag: string, folder: string, cache: string): void {
+  #share({ tag, folder, cache }: Share): void {
     this.#spawn(virtiofsd() ?? 'virtiofsd', [
       `--socket-path=${this.#path(`${tag}.sock`)}`,
       ...['-o', `source=${folder}`, '-o', `cache=${cache}`, '-o', 'sandbox=namespace'],

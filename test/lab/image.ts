@@ -16,7 +16,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { aptOptions, aptSources, unpackNewestKernel } from './archive.ts';
+import { aptSources, debootstrap } from '../../packaging/apt.ts';
+import { unpackNewestKernel } from './archive.ts';
 import { makeInitramfs } from './initramfs.ts';
 import { type Arch, CACHE, LabError, OWN_ARCH, oneOf } from './machine.ts';
 
@@ -77,7 +78,7 @@ const BUILD_PACKAGES = ['gcc', 'make', 'pahole'];
 
 /** Counts up when what is done to the unpacked packages changes. */
 const RECIPE = 4;
-/** Longest a build may take, in milliseconds. */
+/** Half-built roots older than this go, in milliseconds. */
 const BUILD_LIMIT = 15 * 60_000;
 /** Roots not used for this long go when another is built, in milliseconds. */
 const KEEP = 7 * 24 * 3_600_000;
@@ -100,9 +101,7 @@ export function image(name: FlavourName, arch: Arch, say: (line: string) => void
     .digest('hex')
     .slice(0, 16);
   const root = join(CACHE, `root-${name}-${arch}-${key}`);
-  if (!existsSync(root)) build(root, flavour, arch, say);
-  const now = new Date();
-  utimesSync(root, now, now);
+  keep(root, `Debian ${flavour.suite}, ${arch}`, (folder) => build(folder, flavour, arch), say);
   const kernel = readdirSync(join(root, 'boot')).find((file) => file.startsWith('vmlinuz-'));
   if (kernel === undefined) throw new LabError(`${root}/boot has no kernel: delete ${root} and try again`);
   const initramfs = join(root, 'boot/initramfs');
@@ -114,51 +113,53 @@ export function image(name: FlavourName, arch: Arch, say: (line: string) => void
   };
 }
 
-function build(root: string, flavour: Flavour, arch: Arch, say: (line: string) => void): void {
-  mkdirSync(CACHE, { recursive: true });
-  clean(root);
+/** Has `make` fill a folder that becomes `root`, unless that is there; then it counts as used just now. */
+export function keep(
+  root: string,
+  what: string,
+  make: (folder: string) => void,
+  say: (line: string) => void,
+): void {
+  if (!existsSync(root)) {
+    mkdirSync(CACHE, { recursive: true });
+    clean(root);
+    say(`Building a root file system in ${root} (${what}): a minute or two, once`);
+    const started = performance.now();
+    const folder = `${root}.tmp-${process.pid}`;
+    try {
+      make(folder);
+      renameSync(folder, root);
+    } catch (error) {
+      // Another process that built the same meanwhile is as good.
+      if (!existsSync(root)) {
+        if (error instanceof LabError) throw error;
+        throw new LabError(
+          `The root file system could not be built: ${(error as Error).message.split('\n')[0]}`,
+        );
+      }
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+    say(`Built in ${((performance.now() - started) / 1000).toFixed(0)} s`);
+  }
+  const now = new Date();
+  utimesSync(root, now, now);
+}
+
+function build(folder: string, flavour: Flavour, arch: Arch): void {
   const { suite } = flavour;
-  say(`Building a root file system in ${root} (Debian ${suite}, ${arch}): a minute or two, once`);
-  const started = performance.now();
   const own = flavour.kernel === 'own' ? [`linux-image-${arch}`] : [];
   // The compiler runs here, so it is for guests of this machine's architecture.
   if (flavour.hasModule && arch === OWN_ARCH) own.push(`linux-headers-${arch}`, ...BUILD_PACKAGES);
-  const folder = `${root}.tmp-${process.pid}`;
-  try {
-    // Unpacking is all it takes: no maintainer script runs, so any architecture works and nothing leaks out.
-    execFileSync(
-      'mmdebstrap',
-      [
-        '--quiet',
-        '--variant=extract',
-        // Debian 12's packages still spread over /bin and /usr/bin.
-        ...(suite === 'bookworm' ? ['--hook-directory=/usr/share/mmdebstrap/hooks/merged-usr'] : []),
-        `--architectures=${arch}`,
-        `--include=${[...PACKAGES, ...own].join(',')}`,
-        ...aptOptions().map((option) => `--aptopt=${option}`),
-        suite,
-        folder,
-        '-',
-      ],
-      { input: aptSources(suite), stdio: ['pipe', 'ignore', 'inherit'], timeout: BUILD_LIMIT },
-    );
-    if (flavour.kernel !== 'own') {
-      unpackNewestKernel(aptSources(suite, true), arch, flavour.kernel.newerThan, folder);
-    }
-    finish(folder);
-    renameSync(folder, root);
-  } catch (error) {
-    // Another process that built the same meanwhile is as good.
-    if (!existsSync(root)) {
-      if (error instanceof LabError) throw error;
-      throw new LabError(
-        `The root file system could not be built: ${(error as Error).message.split('\n')[0]}`,
-      );
-    }
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
+  // Unpacking is all it takes: no maintainer script runs, so any architecture works and nothing leaks out.
+  debootstrap('extract', suite, arch, [...PACKAGES, ...own], folder, [
+    // Debian 12's packages still spread over /bin and /usr/bin.
+    ...(suite === 'bookworm' ? ['--hook-directory=/usr/share/mmdebstrap/hooks/merged-usr'] : []),
+  ]);
+  if (flavour.kernel !== 'own') {
+    unpackNewestKernel(aptSources(suite, true), arch, flavour.kernel.newerThan, folder);
   }
-  say(`Built in ${((performance.now() - started) / 1000).toFixed(0)} s`);
+  finish(folder);
 }
 
 /** What the maintainer scripts would have done, as far as a guest needs it. */
