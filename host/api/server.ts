@@ -3,19 +3,19 @@
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
-import swagger from '@fastify/swagger';
+import swagger, { type SwaggerOptions } from '@fastify/swagger';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import { ROOT } from '../config/config.ts';
 import { isLoopback } from '../config/listen.ts';
 import { EkhoError } from '../errors.ts';
 import type { Host } from '../host.ts';
 import { peerOf } from '../netlink/syscall.ts';
-import { VERSION } from '../version.ts';
 import { type Access, type Caller, isStill } from './access.ts';
 import { serveAssets } from './assets.ts';
 import type { Audit } from './audit.ts';
 import { guardConnections, RateLimit } from './limits.ts';
 import { serveMetrics } from './metrics.ts';
+import { OPENAPI } from './openapi.ts';
 import { PROBLEM_TYPE, problemOf, refuseConnection } from './problem.ts';
 import { Revocation } from './revocation.ts';
 import { routes } from './routes.ts';
@@ -132,18 +132,7 @@ export function createServer(
       status: reply.statusCode,
     });
   });
-  app.register(swagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: {
-        title: 'EKHO',
-        version: VERSION,
-        description: 'What the host mirrors, plans and knows of hardware. Errors are RFC 9457 problems.',
-        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
-      },
-      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
-    },
-  });
+  app.register(swagger, OPENAPI as SwaggerOptions);
   app.register(routes, { host, access, audit, isNetwork: transport !== 'socket', prefix: '/api/v1' });
   app.register(async (instance) => serveMetrics(instance, host));
   if (isNetwork) app.register(async (instance) => serveAssets(instance, DASHBOARD));

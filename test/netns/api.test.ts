@@ -402,10 +402,17 @@ describe('metrics', () => {
   });
 });
 
+interface Operation {
+  readonly summary?: string;
+  readonly tags?: string[];
+  readonly responses: { readonly [status: string]: { readonly $ref?: string; readonly content?: object } };
+}
+
 it('describes itself as OpenAPI 3.1, every path with what it answers', async () => {
   const api = JSON.parse((await ask('/api/v1/openapi.json')).body) as {
     openapi: string;
-    paths: Record<string, Record<string, { summary?: string; tags?: string[] }>>;
+    paths: Record<string, Record<string, Operation>>;
+    components: { responses: { Problem: { content: object } }; schemas: { Problem: { required: string[] } } };
   };
   expect(api.openapi).toBe('3.1.0');
   expect(Object.keys(api.paths)).toEqual(
@@ -419,8 +426,17 @@ it('describes itself as OpenAPI 3.1, every path with what it answers', async () 
         expect.any(String),
         [expect.any(String)],
       ]);
+      expect([path, operation.responses.default]).toEqual([path, { $ref: '#/components/responses/Problem' }]);
     }
   }
+  const { responses, schemas } = api.components;
+  expect(Object.keys(responses.Problem.content)).toEqual(['application/problem+json']);
+  const problem = JSON.parse((await ask('/api/v1/objects/ruote')).body);
+  expect(Object.keys(problem)).toEqual(expect.arrayContaining(schemas.Problem.required));
+  expect(Object.keys(api.paths['/api/v1/changes']!.get!.responses['200']!.content!)).toEqual([
+    'application/x-ndjson',
+    'text/event-stream',
+  ]);
 });
 
 describe('the configuration', () => {
