@@ -556,6 +556,8 @@ export class KernelSync {
     const whole = job.whole;
     if (!whole) this.#counters.rereads++;
     const began = performance.now();
+    if (whole && this.#phases[kind] === FOLLOWING) await this.#passAnnounced(kind);
+    if (this.#closed) return;
     this.#beginReading(kind);
     let unavailable: KindState | undefined;
     let failure: Error | undefined;
@@ -598,6 +600,14 @@ export class KernelSync {
       this.#mirror.setKindState(kind, { state: 'synced', reason: undefined });
       this.#updateSynced();
     }
+  }
+
+  /**
+   * Waits until what was announced before is in the mirror. After a loss, a queue may hold objects whose deletion is what was lost: held
+   * back and applied after the dump, they would come back for good.
+   */
+  async #passAnnounced(kind: KindNumber): Promise<void> {
+    await this.#subscriptions.get(protocolOf(KINDS[kind]!))?.drain();
   }
 
   /** From now on notifications of the kind are held back. */

@@ -49,6 +49,7 @@ export async function reportFollowing(options: ReportOptions): Promise<void> {
   const number = (value: number) => value.toLocaleString('en');
   const text = [
     machine(options),
+    `Right is who has as many routes as it should within ${limits.limit_ms / 1000} s.`,
     '![CPU time of changes](follow.svg)',
     `### Changes at the kernel’s full speed\n\n${number(sizes.churn)} routes are added, replaced and deleted beside ${number(sizes.churnBase)} that stay.`,
     churnTable(one, two),

@@ -52,7 +52,8 @@ export class World {
     const lines: string[] = ['link add br0 type bridge', 'link set br0 up'];
     for (const port of ['p0', 'p1', 'p2']) {
       lines.push(`link add ${port} type veth peer name far-${port}`);
-      lines.push(`link set ${port} up`, `link set far-${port} up`);
+      // Without multicast: the kernel's neighbours of it come and go.
+      lines.push(`link set ${port} up multicast off`, `link set far-${port} up`);
     }
     lines.push('link set p2 master br0');
     lines.push(...routedPort('p0'), ...routedPort('p1'));
