@@ -16,12 +16,12 @@ import { SEED } from '../support/seed.ts';
 const RUNS = Number(process.env.EKHO_PACKETS_RUNS ?? 1);
 
 const SCOPES: Record<string, Scope> = {
-  routing: { ports: 3, ip6: true },
-  'routing with rules': { ports: 3, ip6: true, rules: true },
-  'routing with filters': { ports: 3, ip6: true, filters: ['u32'] },
-  'routing with netfilter': { ports: 3, ip6: true, nft: true },
-  'several gateways': { ports: 4, ip6: true, multipath: true },
-  bridging: { ports: 4, bridge: true, ip6: true },
+  routing: { ports: 3, ip6: true, oddities: true },
+  'routing with rules': { ports: 3, ip6: true, oddities: true, rules: true },
+  'routing with filters': { ports: 3, ip6: true, oddities: true, filters: ['u32'] },
+  'routing with netfilter': { ports: 3, ip6: true, oddities: true, nft: true },
+  'several gateways': { ports: 4, ip6: true, oddities: true, multipath: true },
+  bridging: { ports: 4, bridge: true, ip6: true, oddities: true },
 };
 
 let host: TestHost | undefined;

@@ -120,8 +120,7 @@ export class Arena {
       while (to < commands.length && toolOf(commands[to]!) === tool) to++;
       const lines = commands.slice(from, to).map((command) => command.slice(tool.length + 1));
       if (tool === 'sysctl') {
-        this.router.sysctl(...lines);
-        done.push(...lines.map(() => true));
+        done.push(...lines.map((line) => this.#takes('sysctl', ['-qw', line])));
       } else if (tool === 'nft') {
         done.push(...lines.map((line) => this.#takes('nft', ['-f', '-'], `${line}\n`)));
       } else if (tool === 'ethtool') {

@@ -94,6 +94,8 @@ export class Twins {
     const { frames, differences } = await this.#compareOnce(packets);
     const confirmed: Difference[] = [];
     for (const difference of differences.slice(0, CONFIRMED_MAX)) {
+      // The kernel learns a station at the packet itself, hardware a moment later.
+      await this.#offload.settled();
       const again = await this.#compareOnce([difference.packet]);
       confirmed.push(...again.differences);
     }

@@ -25,6 +25,8 @@ export interface Scope {
   readonly vxlan?: boolean;
   /** Chains of nftables in the way of routed packets. */
   readonly nft?: boolean;
+  /** Settings of IPv6 that nobody announces, neighbour discovery that is answered for others, and packets that end before their frames. */
+  readonly oddities?: boolean;
   /** Filters of tc: u32 everywhere, flower and matchall where the kernel has them. */
   readonly filters?: readonly ('u32' | 'flower' | 'matchall')[];
 }
@@ -36,6 +38,8 @@ const STATIONS = 4;
 /** VLAN of the links on ports, and the number of the first one's network. */
 const VLAN = 7;
 const VLAN_NETWORK = 4;
+/** Addresses that a router with `proxy_ndp` answers for: one behind it, one that goes nowhere. */
+const PROXIED = [host6(0, 3), '2001:db8:a::1'];
 /** Table of the VRF. */
 const VRF_TABLE = 100;
 /** What is behind the tunnel. */
@@ -84,7 +88,7 @@ export class Generator {
 
   /** What makes the router, in order. */
   router(changes: number): Command[] {
-    const { ports, bridge, vlanLinks, vrf, multipath, vxlan, nft, filters = [] } = this.#scope;
+    const { ports, bridge, vlanLinks, vrf, multipath, vxlan, nft, oddities, filters = [] } = this.#scope;
     return [
       ...(bridge ? this.#bridge() : []),
       ...(vlanLinks ? this.#vlanLinks() : []),
@@ -92,6 +96,7 @@ export class Generator {
       ...(multipath ? this.#nexthops() : []),
       ...(vxlan ? this.#tunnel() : []),
       ...(nft ? this.#chains() : []),
+      ...(oddities ? this.#proxied() : []),
       ...(filters.length > 0
         ? Array.from({ length: ports }, (_, port) => `tc qdisc add dev p${port} clsact`)
         : []),
@@ -104,13 +109,14 @@ export class Generator {
   }
 
   #change(): Command {
-    const { rules, filters = [], bridge, ip6, multipath } = this.#scope;
+    const { rules, filters = [], bridge, ip6, multipath, oddities } = this.#scope;
     return this.#random.weighted<() => Command>([
       [14, () => this.#route4()],
       [ip6 ? 8 : 0, () => this.#route6()],
       [2, () => this.#neighbour()],
       [multipath ? 0 : 1, () => this.#mtu()],
       [0.5, () => this.#setting()],
+      [oddities && !multipath ? 0.6 : 0, () => this.#setting6()],
       [rules ? 1 : 0, () => this.#rule()],
       [this.#scope.nft ? 8 : 0, () => this.#nftRule()],
       [filters.length > 0 ? 3 : 0, () => this.#filter()],
@@ -348,6 +354,26 @@ export class Generator {
     ])}`;
   }
 
+  /** Addresses that the router answers for. */
+  #proxied(): Command[] {
+    const ports = Array.from({ length: this.#routed }, (_, port) => `p${port}`);
+    return ports.flatMap((dev) => PROXIED.map((address) => `ip neigh add proxy ${address} dev ${dev}`));
+  }
+
+  #setting6(): Command {
+    const random = this.#random;
+    const { dev } = this.#way();
+    // Of a VLAN link, too: a name may have a point in it.
+    const of = `net/ipv6/conf/${dev}`;
+    return `sysctl ${random.pick([
+      `${of}/disable_ipv6=${random.below(2)}`,
+      `${of}/disable_ipv6=0`,
+      `${of}/mtu=${random.pick([1280, 1400, 1500])}`,
+      `${of}/mtu=1280`,
+      `net/ipv6/conf/all/proxy_ndp=${random.below(2)}`,
+    ])}`;
+  }
+
   #rule(): Command {
     const random = this.#random;
     const what = random.pick([
@@ -367,12 +393,20 @@ export class Generator {
       ...(random.chance(0.5)
         ? ['nft add chain inet edge early { type filter hook prerouting priority -300; }']
         : []),
+      'nft add chain inet edge input { type filter hook input priority 0; }',
+      ...(random.chance(0.3) ? [this.#tracking()] : []),
     ];
+  }
+
+  /** Connections are tracked for the router itself alone. */
+  #tracking(): Command {
+    return `nft add rule inet edge input ct state ${this.#random.pick(['invalid drop', 'established accept'])}`;
   }
 
   #nftRule(): Command {
     const random = this.#random;
     if (random.chance(0.03)) return 'nft flush chain inet edge forward';
+    if (random.chance(0.03)) return random.pick([this.#tracking(), 'nft flush chain inet edge input']);
     const matches = [
       `ip daddr ${random.pick(this.#targets4)}`,
       `ip daddr ${random.pick(this.#targets4)}/${random.pick([8, 9, 15, 16, 24])}`,
@@ -491,6 +525,7 @@ export class Generator {
     const body = random.weighted<() => Body>([
       [12, () => this.#ip4(port)],
       [this.#scope.ip6 ? 6 : 1, () => this.#ip6(port)],
+      [this.#scope.oddities ? 0.4 : 0, () => this.#discovery(port)],
       [this.#scope.vxlan ? 8 : 0.3, () => this.#vxlan(port)],
       [0.5, () => ({ is: 'arp', operation: 1, sender: host4(port, 2), target: '10.9.9.9' })],
       [0.3, () => ({ is: 'raw', type: random.pick([0x88b5, 0x0806, 0x0800, 0x86dd, 0x8863]) })],
@@ -521,6 +556,7 @@ export class Generator {
         [2, 1100 + random.below(500)],
         [1, 1300 + random.below(1200)],
       ]),
+      ...(this.#scope.oddities && random.chance(0.05) && { padding: 1 + random.below(40) }),
     };
   }
 
@@ -558,6 +594,18 @@ export class Generator {
       dport: random.pick([53, 80, 5000]),
       flags: random.pick([2, 16, 17, 20]),
       ...(random.chance(0.05) && { badChecksum: true }),
+    };
+  }
+
+  /** Of neighbour discovery with a hop limit that it has on its link, for an address that the router may answer for. */
+  #discovery(port: number): Packet['body'] {
+    const random = this.#random;
+    return {
+      is: 'ip6',
+      source: host6(Math.min(port, this.#routed - 1), 2),
+      destination: random.pick([...PROXIED, random.pick(this.#targets6)]),
+      hops: 255,
+      l4: { is: 'icmp', type: random.pick([133, 135, 136]) },
     };
   }
 
@@ -609,6 +657,7 @@ export class Generator {
       ...(random.chance(0.06) && { offset: 1 + random.below(100) }),
       ...(random.chance(0.04) && { badChecksum: true }),
       ...(random.chance(0.03) && { lengthError: random.pick([-8, -2, 4, 200]) }),
+      ...(this.#scope.oddities && random.chance(0.04) && { says: this.#says() }),
       ...(random.chance(0.02) && { version: random.pick([5, 6]) }),
     };
   }
@@ -635,7 +684,13 @@ export class Generator {
         extension: random.pick(['hop-by-hop', 'routing', 'fragment', 'destination'] as const),
       }),
       ...(random.chance(0.03) && { lengthError: random.pick([-8, 16]) }),
+      ...(this.#scope.oddities && random.chance(0.04) && { says: this.#says() }),
     };
+  }
+
+  /** So little that a header of TCP ends behind the packet; of others only what has the number can be seen to leave. */
+  #says(): number {
+    return this.#random.pick([0, 4, 8, 12, 13, 16, 19, 20]);
   }
 }
 

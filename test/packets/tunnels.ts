@@ -46,6 +46,8 @@ export class TunnelGenerator {
   readonly #tunnels: readonly TunnelLink[];
   /** VTEP of each remote station. */
   readonly #behind: string[] = [];
+  /** Those that may move to another VTEP by speaking from there. */
+  readonly #movable = new Set<number>();
   #strangers = 0;
 
   constructor(random: Random, scope: TunnelScope) {
@@ -180,7 +182,13 @@ export class TunnelGenerator {
       [0.5, ' vni 77'],
       [0.5, ' via p1'],
     ]);
-    return `bridge fdb replace ${remoteMac(station)} dev ${TUNNELS[station % 2]} dst ${vtep}${rest} self ${random.pick(['static', 'permanent'])}`;
+    const { learns } = this.#tunnels[station % 2]!;
+    const kind = random.pick(
+      learns ? ['static', 'permanent', 'dynamic', 'dynamic'] : ['static', 'permanent'],
+    );
+    if (kind === 'dynamic' && rest === '') this.#movable.add(station);
+    else this.#movable.delete(station);
+    return `bridge fdb replace ${remoteMac(station)} dev ${TUNNELS[station % 2]} dst ${vtep}${rest} self ${kind}`;
   }
 
   #change(): Command {
@@ -256,9 +264,36 @@ export class TunnelGenerator {
   // ---- packets ----
 
   packets(count: number): Packet[] {
-    return Array.from({ length: count }, () =>
+    const packets = Array.from({ length: count }, () =>
       this.#random.chance(0.5) ? this.#bridged() : this.#arriving(),
     );
+    // The last ones: before the next packets everybody knows.
+    for (const station of this.#movable) if (this.#random.chance(0.4)) packets.push(...this.#move(station));
+    return packets;
+  }
+
+  /** A station speaks from behind another VTEP, by each of the ways that packets of it may be taken. */
+  #move(station: number): Packet[] {
+    const random = this.#random;
+    const tunnel = station % 2;
+    const { local, dport } = this.#tunnels[tunnel]!;
+    const source = random.pick(VTEPS.slice(0, 4));
+    this.#behind[station] = source;
+    return [0, 1].map((port) => ({
+      port,
+      from: macOf(port, 2),
+      to: portMac(port),
+      body: {
+        is: 'vxlan',
+        source,
+        destination: local,
+        ttl: 64,
+        sport: 50_000,
+        dport,
+        vni: VNIS[tunnel]!,
+        inner: { from: remoteMac(station), to: localMac(random.below(LOCAL_STATIONS)), body: this.#inner() },
+      },
+    }));
   }
 
   /** In at a port of the bridge. */
@@ -332,7 +367,10 @@ export class TunnelGenerator {
       ttl: random.pick([64, 64, 64, 64, 255, 2, 1, 0]),
       sport: random.pick([50_000, 60_000]),
       dport: random.chance(0.97) ? dport : 4790,
-      vni: random.chance(0.95) ? VNIS[tunnel]! : random.pick([11, VNIS[1 - tunnel]!]),
+      // Behind the other tunnel the station would be learned.
+      vni: random.chance(0.95)
+        ? VNIS[tunnel]!
+        : random.pick(this.#learns || learns ? [11] : [11, VNIS[1 - tunnel]!]),
       ...(random.chance(0.05) && { flags: random.pick([0, 0x0c, 0x88, 0xff]) }),
       ...(random.chance(0.03) && { reserved: random.pick([1, 0x80]) }),
       ...(random.chance(0.3) && { checksum: 'none' as const }),
