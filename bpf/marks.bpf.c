@@ -17,7 +17,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* The kernel's own limit of buckets of a resilient group. */
 #define BUCKETS 65536
 
-int ekho_marks_open(int netns) __ksym;
+int ekho_marks_open(int netns, __u32 flags) __ksym;
 int ekho_marks_set(int fd, void *marks, __u32 marks__sz, __u32 count) __ksym;
 int ekho_marks_activity(int fd, __u32 nexthop, void *buckets, __u32 buckets__sz, __u32 count) __ksym;
 
@@ -47,6 +47,8 @@ struct {
 struct marks_call {
 	/* A namespace to open, else what opening it returned. */
 	__s32 fd;
+	/* enum ekho_marks_flags */
+	__u32 flags;
 	__u32 count;
 	__u32 nexthop;
 	__s32 result;
@@ -56,7 +58,7 @@ BTF_KEEP(marks_call);
 SEC("syscall")
 int marks_open(struct marks_call *call)
 {
-	call->result = ekho_marks_open(call->fd);
+	call->result = ekho_marks_open(call->fd, call->flags);
 	return 0;
 }
 

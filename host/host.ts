@@ -21,6 +21,7 @@ import {
 import { Devices } from './assembly/devices.ts';
 import { HostFirmware } from './assembly/firmware.ts';
 import { lookup } from './assembly/lookup.ts';
+import { type Marking, startMarking } from './assembly/marking.ts';
 import { Offloads } from './assembly/offloads.ts';
 import { Plugins } from './assembly/plugins.ts';
 import { kindsOf, statusOf } from './assembly/status.ts';
@@ -86,6 +87,7 @@ export class Host {
   readonly #hooks: HookWatch | undefined;
   /** Undefined where the mirror does not come from the kernel. */
   readonly #bpfMaps: BpfMaps;
+  #marking: Marking | undefined;
   readonly #firmware: HostFirmware | undefined;
   #started: Promise<void> | undefined;
   readonly #statistics: Statistics;
@@ -227,11 +229,24 @@ export class Host {
     this.#say(`tracing ${tracing.sample * 100} % of transactions to ${shownEndpoint(tracing.endpoint)}`);
   }
 
-  /** What plugins can do must be known first: rules that were there before are replayed as it is attached. */
+  /**
+   * What plugins can do must be known first: rules that were there before are replayed as it is attached, and marks that an
+   * earlier host left are to stay where they are right.
+   */
   async #startFirmware(): Promise<void> {
-    if (this.config.firmware.enabled === 'off' || this.#firmware === undefined) return;
+    const { enabled, marks } = this.config.firmware;
+    if ((enabled === 'off' && marks === 'off') || this.#firmware === undefined) return;
     await this.#planner.settled(AbortSignal.timeout(FIRST_SETTLE_MS)).catch(() => {});
-    if (!this.#stopping) this.#firmware.start();
+    if (this.#stopping) return;
+    if (enabled !== 'off') this.#firmware.start();
+    if (marks === 'off') return;
+    this.#marking = startMarking({
+      mirror: this.mirror,
+      planner: this.#planner,
+      netns: this.config.mirror.netns,
+      isKept: marks === 'keep',
+      warn: this.#warn,
+    });
   }
 
   async #startSync(): Promise<void> {
@@ -292,7 +307,9 @@ export class Host {
   async stop(): Promise<void> {
     this.#stopping = true;
     this.sampler.close();
+    this.#marking?.pause();
     await this.plugins.leave();
+    await this.#marking?.close(this.#clearedPlugins());
     await this.#statistics.stop();
     this.#firmware?.close();
     this.#bpfMaps.close();
@@ -304,6 +321,10 @@ export class Host {
     this.#hooks?.close();
     this.devices.close();
     await this.#traces?.close();
+  }
+
+  #clearedPlugins(): ReadonlySet<string> {
+    return new Set(this.config.plugin.filter(({ onStop }) => onStop === 'clear').map(({ name }) => name));
   }
 
   /** Spans that the collector took and did not take; undefined without tracing. */

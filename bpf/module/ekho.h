@@ -7,7 +7,11 @@
 #include <linux/mutex.h>
 #include <linux/rhashtable.h>
 #include <net/flow_offload.h>
+#include <net/inet_dscp.h>
 #include "ekho_firmware.h"
+
+struct fib_info;
+struct fib6_info;
 
 #define EKHO_KIND "ekho"
 /* Rules of one port; the kernel is refused what is more. */
@@ -123,10 +127,14 @@ int ekho_actions_fill(struct ekho_flow_action *actions,
 		      struct netlink_ext_ack *extack);
 
 /* mark.c: kfuncs */
-int ekho_marks_open(int netns);
+int ekho_marks_open(int netns, u32 flags);
 int ekho_marks_set(int fd, void *marks, u32 marks__sz, u32 count);
 int ekho_marks_activity(int fd, u32 nexthop, void *buckets, u32 buckets__sz,
 			u32 count);
+
+/* check.c */
+u32 ekho_check_route4(struct fib_info *route, u8 type, dscp_t dscp);
+u32 ekho_check_route6(struct fib6_info **routes, unsigned int count);
 
 /* port.c */
 int ekho_link_init(void);

@@ -230,6 +230,11 @@ enum ekho_mark_flags {
 	EKHO_MARK_ALL = 7,
 };
 
+enum ekho_marks_flags {
+	/* The kernel goes on to show the marks when the file is closed. */
+	EKHO_MARKS_KEEP = 1 << 0,
+};
+
 /* One of the array that ekho_marks_set() takes. */
 struct ekho_mark {
 	/* enum ekho_mark_kind, enum ekho_mark_flags */
@@ -237,8 +242,12 @@ struct ekho_mark {
 	__u8 length;
 	__u8 unused;
 	__u32 place, number;
-	/* What became of it: 0 or a negative errno. */
-	__s32 result;
+	union {
+		/* Of a route: what it does (check.c), 0 for any. */
+		__u32 check;
+		/* What became of it: 0 or a negative errno. */
+		__s32 result;
+	};
 	__u8 address[16];
 };
 

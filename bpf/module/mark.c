@@ -2,7 +2,8 @@
 /*
  * Marks: whether hardware has a route, a nexthop, a bucket of one or an entry of
  * a bridge, as the kernel shows it to everybody. They hang on a file: when it is
- * closed, also by the death of who opened it, the kernel shows none of them.
+ * closed, also by the death of who opened it, the kernel shows none of them, or
+ * all of them as they are (EKHO_MARKS_KEEP).
  *
  * Routes cannot be looked up by their prefix from a module, so while a file is
  * open it follows the namespace's routes: of each prefix the one that counts.
@@ -68,6 +69,7 @@ struct ekho_marks {
 	spinlock_t table_lock;
 	struct rhashtable table;
 	struct notifier_block notifier;
+	bool is_kept;
 };
 
 static const struct rhashtable_params ekho_marked_params = {
@@ -307,6 +309,12 @@ static void ekho_marks_again(struct notifier_block *nb)
 	WARN_ON(rhashtable_init(&marks->table, &ekho_marked_params));
 }
 
+/* The route is the one that was marked, and not its successor. */
+static int ekho_mark_meant(const struct ekho_mark *mark, u32 check)
+{
+	return mark->check && mark->check != check ? -ESTALE : 0;
+}
+
 static int ekho_mark_route4(struct ekho_marks *marks,
 			    const struct ekho_marked_key *key,
 			    const struct ekho_mark *mark)
@@ -320,6 +328,7 @@ static int ekho_mark_route4(struct ekho_marks *marks,
 		.offload_failed = !!(mark->flags & EKHO_MARK_FAILED),
 	};
 	struct ekho_marked *marked;
+	int err = -ENOENT;
 
 	spin_lock_bh(&marks->table_lock);
 	marked = ekho_marked_find(marks, key);
@@ -327,12 +336,16 @@ static int ekho_mark_route4(struct ekho_marks *marks,
 		route.fi = marked->route4;
 		route.dscp = marked->dscp;
 		route.type = marked->type;
+		err = ekho_mark_meant(mark, ekho_check_route4(route.fi, route.type,
+							      route.dscp));
+	}
+	if (!err) {
 		fib_info_hold(route.fi);
 		marked->flags = mark->flags;
 	}
 	spin_unlock_bh(&marks->table_lock);
-	if (!route.fi)
-		return -ENOENT;
+	if (err)
+		return err;
 	fib_alias_hw_flags_set(marks->net, &route);
 	fib_info_put(route.fi);
 	return 0;
@@ -342,20 +355,25 @@ static int ekho_mark_route6(struct ekho_marks *marks,
 			    const struct ekho_marked_key *key,
 			    const struct ekho_mark *mark)
 {
-	struct ekho_route6 *route = NULL;
+	struct ekho_route6 *route;
 	struct ekho_marked *marked;
+	int err = -ENOENT;
 	unsigned int i;
 
 	spin_lock_bh(&marks->table_lock);
 	marked = ekho_marked_find(marks, key);
 	if (marked && marked->route6->routes[0]->fib6_metric == mark->number) {
 		route = marked->route6;
+		err = ekho_mark_meant(mark, ekho_check_route6(route->routes,
+							      route->count));
+	}
+	if (!err) {
 		refcount_inc(&route->references);
 		marked->flags = mark->flags;
 	}
 	spin_unlock_bh(&marks->table_lock);
-	if (!route)
-		return -ENOENT;
+	if (err)
+		return err;
 	for (i = 0; i < route->count; i++)
 		fib6_info_hw_flags_set(marks->net, route->routes[i],
 				       mark->flags & EKHO_MARK_OFFLOADED,
@@ -531,7 +549,8 @@ static int ekho_marks_release(struct inode *inode, struct file *file)
 	struct ekho_marks *marks = file->private_data;
 
 	unregister_fib_notifier(marks->net, &marks->notifier);
-	ekho_marks_clear(marks);
+	if (!marks->is_kept)
+		ekho_marks_clear(marks);
 	ekho_marks_free(marks);
 	return 0;
 }
@@ -552,16 +571,19 @@ __bpf_kfunc_start_defs();
 /**
  * ekho_marks_open - a file whose marks the kernel shows until it is closed
  * @netns: descriptor of the network namespace, of the calling process
+ * @flags: enum ekho_marks_flags
  *
  * Return: a descriptor of the calling process; -EPERM without CAP_NET_ADMIN in
- * the namespace; -EBUSY if its routes change too quickly to be followed
+ * the namespace; -EBUSY if its routes change too quickly to be followed; -EINVAL
  */
-__bpf_kfunc int ekho_marks_open(int netns)
+__bpf_kfunc int ekho_marks_open(int netns, u32 flags)
 {
 	struct ekho_marks *marks;
 	struct net *net;
 	int err;
 
+	if (flags & ~EKHO_MARKS_KEEP)
+		return -EINVAL;
 	net = get_net_ns_by_fd(netns);
 	if (IS_ERR(net))
 		return PTR_ERR(net);
@@ -573,6 +595,7 @@ __bpf_kfunc int ekho_marks_open(int netns)
 	if (!marks)
 		goto err_net;
 	marks->net = net;
+	marks->is_kept = flags & EKHO_MARKS_KEEP;
 	mutex_init(&marks->lock);
 	spin_lock_init(&marks->table_lock);
 	marks->notifier.notifier_call = ekho_marks_event;
@@ -605,7 +628,7 @@ err_net:
  * @fd: what ekho_marks_open() returned
  * @marks: array of struct ekho_mark; the result of each is written into it: 0;
  * -ENOENT for a route that is not there, or not the one of its prefix that
- * counts; -ENODEV for a link that is no port of a bridge; -EINVAL; -ENOSPC
+ * counts; -ESTALE for one that does not do what the mark says; -ENODEV for a link that is no port of a bridge; -EINVAL; -ENOSPC
  * @marks__sz: its size in bytes
  * @count: how many of them, from the first one on
  *

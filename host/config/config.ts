@@ -83,7 +83,11 @@ export interface Config {
     /** Bytes. */
     readonly ringSize: number;
   };
-  readonly firmware: { readonly enabled: 'auto' | 'on' | 'off' };
+  readonly firmware: {
+    readonly enabled: 'auto' | 'on' | 'off';
+    /** Whether the kernel is told what hardware has, and `keep`: also when the host is gone. */
+    readonly marks: 'off' | 'on' | 'keep';
+  };
   /** Undefined: the kernel, by netlink. */
   readonly source: NatsOptions | undefined;
   /** Undefined: the mirror is not published. */
@@ -488,7 +492,7 @@ function complete(file: ConfigFile, path: string | undefined): Config {
       enabled: file.notifier?.enabled ?? 'auto',
       ringSize: file.notifier?.['ring-size'] ?? RING_DEFAULT,
     },
-    firmware: { enabled: file.firmware?.enabled ?? 'off' },
+    firmware: { enabled: file.firmware?.enabled ?? 'off', marks: file.firmware?.marks ?? 'off' },
     statistics: {
       interval_s: file.statistics?.interval ?? 10,
       state: file.statistics?.state === undefined ? undefined : resolve(base, file.statistics.state),

@@ -431,6 +431,13 @@ const FirmwareSection = Type.Object(
           'BPF programs that answer offload requests of tc for ports of plugins, so that rules are `in_hw` with what hardware counted ([firmware.md](firmware.md)). They need the kernel module `ekho` (`ekho doctor`) and drivers that ask it. `auto`: where it is loaded. `on`: the host does not start without. `off`: filters are known by netlink alone, and the kernel is told nothing of them.',
       }),
     ),
+    marks: Type.Optional(
+      Type.Enum(['off', 'on', 'keep'], {
+        default: 'off',
+        description:
+          'Whether the kernel is told what hardware has, so that `ip route`, `ip nexthop` and `bridge fdb` show it and routing daemons hear of it ([firmware.md](firmware.md#marks)); the module is needed. `on`: until the host ends, however it does. `keep`: the marks stay when it ends, as what hardware holds does.',
+      }),
+    ),
   },
   closed,
 );

@@ -31,6 +31,10 @@ const { multipath: MULTIPATH } = routeAttributes.number;
  */
 const ROUTE_STATE_FLAGS = 0x1 | 0x8 | 0x10 | 0x20 | 0x40 | 0x4000 | 0x8000 | 0x20000000;
 const HOP_STATE_FLAGS = 0x1 | 0x8 | 0x10 | 0x20 | 0x40;
+/** RTM_F_OFFLOAD, TRAP, OFFLOAD_FAILED; RTNH_F_OFFLOAD, TRAP */
+const ROUTE_MARKS = 0x4000 | 0x8000 | 0x20000000;
+const HOP_MARKS = 0x8 | 0x40;
+const NTF_OFFLOADED = 0x20;
 
 /** The object as it is stored. Valid until the next call. */
 export function storedForm(kind: KindNumber, data: Datagram, start: number, end: number): Span {
@@ -119,7 +123,10 @@ export function forEachHop(data: Datagram, at: number, callback: (hop: number, e
   }
 }
 
-/** Only words that `verify` compares: attributes in any order, IPv6 hops in any order, neighbours used or not. */
+/**
+ * Only words that `verify` compares: attributes in any order, IPv6 hops in any order, neighbours used or not, without the marks of
+ * what hardware has.
+ */
 export function comparableText(kind: KindNumber, data: Datagram, start: number, end: number): string {
   const span = announced.rewrite(FAMILY_OF[kind]!, data, start, end);
   const { words, bytes } = span.data;
@@ -129,6 +136,7 @@ export function comparableText(kind: KindNumber, data: Datagram, start: number, 
     const low = (words[state]! >>> LOW_SHIFT) & (NUD_REACHABLE | NUD_STALE | NUD_DELAY);
     if (low !== 0) words[state] = (words[state]! & ~(0xffff << LOW_SHIFT)) | (NUD_REACHABLE << LOW_SHIFT);
   }
+  clearMarks(kind, span);
   const header = align4(FAMILY_OF[kind]!.header.size);
   const parts: string[] = [];
   for (let at = span.start + header; at + NLA_HDRLEN <= span.end; ) {
@@ -140,7 +148,10 @@ export function comparableText(kind: KindNumber, data: Datagram, start: number, 
     const type = (words[at >>> 2]! >>> HIGH_SHIFT) & 0x3fff;
     if (kind === KIND.route && type === MULTIPATH) {
       const hops: string[] = [];
-      forEachHop(span.data, at, (hop, hopEnd) => hops.push(hex(bytes, hop, hopEnd)));
+      forEachHop(span.data, at, (hop, hopEnd) => {
+        bytes[hop + 2] = bytes[hop + 2]! & ~HOP_MARKS;
+        hops.push(hex(bytes, hop, hopEnd));
+      });
       if (bytes[span.start] === 10) hops.sort();
       parts.push(`${type}:${hops.join('|')}`);
     } else {
@@ -149,6 +160,14 @@ export function comparableText(kind: KindNumber, data: Datagram, start: number, 
     at += align4(length);
   }
   return `${hex(bytes, span.start, span.start + header)} ${parts.sort().join(' ')}`;
+}
+
+/** Marks of nexthops and bridge entries are never announced, those of routes if a sysctl says so. */
+function clearMarks(kind: KindNumber, { data, start }: Span): void {
+  const { words } = data;
+  if (kind === KIND.route) words[(start + 8) >>> 2] = words[(start + 8) >>> 2]! & ~(HOP_MARKS | ROUTE_MARKS);
+  if (kind === KIND.nexthop) words[(start + 4) >>> 2] = words[(start + 4) >>> 2]! & ~HOP_MARKS;
+  if (kind === KIND.fdb) data.bytes[start + 10] = data.bytes[start + 10]! & ~NTF_OFFLOADED;
 }
 
 function hex(bytes: Uint8Array, start: number, end: number): string {

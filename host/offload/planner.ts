@@ -101,6 +101,7 @@ export class Planner {
   readonly #neighbourKeys = new Map<number, string>();
   readonly #plugins = new Map<string, PlannedPlugin>();
   readonly #unsubscribe: (() => void)[];
+  #activity = 0;
 
   constructor(options: PlannerOptions) {
     this.#options = options;
@@ -166,17 +167,25 @@ export class Planner {
     /** Unless it is another's turn already. */
     const current = () => (plugin.runner === runner ? plugin.current : undefined);
     runner.listen({
-      result: (result) => current()?.result(result),
+      result: (result) => {
+        this.#activity++;
+        current()?.result(result);
+      },
       ready: () => current()?.schedule(),
-      events: (events) => current()?.events(events),
+      events: (events) => {
+        this.#activity++;
+        current()?.events(events);
+      },
       fault: (error) => listener.fault(error),
       down: (error) => {
+        this.#activity++;
         current()?.stop(runner);
         if (plugin.runner === runner) plugin.runner = plugin.current = undefined;
         listener.down(error);
       },
     });
     await plan.start(runner);
+    this.#activity++;
   }
 
   #planFor(plugin: PlannedPlugin, description: Description): Plan {
@@ -305,6 +314,11 @@ export class Planner {
     this.#neighbours.set(key, neighbour);
     this.#neighbourKeys.set(id, key);
     for (const { plan } of this.#plugins.values()) plan?.neighbourChanged(id, key, neighbour);
+  }
+
+  /** Grows whenever something came from a plugin, which offload states may follow. */
+  get activity(): number {
+    return this.#activity;
   }
 
   /** Interface indexes of all links. */

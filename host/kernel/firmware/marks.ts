@@ -13,13 +13,16 @@ const OBJECT = fileURLToPath(new URL('../../../build/bpf/marks.bpf.o', import.me
 const BATCH = 4096;
 /** struct ekho_mark */
 const MARK_BYTES = 32;
-const AT = { kind: 0, flags: 1, length: 2, place: 4, number: 8, result: 12, address: 16 } as const;
+const AT = { kind: 0, flags: 1, length: 2, place: 4, number: 8, check: 12, result: 12, address: 16 } as const;
 /** BUCKETS of bpf/marks.bpf.c, a bit each */
 const BUCKET_BYTES = 8192;
 
 /** enum ekho_mark_kind */
 export const MARK_KIND = { route4: 1, route6: 2, nexthop: 3, bucket: 4, fdb: 5, fdbLearned: 6 } as const;
 export type MarkKind = (typeof MARK_KIND)[keyof typeof MARK_KIND];
+
+/** enum ekho_marks_flags */
+const KEEP = 1;
 
 /** enum ekho_mark_flags */
 export const MARK_FLAGS = { offloaded: 1, trapped: 2, failed: 4 } as const;
@@ -36,10 +39,13 @@ export interface Mark {
   readonly length?: number;
   /** Of a route's prefix, or a MAC; in network byte order. */
   readonly address?: ArrayLike<number>;
+  /** Of a route: `checkOf` it (host/offload/route-check.ts). One that does anything else is not marked. 0: whatever it does. */
+  readonly check?: number;
 }
 
 interface MarksCall {
   readonly fd: number;
+  readonly flags: number;
   readonly count: number;
   readonly nexthop: number;
   readonly result: number;
@@ -58,9 +64,10 @@ export class Marks implements Disposable {
    * Follows the routes of a namespace, to be able to mark them.
    *
    * @param netns path of the namespace; this process's by default
+   * @param isKept whether the kernel goes on to show the marks when they are closed or the process dies
    * @throws E_NOT_SUPPORTED without the module, and what loading BPF programs throws
    */
-  constructor(netns = '/proc/self/ns/net') {
+  constructor(netns = '/proc/self/ns/net', isKept = false) {
     if (!existsSync('/sys/kernel/btf/ekho')) {
       throw new BpfError('E_NOT_SUPPORTED', 'marks need the kernel module ekho, which is not loaded', {
         remedy: 'Build it from bpf/module and load it.',
@@ -74,7 +81,7 @@ export class Marks implements Disposable {
       this.#call = object.type('marks_call');
       const namespace = openSync(netns, 'r');
       try {
-        this.#fd = this.#run('marks_open', { fd: namespace });
+        this.#fd = this.#run('marks_open', { fd: namespace, flags: isKept ? KEEP : 0 });
       } finally {
         closeSync(namespace);
       }
@@ -89,14 +96,26 @@ export class Marks implements Disposable {
 
   #run(program: string, call: Partial<MarksCall>): number {
     const context = new Uint8Array(this.#call.size);
-    this.#call.write(new DataView(context.buffer), 0, { fd: 0, count: 0, nexthop: 0, result: 0, ...call });
+    this.#call.write(new DataView(context.buffer), 0, {
+      fd: 0,
+      flags: 0,
+      count: 0,
+      nexthop: 0,
+      result: 0,
+      ...call,
+    });
     const after = this.#object.program(program).run({ context }).context;
     return this.#call.read(new DataView(after.buffer, after.byteOffset), 0).result;
   }
 
+  /** Nothing can be added before a flush. */
+  get isFull(): boolean {
+    return this.#count === BATCH;
+  }
+
   /** Adds a mark to those that `flush` shows. @returns false when they are as many as one flush takes: flush first */
-  add({ kind, flags, place, number = 0, length = 0, address }: Mark): boolean {
-    if (this.#count === BATCH) return false;
+  add({ kind, flags, place, number = 0, length = 0, address, check = 0 }: Mark): boolean {
+    if (this.isFull) return false;
     const at = this.#count++ * MARK_BYTES;
     this.#bytes.fill(0, at, at + MARK_BYTES);
     this.#bytes[at + AT.kind] = kind;
@@ -104,6 +123,7 @@ export class Marks implements Disposable {
     this.#bytes[at + AT.length] = length;
     this.#view.setUint32(at + AT.place, place, true);
     this.#view.setUint32(at + AT.number, number, true);
+    this.#view.setUint32(at + AT.check, check, true);
     if (address !== undefined) this.#bytes.set(address, at + AT.address);
     return true;
   }
@@ -112,7 +132,7 @@ export class Marks implements Disposable {
    * Shows the marks that were added, in three system calls.
    *
    * @param onRefused told of each that the kernel would not have, by the order in which they were added, with an errno: ENOENT for
-   * a route that is not there, or not the one of its prefix that counts; ENODEV for a link that is no port of a bridge
+   * a route that is not there, or not the one of its prefix that counts; ESTALE for one that does anything else; ENODEV for a link that is no port of a bridge
    */
   flush(onRefused?: (place: number, errno: number) => void): void {
     if (this.#count === 0) return;
@@ -159,7 +179,7 @@ export class Marks implements Disposable {
     if (result < 0) throw failure(`tell what buckets of nexthop ${nexthop} are in use`, -result);
   }
 
-  /** Takes all marks off, and forgets entries of bridges that hardware had learned. */
+  /** Takes all marks off, and forgets entries of bridges that hardware had learned, unless they are kept. */
   close(): void {
     closeSync(this.#fd);
     this.#object.close();
