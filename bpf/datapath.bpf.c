@@ -16,6 +16,7 @@
 #include "datapath_frame.h"
 #include "datapath_verdict.h"
 #include "datapath_acl.h"
+#include "datapath_fib.h"
 #include "datapath_route.h"
 #include "datapath_flow.h"
 #include "datapath_bridge.h"
@@ -27,6 +28,34 @@
 #include "datapath_custom.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* The port of an interface index, DP_NONE for none. */
+static __always_inline __u32 port_at(__u32 ifindex)
+{
+	__u32 slot = ifindex % NEAR_PORTS, *found;
+	__u64 *near = bpf_map_lookup_elem(&ports_near, &slot);
+	__u64 word = near ? *(volatile __u64 *)near : 0;
+
+	if (word && word >> 32 == ifindex)
+		return word;
+	found = bpf_map_lookup_elem(&ports_at, &ifindex);
+	return found ? *found : DP_NONE;
+}
+
+/* Index of the router interface that a frame of a port belongs to, DP_NONE for none. */
+static __always_inline __u32 interface_at(__u32 port, __u32 vlan)
+{
+	struct dp_interface_key at = { .port = port, .vlan = vlan };
+	struct dp_interface_at *found;
+
+	if (vlan == 0) {
+		__u32 *untagged = bpf_map_lookup_elem(&interfaces_untagged, &port);
+
+		return untagged ? *untagged - 1 : DP_NONE;
+	}
+	found = bpf_map_lookup_elem(&interfaces_at, &at);
+	return found ? found->interface : DP_NONE;
+}
 
 /* Rules of stage ingress: VERDICT_NONE to go on. */
 static __always_inline int pass_rules(const struct frame *frame, __u32 mode, __u32 state, struct verdict *verdict)
@@ -74,9 +103,7 @@ __u32 asked_count;
  */
 __noinline int judge(struct frame *frame, __u32 mode, __u32 index, struct verdict *verdict)
 {
-	struct dp_interface_key at = { .port = index };
 	struct dp_interface *interface = NULL;
-	struct dp_interface_at *slot;
 	struct dp_acl_state *acl;
 	struct dp_port *port;
 	__u32 zero = 0, state = 0;
@@ -101,16 +128,14 @@ __noinline int judge(struct frame *frame, __u32 mode, __u32 index, struct verdic
 		frame->match.port = port->handle;
 		if (pass_rules(frame, mode, state, verdict))
 			return verdict->action;
-		at.vlan = frame->match.vlan;
-		slot = bpf_map_lookup_elem(&interfaces_at, &at);
-		if (slot) {
-			__u32 number = slot->interface;
+		verdict->ingress = interface_at(index, frame->match.vlan);
+		if (verdict->ingress != DP_NONE) {
+			__u32 number = verdict->ingress;
 
 			interface = bpf_map_lookup_elem(&interfaces, &number);
-			verdict->ingress = number;
 		}
 		/* The kernel asks a VLAN link before the bridge. */
-		if (port->bridge != 0 && (at.vlan == 0 || !interface))
+		if (port->bridge != 0 && (frame->match.vlan == 0 || !interface))
 			return bridge_frame(frame, mode, index, port, verdict);
 		if (!interface || interface->handle == 0)
 			return to_kernel(verdict, REASON_NO_INTERFACE);
@@ -142,21 +167,19 @@ static __always_inline int decide_on(struct frame *frame, __u32 mode, __u32 inde
 SEC("xdp")
 int datapath(struct xdp_md *context)
 {
-	__u32 ifindex = context->ingress_ifindex;
 	struct verdict verdict = { .ingress = DP_NONE };
+	__u32 port = port_at(context->ingress_ifindex), *mode;
 	struct frame frame;
-	__u32 *slot, *mode;
 	int reason, action;
 
-	slot = bpf_map_lookup_elem(&ports_at, &ifindex);
-	mode = slot ? bpf_map_lookup_elem(&port_modes, slot) : NULL;
-	if (!slot || !mode)
+	mode = bpf_map_lookup_elem(&port_modes, &port);
+	if (!mode)
 		return count_kernel(REASON_UNKNOWN_PORT, context->data_end - context->data);
 	reason = read_frame(&frame, (void *)(long)context->data, (void *)(long)context->data_end,
 			    context->data_end - context->data, 0, *mode);
 	if (reason >= 0)
 		return count_kernel(reason, frame.length);
-	action = decide_on(&frame, *mode, *slot, &verdict);
+	action = decide_on(&frame, *mode, port, &verdict);
 	if (action == VERDICT_LOCAL)
 		action = decide_on_tunnel(context, &frame, *mode, &verdict);
 	if (action == VERDICT_KERNEL)
@@ -175,14 +198,12 @@ int datapath(struct xdp_md *context)
 SEC("tc")
 int datapath_tcx(struct __sk_buff *skb)
 {
-	__u32 ifindex = skb->ifindex;
 	struct verdict verdict = { .ingress = DP_NONE };
+	__u32 port = port_at(skb->ifindex), tag = 0;
 	struct frame frame;
-	__u32 *slot, tag = 0;
 	int reason;
 
-	slot = bpf_map_lookup_elem(&ports_at, &ifindex);
-	if (!slot)
+	if (port == DP_NONE)
 		return skb_to_kernel(REASON_UNKNOWN_PORT, skb->len);
 	if (skb->vlan_present) {
 		if (skb->vlan_proto != bpf_htons(ETHERTYPE_VLAN))
@@ -198,7 +219,7 @@ int datapath_tcx(struct __sk_buff *skb)
 		return skb_to_kernel(REASON_TAG, frame.length);
 	if (skb->gso_size != 0)
 		measure_segments(&frame, skb);
-	switch (decide_on(&frame, 0, *slot, &verdict)) {
+	switch (decide_on(&frame, 0, port, &verdict)) {
 	case VERDICT_KERNEL:
 		return skb_to_kernel(verdict.reason, frame.length);
 	case VERDICT_LOCAL:

@@ -26,21 +26,21 @@ static __always_inline __u32 sole_member(__u32 group)
 	return members && members->count == 1 ? members->members[0].nexthop : DP_NONE;
 }
 
-static __always_inline struct dp_route *find_route(bool six, __u32 vrf, const __u32 *address)
+static __always_inline __u64 find_route(bool six, __u32 vrf, const __u32 *address)
 {
-	return six ? find_route6(vrf, address) : find_route4(MODE_LOOKUP, vrf, address[3]);
+	return six ? find_route6(vrf, address) : find_route4(vrf, address[3]);
 }
 
 /* The kernel's flow is bound to the interface that the route to its source leads to. */
 static __always_inline bool arrives_as_expected(const struct frame *frame, bool six, const struct dp_interface *interface)
 {
-	struct dp_route *route = find_route(six, interface->vrf, frame->match.source);
+	__u64 route = find_route(six, interface->vrf, frame->match.source);
 	struct dp_nexthop *way;
 	__u32 slot;
 
-	if (!route || route->action != DP_FORWARD)
+	if (!route || ROUTE_ACTION(route) != DP_FORWARD)
 		return false;
-	slot = sole_member(route->group);
+	slot = sole_member(ROUTE_GROUP(route));
 	way = bpf_map_lookup_elem(&nexthops, &slot);
 	return way && way->ifindex == interface->ifindex;
 }
@@ -67,10 +67,9 @@ __noinline int forward_flow(struct frame *frame, __u32 mode, struct verdict *ver
 {
 	struct dp_interface *interface;
 	struct dp_flow_key key = {};
-	struct dp_route *route;
 	struct dp_flow *flow;
+	__u64 route, now;
 	__u32 slot;
-	__u64 now;
 	bool six;
 
 	if (!frame || !verdict)
@@ -111,10 +110,10 @@ __noinline int forward_flow(struct frame *frame, __u32 mode, struct verdict *ver
 	route = find_route(six, interface->vrf, flow->new_destination);
 	if (!route)
 		return to_kernel(verdict, REASON_LPM_MISS);
-	verdict->route = route->handle;
-	if (route->action != DP_FORWARD)
+	verdict->route = ROUTE_HANDLE(route);
+	if (ROUTE_ACTION(route) != DP_FORWARD)
 		return to_kernel(verdict, REASON_ROUTE);
-	slot = sole_member(route->group);
+	slot = sole_member(ROUTE_GROUP(route));
 	if (slot == DP_NONE)
 		return to_kernel(verdict, REASON_FLOW_MEMBERS);
 	if (!(mode & MODE_LOOKUP)) {

@@ -43,20 +43,16 @@ struct frame {
 	__s8 unroutable;
 };
 
+/* The verifier lets packets be read and written at any alignment where the machine does. */
 static __always_inline __u64 mac_of(const __u8 *bytes)
 {
-	return (__u64)bytes[0] << 40 | (__u64)bytes[1] << 32 | (__u64)bytes[2] << 24 |
-	       (__u64)bytes[3] << 16 | (__u64)bytes[4] << 8 | bytes[5];
+	return (__u64)bpf_ntohl(*(const __u32 *)bytes) << 16 | bpf_ntohs(*(const __u16 *)(bytes + 4));
 }
 
 static __always_inline void put_mac(__u8 *bytes, __u64 mac)
 {
-	bytes[0] = mac >> 40;
-	bytes[1] = mac >> 32;
-	bytes[2] = mac >> 24;
-	bytes[3] = mac >> 16;
-	bytes[4] = mac >> 8;
-	bytes[5] = mac;
+	*(__u32 *)bytes = bpf_htonl(mac >> 16);
+	*(__u16 *)(bytes + 4) = bpf_htons(mac);
 }
 
 static __always_inline bool is_group_mac(__u64 mac)
@@ -172,8 +168,9 @@ static __always_inline void read_ipv4(struct frame *frame, const __u8 *at, const
 {
 	struct dp_match *match = &frame->match;
 	const struct iphdr *ip = (const void *)at;
-	const __u16 *words = (const void *)at;
-	__u32 fragment, sum = 0;
+	const __u32 *words = (const void *)at;
+	__u32 fragment;
+	__u64 sum = 0;
 
 	if (at + sizeof(*ip) > end) {
 		frame->blind = 1;
@@ -200,7 +197,7 @@ static __always_inline void read_ipv4(struct frame *frame, const __u8 *at, const
 		frame->unroutable = REASON_OPTIONS;
 		return;
 	}
-	for (int word = 0; word < 10; word++)
+	for (int word = 0; word < 5; word++)
 		sum += words[word];
 	if (fold(sum) != 0xffff) {
 		frame->blind = 1;

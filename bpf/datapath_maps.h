@@ -85,6 +85,13 @@ COUNTS(reason_counts);
 /* Which port a frame came in by, by interface index. */
 CONTENT(ports_at, BPF_MAP_TYPE_HASH, __u32, __u32);
 
+/* The same for most of them, in less time: by interface index modulo NEAR_PORTS; the interface index in the upper half, the port in the lower. */
+#define NEAR_PORTS 1024
+SLOTS(ports_near, __u64);
+
+/* What `interfaces_at` has of frames without a tag, by port: 0 for none, else the interface plus one. */
+SLOTS(interfaces_untagged, __u32);
+
 /* Where frames leave, by index of the port. */
 struct {
 	__uint(type, BPF_MAP_TYPE_DEVMAP);
@@ -93,26 +100,23 @@ struct {
 	__type(value, __u32);
 } devices SEC(".maps");
 
-/* Changes by two whenever rows of `routes4` have changed: what was found before is looked up again. */
-SLOTS(route_generation, __u32);
-
-#define CACHED_ROUTES 4096
-
-/* What a lookup in `routes4` found last, by a hash of what was asked. Of this program alone, and empty when it is loaded. */
-struct cached_route {
-	/* That of `route_generation`, which is odd: 0 is none. */
-	__u32 generation;
-	__u32 vrf;
-	__u32 address;
-	__u32 found;
-	struct dp_route route;
-};
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, CACHED_ROUTES);
-	__type(key, __u32);
-	__type(value, struct cached_route);
-} cached_routes SEC(".maps");
+/*
+ * Rows of `routes4` once more, to be found by few reads: datapath_fib.h. The device writes them as memory, a word at a time. Entries by chunk and
+ * the next byte of the address, what covers a chunk, and the first chunk of a VRF.
+ */
+#define ROUTE_CHUNK 256
+#define ROUTE_ROOTS 256
+#define WORDS(name)					\
+	struct {					\
+		__uint(type, BPF_MAP_TYPE_ARRAY);	\
+		__uint(max_entries, 1);			\
+		__uint(map_flags, BPF_F_MMAPABLE);	\
+		__type(key, __u32);			\
+		__type(value, __u64);			\
+	} name SEC(".maps")
+WORDS(route_strides);
+WORDS(route_covers);
+WORDS(route_roots);
 
 /* How a port is attached, by index: flags. */
 enum {

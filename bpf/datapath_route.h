@@ -3,43 +3,6 @@
 #ifndef DATAPATH_ROUTE_H
 #define DATAPATH_ROUTE_H
 
-/*
- * A walk through the trie costs as much as all else; flows come with many packets, so what it found is kept. The generation is read before
- * the trie: what is found while rows change counts as of before.
- */
-static __always_inline struct dp_route *find_route4(__u32 mode, __u32 vrf, __u32 address)
-{
-	struct dp_route4_key key = { .bits = 64, .vrf = bpf_htonl(vrf), .address = address };
-	__u32 slot = ((address ^ vrf << 16) * 0x9e3779b1) >> 20, zero = 0, now;
-	struct cached_route *cached = bpf_map_lookup_elem(&cached_routes, &slot);
-	__u32 *generation = bpf_map_lookup_elem(&route_generation, &zero);
-	struct dp_route *route;
-
-	/* Frames may interrupt a lookup: it writes nothing down. */
-	if (!cached || !generation || mode & MODE_LOOKUP)
-		return bpf_map_lookup_elem(&routes4, &key);
-	now = *(volatile __u32 *)generation | 1;
-	if (cached->generation == now && cached->vrf == vrf && cached->address == address)
-		return cached->found ? &cached->route : NULL;
-	route = bpf_map_lookup_elem(&routes4, &key);
-	cached->generation = now;
-	cached->vrf = vrf;
-	cached->address = address;
-	cached->found = route != NULL;
-	if (!route)
-		return NULL;
-	cached->route = *route;
-	return &cached->route;
-}
-
-static __always_inline struct dp_route *find_route6(__u32 vrf, const __u32 *address)
-{
-	struct dp_route6_key key = { .bits = 160, .vrf = bpf_htonl(vrf) };
-
-	__builtin_memcpy(key.address, address, sizeof(key.address));
-	return bpf_map_lookup_elem(&routes6, &key);
-}
-
 static __always_inline __u32 mix(__u32 hash, __u32 value)
 {
 	hash = (hash ^ value) * 0x85ebca6b;
@@ -85,20 +48,20 @@ __noinline int leads_to(__u32 index, __u32 ifindex)
 }
 
 /* VERDICT_NONE if the source may come in by the interface (fib_validate_source in net/ipv4/fib_frontend.c). */
-static __always_inline int check_source4(const struct frame *frame, __u32 mode, const struct dp_interface *interface,
+static __always_inline int check_source4(const struct frame *frame, const struct dp_interface *interface,
 					 struct verdict *verdict)
 {
-	struct dp_route *route = find_route4(mode, interface->vrf, frame->match.source[3]);
+	__u64 route = find_route4(interface->vrf, frame->match.source[3]);
 
-	if (route && route->action == DP_TRAP && route->length == 32)
+	if (route && ROUTE_ACTION(route) == DP_TRAP && ROUTE_IS_HOST(route))
 		return to_kernel(verdict, REASON_OWN_SOURCE);
 	if (!(interface->flags & (DP_INTERFACE_LOOSE | DP_INTERFACE_STRICT)))
 		return VERDICT_NONE;
 	if (!route)
 		return to_kernel(verdict, REASON_RPF_MISS);
-	if (route->action != DP_FORWARD)
+	if (ROUTE_ACTION(route) != DP_FORWARD)
 		return to_kernel(verdict, REASON_RPF_UNKNOWN);
-	if (interface->flags & DP_INTERFACE_STRICT && !leads_to(route->group, interface->ifindex))
+	if (interface->flags & DP_INTERFACE_STRICT && !leads_to(ROUTE_GROUP(route), interface->ifindex))
 		return to_kernel(verdict, REASON_RPF_OTHER);
 	return VERDICT_NONE;
 }
@@ -171,7 +134,7 @@ static __always_inline int route_packet(const struct frame *frame, __u32 mode, c
 	const struct dp_match *match = &frame->match;
 	bool six = frame->ethertype == ETHERTYPE_IPV6;
 	struct dp_group *members;
-	struct dp_route *route;
+	__u64 route;
 	__u32 index;
 
 	if (frame->unroutable >= 0)
@@ -209,23 +172,23 @@ static __always_inline int route_packet(const struct frame *frame, __u32 mode, c
 		if (!(mode & MODE_NO_SOURCE)) {
 			if (is_special4(match->source[3]))
 				return to_kernel(verdict, REASON_SOURCE);
-			if (check_source4(frame, mode, interface, verdict))
+			if (check_source4(frame, interface, verdict))
 				return VERDICT_KERNEL;
 		}
-		route = find_route4(mode, interface->vrf, match->destination[3]);
+		route = find_route4(interface->vrf, match->destination[3]);
 	}
 	if (!route)
 		return to_kernel(verdict, REASON_LPM_MISS);
-	verdict->route = route->handle;
-	if (route->action == DP_DROP)
+	verdict->route = ROUTE_HANDLE(route);
+	if (ROUTE_ACTION(route) == DP_DROP)
 		return decide(verdict, VERDICT_DROP);
-	if (route->action != DP_FORWARD) {
+	if (ROUTE_ACTION(route) != DP_FORWARD) {
 		/* Of an address of this machine, perhaps; only what is told here, as there is no stack for more. */
-		if (route->length == 32 && frame->match.ports != 0 && frame->protocol == PROTOCOL_UDP && interface->vrf == 0)
+		if (!six && ROUTE_IS_HOST(route) && frame->match.ports != 0 && frame->protocol == PROTOCOL_UDP && interface->vrf == 0)
 			return decide(verdict, VERDICT_LOCAL);
 		return to_kernel(verdict, REASON_ROUTE);
 	}
-	index = route->group;
+	index = ROUTE_GROUP(route);
 	members = bpf_map_lookup_elem(&groups, &index);
 	if (!members)
 		return to_kernel(verdict, REASON_GROUP);

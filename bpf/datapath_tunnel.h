@@ -90,9 +90,9 @@ __noinline int send_by_tunnel(struct frame *frame, __u32 mode, struct verdict *v
 	struct dp_group *members;
 	struct dp_remote *remote;
 	struct dp_tunnel *tunnel;
-	struct dp_route *route;
 	struct dp_nexthop *way;
 	__u32 slot, length;
+	__u64 route;
 
 	if (!frame || !verdict)
 		return VERDICT_KERNEL;
@@ -118,13 +118,13 @@ __noinline int send_by_tunnel(struct frame *frame, __u32 mode, struct verdict *v
 	length += 14;
 	if (tunnel->flags & DP_TUNNEL_CHECKSUM && length + 16 >= SUM_MAX)
 		return to_kernel(verdict, REASON_TUNNEL_FRAME);
-	route = find_route4(mode, 0, verdict->detail);
+	route = find_route4(0, verdict->detail);
 	if (!route)
 		return to_kernel(verdict, REASON_LPM_MISS);
-	verdict->route = route->handle;
-	if (route->action != DP_FORWARD || is_special4(verdict->detail))
+	verdict->route = ROUTE_HANDLE(route);
+	if (ROUTE_ACTION(route) != DP_FORWARD || is_special4(verdict->detail))
 		return to_kernel(verdict, REASON_ROUTE);
-	slot = route->group;
+	slot = ROUTE_GROUP(route);
 	members = bpf_map_lookup_elem(&groups, &slot);
 	if (!members)
 		return to_kernel(verdict, REASON_GROUP);

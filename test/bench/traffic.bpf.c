@@ -15,7 +15,8 @@ __u32 destinations;
 __u8 headers[HEADERS];
 __u64 serial;
 
-/* What arrived, and how long after it was made, in buckets. */
+/* What arrived, and of frames that carry when they were made, how long after that, in buckets. */
+__u32 stamped;
 __u64 arrived;
 __u64 latency[BUCKETS];
 
@@ -41,7 +42,8 @@ int generate(struct xdp_md *context)
 	__builtin_memcpy(data, headers, HEADERS);
 	*(__u32 *)(data + 30) = bpf_htonl(first + (serial++ % destinations) * 256 + 1);
 	*(__u16 *)(data + 24) = checksum(data + 14);
-	*(__u64 *)(data + HEADERS) = bpf_ktime_get_ns();
+	if (stamped)
+		*(__u64 *)(data + HEADERS) = bpf_ktime_get_ns();
 	return bpf_redirect(out, 0);
 }
 
@@ -56,6 +58,8 @@ int take(struct xdp_md *context)
 	if (data + HEADERS + sizeof(__u64) > end || data[23] != 17)
 		return XDP_DROP;
 	arrived++;
+	if (!stamped)
+		return XDP_DROP;
 	bucket = (bpf_ktime_get_ns() - *(__u64 *)(data + HEADERS)) / BUCKET_NS;
 	if (bucket >= BUCKETS)
 		bucket = BUCKETS - 1;

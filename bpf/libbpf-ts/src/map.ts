@@ -10,7 +10,7 @@ import { Handle } from './handle.ts';
 import { type MapInfo, mapInfo } from './info.ts';
 import * as batch from './map-batch.ts';
 import { keyCodec, type Layout, valueCodec } from './map-codecs.ts';
-import { addressOf, closeFd, copyFrom, duplicate } from './memory.ts';
+import { addressOf, closeFd, copyFrom, duplicate, type Mapping, mapShared, pageSize } from './memory.ts';
 import { native, type Pointer } from './native.ts';
 import { openPin, pinFd, unpin } from './pin.ts';
 
@@ -63,6 +63,7 @@ export class BpfMap<K = unknown, V = unknown> extends Handle {
   readonly #keyAddress: Pointer;
   readonly #value: DataView;
   readonly #valueAddress: Pointer;
+  #mapping: Mapping | undefined;
 
   private constructor(name: string, layout: Layout, fd: number, owned?: OwnedMap, options: MapOptions = {}) {
     super();
@@ -156,6 +157,7 @@ export class BpfMap<K = unknown, V = unknown> extends Handle {
   }
 
   protected release(): void {
+    this.#mapping?.unmap();
     if (this.#owned === undefined) closeFd(this.#fd);
     this.#fd = -1;
   }
@@ -227,6 +229,18 @@ export class BpfMap<K = unknown, V = unknown> extends Handle {
 
   info(): MapInfo {
     return mapInfo(this.#ready(), this.title);
+  }
+
+  /**
+   * The values of an array made with BPF_F_MMAPABLE, shared with the programs, each at a multiple of 8 bytes. The same memory each time; empty
+   * once the map is closed. Close a map of an object before the object.
+   * @throws E_KERNEL (another kind of map), E_CLOSED, E_STATE before the object is loaded
+   */
+  memory(): ArrayBuffer {
+    const fd = this.#ready();
+    const bytes = this.maxEntries * ((this.valueSize + 7) & ~7);
+    this.#mapping ??= mapShared(fd, 0, Math.ceil(bytes / pageSize) * pageSize, true);
+    return this.#mapping.buffer;
   }
 
   #fail(errno: number, verb: string): BpfError {

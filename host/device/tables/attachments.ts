@@ -1,11 +1,12 @@
 /** Ports and the program: attaches when a port's row is put, detaches when it is removed, and knows how each port is attached. */
 
 import { existsSync } from 'node:fs';
-import { BpfError, BpfMap, Link, Program } from '../../../bpf/libbpf-ts/src/index.ts';
+import { BpfError, BpfMap, intCodec, Link, Program } from '../../../bpf/libbpf-ts/src/index.ts';
 import { EkhoError } from '../../errors.ts';
 import { inNetns } from '../../netlink/syscall.ts';
 import type { DeviceShare } from '../types.ts';
 import { XDP_TRANSMITS, xdpFeatures } from './features.ts';
+import { NEAR_PORTS } from './layout.ts';
 import { MODE, type Mode, type SharedState, WHY } from './shared.ts';
 import { closeDescriptor, driverOf, isThere } from './system.ts';
 
@@ -34,6 +35,7 @@ export class Attachments {
   readonly #xdp: Program;
   readonly #tcx: Program;
   readonly #portsAt: BpfMap<number, number>;
+  readonly #portsNear: BpfMap<number, bigint>;
   readonly #devices: BpfMap<number, unknown>;
   readonly #modes: BpfMap<number, number>;
 
@@ -44,6 +46,8 @@ export class Attachments {
     this.#xdp = Program.fromFd(share.programs!.xdp);
     this.#tcx = Program.fromFd(share.programs!.tcx);
     this.#portsAt = BpfMap.fromFd(maps.ports_at!);
+    // What BTF says may be read by few.
+    this.#portsNear = BpfMap.fromFd(maps.ports_near!, { value: intCodec(8, false, 'u64') });
     this.#devices = BpfMap.fromFd(maps.devices!);
     this.#modes = BpfMap.fromFd(maps.port_modes!);
   }
@@ -75,6 +79,7 @@ export class Attachments {
       this.#devices.set(slot, ifindex);
       this.#modes.set(slot, this.#flags(ifindex, mode, why));
       this.#portsAt.set(ifindex, slot);
+      this.#setNear(ifindex, slot);
     } catch (error) {
       made?.link.close();
       if (pin !== undefined) unpin(pin);
@@ -83,6 +88,14 @@ export class Attachments {
     // The descriptor keeps it attached, pinned or not, and is closed by whoever detaches.
     this.#state.attach(slot, ifindex, mode, made?.link.fd ?? -1, why);
     return OK;
+  }
+
+  /** The port of an interface, or none; the place may be another interface's, which keeps it. */
+  #setNear(ifindex: number, slot: number | undefined): void {
+    const at = ifindex % NEAR_PORTS;
+    const held = Number((this.#portsNear.get(at) ?? 0n) >> 32n);
+    if (held !== 0 && held !== ifindex) return;
+    this.#portsNear.set(at, slot === undefined ? 0n : (BigInt(ifindex) << 32n) | BigInt(slot));
   }
 
   #pinOf(ifindex: number): string | undefined {
@@ -124,6 +137,7 @@ export class Attachments {
     if (ifindex === 0) return;
     const fd = this.#state.link(slot);
     this.#state.detach(slot);
+    this.#setNear(ifindex, undefined);
     this.#portsAt.delete(ifindex);
     this.#devices.delete(slot);
     const pin = this.#pinOf(ifindex);
@@ -201,7 +215,7 @@ export class Attachments {
   close(): void {
     this.#xdp.close();
     this.#tcx.close();
-    for (const map of [this.#portsAt, this.#devices, this.#modes]) map.close();
+    for (const map of [this.#portsAt, this.#portsNear, this.#devices, this.#modes]) map.close();
   }
 }
 

@@ -5,10 +5,20 @@ import type { Completion, TablesCore, TablesInfo } from '../core.ts';
 import type { DeviceShare } from '../types.ts';
 import { Attachments } from './attachments.ts';
 import { FaultyTablesCore } from './faults.ts';
-import { GENERATION, ORGANISATIONS, type Organisation, PORTS, REMEMBERED, TABLES } from './layout.ts';
+import {
+  GENERATION,
+  INTERFACES_AT,
+  ORGANISATIONS,
+  type Organisation,
+  PORTS,
+  ROUTES4,
+  TABLES,
+} from './layout.ts';
 import { ContentReader, type Reader, SlotReader, takeCounter, takeSlot } from './reader.ts';
+import { Routes } from './routes.ts';
 import { SharedState } from './shared.ts';
 import { waitForPrograms } from './system.ts';
+import { Untagged } from './untagged.ts';
 
 /** In the order of `tables.status` of wit/host.wit. */
 export const STATUS = { ok: 0, full: 1, invalid: 2, missing: 3, refused: 4, busy: 5, ioError: 6 } as const;
@@ -40,7 +50,8 @@ export class MapTables implements TablesCore {
   readonly #tables: readonly Table[];
   readonly #state: SharedState;
   readonly #attachments: Attachments;
-  readonly #routeGeneration: BpfMap<number, number>;
+  readonly #routes: Routes;
+  readonly #untagged: Untagged;
   readonly #completion: Mutable<Completion> = { done: 0, status: STATUS.ok };
   readonly #info: Mutable<TablesInfo> = { organisation: 0, capacity: 0, used: 0, words: 0, keyWords: 0 };
   #refreshed = 0;
@@ -65,9 +76,8 @@ export class MapTables implements TablesCore {
     });
     this.#state = new SharedState(this.#tables[PORTS]!.capacity, share.memory);
     this.#attachments = new Attachments(share, this.#state);
-    this.#routeGeneration = BpfMap.fromFd(maps.route_generation!);
-    // Whoever wrote before may have ended in between.
-    this.#forgetRoutes();
+    this.#routes = new Routes(share);
+    this.#untagged = new Untagged(share);
   }
 
   find(name: string): number {
@@ -94,7 +104,11 @@ export class MapTables implements TablesCore {
     completion.status = STATUS.ok;
     if (number === PORTS) this.#putPorts(from, start, rows, table);
     else this.#batch(table, from, start, rows);
-    if (number === REMEMBERED) this.#forgetRoutes();
+    if (number === INTERFACES_AT) this.#untagged.put(from, start, completion.done);
+    if (number === ROUTES4) {
+      this.#routes.put(from, start, completion.done);
+      if (completion.status === STATUS.ioError) this.#routes.leave();
+    }
     // The generation before is free to be written once no frame is judged by it any more.
     if (number === GENERATION) waitForPrograms();
     if (added && table.organisation !== COUNTERS) this.#state.addUsed(number, completion.done);
@@ -151,15 +165,14 @@ export class MapTables implements TablesCore {
       const keys = from.slice(start, start + rows * table.keyWords);
       this.#attempt(rows, () => this.#delete(table, keys, rows));
     }
-    if (number === REMEMBERED) this.#forgetRoutes();
+    if (number === INTERFACES_AT) this.#untagged.remove(from, start, completion.done);
+    if (number === ROUTES4) {
+      this.#routes.remove(from, start, completion.done);
+      if (completion.status === STATUS.ioError) this.#routes.leave();
+    }
     if (table.organisation !== COUNTERS) this.#state.addUsed(number, -completion.done);
     this.#state.addRemoves(completion.done);
     return completion;
-  }
-
-  /** The data path looks up again what it remembers, also where a batch was carried out only in part. */
-  #forgetRoutes(): void {
-    this.#routeGeneration.set(0, ((this.#routeGeneration.get(0) ?? 0) + 2) >>> 0);
   }
 
   #delete({ map, keyWords }: Table, keys: Uint32Array<ArrayBuffer>, rows: number): void {
@@ -213,7 +226,8 @@ export class MapTables implements TablesCore {
       map.close();
     }
     this.#attachments.close();
-    this.#routeGeneration.close();
+    this.#routes.close();
+    this.#untagged.close();
   }
 }
 

@@ -5,6 +5,7 @@
 
 import { EkhoError } from '../../errors.ts';
 import { TABLES as ASIC_TABLES } from '../asic/layout.ts';
+import { CHUNK, ROOTS } from './multibit.ts';
 import { REASONS } from './reasons.ts';
 
 /** In the order of `tables.organisation` of wit/host.wit. */
@@ -39,8 +40,16 @@ const twice = (name: string) => (sizes: Sizes) => 2 * sizes[name]!;
 
 /** Indexes of the handles of meters and samples: twice what the tables `meters` and `samples` hold. */
 const customs = (sizes: Sizes) => 2 * (sizes.custom! + 2 * sizes.port!);
+/** Of bpf/datapath_maps.h. */
+export const NEAR_PORTS = 1024;
 /** Bytes of the ring that samples pass. */
 const SAMPLE_RING = 256 * 1024;
+
+/**
+ * Chunks of the multibit trie of IPv4 routes, 2 KiB each: one for 16 routes (tables of the Internet take one for some 20, others fewer), and 256 for the
+ * first stride of each VRF, of which two have room in any case. What finds none left is looked up in `routes4`.
+ */
+const chunks = (sizes: Sizes) => 1 + 2 * 256 + Math.min(65_536, Math.ceil(sizes.lpm4! / 16));
 
 /** Tables a plugin sees; their index is their number. */
 const SIZED: readonly Sized[] = [
@@ -80,9 +89,13 @@ const SIZED: readonly Sized[] = [
 const OWN: readonly Sized[] = [
   sized('reason_counts', 'counters', () => REASONS.length),
   sized('ports_at', 'exact', of('port')),
+  sized('ports_near', 'slots', () => NEAR_PORTS),
+  sized('interfaces_untagged', 'slots', twice('port')),
   sized('devices', 'slots', twice('port')),
   sized('port_modes', 'slots', twice('port')),
-  sized('route_generation', 'slots', () => 1),
+  sized('route_strides', 'slots', (sizes) => CHUNK * chunks(sizes)),
+  sized('route_covers', 'slots', chunks),
+  sized('route_roots', 'slots', () => ROOTS),
   sized('sample_ring', 'slots', () => SAMPLE_RING),
   sized('sample_lost', 'counters', () => 1),
 ];
@@ -92,8 +105,11 @@ export const TABLES: readonly TableLayout[] = SIZED;
 /** Number of the table whose rows attach ports. */
 export const PORTS = TABLES.findIndex(({ name }) => name === 'ports');
 
-/** Number of the table whose rows the data path remembers: the map `route_generation` tells it that they changed. */
-export const REMEMBERED = TABLES.findIndex(({ name }) => name === 'routes4');
+/** Number of the table whose rows of frames without a tag stand in `interfaces_untagged` as well. */
+export const INTERFACES_AT = TABLES.findIndex(({ name }) => name === 'interfaces_at');
+
+/** Number of the table whose rows stand in the multibit trie as well. */
+export const ROUTES4 = TABLES.findIndex(({ name }) => name === 'routes4');
 
 /** Number of the table whose row says which generation counts. */
 export const GENERATION = TABLES.findIndex(({ name }) => name === 'acl_state');
