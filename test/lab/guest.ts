@@ -27,6 +27,8 @@ import type { WireEnd } from './wire.ts';
 
 /** Longest from power-on until the guest takes commands, in milliseconds; a few seconds on an idle machine. */
 const BOOT_LIMIT = 180_000;
+/** With systemd, which starts some forty units first. */
+const SYSTEM_BOOT_LIMIT = 600_000;
 const RUN_LIMIT = 10 * 60_000;
 const MEMORY_MIB = 1024;
 /** Lines of the console that a fault shows. */
@@ -212,7 +214,11 @@ export class Guest implements AsyncDisposable {
       this.#hasEnded = true;
       this.#fail(this.#fault(`The guest ended (${signal ?? `exit code ${code}`})`));
     });
-    await this.#limited(isReady, BOOT_LIMIT, 'The guest did not boot');
+    await this.#limited(
+      isReady,
+      init === 'systemd' ? SYSTEM_BOOT_LIMIT : BOOT_LIMIT,
+      'The guest did not boot',
+    );
     if (wires.length > 0) await this.run('modprobe virtio_net');
   }
 
