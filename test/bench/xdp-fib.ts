@@ -101,8 +101,8 @@ function straight(batch: number): number {
 }
 
 /** What the kernel says a map takes, in bytes. */
-function memoryOf(id: number): number {
-  using map = BpfMap.fromId(id);
+function memoryOf(fd: number): number {
+  using map = BpfMap.fromFd(fd);
   const text = readFileSync(`/proc/self/fdinfo/${map.fd}`, 'utf8');
   return Number(/^memlock:\s+(\d+)/m.exec(text)?.[1]);
 }
