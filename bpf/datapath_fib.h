@@ -63,10 +63,21 @@ static __always_inline __u64 cover(__u32 chunk)
 	return word ? *(volatile __u64 *)word : 0;
 }
 
+/*
+ * Whether the entries for an address are what they were when nothing was found in them, and what covers the second chunk. If not, a longer
+ * route may have come before the one that was found then, which is not for this address.
+ */
+static __noinline bool is_still(__u32 first, __u32 host, __u64 below, __u64 upper)
+{
+	if (stride(first, host >> 8) != below)
+		return false;
+	return !below || (!stride(below, host) && cover(below) == upper);
+}
+
 static __noinline __u64 find_route4(__u32 vrf, __u32 address)
 {
-	__u32 slot = vrf % ROUTE_ROOTS, host = bpf_ntohl(address), first, second;
-	__u64 *word = bpf_map_lookup_elem(&route_roots, &slot), found;
+	__u32 slot = vrf % ROUTE_ROOTS, host = bpf_ntohl(address), first;
+	__u64 *word = bpf_map_lookup_elem(&route_roots, &slot), found, below, upper;
 
 	found = word ? *(volatile __u64 *)word : 0;
 	slot = (__u32)found * ROUTE_CHUNK + (host >> 16);
@@ -77,16 +88,17 @@ static __noinline __u64 find_route4(__u32 vrf, __u32 address)
 	if (!ROUTE_LEADS(found))
 		return found;
 	first = found;
-	found = stride(first, host >> 8);
-	if (!ROUTE_LEADS(found))
-		return found ? found : cover(first);
-	second = found;
-	found = stride(second, host);
+	below = stride(first, host >> 8);
+	if (below && !ROUTE_LEADS(below))
+		return below;
+	found = below ? stride(below, host) : 0;
 	if (ROUTE_LEADS(found))
 		return walk_routes4(vrf, address);
-	if (!found)
-		found = cover(second);
-	return found ? found : cover(first);
+	if (found)
+		return found;
+	upper = below ? cover(below) : 0;
+	found = upper ? upper : cover(first);
+	return is_still(first, host, below, upper) ? found : walk_routes4(vrf, address);
 }
 
 #endif

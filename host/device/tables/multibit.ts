@@ -2,7 +2,8 @@
  * IPv4 routes as a multibit trie with strides of 16, 8 and 8 bits, next to the prefix table: bpf/datapath_fib.h finds a route in it with few
  * reads of arrays. The first stride of a VRF has an entry for each 16 bits of an address, a chunk of the others one for each byte that follows the
  * 16 or 24 bits it stands for. A route stands in all entries of its stride that its prefix covers and no longer one does. Frames
- * read while it changes: every word is written whole, and a chunk is filled before anything leads to it.
+ * read while it changes: every word is written whole, a chunk is filled before anything leads to it, and what is written later is not seen
+ * earlier.
  */
 
 export const CHUNK = 256;
@@ -77,6 +78,7 @@ export class MultibitTrie {
   /** By chunk, or first chunk of a stride: how many of its entries are not empty. */
   readonly #counts: Uint32Array;
   readonly #path = new Uint32Array(BEFORE.length);
+  readonly #fenced = new Int32Array(1);
 
   /** Empty, whatever was in the memory; frames are looked up in the prefix table until go(). */
   constructor({ chunks, strides, covers, roots }: MultibitMemory, options: MultibitOptions) {
@@ -104,6 +106,7 @@ export class MultibitTrie {
   /** All that the prefix table holds has been put: frames are looked up here from now on. */
   go(): void {
     this.#isLive = true;
+    this.#fence();
     for (let at = 0; at < ROOTS; at++) this.#roots[at] = this.#ownRoots[at]!;
   }
 
@@ -173,6 +176,7 @@ export class MultibitTrie {
     }
     this.#rootHalves[2 * at] = made;
     this.#rootHalves[2 * at + 1] = vrf;
+    this.#fence();
     if (this.#isLive) this.#roots[at] = this.#ownRoots[at]!;
     return made;
   }
@@ -187,6 +191,7 @@ export class MultibitTrie {
     if (half === 0) this.#counts[above]!++;
     this.#half[0] = chunk;
     this.#half[1] = LEADS;
+    this.#fence();
     this.#strides[entry] = this.#word[0]!;
     return chunk;
   }
@@ -227,6 +232,15 @@ export class MultibitTrie {
       ((length - BEFORE[level]! + 1) << LENGTH_SHIFT);
   }
 
+  /**
+   * What was written before is seen before what is written from here on. On arm64 stores may be seen in any order: a store that releases and
+   * a load that acquires, one behind the other, let none past either.
+   */
+  #fence(): void {
+    Atomics.store(this.#fenced, 0, 0);
+    Atomics.load(this.#fenced, 0);
+  }
+
   /** Writes the composed word where a prefix is covered: to all entries without a longer route, or only to those that have one of its length. */
   #fill(chunk: number, level: number, address: number, length: number, same: boolean): void {
     const within = length - BEFORE[level]! + 1;
@@ -235,6 +249,7 @@ export class MultibitTrie {
     const from = entryOf(chunk, length === 0 ? 0 : address & (-1 << (32 - length)), level);
     const isEmpty = this.#half[1] === 0;
     let filled = 0;
+    this.#fence();
     for (let entry = from; entry < from + count; entry++) {
       const half = this.#halves[2 * entry + 1]!;
       const below = (half & LEADS) !== 0 ? this.#halves[2 * entry]! : undefined;
