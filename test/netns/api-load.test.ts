@@ -12,7 +12,7 @@ const FOLLOWS_MS = 1_000;
 
 test(`${DASHBOARDS} dashboards and ${STREAMS} event streams in a storm`, async () => {
   const changes = RATE * SECONDS;
-  const { took, mirror, hardware, waited, verified, seen } = await storm({
+  const { took, mirror, hardware, waited, verified, overrun, seen } = await storm({
     changes,
     rate: RATE,
     dashboards: DASHBOARDS,
@@ -20,12 +20,12 @@ test(`${DASHBOARDS} dashboards and ${STREAMS} event streams in a storm`, async (
   });
   const { answers_ms, streams, faults } = seen!;
   console.log(
-    `${changes} changes in ${took.toFixed(0)} ms; mirror ${mirror.toFixed(0)} ms after, hardware ${hardware.toFixed(0)} ms after; ` +
+    `${changes} changes in ${took.toFixed(0)} ms; mirror ${mirror.toFixed(0)} ms after, hardware ${hardware.toFixed(0)} ms after, ${overrun} lost in the socket; ` +
       `answers ${JSON.stringify(answers_ms)}; changes told to a stream ${Math.min(...streams.map(({ told }) => told))} or more, lost ${Math.max(...streams.map(({ lost }) => lost))} or less`,
   );
   expect(waited).toMatch(/^settled/);
   expect(verified).toMatch(/^equal/m);
   expect(faults).toEqual([]);
-  for (const { told, lost } of streams) expect(told + lost).toBeGreaterThanOrEqual(changes);
+  for (const { told, lost } of streams) expect(told + lost).toBeGreaterThanOrEqual(changes - overrun);
   expect(mirror).toBeLessThan(Math.max(FOLLOWS_MS, took));
 }, 300_000);

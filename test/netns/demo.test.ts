@@ -73,7 +73,9 @@ test('the demo', async () => {
     expect(out).toContain('verify: equal');
     expect(readFileSync(picture, 'utf8')).toContain('</svg>');
     expect(readdirSync(folder)).toEqual(['demo.svg']);
-    expect(execFileSync('ip', ['netns', 'list'], { encoding: 'utf8' })).not.toContain(`ekho-demo-`);
+    expect(execFileSync('ip', ['netns', 'list'], { encoding: 'utf8' })).not.toContain(
+      `ekho-demo-${child.pid}-`,
+    );
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -31,6 +31,8 @@ export interface Outcome {
   /** What `ekho wait` and `ekho verify` said at the end. */
   readonly waited: string;
   readonly verified: string;
+  /** Changes that did not fit into the receive buffer; what they led to was read anew, and made fewer changes. */
+  readonly overrun: number;
   /** What the dashboards and streams saw, if there were any. */
   readonly seen: Seen | undefined;
 }
@@ -54,7 +56,9 @@ export async function storm({ changes, rate, dashboards, streams }: Storm): Prom
     const { mirror, waited } = await settle(host, wanted);
     const hardware = performance.now() - ended;
     const verified = (await host.ekho('verify')).out;
-    return { took, mirror: mirror - ended, hardware, waited, verified, seen: await readers?.ask(changes) };
+    const overrun = (await host.stats()).counters.sync!.lost!;
+    const seen = await readers?.ask(changes - overrun);
+    return { took, mirror: mirror - ended, hardware, waited, verified, overrun, seen };
   } finally {
     readers?.end();
     await host?.close();
