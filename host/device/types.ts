@@ -161,6 +161,8 @@ export interface DeviceShare {
   /** Descriptors of its BPF maps, by name, and of the programs that ports get: of this process, for all of its threads. */
   readonly maps?: { readonly [map: string]: number };
   readonly programs?: { readonly xdp: number; readonly tcx: number };
+  /** Addresses in this process of those maps that are written as memory, by name. */
+  readonly memories?: { readonly [map: string]: number | bigint };
   /** Folder in a BPF file system where attachments are pinned; absent: they end with the host. */
   readonly folder?: string;
   /** Faults that a data path is told to show; absent: none. */

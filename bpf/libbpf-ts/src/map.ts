@@ -10,7 +10,16 @@ import { Handle } from './handle.ts';
 import { type MapInfo, mapInfo } from './info.ts';
 import * as batch from './map-batch.ts';
 import { keyCodec, type Layout, valueCodec } from './map-codecs.ts';
-import { addressOf, closeFd, copyFrom, duplicate, type Mapping, mapShared, pageSize } from './memory.ts';
+import {
+  addressOf,
+  closeFd,
+  copyFrom,
+  duplicate,
+  type Mapping,
+  mappedAt,
+  mapShared,
+  pageSize,
+} from './memory.ts';
 import { native, type Pointer } from './native.ts';
 import { openPin, pinFd, unpin } from './pin.ts';
 
@@ -64,6 +73,7 @@ export class BpfMap<K = unknown, V = unknown> extends Handle {
   readonly #value: DataView;
   readonly #valueAddress: Pointer;
   #mapping: Mapping | undefined;
+  #isBorrowed = false;
 
   private constructor(name: string, layout: Layout, fd: number, owned?: OwnedMap, options: MapOptions = {}) {
     super();
@@ -124,6 +134,17 @@ export class BpfMap<K = unknown, V = unknown> extends Handle {
     return BpfMap.#fromFd(duplicate(fd), `map of descriptor ${fd}`, options) as BpfMap<K, V>;
   }
 
+  /**
+   * As fromFd(), but by the given descriptor itself, which stays open for as long as the map is used; close() leaves it open. For threads
+   * that may be ended at any time: what they have opened nobody closes.
+   * @throws E_KERNEL
+   */
+  static borrow<K = unknown, V = unknown>(fd: number, options?: MapOptions): BpfMap<K, V> {
+    const map = BpfMap.#ofFd(fd, `map of descriptor ${fd}`, options);
+    map.#isBorrowed = true;
+    return map as BpfMap<K, V>;
+  }
+
   /** Opens a map by its id, e.g. one read from a map of maps. @throws E_NOT_FOUND, E_RIGHTS (needs CAP_SYS_ADMIN) */
   static fromId<K = unknown, V = unknown>(id: number, options?: MapOptions): BpfMap<K, V> {
     const fd = checked(native().bpf_map_get_fd_by_id(id) as number, `open map ${id}`, {
@@ -134,18 +155,22 @@ export class BpfMap<K = unknown, V = unknown> extends Handle {
 
   static #fromFd(fd: number, title: string, options?: MapOptions): BpfMap {
     try {
-      const info = mapInfo(fd, title);
-      const layout: Layout = {
-        ...info,
-        btf: info.btfId === 0 ? undefined : kernelBtf(info.btfId),
-        keyTypeId: info.btfKeyTypeId,
-        valueTypeId: info.btfValueTypeId,
-      };
-      return new BpfMap(info.name, layout, fd, undefined, options);
+      return BpfMap.#ofFd(fd, title, options);
     } catch (error) {
       closeFd(fd);
       throw error;
     }
+  }
+
+  static #ofFd(fd: number, title: string, options?: MapOptions): BpfMap {
+    const info = mapInfo(fd, title);
+    const layout: Layout = {
+      ...info,
+      btf: info.btfId === 0 ? undefined : kernelBtf(info.btfId),
+      keyTypeId: info.btfKeyTypeId,
+      valueTypeId: info.btfValueTypeId,
+    };
+    return new BpfMap(info.name, layout, fd, undefined, options);
   }
 
   override get title(): string {
@@ -158,7 +183,7 @@ export class BpfMap<K = unknown, V = unknown> extends Handle {
 
   protected release(): void {
     this.#mapping?.unmap();
-    if (this.#owned === undefined) closeFd(this.#fd);
+    if (this.#owned === undefined && !this.#isBorrowed) closeFd(this.#fd);
     this.#fd = -1;
   }
 
@@ -233,14 +258,21 @@ export class BpfMap<K = unknown, V = unknown> extends Handle {
 
   /**
    * The values of an array made with BPF_F_MMAPABLE, shared with the programs, each at a multiple of 8 bytes. The same memory each time; empty
-   * once the map is closed. Close a map of an object before the object.
+   * once the map is closed. Close a map of an object before the object. With `address`, that memoryAddress of the same map in this process:
+   * where that has it, which is not to be closed before.
    * @throws E_KERNEL (another kind of map), E_CLOSED, E_STATE before the object is loaded
    */
-  memory(): ArrayBuffer {
+  memory(address?: Pointer): ArrayBuffer {
     const fd = this.#ready();
-    const bytes = this.maxEntries * ((this.valueSize + 7) & ~7);
-    this.#mapping ??= mapShared(fd, 0, Math.ceil(bytes / pageSize) * pageSize, true);
+    const bytes = Math.ceil((this.maxEntries * ((this.valueSize + 7) & ~7)) / pageSize) * pageSize;
+    this.#mapping ??= address === undefined ? mapShared(fd, 0, bytes, true) : mappedAt(address, bytes);
     return this.#mapping.buffer;
+  }
+
+  /** Where memory() is, for other threads of this process. @throws as memory() */
+  get memoryAddress(): Pointer {
+    this.memory();
+    return this.#mapping!.address;
   }
 
   #fail(errno: number, verb: string): BpfError {

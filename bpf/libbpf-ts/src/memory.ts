@@ -41,6 +41,7 @@ export function copyFrom(address: Pointer, bytes: number): Uint8Array<ArrayBuffe
 /** A shared mapping of a file descriptor. */
 export interface Mapping {
   readonly buffer: ArrayBuffer;
+  readonly address: Pointer;
   unmap(): void;
 }
 
@@ -62,11 +63,18 @@ export function mapShared(fd: number, offset: number, bytes: number, writable: b
   const buffer = viewOf(address, bytes);
   return {
     buffer,
+    address,
     unmap() {
       detach(buffer);
       libc.munmap(address, bytes);
     },
   };
+}
+
+/** A mapping that somebody else in this process made, and undoes. */
+export function mappedAt(address: Pointer, bytes: number): Mapping {
+  const buffer = viewOf(address, bytes);
+  return { buffer, address, unmap: () => detach(buffer) };
 }
 
 /** A second descriptor for the same file, closed on exec. @throws E_KERNEL */

@@ -72,6 +72,7 @@ export class Program extends Handle {
   readonly section: string;
   readonly #owned: OwnedProgram | undefined;
   #fd: number;
+  #isBorrowed = false;
 
   private constructor(name: string, section: string, fd: number, owned?: OwnedProgram) {
     super();
@@ -102,6 +103,13 @@ export class Program extends Handle {
     return Program.#fromFd(duplicate(fd), `program of descriptor ${fd}`);
   }
 
+  /** As BpfMap.borrow(). @throws E_KERNEL */
+  static borrow(fd: number): Program {
+    const program = new Program(programInfo(fd, `program of descriptor ${fd}`).name, '', fd);
+    program.#isBorrowed = true;
+    return program;
+  }
+
   /** @throws E_NOT_FOUND, E_RIGHTS (needs CAP_SYS_ADMIN) */
   static fromId(id: number): Program {
     const fd = checked(native().bpf_prog_get_fd_by_id(id) as number, `open program ${id}`, {
@@ -128,7 +136,7 @@ export class Program extends Handle {
   }
 
   protected release(): void {
-    if (this.#owned === undefined) closeFd(this.#fd);
+    if (this.#owned === undefined && !this.#isBorrowed) closeFd(this.#fd);
     this.#fd = -1;
   }
 

@@ -43,13 +43,13 @@ export class Attachments {
     const maps = share.maps!;
     this.#share = share;
     this.#state = state;
-    this.#xdp = Program.fromFd(share.programs!.xdp);
-    this.#tcx = Program.fromFd(share.programs!.tcx);
-    this.#portsAt = BpfMap.fromFd(maps.ports_at!);
+    this.#xdp = Program.borrow(share.programs!.xdp);
+    this.#tcx = Program.borrow(share.programs!.tcx);
+    this.#portsAt = BpfMap.borrow(maps.ports_at!);
     // What BTF says may be read by few.
-    this.#portsNear = BpfMap.fromFd(maps.ports_near!, { value: intCodec(8, false, 'u64') });
-    this.#devices = BpfMap.fromFd(maps.devices!);
-    this.#modes = BpfMap.fromFd(maps.port_modes!);
+    this.#portsNear = BpfMap.borrow(maps.ports_near!, { value: intCodec(8, false, 'u64') });
+    this.#devices = BpfMap.borrow(maps.devices!);
+    this.#modes = BpfMap.borrow(maps.port_modes!);
   }
 
   /**

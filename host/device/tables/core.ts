@@ -59,7 +59,7 @@ export class MapTables implements TablesCore {
   constructor(share: DeviceShare) {
     const maps = share.maps!;
     this.#tables = TABLES.map(({ name, organisation }, number) => {
-      const map = BpfMap.fromFd(maps[name]!);
+      const map = BpfMap.borrow(maps[name]!);
       const { maxEntries } = map.info();
       const keyWords = map.keySize / 4;
       const words = keyWords + (organisation === 'counters' ? COUNTER_WORDS : map.valueSize / 4);

@@ -17,7 +17,7 @@ import type {
   ReasonCount,
 } from '../types.ts';
 import { whyOf } from './attachments.ts';
-import { MAPS, rowsOf, TABLES } from './layout.ts';
+import { MAPS, MEMORIES, rowsOf, TABLES } from './layout.ts';
 import { Lookup } from './lookup.ts';
 import { Pins } from './pins.ts';
 import { sumCounters } from './reader.ts';
@@ -65,12 +65,15 @@ export class TablesDevice implements Device {
       throw error;
     }
     const program = (which: string) => this.#object.program(which);
+    const addressOf = (map: string) => this.#object.map(map).memoryAddress;
     this.share = {
       kind: this.kind,
       name,
       tables: Object.fromEntries(this.#rows),
       maps: Object.fromEntries(MAPS.map((map) => [map, this.#object.map(map).fd])),
       programs: { xdp: program('datapath').fd, tcx: program('datapath_tcx').fd },
+      // A worker that is ended where it stands gives nothing back: it has the host's descriptors and mappings, and none of its own.
+      memories: Object.fromEntries(MEMORIES.map((map) => [map, guarded(name, () => addressOf(map))])),
       memory: this.#state.memory,
       ...(this.#pins !== undefined && { folder: this.#pins.folder }),
       ...(netns !== undefined && { netns }),
@@ -235,6 +238,7 @@ export class TablesDevice implements Device {
       if (fd >= 0) closeDescriptor(fd);
     }
     this.#samples.close();
+    for (const map of MEMORIES) this.#object.map(map).close();
     this.#object.close();
     this.#pins?.close();
   }

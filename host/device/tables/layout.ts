@@ -117,6 +117,9 @@ export const GENERATION = TABLES.findIndex(({ name }) => name === 'acl_state');
 /** Names of the maps, those of the tables first. */
 export const MAPS: readonly string[] = [...SIZED, ...OWN].map(({ name }) => name);
 
+/** Those of them that are written as memory. */
+export const MEMORIES = ['route_strides', 'route_covers', 'route_roots'] as const;
+
 /** Sizes that can be configured: the simulated ASIC's, and those of tables that it has not. */
 export const SIZES: readonly {
   readonly name: string;

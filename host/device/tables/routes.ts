@@ -20,20 +20,21 @@ export class Routes {
 
   /** Reads what the table holds: whoever wrote before may have ended in between. */
   constructor(share: DeviceShare) {
-    const open = (name: string) => BpfMap.fromFd(share.maps![name]!);
+    const open = (name: string) => BpfMap.borrow(share.maps![name]!);
     // Bytes: what BTF says may be read by few.
-    this.#table = BpfMap.fromFd(share.maps!.routes4!, {
+    this.#table = BpfMap.borrow(share.maps!.routes4!, {
       key: rawCodec(4 * KEY_WORDS),
       value: rawCodec(4 * (ROW_WORDS - KEY_WORDS)),
     });
     const [strides, covers, roots] = [open('route_strides'), open('route_covers'), open('route_roots')];
+    const { memories } = share;
     this.#maps = [this.#table as unknown as BpfMap, strides, covers, roots];
     this.#trie = new MultibitTrie(
       {
         chunks: covers.maxEntries,
-        strides: strides.memory(),
-        covers: covers.memory(),
-        roots: roots.memory(),
+        strides: strides.memory(memories!.route_strides),
+        covers: covers.memory(memories!.route_covers),
+        roots: roots.memory(memories!.route_roots),
       },
       { covering: (...prefix) => this.#covering(...prefix), quiesce: waitForPrograms },
     );

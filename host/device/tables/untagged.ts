@@ -12,8 +12,8 @@ export class Untagged {
 
   /** Reads what the table holds: whoever wrote before may have ended in between. */
   constructor(share: DeviceShare) {
-    this.#array = BpfMap.fromFd(share.maps!.interfaces_untagged!);
-    using table = BpfMap.fromFd(share.maps!.interfaces_at!);
+    this.#array = BpfMap.borrow(share.maps!.interfaces_untagged!);
+    using table = BpfMap.borrow(share.maps!.interfaces_at!);
     const held = new Map<number, number>();
     for (const { count, keys, values } of table.chunks()) {
       const [key, value] = [new Uint32Array(keys.buffer), new Uint32Array(values.buffer)];
