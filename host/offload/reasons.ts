@@ -181,7 +181,8 @@ const REASONS_BY_NAME = {
   },
   'xdp-attached': {
     why: 'an XDP program sees packets first',
-    remedy: 'Detach it: `ip link set LINK xdp off`.',
+    remedy:
+      'Detach it: `ip link set LINK xdp off`, where `ip link` shows xdpgeneric `ip link set LINK xdpgeneric off`; one that a BPF link holds: `bpftool link`.',
   },
   'bridge-option': {
     why: 'the port has a bridge option the device lacks (isolated, locked, neighbour suppression, hairpin), or is in no VLAN, or the bridge’s VLANs are of 802.1ad',

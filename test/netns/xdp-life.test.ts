@@ -182,6 +182,7 @@ test('a port with somebody else’s program is the kernel’s, and says so', asy
   await path.host.start();
   const { out } = await path.host.ekho('explain', 'link', 'p0');
   expect(out).toMatch(/an XDP program sees packets first: program \d+\n *remedy: Detach it/);
+  const remedy = /xdpgeneric `ip link set LINK ([^`]+)`/.exec(out)?.[1];
   const kernel = path.forwarded().v4;
   expect(wires.ping(0, address4(1), 3)).toBe(3);
   // Requests enter by p0, answers by p1, where the data path is.
@@ -190,7 +191,7 @@ test('a port with somebody else’s program is the kernel’s, and says so', asy
     { link: 'p0', mode: 'none' },
     { link: 'p1', mode: 'generic' },
   ]);
-  wires.router.ip('link set p0 xdpgeneric off');
+  wires.router.ip(`link set p0 ${remedy}`);
   await path.host.settled();
   expect(wires.ping(0, address4(1), 3)).toBe(3);
   expect(path.forwarded().v4 - kernel).toBe(3);
