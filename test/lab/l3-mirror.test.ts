@@ -36,8 +36,8 @@ test('the way from host to host loses the kernel’s two hops, in both families'
 
   demo.route('del');
   await verified(host);
-  expect(demo.dpu.ip('route show table all proto 187')).not.toMatch(/192\.168\.1[12]\./);
-  expect(demo.dpu.ip('-6 route show table all proto 187')).not.toMatch(/fd00:1[12]:/);
+  expect(demo.dpu.ip('route show table all proto 210')).not.toMatch(/192\.168\.1[12]\./);
+  expect(demo.dpu.ip('-6 route show table all proto 210')).not.toMatch(/fd00:1[12]:/);
   demo.route('add');
   await verified(host);
   for (const version of demo.versions) expect(demo.hops(version)).toEqual(hopsOf(version).after);

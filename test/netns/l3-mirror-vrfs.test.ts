@@ -32,7 +32,7 @@ test('the way from host to host loses the kernel’s two hops, and has them agai
   demo.route('del');
   await host.settled();
   await host.verified();
-  expect(demo.dpu.ip('route show table all proto 187')).not.toMatch(/192\.168\.1[12]\./);
+  expect(demo.dpu.ip('route show table all proto 210')).not.toMatch(/192\.168\.1[12]\./);
   demo.route('add');
   await host.settled();
   await host.verified();

@@ -11,7 +11,8 @@ import { TestHost } from '../support/host.ts';
 import { Netns } from '../support/netns.ts';
 
 const ROUTES = 2000;
-const PROTOCOL = 187;
+/** By default. */
+const PROTOCOL = 210;
 
 let a: Netns;
 let b: Netns;
@@ -98,7 +99,6 @@ async function start(): Promise<TestHost> {
       '[device.dpu]',
       'kind = "rtnetlink"',
       `netns = "${dpu.name}"`,
-      `protocol = ${PROTOCOL}`,
       '[device.dpu.links.e0]',
       'link = "r0"',
       'table = 254',
@@ -164,6 +164,10 @@ function hopsFor({ out }: { out: string }): string[] {
 test('what is not its own stays, and is said to be in the way in the kernel’s words', async () => {
   dpu.ip('route add 10.9.0.0/24 via 10.3.1.2 proto static metric 100');
   const before = dpu.ip('route show proto static');
+  // As FRR writes them, whose protocols have numbers of their own.
+  for (let protocol = 186; protocol <= 198; protocol++)
+    dpu.ip(`route add 10.${protocol}.0.0/24 via 10.3.1.2 proto ${protocol} metric 100`);
+  const frr = () => dpu.ip('route show').match(/^10\.1[89]\d\.0\.0.24 /gm);
   const host = await start();
   kernel.ip('route add 10.9.0.0/24 via 10.4.0.1');
   await host.settled();
@@ -175,6 +179,7 @@ test('what is not its own stays, and is said to be in the way in the kernel’s 
   kernel.ip('route del 10.9.0.0/24');
   await host.start();
   expect(dpu.ip('route show proto static')).toBe(before);
+  expect(frr()).toHaveLength(13);
 });
 
 test('a plugin that is restarted loses no packet, and a host that was killed leaves nothing stale', async () => {
@@ -204,7 +209,7 @@ test('a plugin that is restarted loses no packet, and a host that was killed lea
 test('what somebody takes away in the other kernel is written again', async () => {
   const host = await start();
   expect(hops()).toEqual(['10.1.1.1', '10.4.0.1', '10.2.2.2']);
-  dpu.ip('nexthop flush proto 187');
+  dpu.ip(`nexthop flush proto ${PROTOCOL}`);
   await host.until('it is written again', async () =>
     written().some((line) => line.startsWith('10.2.2.0/24')),
   );

@@ -52,5 +52,6 @@ export interface RoutingConfig {
 }
 export const LINKS_MAX = 16;
 
-export const PROTOCOL_DEFAULT = 187;
+/** Nobody else's: neither in linux/rtnetlink.h nor of FRR (186-198), which takes routes of its numbers for its own and sweeps them when it starts. */
+export const PROTOCOL_DEFAULT = 210;
 export const METRIC_DEFAULT = 100;

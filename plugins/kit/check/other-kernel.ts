@@ -53,7 +53,7 @@ export class OtherKernel {
       name: 'rtnetlink',
       target: this.name,
       routing: {
-        protocol: 187,
+        protocol: 210,
         metric: 100,
         links: [
           { ...links[0]!, table: 254, ...gateways },

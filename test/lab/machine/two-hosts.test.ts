@@ -275,7 +275,7 @@ function batch(verb: 'add' | 'del'): string {
 
 /** Of the routes of `batch`, those in VRF red. */
 async function written(dpu: Machine): Promise<number> {
-  return Number(await dpu.run("ip route show table 10 proto 187 | grep -c '^20\\.' || true"));
+  return Number(await dpu.run("ip route show table 10 proto 210 | grep -c '^20\\.' || true"));
 }
 
 function say(line: string): void {
