@@ -306,7 +306,7 @@ function interfaceOf(
   let reason4: number = hooks.ipv4;
   const own4 = view.netconfOf(AF_INET, link.ifindex);
   if (own4?.forwarding !== true) reason4 = REASON['forwarding-disabled'];
-  if (options.hooks?.usesPathMtus === true) reason4 = REASON['path-mtu'];
+  if (options.hooks?.usesPathMtus === true && reason4 === REASON.none) reason4 = REASON['path-mtu'];
   const reversePath = strictest(own4?.reversePath ?? 0, view.netconfOf(AF_INET, -1)?.reversePath ?? 0);
   if (reversePath !== 0 && !options.reversePath && reason4 === REASON.none) reason4 = REASON['reverse-path'];
   if (reason4 === REASON.none) flags |= ROUTER_INTERFACE_FLAGS.ipv4;

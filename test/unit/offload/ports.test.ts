@@ -269,6 +269,14 @@ test('programs of tcx keep a port’s packets with the kernel, but for the devic
   expect(plan(() => {}, { hooks: hooks(7) }).port(PORT).why).toBe('tcx-attached');
 });
 
+test('path MTUs that count are the reason where IPv4 would be routed, and only there', () => {
+  const hooks: HookState = { ...HOOKS, usesPathMtus: true };
+  const stopped = (kernel: KernelModel) =>
+    kernel.put('netconf', { header: { family: 2 }, ifindex: PORT, forwarding: 0, rp_filter: 0 });
+  expect(plan(() => {}, { hooks }).routing(PORT).why).toEqual(['path-mtu', 'none']);
+  expect(plan(stopped, { hooks }).routing(PORT).why).toEqual(['forwarding-disabled', 'none']);
+});
+
 describe('netfilter on bridges', () => {
   const NF_INET_FORWARD = 2;
   const putBridge = (kernel: KernelModel, index: number, data: Record<string, number>) =>
