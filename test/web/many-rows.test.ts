@@ -57,22 +57,39 @@ describe.skipIf(CHROMIUM === undefined)(`a table of ${ROUTES} routes`, () => {
     expect(await tab.page.locator('.body .row').count()).toBeLessThan(100);
   });
 
+  /** Waits until the first row is the one at `share` of the list. */
+  async function begins(share: number): Promise<void> {
+    await expect
+      .poll(async () => {
+        const [text = ''] = await tab.page.locator('.body .row .text').allTextContents();
+        const [, b, c, d] = (/^100\.(\d+)\.(\d+)\.(\d+)\/30/.exec(text) ?? []).map(Number);
+        const at = (b! << 14) + (c! << 6) + (d! >> 2);
+        return Math.abs(at / ROUTES - share) < 0.02;
+      }, WAIT)
+      .toBe(true);
+  }
+
+  const scroll = (share: number) =>
+    `{ const box = document.querySelector('.rows-grid'); box.scrollTop = box.scrollHeight * ${share}; }`;
+
   it('is scrolled to any place', async () => {
     await tab.go('objects?kind=route&q=proto bgp');
     await tab.shows('.body .row .text', '100.0.');
     for (const share of [0.5, 0.25, 0.9]) {
-      await tab.page.evaluate(
-        `{ const box = document.querySelector('.rows-grid'); box.scrollTop = box.scrollHeight * ${share}; }`,
-      );
-      await expect
-        .poll(async () => {
-          const [text = ''] = await tab.page.locator('.body .row .text').allTextContents();
-          const [, b, c, d] = (/^100\.(\d+)\.(\d+)\.(\d+)\/30/.exec(text) ?? []).map(Number);
-          const at = (b! << 14) + (c! << 6) + (d! >> 2);
-          return Math.abs(at / ROUTES - share) < 0.02;
-        }, WAIT)
-        .toBe(true);
+      await tab.page.evaluate(scroll(share));
+      await begins(share);
     }
+  });
+
+  it('stays where it was scrolled to as soon as it was there', async () => {
+    await tab.go('overview');
+    await tab.page.evaluate(`new MutationObserver((_, observer) => {
+      if (document.querySelector('.body .row .text')?.textContent.startsWith('100.0.') !== true) return;
+      observer.disconnect();
+      ${scroll(0.5)}
+    }).observe(document.body, { childList: true, subtree: true, characterData: true })`);
+    await tab.go('objects?kind=route&q=proto bgp');
+    await begins(0.5);
   });
 
   it('is searched as a whole', async () => {

@@ -1,5 +1,5 @@
 /** A table of which only the rows in sight exist. Keys: arrows, page, home and end move, enter opens. */
-import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { Source } from '../source.ts';
 import { firstRow, fullHeight, ROW, rowTop, scrollTo, wholeRows } from '../window.ts';
 import { Offload, toneOf, worst } from './state.tsx';
@@ -33,8 +33,8 @@ export function Rows({ source, total, sort, onSort, chosen, onChoose }: RowsProp
     resized.observe(element);
     return () => resized.disconnect();
   }, []);
-  // Another search begins at its first row.
-  useEffect(() => {
+  // Another search begins at its first row, before anybody sees it: a later reset would take back a scroll that came meanwhile.
+  useLayoutEffect(() => {
     box.current!.scrollTop = 0;
     setTop(0);
     setActive(0);
