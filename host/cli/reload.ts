@@ -54,6 +54,7 @@ export function reload(started: Config, { access, identity, network, logs }: Rel
   if (!isDeepStrictEqual(api.listen, started.api.listen)) later.push('api.listen');
   if (api.socket !== started.api.socket) later.push('api.socket');
   if (api.socketGroup !== started.api.socketGroup) later.push('api.socket-group');
+  if (api.readGroup !== started.api.readGroup) later.push('api.read-group');
   const done = `configuration read again: ${api.tokens.length} tokens${identity ? ', certificate' : ''}`;
   return later.length === 0 ? done : `${done}; for what changed in ${later.join(', ')} start the host again`;
 }

@@ -22,6 +22,7 @@ import { ACTION, OPERATION } from '../../host/plugin/records.ts';
 import { buildPlugin } from '../../plugins/toolchain/build-plugin.mjs';
 import { buildIdle } from './idle-plugins.ts';
 import { type Latency, measureLatency } from './plugin-latency.ts';
+import { table } from './table.ts';
 
 const PAGE = join(ROOT, 'docs/plugins-security.md');
 const PARTS = ['cost', 'latency'] as const;
@@ -205,16 +206,6 @@ async function latencies(softnic: string): Promise<string[][]> {
     console.log(row.join('  '));
   }
   return rows;
-}
-
-/** As Markdown. */
-function table([head, ...rows]: readonly string[][]): string {
-  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
-  return [
-    line(head!),
-    line(head!.map((_, column) => (column === 0 ? '---' : '--:'))),
-    ...rows.map(line),
-  ].join('\n');
 }
 
 /** Puts text between the two marks of a part. */

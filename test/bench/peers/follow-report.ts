@@ -1,17 +1,10 @@
 /** The part `follow`: who keeps up with a kernel that changes, what that costs, and who is right after an overrun and a link that fell. */
+
+import { table } from '../table.ts';
 import { churn, linkDown, measureFollowing, type Outcome, overrun, type Scenario } from './follow.ts';
 import type { Peer } from './peer.ts';
 import { plot, type Series } from './plot.ts';
-import {
-  type Aim,
-  aimsTable,
-  machine,
-  median,
-  type ReportOptions,
-  spread,
-  table,
-  writePage,
-} from './report.ts';
+import { type Aim, aimsTable, machine, median, type ReportOptions, spread, writePage } from './report.ts';
 
 interface Sizes {
   /** Routes that stay, and those that come and go. */

@@ -1,16 +1,9 @@
 /** The part `latency`: how long a change takes from the kernel to the device, and what one nexthop under a full table takes. */
+
+import { table } from '../table.ts';
 import { measureLatencies, measureNexthop } from './latency.ts';
 import { plot } from './plot.ts';
-import {
-  type Aim,
-  aimsTable,
-  machine,
-  median,
-  type ReportOptions,
-  spread,
-  table,
-  writePage,
-} from './report.ts';
+import { type Aim, aimsTable, machine, median, type ReportOptions, spread, writePage } from './report.ts';
 
 const PACES = [1000, 10_000, 50_000];
 const SECONDS = 5;

@@ -1,4 +1,6 @@
 /** The part `load`: tables, plots and aims of how long a start takes, and of memory. */
+
+import { table } from '../table.ts';
 import { type LoadOptions, type Loads, measureLoads, type Start } from './load.ts';
 import type { Kind, Peer } from './peer.ts';
 import { plot } from './plot.ts';
@@ -10,7 +12,6 @@ import {
   median,
   type ReportOptions,
   spread,
-  table,
   writePage,
 } from './report.ts';
 

@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { ROOT } from '../../../host/config/config.ts';
+import { table } from '../table.ts';
 import type { Peer } from './peer.ts';
 
 export interface ReportOptions {
@@ -50,16 +51,6 @@ export function digits(number: number): string {
 export function spread(numbers: readonly number[]): string {
   if (numbers.length === 1) return digits(numbers[0]!);
   return `${digits(median(numbers))} (${digits(Math.min(...numbers))}–${digits(Math.max(...numbers))})`;
-}
-
-/** As Markdown; all columns but the first to the right. */
-export function table([head, ...rows]: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
-  return [
-    line(head!),
-    line(head!.map((_, column) => (column === 0 ? '---' : '--:'))),
-    ...rows.map(line),
-  ].join('\n');
 }
 
 export function aimsTable(aims: readonly Aim[]): string {
