@@ -64,14 +64,26 @@ static __always_inline __u64 cover(__u32 chunk)
 }
 
 /*
+ * 0, in a way that compilers do not know: what is read at an address that it is added to is read after the word. A read whose address comes
+ * from a word that was read is later anyway, which is all that the walk down needs; other reads arm64 may do in any order.
+ */
+static __always_inline __u32 behind(__u64 word)
+{
+	asm volatile("%0 ^= %0" : "+r"(word));
+	return word;
+}
+
+/*
  * Whether the entries for an address are what they were when nothing was found in them, and what covers the second chunk. If not, a longer
  * route may have come before the one that was found then, which is not for this address.
  */
-static __noinline bool is_still(__u32 first, __u32 host, __u64 below, __u64 upper)
+static __noinline bool is_still(__u32 first, __u32 host, __u64 below, __u64 upper, __u64 found)
 {
-	if (stride(first, host >> 8) != below)
+	__u32 later = behind(found);
+
+	if (stride(first + later, host >> 8) != below)
 		return false;
-	return !below || (!stride(below, host) && cover(below) == upper);
+	return !below || (!stride(below + later, host) && cover(below + later) == upper);
 }
 
 static __noinline __u64 find_route4(__u32 vrf, __u32 address)
@@ -98,7 +110,7 @@ static __noinline __u64 find_route4(__u32 vrf, __u32 address)
 		return found;
 	upper = below ? cover(below) : 0;
 	found = upper ? upper : cover(first);
-	return is_still(first, host, below, upper) ? found : walk_routes4(vrf, address);
+	return is_still(first, host, below, upper, found) ? found : walk_routes4(vrf, address);
 }
 
 #endif
