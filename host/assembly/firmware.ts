@@ -9,6 +9,7 @@ import { EkhoError } from '../errors.ts';
 import { Firmware, type FirmwarePort, type FirmwareRule, PLUGINS_MAX } from '../kernel/firmware/firmware.ts';
 import { netnsPath } from '../netlink/syscall.ts';
 import type { EntryCounter } from '../offload/counters.ts';
+import { type Count, FirmwareCounts } from '../offload/firmware-counts.ts';
 import { FirmwareRules } from '../offload/firmware-rules.ts';
 import type { FilterEntry, OffloadStates } from '../offload/offload-state.ts';
 import type { Hardware, Planner } from '../offload/planner.ts';
@@ -37,11 +38,6 @@ export interface FirmwareStatus {
   readonly amiss: number;
 }
 
-interface Count {
-  readonly packets: bigint;
-  readonly bytes: bigint;
-}
-
 interface Amiss {
   readonly rule: FirmwareRule;
   /** Mirror id. */
@@ -52,8 +48,7 @@ interface Amiss {
 export class HostFirmware {
   readonly #parts: FirmwareParts;
   readonly #rules = new FirmwareRules();
-  /** What is added to the counter of a rule's entry. */
-  readonly #bases = new Map<bigint, Count>();
+  readonly #counts = new FirmwareCounts();
   /** By plugin and handle: the rule an entry was for when counters were last read, and its counter. */
   #last = new Map<string, Count & { readonly id: bigint }>();
   /** As programs were told, by interface index. */
@@ -112,7 +107,7 @@ export class HostFirmware {
 
   #forget(id: bigint): void {
     this.#rules.delete(id);
-    this.#bases.delete(id);
+    this.#counts.forget(id);
     this.#amiss.delete(id);
     this.#told.delete(id);
   }
@@ -188,11 +183,9 @@ export class HostFirmware {
         const counter = byHandle.get(handle!);
         const now = { packets: BigInt(counter?.packets ?? 0), bytes: BigInt(counter?.bytes ?? 0) };
         const key = `${plugin} ${handle}`;
-        const base = this.#baseOf(rule, now, this.#last.get(key));
+        const told = this.#counts.tell(rule, now, this.#last.get(key), drops);
         last.set(key, { id: rule.id, ...now });
-        const packets = now.packets + base.packets;
-        if (packets > 0n)
-          firmware.count(rule.id, { packets, bytes: now.bytes + base.bytes, drops: drops ? packets : 0n });
+        if (told !== undefined) firmware.count(rule.id, told);
       }
       this.#countFlows(firmware, states, byHandle);
     }
@@ -208,29 +201,9 @@ export class HostFirmware {
       const packets = BigInt(counter.packets);
       // Conntrack counts from the network header on.
       const now = { packets, bytes: BigInt(counter.bytes) - packets * ETHERNET_HEADER };
-      const base = this.#baseOf(rule, now, undefined);
-      firmware.count(rule.id, {
-        packets: now.packets + base.packets,
-        bytes: now.bytes + base.bytes,
-        drops: 0n,
-      });
+      const told = this.#counts.tell(rule, now, undefined, false);
+      if (told !== undefined) firmware.count(rule.id, told);
     }
-  }
-
-  /**
-   * A rule older than this host has counted what the kernel was told of it, at least. One that replaced another took over its entry,
-   * whose counter goes on: what was told of the other is not its.
-   */
-  #baseOf({ id, context }: FirmwareRule, now: Count, last: (Count & { id: bigint }) | undefined): Count {
-    let base = this.#bases.get(id);
-    if (base !== undefined) return base;
-    base = { packets: 0n, bytes: 0n };
-    if (context.packets > 0n || context.bytes > 0n)
-      base = { packets: positive(context.packets - now.packets), bytes: positive(context.bytes - now.bytes) };
-    else if (last !== undefined && last.id !== id && last.packets <= now.packets && last.bytes <= now.bytes)
-      base = { packets: -last.packets, bytes: -last.bytes };
-    this.#bases.set(id, base);
-    return base;
   }
 
   // ---- what people are told ----
@@ -299,8 +272,4 @@ export class HostFirmware {
     this.#firmware?.close();
     this.#firmware = undefined;
   }
-}
-
-function positive(value: bigint): bigint {
-  return value > 0n ? value : 0n;
 }

@@ -1,0 +1,66 @@
+/**
+ * What the kernel is told of packets that hardware counted for its rules: since a rule was made, while counters are of entries, which
+ * live shorter or longer than the rule. What plugins read is not believed further than the kernel can bear it: nothing is told below zero
+ * or beyond 64 bits, and less than before is not told on (bpf/firmware.bpf.c).
+ */
+import type { FirmwareCounter, FirmwareRule } from '../kernel/firmware/firmware.ts';
+
+export interface Count {
+  readonly packets: bigint;
+  readonly bytes: bigint;
+}
+
+const MAX = 2n ** 64n - 1n;
+const NOTHING: Count = { packets: 0n, bytes: 0n };
+
+export class FirmwareCounts {
+  /** What is added to the counter of a rule's entry. */
+  readonly #bases = new Map<bigint, Count>();
+
+  /**
+   * What to tell of a rule; `undefined`: nothing yet.
+   *
+   * @param now counter of its entry
+   * @param last of the same entry when it was read before, and the rule it was for
+   * @param drops whether its packets are dropped
+   */
+  tell(
+    rule: FirmwareRule,
+    now: Count,
+    last: (Count & { readonly id: bigint }) | undefined,
+    drops: boolean,
+  ): FirmwareCounter | undefined {
+    const base = this.#baseOf(rule, now, last);
+    const packets = inRange(now.packets + base.packets);
+    if (packets === 0n) return undefined;
+    return { packets, bytes: inRange(now.bytes + base.bytes), drops: drops ? packets : 0n };
+  }
+
+  forget(id: bigint): void {
+    this.#bases.delete(id);
+  }
+
+  /**
+   * A rule older than this host has counted what the kernel was told of it, at least. One that replaced another took over its entry,
+   * whose counter goes on: what was told of the other is not its.
+   */
+  #baseOf(
+    { id, context }: FirmwareRule,
+    now: Count,
+    last: (Count & { readonly id: bigint }) | undefined,
+  ): Count {
+    let base = this.#bases.get(id);
+    if (base !== undefined) return base;
+    base = NOTHING;
+    if (context.packets > 0n || context.bytes > 0n)
+      base = { packets: inRange(context.packets - now.packets), bytes: inRange(context.bytes - now.bytes) };
+    else if (last !== undefined && last.id !== id && last.packets <= now.packets && last.bytes <= now.bytes)
+      base = { packets: -last.packets, bytes: -last.bytes };
+    this.#bases.set(id, base);
+    return base;
+  }
+}
+
+function inRange(value: bigint): bigint {
+  return value < 0n ? 0n : value > MAX ? MAX : value;
+}

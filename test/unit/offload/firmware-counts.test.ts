@@ -1,0 +1,59 @@
+/** What the kernel is told of counters, whatever a plugin reads. */
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import type { FirmwareRule } from '../../../host/kernel/firmware/firmware.ts';
+import { type Count, FirmwareCounts } from '../../../host/offload/firmware-counts.ts';
+
+const count = (packets: number, bytes: number): Count => ({ packets: BigInt(packets), bytes: BigInt(bytes) });
+
+/** A rule of which the kernel was told this much before. */
+const rule = (id: bigint, told = count(0, 0)) =>
+  ({ id, context: { ...told, drops: 0n } }) as unknown as FirmwareRule;
+
+test('a rule counts from its beginning', () => {
+  const counts = new FirmwareCounts();
+  expect(counts.tell(rule(1n), count(0, 0), undefined, true)).toBeUndefined();
+  expect(counts.tell(rule(1n), count(3, 300), undefined, true)).toEqual({
+    packets: 3n,
+    bytes: 300n,
+    drops: 3n,
+  });
+  expect(counts.tell(rule(1n), count(4, 400), undefined, false)).toEqual({
+    packets: 4n,
+    bytes: 400n,
+    drops: 0n,
+  });
+});
+
+test('a rule that is older than the host goes on from what was told, one that took over an entry from nothing', () => {
+  const counts = new FirmwareCounts();
+  expect(counts.tell(rule(1n, count(10, 1000)), count(2, 200), undefined, false)).toMatchObject({
+    packets: 10n,
+  });
+  expect(counts.tell(rule(1n, count(10, 1000)), count(5, 500), undefined, false)).toMatchObject(
+    count(13, 1300),
+  );
+  const last = { id: 1n, ...count(5, 500) };
+  expect(counts.tell(rule(2n), count(7, 700), last, false)).toMatchObject(count(2, 200));
+  // Its entry was made anew since.
+  expect(counts.tell(rule(2n), count(6, 0), last, false)).toMatchObject(count(1, 0));
+  counts.forget(2n);
+  expect(counts.tell(rule(2n), count(6, 60), undefined, false)).toMatchObject(count(6, 60));
+});
+
+test('whatever is read, what is told has its place in 64 bits', () => {
+  const wild = fc.record({
+    packets: fc.bigInt(-(2n ** 70n), 2n ** 70n),
+    bytes: fc.bigInt(-(2n ** 70n), 2n ** 70n),
+  });
+  const place = (value: bigint) => value === BigInt.asUintN(64, value);
+  fc.assert(
+    fc.property(fc.array(wild, { maxLength: 8 }), wild, fc.boolean(), (readings, before, drops) => {
+      const counts = new FirmwareCounts();
+      for (const now of readings) {
+        const told = counts.tell(rule(2n), now, { id: 1n, ...before }, drops);
+        if (told !== undefined) expect(Object.values(told).every(place)).toBe(true);
+      }
+    }),
+  );
+});
