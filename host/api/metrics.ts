@@ -111,6 +111,11 @@ export const METRICS: readonly Metric[] = [
     'ekho_sync_found_gone_total',
     'Objects found to be gone that the kernel had not announced.',
   ),
+  sync(
+    'malformed',
+    'ekho_sync_malformed_messages_total',
+    'Messages of the kernel that did not follow their layout: what they were about is read again.',
+  ),
   sync('interrupted', 'ekho_sync_interrupted_dumps_total', 'Dumps that the kernel marked as inconsistent.'),
   {
     name: 'ekho_notifier_events_total',

@@ -57,6 +57,10 @@ const INTERRUPTED_MS = 5000;
 /** One whose dump failed is tried again after the first, then twice as long each time, up to the second. */
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 10_000;
+/** The same cause of reading again is logged no more often. */
+const TELL_MS = 10_000;
+/** Causes remembered for that; some have the text of an error in them. */
+const CAUSES_MAX = 64;
 /** Rounds of re-reads that one barrier waits for: a re-read can cause another. */
 const BARRIER_ROUNDS = 64;
 
@@ -152,6 +156,8 @@ export class KernelSync {
   readonly #subscriptions = new Map<number, Subscription>();
   readonly #clients = new Map<number, RequestClient>();
   readonly #failing = new Map<string, ReadFailure>();
+  /** When each cause of reading again was last logged. */
+  readonly #told = new Map<string, number>();
   readonly #applier: Applier;
   readonly #agenda: Agenda;
   readonly #control: ControlView;
@@ -531,6 +537,7 @@ export class KernelSync {
     if (again) {
       this.#counters.resyncs++;
       this.#lastResync = report;
+      this.#tellAgain(cause);
     }
     for (const kind of kinds) this.#mirror.setKindState(kind, { state: 'syncing', reason: undefined });
     this.#updateSynced();
@@ -542,6 +549,15 @@ export class KernelSync {
     }
     const done = { ...report, duration_ms: Math.round(performance.now() - began) };
     if (this.#lastResync === report) this.#lastResync = done;
+  }
+
+  /** A cause that comes again and again is told once in a while. */
+  #tellAgain(cause: string): void {
+    const now = performance.now();
+    if (now - (this.#told.get(cause) ?? Number.NEGATIVE_INFINITY) < TELL_MS) return;
+    this.#told.set(cause, now);
+    if (this.#told.size > CAUSES_MAX) this.#told.clear();
+    this.#log('warn', `read again: ${cause}`);
   }
 
   #updateSynced(): void {

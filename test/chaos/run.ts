@@ -10,13 +10,15 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Random } from '../support/random.ts';
 import { SEED } from '../support/seed.ts';
-import { FAULTS, type Fault } from './faults.ts';
+import type { Fault } from './fault.ts';
+import { FAULTS } from './faults.ts';
 import { Site } from './site.ts';
 import { tryFault } from './trial.ts';
 
 const PAGE = fileURLToPath(new URL('../../docs/chaos.md', import.meta.url));
 /** A host that lives through this many faults is then replaced by one on a new router. */
 const FAULTS_PER_SITE = 40;
+const LOG_LINES = 60;
 
 interface Tally {
   readonly fault: Fault;
@@ -35,7 +37,7 @@ const { values: options } = parseArgs({
 });
 
 if (options.list) {
-  for (const { name, what } of FAULTS) console.log(`${name.padEnd(18)}${what}`);
+  for (const { name, what } of FAULTS) console.log(`${name.padEnd(22)}${what}`);
 } else await main();
 
 async function main(): Promise<void> {
@@ -83,14 +85,14 @@ async function oneSite(
       // Each at least once, in random order, before any comes again.
       const least = Math.min(...chosen.map((fault) => tallies.get(fault)!.recoveries.length));
       const fault = random.pick(chosen.filter((one) => tallies.get(one)!.recoveries.length === least));
-      process.stdout.write(`${fault.name.padEnd(18)}`);
+      process.stdout.write(`${fault.name.padEnd(22)}`);
       try {
         const seconds = await tryFault(site, fault, usual);
         tallies.get(fault)!.recoveries.push(seconds);
         console.log(`${seconds.toFixed(1)} s`);
       } catch (error) {
         console.log('FAILED');
-        console.log(`${error instanceof Error ? error.message : error}\n${site.host.output.slice(-8000)}`);
+        console.log(`${error instanceof Error ? error.message : error}\n${said(site)}`);
         return false;
       }
       // Heaps find their size in the first minutes.
@@ -100,6 +102,12 @@ async function oneSite(
   } finally {
     await site.close();
   }
+}
+
+/** The end of the host's log. Each of the test's own requests has a line there, too. */
+function said({ host }: Site): string {
+  const lines = host.output.split('\n').filter((line) => !line.startsWith('audit:'));
+  return lines.slice(-LOG_LINES).join('\n');
 }
 
 function table(rows: readonly Tally[]): string {

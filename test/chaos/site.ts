@@ -1,34 +1,46 @@
 /** What faults are tried on: a router whose configuration changes all the time, and a host that keeps an ASIC in line with it. */
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { LookupAnswer } from '../../host/api/schemas.ts';
-import { TestHost } from '../support/host.ts';
+import { pause, TestHost } from '../support/host.ts';
 import { askKernel, askNeighbours, objection } from '../support/kernel-answer.ts';
 import type { Random } from '../support/random.ts';
 import { Router } from '../support/router.ts';
 import { type Command, type Probe, World } from '../support/world.ts';
+import type { Spoils } from './inside.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const INSIDE = new URL('./inside.ts', import.meta.url).href;
+/** Where inside.ts finds the path of its socket. */
+const CONTROL = 'EKHO_CHAOS_CONTROL';
 export const PORTS = 3;
 export const PLUGIN = 'softnic';
+/** IPv4 routes that the device has room for. */
+export const ROUTES = 8192;
 /** Lookups asked at the same time. */
 const ASKED = 16;
 /** Size of the file system that the host's files are on. */
 const DISK = '48m';
 /** Small enough that a storm overruns it. */
 const RECEIVE_BUFFER = 90_000;
+const RING = 4096;
+/** Times that the check is repeated while things settle. */
+const AGAIN_MS = 200;
 
 export class Site {
   readonly random: Random;
-  readonly router: Router;
+  router: Router;
   readonly host: TestHost;
   /** A file system of its own with the plugin and its cache. */
   readonly disk = mkdtempSync(join(tmpdir(), 'ekho-chaos-'));
   readonly plugin = join(this.disk, 'plugins', `${PLUGIN}.wasm`);
   readonly cache = join(this.disk, 'cache');
+  /** Socket of what is loaded into the host (inside.ts). */
+  readonly #control = join(this.disk, 'control');
   readonly #world: World;
   /** Commands that were carried out, the last of them. */
   readonly history: string[] = [];
@@ -54,6 +66,9 @@ export class Site {
       keepsState: true,
       receiveBuffer: RECEIVE_BUFFER,
       statisticsInterval: 1,
+      tables: { lpm4: ROUTES },
+      sections: ['[notifier]', `ring-size = ${RING}`],
+      ahead: { module: INSIDE, env: { [CONTROL]: this.#control } },
     });
   }
 
@@ -80,10 +95,39 @@ export class Site {
   }
 
   /** The file that vendors would drop, and the description beside it. */
-  copyPlugin(): void {
-    for (const file of readdirSync(join(ROOT, 'build/plugins')))
-      if (file.startsWith(`${PLUGIN}.`))
-        cpSync(join(ROOT, 'build/plugins', file), join(this.disk, 'plugins', file));
+  copyPlugin(folder = join(ROOT, 'build/plugins')): void {
+    for (const file of readdirSync(folder))
+      if (file.startsWith(`${PLUGIN}.`)) cpSync(join(folder, file), join(this.disk, 'plugins', file));
+  }
+
+  /** Another namespace of the same name, as the first was in the beginning. */
+  remakeRouter(): void {
+    this.router = new Router(PORTS, this.router.name);
+  }
+
+  /** Has what the host receives spoilt (inside.ts); resolves to what is left to be. */
+  async spoil(what: Partial<Spoils>): Promise<Spoils> {
+    const socket = connect(this.#control).setEncoding('utf8');
+    socket.write(`${JSON.stringify(what)}\n`);
+    let answer = '';
+    for await (const text of socket) answer += text;
+    return JSON.parse(answer);
+  }
+
+  /** Checks until all is right; throws when it is not within so many seconds. */
+  async right(within: number): Promise<void> {
+    const limit = performance.now() + within * 1000;
+    for (;;) {
+      try {
+        return await this.check();
+      } catch (error) {
+        if (performance.now() > limit)
+          throw new Error(`not right within ${within} s: ${error instanceof Error ? error.message : error}`, {
+            cause: error,
+          });
+        await pause(AGAIN_MS);
+      }
+    }
   }
 
   /** Random changes of the router, those that its kernel refuses among them. */

@@ -1,6 +1,6 @@
 /** One fault on a site, and what must be so afterwards. */
 import { pause } from '../support/host.ts';
-import type { Fault, Seen } from './faults.ts';
+import type { Fault, Seen } from './fault.ts';
 import type { Site } from './site.ts';
 
 /** Beyond what the first faults left: heaps grow before they are collected. */
@@ -15,19 +15,7 @@ export type Usage = ReturnType<Site['usage']>;
 export async function tryFault(site: Site, fault: Fault, usual: Usage): Promise<number> {
   const seen = await fault.run(site);
   const began = performance.now();
-  const limit = began + fault.within * 1000;
-  for (;;) {
-    try {
-      await site.check();
-      break;
-    } catch (error) {
-      if (performance.now() > limit)
-        throw new Error(
-          `not right again within ${fault.within} s: ${error instanceof Error ? error.message : error}`,
-        );
-      await pause(200);
-    }
-  }
+  await site.right(fault.within);
   const seconds = (performance.now() - began) / 1000;
   await calm(site, seen, usual);
   return seconds;

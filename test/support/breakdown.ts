@@ -6,8 +6,12 @@ import { buildPlugin } from '../../plugins/toolchain/build-plugin.mjs';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Folder with the plugin `softnic` that traps or hangs once the ASIC holds `routes` IPv4 routes; 0: with every batch. */
-export async function buildBreakdown(how: 'traps' | 'hangs', routes: number): Promise<string> {
+/** As in breakdown.c, in its order. */
+const BREAKDOWNS = ['traps', 'hangs', 'grows', 'lies'] as const;
+export type Breakdown = (typeof BREAKDOWNS)[number];
+
+/** Folder with the plugin `softnic` that breaks down once the ASIC holds `routes` IPv4 routes; 0: with every batch. */
+export async function buildBreakdown(how: Breakdown, routes: number): Promise<string> {
   const folder = join(ROOT, `build/fixtures/breakdown-${how}-${routes}`);
   const sources = join(folder, `source-${process.pid}`);
   mkdirSync(sources, { recursive: true });
@@ -18,7 +22,7 @@ export async function buildBreakdown(how: 'traps' | 'hangs', routes: number): Pr
     writeFileSync(apply, `#define ekho_offload_apply softnic_apply\n${readFileSync(apply, 'utf8')}`);
     writeFileSync(
       join(sources, 'breakdown.h'),
-      `#define BREAKS_AT ${routes}\n#define HANGS ${how === 'hangs' ? 1 : 0}\n`,
+      `#define BREAKS_AT ${routes}\n#define HOW ${BREAKDOWNS.indexOf(how)}\n`,
     );
     await buildPlugin({ folder: sources, output: join(folder, 'softnic.wasm') });
   } finally {

@@ -58,6 +58,8 @@ export interface HostOptions {
   readonly device?: 'asic' | 'tables';
   readonly mode?: 'auto' | 'native' | 'tcx' | 'generic';
   readonly settings?: { readonly [name: string]: string };
+  /** Module loaded into the host's process ahead of its own, and what it finds in the environment. */
+  readonly ahead?: { readonly module: string; readonly env: { readonly [name: string]: string } };
 }
 
 export interface Output {
@@ -70,14 +72,17 @@ export class TestHost {
   readonly folder = mkdtempSync(join(tmpdir(), 'ekho-host-'));
   readonly socket = join(this.folder, 'ekho.sock');
   readonly client = new Client(this.socket);
+  readonly config = join(this.folder, 'ekho.toml');
   readonly plugin: string;
   /** What all its processes printed. */
   output = '';
   #process: ChildProcess | undefined;
+  readonly #ahead: HostOptions['ahead'];
 
   constructor(options: HostOptions) {
+    this.#ahead = options.ahead;
     this.plugin = options.plugin ?? 'softnic';
-    writeFileSync(join(this.folder, 'ekho.toml'), toml(options, this.plugin, this.folder));
+    writeFileSync(this.config, toml(options, this.plugin, this.folder));
   }
 
   static async start(options: HostOptions): Promise<TestHost> {
@@ -102,14 +107,11 @@ export class TestHost {
   /** Starts the process and waits until the API answers. */
   async launch(): Promise<void> {
     const seen = this.output.length;
-    const child = spawn(
-      NODE,
-      [EKHO, 'run', '--log-format', 'text', '--config', join(this.folder, 'ekho.toml')],
-      {
-        stdio: ['ignore', 'pipe', 'pipe'],
-        env: { ...process.env, EKHO_SOCKET: undefined },
-      },
-    );
+    const ahead = this.#ahead === undefined ? [] : ['--import', this.#ahead.module];
+    const child = spawn(NODE, [...ahead, EKHO, 'run', '--log-format', 'text', '--config', this.config], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, EKHO_SOCKET: undefined, ...this.#ahead?.env },
+    });
     this.#process = child;
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => {

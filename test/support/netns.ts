@@ -15,9 +15,11 @@ export interface BatchResult {
 export type Answer = { readonly [name: string]: unknown };
 
 export class Netns {
-  readonly name = `ekho-${process.pid}-${++made}`;
+  readonly name: string;
 
-  constructor() {
+  /** `name`: of one that is gone. */
+  constructor(name = `ekho-${process.pid}-${++made}`) {
+    this.name = name;
     execFileSync('ip', ['netns', 'add', this.name]);
     this.ip('link set lo up');
   }

@@ -5,8 +5,8 @@ export class Router extends Netns {
   readonly ports: number;
 
   /** Port `n` has 10.255.n.1/24 and 2001:db8:fn::1/64, and resolved neighbours .2 to .5 (or ::2 to ::5). */
-  constructor(ports = 2) {
-    super();
+  constructor(ports = 2, name?: string) {
+    super(name);
     this.ports = ports;
     this.sysctl(
       'net.ipv4.ip_forward=1',
