@@ -189,30 +189,42 @@ describe('the socket', () => {
     }
     expect(asks(bench.socket, '/api/v1/status').status).toBe(7);
   });
-
-  it('of a group that there is not is refused by name', async () => {
-    bench = new Bench();
-    const file = join(bench.folder, 'ekho.toml');
-    writeFileSync(file, '[api]\nsocket-group = "nosuchgroup"\n[plugin]\n');
-    const { code, err } = await finish(
-      bench.spawn(
-        'run',
-        '--config',
-        file,
-        '--socket',
-        bench.socket,
-        '--netns',
-        bench.name,
-        '--listen',
-        'off',
-      ),
-    );
-    expect(err).toContain('/etc/group has no group "nosuchgroup"');
-    expect(code).toBe(2);
-  });
 });
 
 describe('the unit', () => {
+  it.each([
+    ['has an unknown key', 'nonsense = 1\n', /ekho\.toml:1: nonsense: unknown key/],
+    [
+      'names a group that there is not',
+      '[api]\nread-group = "nosuchgroup"\n[plugin]\n',
+      /no group "nosuchgroup"/,
+    ],
+    [
+      'names a certificate that there is not',
+      '[api]\nlisten = "127.0.0.1:0"\n[api.tls]\ncert = "/nowhere/cert"\nkey = "/nowhere/key"\n[plugin]\n',
+      /\/nowhere\/cert: ENOENT/,
+    ],
+  ])('does not start a host again whose configuration %s', async (_, text, said) => {
+    const [, status] = /^RestartPreventExitStatus=(\d+)$/m.exec(readFileSync(UNIT, 'utf8'))!;
+    bench = new Bench();
+    const file = join(bench.folder, 'ekho.toml');
+    writeFileSync(file, text);
+    const words = ['run', '--config', file, '--socket', bench.socket, '--netns', bench.name];
+    const { code, err } = await finish(bench.spawn(...words));
+    expect(err).toMatch(said);
+    expect(code).toBe(Number(status));
+  });
+
+  it('starts one again that found its socket taken', async () => {
+    const [, status] = /^RestartPreventExitStatus=(\d+)$/m.exec(readFileSync(UNIT, 'utf8'))!;
+    bench = new Bench();
+    await bench.start('--no-config');
+    const words = ['run', '--socket', bench.socket, '--netns', bench.name, '--listen', 'off'];
+    const { code, err } = await finish(bench.spawn(...words));
+    expect(err).toContain('answers on');
+    expect([0, Number(status)]).not.toContain(code);
+  });
+
   it('is understood, and exposes little', () => {
     const { stdout, status } = spawnSync(
       'systemd-analyze',

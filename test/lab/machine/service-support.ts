@@ -9,6 +9,10 @@ export const MEMORY_MIB = 2048;
 export const STEP_LIMIT = 25 * 60_000;
 export const EPOCH = 1_700_000_000;
 
+/** Every file of the system, but for what logs, indexes and copies of them. */
+export const FILES = `find / -xdev \\( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /dev -o -path /var/log \\
+  -o -path /var/cache/apt -o -path /var/lib/apt -o -path /var/lib/dpkg -o -path /var/cache/debconf -o -name '*-' \\) -prune -o -print | sort`;
+
 /** Two network namespaces that reach each other through the machine, by veth p0 and p1. */
 export const WORLD = `
 sysctl -qw net.ipv4.ip_forward=1
@@ -52,6 +56,7 @@ export function dataPath(more = ''): string {
   return `cat >/etc/ekho/ekho.toml <<'FILE'
 [api]
 socket-group = "ekho"
+read-group = "ekho-read"
 
 [plugins]
 state = "/var/lib/ekho/plugins"
