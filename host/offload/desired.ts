@@ -332,7 +332,9 @@ export class Desired {
     this.structureIsDirty = true;
     this.replan();
     for (const neighbour of this.#options.neighbours.values()) this.#planHost(neighbour.id, neighbour);
-    for (const kind of [KIND.nexthop, KIND.route, KIND.fdb, KIND.flow, KIND.offload]) {
+    mirror.forEach(KIND.nexthop, (id) => this.change(KIND.nexthop, id, false));
+    this.routes.load();
+    for (const kind of [KIND.fdb, KIND.flow, KIND.offload]) {
       mirror.forEach(kind, (id) => this.change(kind, id, false));
     }
   }

@@ -157,6 +157,12 @@ export class RouteEntries {
     this.#entryFlags[entry]! &= QUEUED;
   }
 
+  /** Room for as many more, as far as the table has it. */
+  reserve(entries: number): void {
+    const wanted = Math.min(this.capacity + 1, this.#entriesUsed + entries);
+    if (wanted > this.#entryNode.length) this.#growEntries(wanted);
+  }
+
   #growEntries(atLeast: number): void {
     const length = Math.max(atLeast, Math.min(this.capacity + 1, Math.ceil(this.#entryNode.length * 1.5)));
     this.#entryFib = grown(this.#entryFib, length);

@@ -110,6 +110,8 @@ export class Routes implements FibHost {
   readonly notable = new NotableRoutes();
 
   readonly entries: RouteEntries;
+  /** All routes were taken: domains that are set find theirs in the mirror. */
+  #isLoaded = false;
 
   constructor(options: RoutesOptions) {
     this.#options = options;
@@ -178,6 +180,7 @@ export class Routes implements FibHost {
         this.#consulted.set(key, uses);
       }
     }
+    if (!this.#isLoaded) return;
     this.#mirror.forEach(this.#kind, (id) => {
       if (!this.#read(id) || this.#reader.family !== family) return;
       for (const { fib, rank } of this.#consulted.get(tableKey(family, this.#reader.table)) ?? []) {
@@ -213,6 +216,13 @@ export class Routes implements FibHost {
       this.#ofPolicy.delete(place);
       this.#dropCandidate(candidate);
     }
+  }
+
+  /** Takes all routes of the mirror, once; from then on each is told of. Domains are set before, so that each is read once. */
+  load(): void {
+    this.#isLoaded = true;
+    this.#reserve(this.#mirror.count(this.#kind));
+    this.#mirror.forEach(this.#kind, (id) => this.routeChanged(id));
   }
 
   /** True when a rule leads packets of the device to this table. */
@@ -372,8 +382,14 @@ export class Routes implements FibHost {
     return candidate;
   }
 
-  #growCandidates(): void {
-    const length = Math.ceil(this.candidates.object.length * 1.5);
+  /** Room for as many routes: most are a candidate of one domain, and an entry. */
+  #reserve(routes: number): void {
+    if (this.#candidatesUsed + routes > this.candidates.object.length)
+      this.#growCandidates(this.#candidatesUsed + routes);
+    this.entries.reserve(routes);
+  }
+
+  #growCandidates(length = Math.ceil(this.candidates.object.length * 1.5)): void {
     this.candidates.object = grown(this.candidates.object, length);
     this.candidates.info = grown(this.candidates.info, length);
     this.candidates.group = grown(this.candidates.group, length);
