@@ -34,6 +34,8 @@ export interface Matches {
   length: number;
   /** Hash of the key. */
   hash: number;
+  /** No object has that hash, not even a deleted one. */
+  isNew: boolean;
 }
 
 export class ObjectTable {
@@ -53,7 +55,7 @@ export class ObjectTable {
   #sweep = 0;
   /** Whether some objects share a key: only then places among them are kept. */
   #ordered = false;
-  readonly #matches: Matches = { ids: new Uint32Array(16), length: 0, hash: 0 };
+  readonly #matches: Matches = { ids: new Uint32Array(16), length: 0, hash: 0, isNew: false };
 
   constructor(kind: KindNumber, keyOf: KeyOf, transaction: Transaction) {
     this.kind = kind;
@@ -128,7 +130,8 @@ export class ObjectTable {
     matches.hash = hashWords(soughtKey, length);
     matches.length = 0;
     const found = this.#find(matches.hash);
-    if (found === 0) return matches;
+    matches.isNew = found === 0;
+    if (matches.isNew) return matches;
     const { ids } = matches;
     let kept = 0;
     for (let at = 0; at < found; at++) {
@@ -147,7 +150,10 @@ export class ObjectTable {
   insert(hash: number, data: Datagram, start: number, end: number, order = 0): ObjectId {
     const words = (end - start) >>> 2;
     if (words === 0 || words > MAX_OBJECT_WORDS) throw new RangeError(`an object of ${words} words`);
-    let id = this.#revive(hash, data, start, end);
+    const matches = this.#matches;
+    // A look into a large index is a cache miss: not twice for what the match just before did not find.
+    let id = matches.isNew && matches.hash === hash ? 0 : this.#revive(hash, data, start, end);
+    matches.isNew = false;
     if (id === 0) {
       id = this.#takeSlot();
       const page = this.#slots.page(id);

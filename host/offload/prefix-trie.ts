@@ -55,9 +55,7 @@ export class PrefixTrie {
 
   /** The node of exactly this prefix, else 0. `path` then holds all its covering nodes. */
   find(key: Uint32Array, length: number): number {
-    let node = 1;
-    this.path[0] = 1;
-    this.pathLength = 1;
+    let node = this.#climb(key, length);
     while (this.lengths[node]! < length) {
       const child = this.children[2 * node + bitAt(key, this.lengths[node]!)]!;
       if (child === 0 || this.lengths[child]! > length) return 0;
@@ -70,9 +68,7 @@ export class PrefixTrie {
 
   /** The node of this prefix, made if there is none. `path` ends with it. Bits beyond `length` must be zero. */
   insert(key: Uint32Array, length: number): number {
-    let node = 1;
-    this.path[0] = 1;
-    this.pathLength = 1;
+    let node = this.#climb(key, length);
     while (this.lengths[node]! < length) {
       const slot = 2 * node + bitAt(key, this.lengths[node]!);
       const child = this.children[slot]!;
@@ -102,6 +98,21 @@ export class PrefixTrie {
       return leaf;
     }
     return node;
+  }
+
+  /**
+   * Shortens `path` to the nodes that cover the prefix; the last one. Prefixes that come in order, as in a dump, have most of it
+   * in common.
+   */
+  #climb(key: Uint32Array, length: number): number {
+    for (; this.pathLength > 1; this.pathLength--) {
+      const node = this.path[this.pathLength - 1]!;
+      const covered = this.lengths[node]!;
+      if (covered <= length && this.#common(key, node, covered) === covered) return node;
+    }
+    this.path[0] = 1;
+    this.pathLength = 1;
+    return 1;
   }
 
   /** Drops the last node of `path`, and the joining node above it, if they carry nothing and join nothing. */
