@@ -144,6 +144,7 @@ export class Desired {
 
   /** The mirror was read once: changes count from then on. */
   isLoaded = false;
+  #expectsRoutes = false;
   /** Links, rules, filters or what the device takes of them changed: `replan` before sending. */
   structureIsDirty = true;
   /** Changes seen, to tell whether the plan moved. */
@@ -304,6 +305,19 @@ export class Desired {
   /** The device said yes to the last rule of netfilter, or holds one no longer: what is routed in hardware changes. */
   noteAnswers(): void {
     if (this.#netfilter.hasMoved) this.structureIsDirty = true;
+  }
+
+  /**
+   * While the mirror is read for the first time: once what decides about tables was read, so that each route finds its domains as it
+   * comes, where its bytes still are in the processor's cache, and not all of them at the end.
+   */
+  expectRoutes(): void {
+    if (this.#expectsRoutes || !this.isLoaded) return;
+    const { mirror } = this.#options;
+    for (let kind = 0; kind < KIND.route; kind++) if (mirror.kindState(kind).state === 'syncing') return;
+    this.#expectsRoutes = true;
+    this.replan();
+    this.structureIsDirty = true;
   }
 
   /** Plans the structure again if anything it depends on changed. */

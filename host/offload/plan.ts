@@ -285,7 +285,11 @@ export class Plan {
     const runner = this.#runner;
     // Before the first sync what the device holds would look unwanted. Later ones leave the mirror whole all the time.
     this.#wasSynced ||= this.#options.mirror.synced;
-    if (runner === undefined || !this.#isReady || !this.#wasSynced) return;
+    if (runner === undefined || !this.#isReady) return;
+    if (!this.#wasSynced) {
+      this.#desired.expectRoutes();
+      return;
+    }
     const { tracer, name } = this.#options;
     const isTraced = tracer?.planning(name) === true;
     this.#desired.settleStructure();
