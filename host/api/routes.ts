@@ -40,6 +40,8 @@ const DIAGNOSIS_MS = 10_000;
 const TOP_MAX = 100;
 
 const Name = Type.Object({ name: Type.String() });
+/** Of paths without a query: what is not known is refused there, too. */
+const Nothing = Type.Object({}, { additionalProperties: false });
 
 export interface RoutesOptions {
   readonly host: Host;
@@ -51,6 +53,9 @@ export interface RoutesOptions {
 
 export async function routes(instance: FastifyInstance, options: RoutesOptions): Promise<void> {
   const { host, isNetwork } = options;
+  instance.addHook('onRoute', (route) => {
+    route.schema = { querystring: Nothing, ...route.schema };
+  });
   const app = instance.withTypeProvider<TypeBoxTypeProvider>();
   const age = isNetwork ? MOMENT_MS : 0;
   const status = new Shared(() => host.status(), age);

@@ -6,6 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { EkhoError } from '../errors.ts';
 import type { Host } from '../host.ts';
+import { isField, unknownField } from '../iproute2/fields.ts';
 import { parseSelector } from '../iproute2/selector.ts';
 import { KIND, type Kind, type ObjectId } from '../mirror/types.ts';
 import { Slice } from '../slices.ts';
@@ -15,6 +16,8 @@ import { sortedPlaces } from './sort.ts';
 /** Lists that are kept, and ids in all of them: 4 bytes each. */
 const LISTS_MAX = 32;
 const IDS_MAX = 4 * 1024 * 1024;
+/** What can be sorted by, beside fields of iproute2's JSON. */
+const OWN_FIELDS: readonly string[] = ['id', 'revision', 'text', 'offload'];
 /** Objects that are sorted by what is in them: their values are held meanwhile. */
 export const SORTED_MAX = 200_000;
 
@@ -51,17 +54,19 @@ export class Selections {
     this.#host = host;
   }
 
-  /** Throws E_USAGE for a cursor that is none, or more objects to sort than can be. */
+  /** Throws E_USAGE for a cursor that is none, a field that objects of the kind do not have, or more objects to sort than can be. */
   async page(wanted: Wanted, { limit, cursor, fields }: PageOf): Promise<ObjectsPage> {
     const [name, offset] = cursor === undefined ? [undefined, 0] : parseCursor(cursor);
     const [selection, list] = await this.#selection(wanted, name);
     const end = Math.min(list.ids.length, offset + limit);
     const items: ObjectItem[] = [];
+    const unmet = new Set(fields.filter((field) => !isField(wanted.kind, field)));
     for (let place = offset; place < end; place++) {
-      const item = this.#item(wanted.kind, list.ids[place]!, fields);
+      const item = this.#item(wanted.kind, list.ids[place]!, fields, unmet);
       // Pages keep their length: what is gone since is a place with nothing in it.
       items.push(item ?? { id: list.ids[place]!, gone: true });
     }
+    for (const field of unmet) throw unknownField(wanted.kind, field, []);
     return {
       selection,
       revision: list.revision,
@@ -131,14 +136,18 @@ export class Selections {
         remedy: `Narrow them down to ${SORTED_MAX}, or sort by id or revision.`,
       });
     }
-    const values: (string | number)[] = [];
+    const values: (string | number | undefined)[] = [];
+    let isKnown = OWN_FIELDS.includes(field) || isField(kind, field);
     await filtered(ids, (id) => {
-      values.push(this.#valueOf(kind, id, field));
+      const value = this.#valueOf(kind, id, field);
+      isKnown ||= value !== undefined;
+      values.push(value);
       return false;
     });
+    if (!isKnown) throw unknownField(kind, field, OWN_FIELDS);
     const collator = new Intl.Collator('en', { numeric: true });
     const compare = (a: number, b: number) => {
-      const [one, other] = [values[a]!, values[b]!];
+      const [one = '', other = ''] = [values[a], values[b]];
       return typeof one === 'number' && typeof other === 'number'
         ? one - other
         : collator.compare(`${one}`, `${other}`);
@@ -146,7 +155,8 @@ export class Selections {
     return inOrder(ids, compare, isDown);
   }
 
-  #valueOf(kind: Kind, id: ObjectId, field: string): string | number {
+  /** Undefined: it has no such field. */
+  #valueOf(kind: Kind, id: ObjectId, field: string): string | number | undefined {
     const number = KIND[kind];
     if (field === 'offload') {
       return this.#host.objects
@@ -157,18 +167,17 @@ export class Selections {
     const view = this.#host.object(number, id);
     if (field === 'text') return view?.text ?? '';
     const value = view?.json[field];
-    return typeof value === 'number' || typeof value === 'string'
-      ? value
-      : value === undefined
-        ? ''
-        : JSON.stringify(value);
+    const isPlain = typeof value === 'number' || typeof value === 'string' || value === undefined;
+    return isPlain ? value : JSON.stringify(value);
   }
 
-  #item(kind: Kind, id: ObjectId, fields: readonly string[]): ObjectItem | undefined {
+  /** Takes from `unmet` what the object has. */
+  #item(kind: Kind, id: ObjectId, fields: readonly string[], unmet: Set<string>): ObjectItem | undefined {
     const number = KIND[kind];
     const view = this.#host.object(number, id);
     if (view === undefined) return undefined;
     const { offload: _offload, ...object } = view.json;
+    for (const field of unmet) if (Object.hasOwn(object, field)) unmet.delete(field);
     const kept =
       fields.length === 0
         ? object

@@ -20,6 +20,7 @@ import { PROBLEM_TYPE, problemOf, refuseConnection } from './problem.ts';
 import { Revocation } from './revocation.ts';
 import { routes } from './routes.ts';
 import { HANDSHAKE_MS, type Identity } from './tls.ts';
+import { compileValidator } from './validate.ts';
 
 /** Bytes of a request's body: no request carries more than a few fields. */
 const BODY_MAX = 64 * 1024;
@@ -36,6 +37,8 @@ const HEADERS: Readonly<Record<string, string>> = {
   'cross-origin-opener-policy': 'same-origin',
   'x-frame-options': 'DENY',
 };
+/** RFC 6797, for 30 days: of this name alone, on all its ports. */
+const ONLY_TLS = 'max-age=2592000';
 
 export interface ServerOptions {
   /** `socket`: whoever may open the unix socket may do all; `read-socket`: may look. `network`: TCP, by role. */
@@ -88,6 +91,7 @@ export function createServer(
     clientErrorHandler: refuseConnection,
   }) as FastifyInstance;
 
+  app.setValidatorCompiler(compileValidator);
   app.setErrorHandler((error, request, reply) => {
     const problem = problemOf(error);
     if (problem.status === 401) reply.header('www-authenticate', challengeOf(request));
@@ -120,6 +124,14 @@ export function createServer(
     const ms = Math.round(reply.elapsedTime);
     host.logs.of('api').debug({ ms }, `${method} ${url}: ${reply.statusCode}`);
   });
+  // Left alone, the library answers without a word.
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
+  app.addHook('onRequest', async ({ headers: { expect }, raw }) => {
+    // RFC 9112 §3.2; the library looks at the first, and something on the way may look at the other.
+    if ((raw.headersDistinct.host ?? []).length > 1)
+      throw new EkhoError('E_USAGE', 'the request has more than one host');
+    if (expect !== undefined && expect.toLowerCase() !== '100-continue') throw unmet(expect);
+  });
   // When it was done, not when its answer arrived: who goes away before changes as much.
   app.addHook('onSend', async (request, reply) => {
     if (!isChange(request)) return;
@@ -137,6 +149,14 @@ export function createServer(
   app.register(async (instance) => serveMetrics(instance, host));
   if (isNetwork) app.register(async (instance) => serveAssets(instance, DASHBOARD));
   return app;
+}
+
+/** RFC 9110 §10.1.1. */
+function unmet(expectation: string): Error {
+  const error = new EkhoError('E_USAGE', `"${expectation}" cannot be expected here`, {
+    remedy: 'Leave out the header Expect, or make it 100-continue.',
+  });
+  return Object.assign(error, { statusCode: 417 });
 }
 
 function isChange({ method }: FastifyRequest): boolean {
@@ -162,6 +182,7 @@ function guardNetwork(
   const revocation = new Revocation(app.server as never);
   app.addHook('onRequest', async (request, reply) => {
     for (const [name, value] of Object.entries(HEADERS)) reply.header(name, value);
+    if (identity !== undefined) reply.header('strict-transport-security', ONLY_TLS);
     if (request.url.startsWith('/api/')) reply.header('cache-control', 'no-store');
     if (!rate.takes(request.ip)) {
       reply.header('retry-after', '1');
@@ -205,10 +226,7 @@ function callerOf(
 }
 
 /** A web page must not reach the host by a name of its own that resolves to loopback (DNS rebinding), nor across sites. */
-function refuseOtherSites({ headers, method, raw }: FastifyRequest, identity: Identity | undefined): void {
-  // RFC 9112 §3.2; the library looks at the first, and something on the way may look at the other.
-  if ((raw.headersDistinct.host ?? []).length > 1)
-    throw new EkhoError('E_USAGE', 'the request has more than one host');
+function refuseOtherSites({ headers, method }: FastifyRequest, identity: Identity | undefined): void {
   const { host = '', origin, 'sec-fetch-site': site = 'none' } = headers;
   if (!isLoopbackName(host) && !identity?.isNamed(host.replace(/:\d{1,5}$/, ''))) {
     throw new EkhoError('E_DENIED', `"${host}" is not this host`, {

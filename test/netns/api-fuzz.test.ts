@@ -45,6 +45,8 @@ interface Operation {
 }
 
 interface Question {
+  /** As the description has it. */
+  readonly operation: string;
   readonly method: string;
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -188,6 +190,7 @@ function questionOf(path: string, method: string, operation: Operation): fc.Arbi
     }
     const hasBody = method !== 'get';
     return {
+      operation: `${method} ${path}`,
       method: method.toUpperCase(),
       path: query.size > 0 ? `${filled}?${query}` : filled,
       headers: { ...(hasBody && { 'content-type': 'application/json' }), ...headers },
@@ -244,14 +247,17 @@ test(`${REQUESTS} requests by its own description, EKHO_SEED=${SEED}`, async () 
   const { paths } = await client.get<{ paths: Record<string, Record<string, Operation>> }>(
     '/api/v1/openapi.json',
   );
-  const questions = Object.entries(paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, operation]) => questionOf(path, method, operation)),
+  const operations = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
   );
+  const questions = operations.map(({ path, method, operation }) => questionOf(path, method, operation));
   expect(questions.length).toBeGreaterThan(20);
   const statuses = new Map<number, number>();
+  const asked = new Set<string>();
   await fc.assert(
     fc.asyncProperty(fc.oneof(...questions), async (question) => {
       const { status, type, text } = await ask(question);
+      asked.add(question.operation);
       statuses.set(status, (statuses.get(status) ?? 0) + 1);
       if (status === 200) {
         if (question.answer !== undefined && type.startsWith('application/json'))
@@ -269,6 +275,7 @@ test(`${REQUESTS} requests by its own description, EKHO_SEED=${SEED}`, async () 
     { seed: SEED, numRuns: REQUESTS },
   );
   console.log(`answers by status: ${JSON.stringify(Object.fromEntries(statuses))}`);
+  expect([...asked].sort()).toEqual(operations.map(({ path, method }) => `${method} ${path}`).sort());
   expect([...statuses.keys()]).toEqual(expect.arrayContaining([200, 400, 404]));
   // All that was asked of devices and plugins is undone.
   await client.post('/api/v1/devices/asic0/inject', {

@@ -164,6 +164,11 @@ describe('who is known', () => {
     expect((await ask('/', { headers: basic })).status).toBe(200);
   });
 
+  it('is told to come back by TLS alone', async () => {
+    for (const path of ['/', '/api/v1/status'])
+      expect((await ask(path, bearer(reader))).headers['strict-transport-security']).toBe('max-age=2592000');
+  });
+
   it('by a token that `ekho dashboard` makes, which it tells how to use', async () => {
     const { out } = await bench.ekho('dashboard');
     const [, url, token] = /^(https:\S+)#token=(\S+)$/m.exec(out)!;

@@ -59,6 +59,23 @@ function ask(path: string, method = 'GET', headers: Record<string, string> = {})
   });
 }
 
+/** Bytes as they are, which no library would send; gives the answer as it comes. */
+function say(
+  target: { readonly path: string } | { readonly host: string; readonly port: number },
+  text: string,
+) {
+  return new Promise<string>((resolve, reject) => {
+    const socket = connect(target);
+    let answer = '';
+    socket.setEncoding('utf8').on('data', (more) => {
+      answer += more;
+    });
+    socket.on('error', reject);
+    socket.on('close', () => resolve(answer));
+    socket.write(`GET /api/v1/caller HTTP/1.1\r\nConnection: close\r\n${text}\r\n\r\n`);
+  });
+}
+
 const page = async (query: string): Promise<ObjectsPage> =>
   JSON.parse((await ask(`/api/v1/objects/route?${query}`)).body) as ObjectsPage;
 
@@ -125,6 +142,50 @@ describe('pages of objects', () => {
     const { status, body } = await ask('/api/v1/objects/route?cursor=x');
     expect(status).toBe(400);
     expect(JSON.parse(body)).toMatchObject({ code: 'E_USAGE', status: 400 });
+  });
+});
+
+describe('what no request may have', () => {
+  const refusal = async (path: string) => {
+    const { status, body } = await ask(`/api/v1/${path}`);
+    const { code, detail, remedy } = JSON.parse(body);
+    return [status, code, detail, remedy];
+  };
+
+  it.each([
+    ['objects/route?lmit=5', 'the query has no "lmit"; did you mean limit?', /filter, limit, cursor, sort/],
+    ['objects/route?limit=0', '"limit" in the query must be >= 1', undefined],
+    ['changes?knd=route', 'the query has no "knd"; did you mean kind?', /kind, source, since/],
+    ['status?verbose=1', 'the query has no "verbose"', /Leave it out/],
+    [
+      'objects/route?sort=gatway',
+      'objects of route have no field "gatway"; did you mean gateway?',
+      /id, revision, text, offload, .*dst/,
+    ],
+    ['objects/route?sort=-nonsense', 'objects of route have no field "nonsense"', /dst/],
+    ['objects/route?fields=dst,dve', 'objects of route have no field "dve"; did you mean dev?', /dst/],
+  ])('is in %s', async (path, detail, remedy) => {
+    const told = await refusal(path);
+    expect(told).toEqual([400, 'E_USAGE', detail, remedy && expect.stringMatching(remedy)]);
+  });
+
+  it('is a field of another kind, but not one that no object has just now', async () => {
+    expect((await page('fields=dst,metrics&sort=metric')).items[0]).toMatchObject({ object: {} });
+    expect((await refusal('objects/link?fields=ifname,dst'))[0]).toBe(400);
+  });
+
+  it('is a value of another type in a body', async () => {
+    const post = (path: string, body: unknown) => client.post(`/api/v1/${path}`, body);
+    await expect(post('config/check', { text: 5 })).rejects.toMatchObject({
+      message: '"text" in the body must be string',
+    });
+    for (const body of [{ refuse: null }, { refuse: 'true' }, { refuse: 1 }])
+      await expect(post('devices/asic0/inject', body)).rejects.toMatchObject({
+        message: '"refuse" in the body must be boolean',
+      });
+    await expect(post('devices/asic0/inject', { refsue: true })).rejects.toMatchObject({
+      message: 'the body has no "refsue"; did you mean refuse?',
+    });
   });
 });
 
@@ -346,6 +407,29 @@ describe('on TCP', () => {
       'cross-origin-resource-policy': 'same-origin',
     });
     expect(headers['access-control-allow-origin']).toBeUndefined();
+    expect(headers['strict-transport-security']).toBeUndefined();
+  });
+
+  it('refuses what names two hosts, or none, with a problem document', async () => {
+    const { hostname: host, port } = base;
+    const tcp = { host, port: Number(port) };
+    expect(await say(tcp, 'Host: 127.0.0.1')).toMatch(/^HTTP\/1\.1 200 /);
+    for (const target of [tcp, { path: bench.socket }])
+      expect(await say(target, 'Host: 127.0.0.1\r\nHost: 127.0.0.1')).toMatch(
+        /^HTTP\/1\.1 400 [\s\S]*"E_USAGE"/,
+      );
+    expect(await say(tcp, 'X-No: host')).toMatch(/^HTTP\/1\.1 403 [\s\S]*"E_DENIED"/);
+  });
+
+  it('says that it cannot meet what is expected of it, on both', async () => {
+    const { hostname: host, port } = base;
+    for (const target of [{ host, port: Number(port) }, { path: bench.socket }]) {
+      const refused = await say(target, 'Host: 127.0.0.1\r\nExpect: nonsense');
+      expect(refused).toMatch(
+        /^HTTP\/1\.1 417 [\s\S]*application\/problem\+json[\s\S]*"nonsense\\" cannot be expected/,
+      );
+      expect(await say(target, 'Host: 127.0.0.1\r\nExpect: 100-continue')).toContain('HTTP/1.1 200 ');
+    }
   });
 
   it('answers although hundreds hold connections and ask nothing', async () => {
