@@ -169,6 +169,8 @@ export interface DeviceShare {
   readonly faults?: SharedArrayBuffer;
   /** Network namespace of its ports, as `ip netns` knows it or a path; absent: the host's own. */
   readonly netns?: string;
+  /** Which namespace that was when the device was opened; absent: the kernel does not tell. */
+  readonly netnsCookie?: bigint | undefined;
   readonly mode?: AttachMode;
   /** Of `rtnetlink` devices; `netns` is the namespace they write into. */
   readonly routing?: RoutingConfig;

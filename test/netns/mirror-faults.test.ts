@@ -57,6 +57,14 @@ describe('a receive buffer that is too small', () => {
     expect(bench.count('route')).toBeGreaterThan(10_000);
     expect(bench.sync.status().overruns).toBeGreaterThan(0);
   });
+
+  it('routes are announced, and it is their deletion that is lost: they do not come back', async () => {
+    // Of one kind alone: its dump begins while most of the announcements are still in the buffer.
+    await begin({ kinds: ['route'], receiveBuffer: 1 << 20 });
+    bench.batch([...routes('add', 6000), ...routes('del', 6000)]);
+    await equal();
+    expect(bench.sync.status().overruns).toBeGreaterThan(0);
+  });
 });
 
 describe('storms', () => {

@@ -16,8 +16,17 @@ export class Datapath {
     this.host = host;
   }
 
+  /** The wires are its own from here on, also when the host does not start. */
   static async start(wires: Wires, options: Partial<HostOptions> = {}): Promise<Datapath> {
-    return new Datapath(wires, await TestHost.start({ netns: wires.router.name, plugin: 'xdp', ...options }));
+    try {
+      return new Datapath(
+        wires,
+        await TestHost.start({ netns: wires.router.name, plugin: 'xdp', ...options }),
+      );
+    } catch (error) {
+      wires.close();
+      throw error;
+    }
   }
 
   /** Frames handed to the kernel, by reason. */

@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { BpfError, BpfMap, intCodec, Link, Program } from '../../../bpf/libbpf-ts/src/index.ts';
 import { EkhoError } from '../../errors.ts';
-import { inNetns } from '../../netlink/syscall.ts';
+import { inNetns, netnsCookie } from '../../netlink/syscall.ts';
 import type { DeviceShare } from '../types.ts';
 import { XDP_TRANSMITS, xdpFeatures } from './features.ts';
 import { NEAR_PORTS } from './layout.ts';
@@ -163,9 +163,10 @@ export class Attachments {
         return gone;
       });
     } catch (error) {
-      // The namespace is gone, and the ports with it.
-      if (error instanceof EkhoError) return [];
-      throw error;
+      if (!(error instanceof EkhoError) || error.code !== 'E_NETNS') throw error;
+      const why = (error.cause as NodeJS.ErrnoException | undefined)?.code;
+      // With the namespace its ports are gone. Where it cannot be entered now, those without a program are the kernel's.
+      return why === undefined || why === 'ENOENT' ? [] : lost;
     }
   }
 
@@ -208,8 +209,15 @@ export class Attachments {
       this.#modes.set(slot, this.#flags(ifindex, this.#state.mode(slot), this.#state.why(slot)));
   }
 
+  /** Throws E_NETNS also where another namespace has the name by now: indices in there are not those of the ports. */
   #inNetns<T>(action: () => T): T {
-    return this.#share.netns === undefined ? action() : inNetns(this.#share.netns, action);
+    const { netns, netnsCookie: cookie } = this.#share;
+    if (netns === undefined) return action();
+    return inNetns(netns, () => {
+      if (cookie !== undefined && netnsCookie(undefined) !== cookie)
+        throw new EkhoError('E_NETNS', `network namespace ${netns} is another one than at the start`);
+      return action();
+    });
   }
 
   close(): void {

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { BpfError, type BpfMap, BpfObject } from '../../../bpf/libbpf-ts/src/index.ts';
 import { EkhoError, isShortage } from '../../errors.ts';
-import { inNetns } from '../../netlink/syscall.ts';
+import { inNetns, netnsCookie } from '../../netlink/syscall.ts';
 import type {
   Device,
   DeviceConfig,
@@ -76,7 +76,7 @@ export class TablesDevice implements Device {
       memories: Object.fromEntries(MEMORIES.map((map) => [map, guarded(name, () => addressOf(map))])),
       memory: this.#state.memory,
       ...(this.#pins !== undefined && { folder: this.#pins.folder }),
-      ...(netns !== undefined && { netns }),
+      ...(netns !== undefined && { netns, netnsCookie: guarded(name, () => netnsCookie(netns)) }),
       ...(mode !== undefined && { mode }),
     };
     for (const which of ['datapath', 'datapath_tcx']) this.#programs.add(program(which).info().id);
