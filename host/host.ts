@@ -338,6 +338,11 @@ export class Host {
     return statusOf(this.#parts, this.url);
   }
 
+  /** Whether the mirror has more to take in than comes in a moment: what can wait should. */
+  get isBehind(): boolean {
+    return this.#source.isBehind?.() ?? false;
+  }
+
   /** Rows of the objects that fit `words`. Throws E_USAGE, E_BAD_ADDRESS. */
   async rows(kind: Kind, words: readonly string[]): Promise<Generator<Json>> {
     const number = KIND[kind];

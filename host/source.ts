@@ -15,6 +15,8 @@ export interface Source {
   barrier(): Promise<void>;
   /** The mirror against what the source has now. */
   verify(): Promise<{ equal: boolean; differences: Difference[] }>;
+  /** Whether the mirror has fallen behind what was announced: more waits than comes in a moment. */
+  isBehind?(): boolean;
   status(): {
     readonly lastResync: ResyncReport | undefined;
     readonly isOrphaned: boolean;

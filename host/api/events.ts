@@ -2,25 +2,20 @@
  * Changes as server-sent events, drawn from the journal at the reader's own pace: a slow reader costs nothing, and one that was
  * away goes on where it was (`Last-Event-ID`). Who asks for more than the journal has is told what is missing.
  */
-import { randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { Host } from '../host.ts';
-import { KIND, KINDS, type Kind, type KindNumber, type ObjectId, objectCursor } from '../mirror/types.ts';
-import { decodeObject } from '../netlink/decode.ts';
-import type { ChangeTexts, ChangeView } from './change-texts.ts';
+import { KIND, KINDS, type Kind } from '../mirror/types.ts';
+import { EPOCH, type Frames } from './frames.ts';
 import type { Drawing, Turns } from './turns.ts';
 
 export const EVENTS_TYPE = 'text/event-stream';
 
-/** Characters made at a time. */
-const CHUNK_CHARS = 64 * 1024;
-/** Changes looked at in one turn; a reader may want few of them. */
-const TURN_CHANGES = 512;
+/** Bytes sent in one turn. */
+const TURN_BYTES = 64 * 1024;
+/** Pieces looked at in one turn; a reader may want little of them. */
+const TURN_FRAMES = 4;
 /** Without changes, a sign of life this often: proxies and readers take silence for an end. */
 const ALIVE_MS = 5_000;
-
-/** Tells this run of the host from others: revisions begin anew with each. */
-export const EPOCH = randomBytes(6).toString('base64url');
 
 export interface EventsFrom {
   /** Empty: all. */
@@ -40,27 +35,29 @@ export function parseEventId(text: string): { epoch?: string; since: number } | 
 
 export class EventFeed extends Readable implements Drawing {
   readonly #host: Host;
-  readonly #texts: ChangeTexts;
+  readonly #frames: Frames;
   readonly #turns: Turns;
   readonly #wanted = new Uint8Array(KINDS.length);
-  readonly #cursor = objectCursor();
+  /** Names the kinds that are wanted. */
+  readonly #selection: string;
   readonly #unsubscribe: () => void;
   readonly #alive: NodeJS.Timeout;
   #next: number;
   #flowing = false;
 
-  /** `texts` and `turns` are those of all readers of the server. */
+  /** `frames` and `turns` are those of all readers of the server. */
   constructor(
     host: Host,
-    { texts, turns }: { texts: ChangeTexts; turns: Turns },
+    { frames, turns }: { frames: Frames; turns: Turns },
     { kinds, since, epoch }: EventsFrom,
   ) {
-    super({ encoding: 'utf8', highWaterMark: CHUNK_CHARS });
+    super({ highWaterMark: TURN_BYTES });
     this.#host = host;
-    this.#texts = texts;
+    this.#frames = frames;
     this.#turns = turns;
     this.#wanted.fill(kinds.length === 0 ? 1 : 0);
     for (const kind of kinds) this.#wanted[KIND[kind]] = 1;
+    this.#selection = this.#wanted.join('');
     const { journal } = host;
     const isKnown = since !== undefined && since <= journal.newest && (epoch ?? EPOCH) === EPOCH;
     this.#next = (isKnown ? since : journal.newest) + 1;
@@ -72,6 +69,7 @@ export class EventFeed extends Readable implements Drawing {
       reset: since !== undefined && !isKnown,
     };
     this.push(`retry: 1000\nevent: hello\ndata: ${JSON.stringify(hello)}\n\n`);
+    frames.enter();
     this.#unsubscribe = host.mirror.subscribe(() => this.#schedule());
     this.#alive = setInterval(() => this.#sendAlive(), ALIVE_MS);
     this.#alive.unref();
@@ -85,6 +83,7 @@ export class EventFeed extends Readable implements Drawing {
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
     this.#unsubscribe();
     this.#turns.leave(this);
+    this.#frames.leave();
     clearInterval(this.#alive);
     callback(error);
   }
@@ -95,37 +94,29 @@ export class EventFeed extends Readable implements Drawing {
   }
 
   draw(): boolean {
-    if (this.destroyed || !this.#flowing) return false;
     const { journal } = this.#host;
-    let text = '';
-    if (this.#next < journal.oldest && this.#next <= journal.newest) {
-      const lost = Math.min(journal.oldest, journal.newest + 1) - this.#next;
-      text += `event: lost\ndata: {"lost":${lost}}\n\n`;
-      this.#next += lost;
+    let left = TURN_BYTES;
+    for (let count = 0; count < TURN_FRAMES && left > 0 && this.#hasMore(); count++) {
+      this.#tellLost();
+      if (!this.#hasMore()) break;
+      const { bytes, next } = this.#frames.at(this.#next, this.#selection, this.#wanted);
+      this.#next = next;
+      left -= bytes.length;
+      if (bytes.length > 0) this.#flowing = this.push(bytes);
     }
-    const end = Math.min(journal.newest, this.#next + TURN_CHANGES - 1);
-    while (this.#next <= end && text.length < CHUNK_CHARS) text += this.#event(this.#next++);
-    if (text !== '') this.#flowing = this.push(text);
     return this.#flowing && this.#next <= journal.newest;
   }
 
-  #event(revision: number): string {
-    const { journal } = this.#host;
-    const entry = journal.entry(revision);
-    if (entry === undefined || !this.#wanted[entry.kind]) return '';
-    const { kind, id, isDelete, time } = entry;
-    const body = this.#texts.of(revision, () => this.#view(kind, id, revision));
-    if (body === undefined) return '';
-    const operation = isDelete ? 'delete' : 'upsert';
-    const head = `{"revision":${revision},"time":"${new Date(time).toISOString()}","operation":"${operation}"`;
-    return `id: ${EPOCH}.${revision}\ndata: ${head},"kind":"${KINDS[kind]}","id":${id},${body}}\n\n`;
+  #hasMore(): boolean {
+    return !this.destroyed && this.#flowing && this.#next <= this.#host.journal.newest;
   }
 
-  #view(kind: KindNumber, id: ObjectId, revision: number): ChangeView | undefined {
-    const { journal, objects } = this.#host;
-    if (!journal.open(revision, this.#cursor)) return undefined;
-    const { bytes, start, end } = this.#cursor;
-    return objects.view(kind, id, decodeObject(KINDS[kind]!, bytes, start, end));
+  #tellLost(): void {
+    const { journal } = this.#host;
+    const lost = journal.oldest - this.#next;
+    if (lost <= 0) return;
+    this.#next += lost;
+    this.#flowing = this.push(`event: lost\ndata: {"lost":${lost}}\n\n`);
   }
 
   #sendAlive(): void {

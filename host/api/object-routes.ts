@@ -12,6 +12,7 @@ import type { ObjectOffload } from '../offload/reasons.ts';
 import { ChangeTexts } from './change-texts.ts';
 import { ChangeFeed, SOURCES } from './changes.ts';
 import { EVENTS_TYPE, EventFeed, parseEventId } from './events.ts';
+import { Frames } from './frames.ts';
 import { kindOf } from './kinds.ts';
 import { Explanation, ObjectDetails, ObjectsPage } from './schemas.ts';
 import { Selections } from './selections.ts';
@@ -89,7 +90,8 @@ export async function objectRoutes(instance: FastifyInstance, { host }: { host: 
   const app = instance.withTypeProvider<TypeBoxTypeProvider>();
   const selections = new Selections(host);
   const texts = new ChangeTexts();
-  const turns = new Turns();
+  const frames = new Frames(host, texts);
+  const turns = new Turns(() => host.isBehind);
   let feeds = 0;
   /** Of them those that do not draw what they send, so that it may have to wait. */
   let pushed = 0;
@@ -194,7 +196,7 @@ export async function objectRoutes(instance: FastifyInstance, { host }: { host: 
         throw new EkhoError('E_USAGE', 'this is no id of an event', { remedy: 'Use a revision.' });
       }
       const feed = isEvents
-        ? new EventFeed(host, { texts, turns }, { kinds, ...from })
+        ? new EventFeed(host, { frames, turns }, { kinds, ...from })
         : new ChangeFeed(host, { texts, readers: () => pushed }, { kinds, source });
       feeds++;
       if (!isEvents) pushed++;

@@ -84,6 +84,11 @@ export class Subscription {
     });
   }
 
+  /** Bytes of notifications that wait to be handed on, as the kernel counts them. */
+  get backlog(): number {
+    return this.#socket.backlog;
+  }
+
   close(): void {
     this.#socket.close();
     for (const done of [...this.#drains.values()]) done();

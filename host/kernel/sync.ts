@@ -133,6 +133,8 @@ interface Held {
   readonly end: number;
 }
 
+/** Of notifications that wait: some hundred of them, each of which takes more than a KiB of the buffer. */
+const BEHIND_BYTES = 256 * 1024;
 /** By how much hints may come after the announcement of the same cause: they take another way. */
 const HINTS_LATE_MS = 10;
 const HINTS_LOST = 'notifier records lost';
@@ -370,6 +372,13 @@ export class KernelSync {
 
   counters(): Record<string, number> {
     return { ...this.#counters, failing: this.#failing.size };
+  }
+
+  /** Whether the mirror has fallen behind the kernel: more than comes in a moment waits in a socket, or was lost and is being read anew. */
+  isBehind(): boolean {
+    if (!this.#mirror.synced) return true;
+    for (const { backlog } of this.#subscriptions.values()) if (backlog > BEHIND_BYTES) return true;
+    return false;
   }
 
   close(): void {

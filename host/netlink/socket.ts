@@ -13,6 +13,7 @@ import {
   receiveBuffer,
   setNetlinkOption,
   setReceiveBuffer,
+  socketBacklog,
   socketDrops,
 } from './syscall.ts';
 
@@ -125,6 +126,11 @@ export class NetlinkSocket {
     const lost = (drops - this.#drops) >>> 0;
     this.#drops = drops;
     return lost;
+  }
+
+  /** Bytes that wait to be received, as the kernel counts them. */
+  get backlog(): number {
+    return this.#closed ? 0 : socketBacklog(this.#fd);
   }
 
   get closed(): boolean {

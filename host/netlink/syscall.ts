@@ -20,6 +20,7 @@ const AF_INET = 2;
 /** linux/net.h: SOCK_DGRAM | SOCK_CLOEXEC. */
 const DATAGRAM_SOCKET = 2 | 0x80000;
 /** linux/sock_diag.h: SO_MEMINFO gives SK_MEMINFO_VARS numbers, SK_MEMINFO_DROPS is the last. */
+const SK_MEMINFO_RMEM_ALLOC = 0;
 const SK_MEMINFO_DROPS = 8;
 const SK_MEMINFO_VARS = 9;
 
@@ -153,8 +154,17 @@ export function netnsCookie(name: string | undefined): bigint | undefined {
 
 /** Datagrams the kernel dropped because the socket's buffer was full, modulo 2^32. */
 export function socketDrops(fd: number): number {
+  return memoryInfo(fd, SK_MEMINFO_DROPS);
+}
+
+/** Bytes of the socket's buffer that datagrams take which were not received yet; each takes more than its length. */
+export function socketBacklog(fd: number): number {
+  return memoryInfo(fd, SK_MEMINFO_RMEM_ALLOC);
+}
+
+function memoryInfo(fd: number, field: number): number {
   const bytes = readOption(fd, SOL_SOCKET, SO_MEMINFO, SK_MEMINFO_VARS * 4);
-  return bytes === undefined ? 0 : (new Uint32Array(bytes.buffer)[SK_MEMINFO_DROPS] ?? 0);
+  return bytes === undefined ? 0 : (new Uint32Array(bytes.buffer)[field] ?? 0);
 }
 
 /** Who connected a unix socket (unix(7)): numbers of the user and the process; undefined: it is no such socket. */

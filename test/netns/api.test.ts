@@ -292,6 +292,32 @@ describe('events', () => {
     second.close();
   });
 
+  it('are the same for readers that began at different changes and want different kinds', async () => {
+    const { revision } = await client.get<Status>('/api/v1/status');
+    const begin = Math.max(0, revision - 40);
+    const readers = await Promise.all([
+      Events.open(`?kind=route&since=${begin}`),
+      Events.open(`?kind=route&since=${begin + 17}`),
+      Events.open(`?kind=route&kind=neighbour&since=${begin}`),
+    ]);
+    bench.ip('route add 198.20.2.0/24 via 198.51.100.2');
+    await client.get('/api/v1/wait');
+    bench.ip('route del 198.20.2.0/24');
+    for (const reader of readers)
+      await expect
+        .poll(() => reader.texts().at(-1), LIMIT)
+        .toBe('delete 198.20.2.0/24 via 198.51.100.2 dev p1');
+    const [all, later, mixed] = readers.map(({ events }) =>
+      events.filter(({ event }) => event === undefined),
+    );
+    expect(all!.map(({ data }) => data.revision)).toEqual(
+      all!.map(({ data }) => data.revision).toSorted((a, b) => Number(a) - Number(b)),
+    );
+    expect(later).toEqual(all!.filter(({ data }) => Number(data.revision) > begin + 17));
+    expect(mixed!.filter(({ data }) => data.kind === 'route')).toEqual(all);
+    for (const reader of readers) reader.close();
+  });
+
   it('tell a reader who comes from another run of the host', async () => {
     const events = await Events.open('', { 'last-event-id': 'elsewhere.3' });
     await expect.poll(() => events.events[0]?.data.reset, LIMIT).toBe(true);
