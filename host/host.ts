@@ -511,6 +511,7 @@ export class Host {
       hooks: this.#hooks,
       firmware: this.#firmware,
       planner: this.#planner,
+      offloads: this.offloads,
       statistics: this.#statistics,
       plugins: this.plugins,
       devices: this.devices,

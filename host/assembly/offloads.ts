@@ -7,6 +7,7 @@ import { EkhoError } from '../errors.ts';
 import { KIND } from '../mirror/types.ts';
 import type { Objects } from '../objects.ts';
 import type { Planner } from '../offload/planner.ts';
+import type { ObjectOffload } from '../offload/reasons.ts';
 
 /** In place of kinds that nobody declares, of which there may be any number; no kind is called so. */
 const UNKNOWN_KIND = 'unknown';
@@ -14,6 +15,13 @@ const UNKNOWN_KIND = 'unknown';
 export interface OffloadKindCount {
   readonly kind: string;
   readonly states: ReadonlyMap<string, number>;
+}
+
+export interface Undeclared {
+  /** Vendor of the kind, by whose name the plugin would be. */
+  readonly plugin: string;
+  readonly state: ObjectOffload['state'];
+  objects: number;
 }
 
 export interface OffloadsParts {
@@ -78,6 +86,23 @@ export class Offloads {
     }
     counts.set(UNKNOWN_KIND, unknown);
     return [...counts].map(([kind, states]) => ({ kind, states }));
+  }
+
+  /** How many there are of kinds that nobody declares, by vendor: all of one kind are in the same state. */
+  undeclared(): Undeclared[] {
+    const { planner, store } = this.#parts;
+    const declared = planner.offloadKinds();
+    const kinds = new Map<string, Undeclared>();
+    for (const { id, object } of store.objects()) {
+      if (declared.has(object.kind)) continue;
+      const known = kinds.get(object.kind);
+      if (known !== undefined) known.objects++;
+      else {
+        const [first] = planner.offloadOf(KIND.offload, id);
+        if (first !== undefined) kinds.set(object.kind, { ...first, objects: 1 });
+      }
+    }
+    return [...kinds.values()];
   }
 
   /** @throws EkhoError E_UNKNOWN_OBJECT */

@@ -1,5 +1,5 @@
 /** What `ekho status` shows: the source, the kinds, what is in hardware. */
-import type { KindStatus, Status } from '../api/schemas.ts';
+import type { KindStatus, OffloadCounts, Status } from '../api/schemas.ts';
 import type { Config } from '../config/config.ts';
 import { type HookWatch, hooksStatus } from '../kernel/hooks.ts';
 import type { KernelEvents } from '../kernel/kernel-events.ts';
@@ -14,6 +14,7 @@ import { residentMemory } from '../telemetry/resident.ts';
 import { VERSION } from '../version.ts';
 import type { Devices } from './devices.ts';
 import type { HostFirmware } from './firmware.ts';
+import type { Offloads } from './offloads.ts';
 import type { Plugins } from './plugins.ts';
 
 export interface StatusParts {
@@ -28,6 +29,7 @@ export interface StatusParts {
   /** Undefined where the mirror does not come from the kernel. */
   readonly firmware: HostFirmware | undefined;
   readonly planner: Planner;
+  readonly offloads: Offloads;
   readonly plugins: Plugins;
   readonly devices: Devices;
 }
@@ -69,7 +71,7 @@ export function statusOf(parts: StatusParts, url: string | undefined): Status {
       },
     }),
     plugins: plugins.list(),
-    offload: offloadOf(parts.planner),
+    offload: offloadOf(parts),
     devices: devices.list(),
   };
 }
@@ -91,8 +93,8 @@ export function kindsOf(config: Config, mirror: Mirror): KindStatus[] {
   });
 }
 
-function offloadOf(planner: Planner): Status['offload'] {
-  return planner.summary().flatMap(({ plugin, tables }) =>
+function offloadOf({ planner, offloads }: StatusParts): Status['offload'] {
+  const rows: OffloadCounts[] = planner.summary().flatMap(({ plugin, tables }) =>
     tables
       .filter(({ planned }) => planned > 0)
       .map(({ kind, planned, offloaded, trapped, refused, failed }) => {
@@ -100,6 +102,13 @@ function offloadOf(planner: Planner): Status['offload'] {
         return { plugin, kind, pending, offloaded, trapped, refused, failed };
       }),
   );
+  for (const { plugin, state, objects } of offloads.undeclared()) {
+    const none = { plugin, kind: 'custom', pending: 0, offloaded: 0, trapped: 0, refused: 0, failed: 0 };
+    const at = rows.findIndex((row) => row.plugin === plugin && row.kind === none.kind);
+    const row = rows[at] ?? none;
+    rows.splice(at < 0 ? rows.length : at, 1, { ...row, [state]: row[state] + objects });
+  }
+  return rows;
 }
 
 function why(reason: string | undefined, remedy: string | undefined) {

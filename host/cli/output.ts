@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { stripVTControlCharacters } from 'node:util';
 
-export { plain } from '../log/text.ts';
+export { plain } from '../text.ts';
 
 const CODES = { bold: 1, red: 31, green: 32, yellow: 33, dim: 2 } as const;
 export type Colour = keyof typeof CODES;

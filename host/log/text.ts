@@ -1,4 +1,5 @@
 /** A line of the log as people read it, and as journald takes it: with its priority in front (sd-daemon(3)). */
+import { plain } from '../text.ts';
 import type { LogLevel } from './levels.ts';
 
 /** syslog(3)'s numbers. */
@@ -28,9 +29,4 @@ function inWords(level: LogLevel, message: string, fields: LineFields): string {
   for (const [name, value] of Object.entries(fields))
     if (!SAID.has(name)) text += ` ${name}=${String(value)}`;
   return plain(text);
-}
-
-/** Text from outside without what could drive the terminal or begin a line. */
-export function plain(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}]/gu, '\u{fffd}');
 }

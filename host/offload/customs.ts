@@ -101,6 +101,13 @@ export class Customs {
     return this.#known.get(id);
   }
 
+  /** Objects without an entry, as they cannot have one. */
+  get refused(): number {
+    let refused = 0;
+    for (const { key } of this.#known.values()) if (key === undefined) refused++;
+    return refused;
+  }
+
   /** Kinds that the plugin declares. */
   get kindCount(): number {
     return this.#options.kinds.length;

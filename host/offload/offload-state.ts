@@ -461,13 +461,15 @@ export class OffloadStates {
       'remote',
     ];
     for (const [index, table] of this.#desired.allTables.entries()) {
+      const kind = names[index]!;
+      const refused = kind === 'custom' ? this.#desired.customs.refused : 0;
       const row = {
-        kind: names[index]!,
+        kind,
         capacity: table.capacity,
-        planned: 0,
+        planned: refused,
         offloaded: 0,
         trapped: 0,
-        refused: 0,
+        refused,
         failed: 0,
       };
       for (const entry of table.entries.values()) {

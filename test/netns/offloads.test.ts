@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { BpfMap } from '../../bpf/libbpf-ts/src/index.ts';
-import type { ObjectDetails, OffloadKindStatus, OffloadObject } from '../../host/api/schemas.ts';
+import type { ObjectDetails, OffloadKindStatus, OffloadObject, Status } from '../../host/api/schemas.ts';
 import { Datapath } from '../support/datapath.ts';
 import { address4, address6, gateway4, has, Wires } from '../support/wires.ts';
 
@@ -231,6 +231,11 @@ test('the configuration’s are there, and what nobody declares says so', async 
   expect(await offload('it')).toMatchObject({
     offload: [{ plugin: 'nobody', state: 'refused', reason: 'kind-unknown' }],
   });
+  // Left to the kernel like all else that is not in hardware, and a plugin that declares it would have it.
+  const { offload: rows } = await path.host.client.get<Status>('/api/v1/status');
+  expect(rows).toContainEqual(
+    expect.objectContaining({ plugin: 'nobody', kind: 'custom', refused: 1, offloaded: 0 }),
+  );
   const metrics = execFileSync('curl', ['-sS', '--unix-socket', path.host.socket, 'http://host/metrics'], {
     encoding: 'utf8',
   });

@@ -250,6 +250,36 @@ describe.skipIf(CHROMIUM === undefined)('the dashboard', () => {
     await phone.close();
   });
 
+  it('shows no name that turns round what is beside it', async () => {
+    const name = 'tx\u202e\u001bxt';
+    bench.ip(`link add ${name} type bridge`);
+    const shown = 'tx\ufffd\ufffdxt';
+    await tab.go('objects?kind=link');
+    await tab.shows(`.body .row:has-text("${shown}")`, shown);
+    await tab.go('topology');
+    await tab.shows(`.node:has-text("${shown}")`, shown);
+    await tab.go('events');
+    await tab.shows(`.feed li:has-text("${shown}")`, shown);
+    const text = (await tab.page.locator('body').textContent()) ?? '';
+    expect([...text].filter((character) => '\u202e\u001b'.includes(character))).toEqual([]);
+    bench.ip(`link del ${name}`);
+  });
+
+  it('says what is stale while the host hangs, before it gives up asking', async () => {
+    const given: string[] = [];
+    tab.page.on('requestfailed', (request) => given.push(request.url()));
+    await tab.go('overview');
+    await tab.shows('.tile:has-text("Mirror") dd', 'in sync');
+    process.kill(bench.pid, 'SIGSTOP');
+    try {
+      await tab.shows('.notices', 'what is shown is stale');
+      expect(given).toEqual([]);
+    } finally {
+      process.kill(bench.pid, 'SIGCONT');
+    }
+    await expect.poll(() => tab.page.locator('.notices').textContent(), WAIT).toBe('');
+  });
+
   it('says what is stale while the host is away, and goes on with the next one', async () => {
     await operate();
     await tab.go('events');

@@ -1,4 +1,5 @@
 /** Asks the host: JSON answers, problems as errors, server-sent events that go on where they were. */
+import { plain } from '../../host/text.ts';
 import { Cell } from './cell.ts';
 
 const TOKEN_KEY = 'ekho-token';
@@ -8,13 +9,19 @@ const ANSWER_MS = 20_000;
 const SILENT_MS = 15_000;
 const RETRY_MS = 1_000;
 
+interface ProblemText {
+  readonly detail?: string;
+  readonly code?: string;
+  readonly remedy?: string;
+}
+
 /** What the host says went wrong (RFC 9457). */
 export class Problem extends Error {
   readonly status: number;
   readonly code: string;
   readonly remedy: string | undefined;
 
-  constructor(status: number, { detail, code, remedy }: { detail?: string; code?: string; remedy?: string }) {
+  constructor(status: number, { detail, code, remedy }: ProblemText) {
     super(detail ?? `HTTP ${status}`);
     this.status = status;
     this.code = code ?? '';
@@ -45,10 +52,26 @@ function headers(): Record<string, string> {
   return token.value === undefined ? {} : { authorization: `Bearer ${token.value}` };
 }
 
+/** Of JSON: all text in it is shown to people sooner or later, and whoever makes a link gives it its name. */
+function parse<T>(text: string): T {
+  return JSON.parse(text, (_name, value) =>
+    typeof value === 'string' ? value.split('\n').map(plain).join('\n') : value,
+  );
+}
+
+/** A proxy, or something else that answers in the host's place, may say it in its own way. */
+async function problemIn(response: Response): Promise<ProblemText> {
+  try {
+    return parse(await response.text());
+  } catch {
+    return {};
+  }
+}
+
 async function send(path: string, init: RequestInit): Promise<Response> {
   const response = await fetch(`/api/v1${path}`, { ...init, headers: { ...headers(), ...init.headers } });
   if (response.ok) return response;
-  const problem = new Problem(response.status, await response.json().catch(() => ({})));
+  const problem = new Problem(response.status, await problemIn(response));
   // The token's host has ended: looking needs none.
   if (problem.status === 401) dropToken();
   throw problem;
@@ -57,11 +80,11 @@ async function send(path: string, init: RequestInit): Promise<Response> {
 export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
   const limit = AbortSignal.timeout(ANSWER_MS);
   const response = await send(path, { signal: signal ? AbortSignal.any([signal, limit]) : limit });
-  return (await response.json()) as T;
+  return parse(await response.text());
 }
 
 export async function post<T>(path: string): Promise<T> {
-  return (await (await send(path, { method: 'POST' })).json()) as T;
+  return parse(await (await send(path, { method: 'POST' })).text());
 }
 
 export interface Listener {
@@ -94,7 +117,7 @@ export function follow(query: string, listener: Listener): () => void {
       for (const part of parts) {
         const { id, event = 'message', data } = fieldsOf(part);
         if (id !== undefined) last = id;
-        if (data !== undefined) listener.event(event, JSON.parse(data));
+        if (data !== undefined) listener.event(event, parse(data));
       }
     }
   };

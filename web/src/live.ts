@@ -4,6 +4,8 @@ import { Cell } from './cell.ts';
 import { get, token } from './client.ts';
 
 const STATUS_MS = 2_000;
+/** Without an answer for so long what is shown counts as stale; the answer may still come. */
+const LATE_MS = 3_000;
 const SERIES_MS = 1_000;
 /** Rows of the series that are shown: five minutes. */
 const SHOWN_ROWS = 300;
@@ -24,6 +26,8 @@ export const series = new Cell<SeriesAnswer | undefined>(undefined);
 let pid: number | undefined;
 
 export async function refresh(): Promise<void> {
+  const stale = () => connection.set({ isLive: false, answered: connection.value.answered });
+  const late = setTimeout(stale, LATE_MS);
   try {
     const answer = await get<Status>('/status');
     if (pid !== undefined && pid !== answer.pid) {
@@ -36,7 +40,9 @@ export async function refresh(): Promise<void> {
     status.set(answer);
     connection.set({ isLive: true, answered: Date.now() });
   } catch {
-    connection.set({ isLive: false, answered: connection.value.answered });
+    stale();
+  } finally {
+    clearTimeout(late);
   }
 }
 

@@ -3,7 +3,7 @@ import { useEffect, useMemo, useState } from 'preact/hooks';
 import { useCell } from '../cell.ts';
 import { follow } from '../client.ts';
 import { clock, count } from '../format.ts';
-import { status } from '../live.ts';
+import { connection, status } from '../live.ts';
 import { Empty } from '../parts/panel.tsx';
 
 /** Events that are kept; older ones are dropped. */
@@ -30,6 +30,7 @@ export function EventsPage() {
   const [isPaused, setPaused] = useState(false);
   const { rows, isOpen, seen } = useEvents(kind, isPaused);
   const now = useCell(status);
+  const { isLive } = useCell(connection);
   const wanted = words.trim().toLowerCase().split(/\s+/).filter(Boolean);
   const fitting = rows.filter(
     (row) =>
@@ -65,7 +66,7 @@ export function EventsPage() {
         </button>
       </form>
       <p class="summary" role="status">
-        {isPaused ? 'Paused' : isOpen ? 'Live' : 'Connecting…'}
+        {isPaused ? 'Paused' : isOpen && isLive ? 'Live' : 'Connecting…'}
         <span class="muted">
           {' '}
           · {count(seen)} events{rows.length === EVENTS_MAX && `, the last ${count(EVENTS_MAX)} kept`}

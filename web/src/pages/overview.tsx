@@ -154,6 +154,7 @@ const KIND_OF_ENTRY: Readonly<Record<string, string>> = {
   nexthop: 'neighbour',
   'fdb-entry': 'fdb',
   'acl-rule': 'filter',
+  custom: 'offload',
 };
 
 function OffloadPanel({ offload }: { offload: readonly OffloadCounts[] }) {
