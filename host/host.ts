@@ -148,7 +148,6 @@ export class Host {
     });
     this.#statistics.start(this.#planner);
     this.events?.subscribe({ record: (record) => this.#planner.kernelEvent(record), lost: () => {} });
-    this.#hooks?.look();
     this.mirror.subscribe((changes) => {
       if (logs.isOn('mirror', 'trace'))
         logs.of('mirror').trace(`${changes.length} changes up to revision ${this.mirror.revision}`);
@@ -214,9 +213,15 @@ export class Host {
   }
 
   async #startAll(): Promise<void> {
-    await Promise.all([this.#startTraces(), this.#startSync(), this.plugins.start()]);
+    await Promise.all([this.#startTraces(), this.#startSync(), this.#startPlugins()]);
     await this.#startFirmware();
     void this.#tellOutcome();
+  }
+
+  /** What sees packets besides what is mirrored is known before anything is planned. */
+  async #startPlugins(): Promise<void> {
+    await this.#hooks?.look();
+    await this.plugins.start();
   }
 
   /** What makes spans is not loaded where nobody wants any. */
@@ -481,7 +486,7 @@ export class Host {
     this.#requireNetns();
     await until(this.#source.barrier());
     // Nobody announces these.
-    this.#hooks?.look();
+    await until(this.#hooks?.look() ?? Promise.resolve());
     const revision = this.mirror.revision;
     while (this.plugins.areComingUp) {
       await until(new Promise((resolve) => setTimeout(resolve, LOOK_MS)));

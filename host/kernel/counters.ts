@@ -7,10 +7,9 @@ import { MessageWriter, NETLINK_ROUTE } from '../netlink/message.ts';
 import { type NetlinkClient, NetlinkError } from '../netlink/request.ts';
 import { kindOf } from './announcements.ts';
 import { ControlView } from './control-view.ts';
-import { type DumpRequest, dumpRequests } from './requests.ts';
+import { type DumpRequest, dumpRequests, GET } from './requests.ts';
 import { RTM_NEWLINK } from './rtnetlink.ts';
 
-const GET = 2;
 /** struct ifinfomsg */
 const IFINFOMSG_SIZE = 16;
 

@@ -4,7 +4,7 @@
  * do not say which namespace they are in.
  */
 
-import { closeSync, readdirSync, readFileSync } from 'node:fs';
+import { closeSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import koffi from 'koffi';
 import { EkhoError, isShortage } from '../errors.ts';
@@ -255,21 +255,4 @@ export function numbersOf(setting: string): readonly number[] {
     if (isShortage(error)) throw error;
     return [];
   }
-}
-
-/**
- * Largest IPv6 packet that leaves by each link, by the link's name, and 0 where those that arrive are dropped (disable_ipv6). Empty where no
- * IPv6 is forwarded.
- */
-export function ipv6Mtus(): Readonly<Record<string, number>> {
-  if ((numbersOf('ipv6/conf/all/forwarding')[0] ?? 0) === 0) return {};
-  const mtus: Record<string, number> = {};
-  for (const name of readdirSync('/proc/sys/net/ipv6/conf')) {
-    if (name === 'all' || name === 'default') continue;
-    const isDisabled = (numbersOf(`ipv6/conf/${name}/disable_ipv6`)[0] ?? 0) !== 0;
-    const mtu = isDisabled ? 0 : numbersOf(`ipv6/conf/${name}/mtu`)[0];
-    // Gone meanwhile.
-    if (mtu !== undefined) mtus[name] = mtu;
-  }
-  return mtus;
 }

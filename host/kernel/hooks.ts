@@ -8,7 +8,6 @@ import { inNetns } from '../netlink/syscall.ts';
 import {
   bridgeCalls,
   bridgeTables,
-  ipv6Mtus,
   legacyTables,
   type NetfilterProgram,
   netfilterPrograms,
@@ -19,13 +18,16 @@ import {
   TCX_INGRESS,
   tcxPrograms,
 } from './hook-calls.ts';
+import { Ipv6Links } from './ipv6-links.ts';
+import { SLICE_MS, turn } from './slices.ts';
 
 /** Between two looks, in milliseconds. */
 const PERIOD_MS = 2000;
 /** After links changed. */
 const SOON_MS = 50;
-/** A look rests at least this many times as long as it took. */
+/** A look rests at least this many times as long as it took; after links changed, this many times. */
 const REST = 20;
+const REST_SOON = 4;
 const AF_INET = 2;
 const AF_INET6 = 10;
 
@@ -65,8 +67,8 @@ export interface HookState {
   readonly outer: OuterDefaults;
   /** Forwarded IPv4 packets keep to path MTUs that the kernel learned (net/ipv4/ip_forward.c, `ip_forward_use_pmtu`). */
   readonly usesPathMtus: boolean;
-  /** Largest IPv6 packet by link name, 0 where the kernel drops those that arrive. A link that is not there is as usual. */
-  readonly ipv6Mtus: Readonly<Record<string, number>>;
+  /** Largest IPv6 packet by interface index, 0 where the kernel drops those that arrive. A link that is not there is as usual. */
+  readonly ipv6Mtus: Readonly<Record<number, number>>;
 }
 
 /** Nothing is known to be there: what a mirror of another machine starts from. */
@@ -98,6 +100,11 @@ export class HookWatch {
   #timer: NodeJS.Timeout | undefined;
   #isSoon = false;
   #isClosed = false;
+  #ipv6: Ipv6Links | undefined;
+  /** How long the last look took, without waiting for others' turns, in milliseconds. */
+  #took = 0;
+  #looking: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
 
   constructor(options: HookWatchOptions) {
     this.#options = options;
@@ -111,32 +118,52 @@ export class HookWatch {
   lookSoon(): void {
     if (this.#isClosed || this.#isSoon) return;
     this.#isSoon = true;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.look(), SOON_MS);
-    this.#timer.unref();
+    this.#schedule(Math.max(SOON_MS, REST_SOON * this.#took));
   }
 
-  /** Reads everything now. */
-  look(): void {
+  /** Reads everything. Resolves once the state has all that was so at the time of the call. */
+  look(): Promise<void> {
+    if (this.#looking === undefined) {
+      this.#looking = this.#lookOnce().finally(() => {
+        this.#looking = undefined;
+      });
+      return this.#looking;
+    }
+    // The one under way may have read before what the caller means.
+    this.#next ??= this.#looking.then(() => {
+      this.#next = undefined;
+      return this.look();
+    });
+    return this.#next;
+  }
+
+  async #lookOnce(): Promise<void> {
     if (this.#isClosed) return;
     this.#isSoon = false;
-    const began = performance.now();
-    const { netns } = this.#options;
+    clearTimeout(this.#timer);
+    this.#took = 0;
     try {
-      this.#take(netns === undefined ? this.#read() : inNetns(netns, () => this.#read()));
+      const state = await this.#read();
+      if (this.#isClosed) return;
+      this.#take(state);
     } catch (error) {
+      if (this.#isClosed) return;
       // The namespace was deleted, as the sync says, or it cannot be read just now. What was known stays.
       if (!(error instanceof EkhoError) && !isShortage(error)) throw error;
     }
+    if (!this.#isSoon) this.#schedule(Math.max(PERIOD_MS, REST * this.#took));
+  }
+
+  #schedule(after_ms: number): void {
     clearTimeout(this.#timer);
-    const rest = Math.max(PERIOD_MS, REST * (performance.now() - began));
-    this.#timer = setTimeout(() => this.look(), rest);
+    this.#timer = setTimeout(() => void this.look(), after_ms);
     this.#timer.unref();
   }
 
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#timer);
+    this.#ipv6?.close();
   }
 
   #take(state: HookState): void {
@@ -147,35 +174,69 @@ export class HookWatch {
     this.#options.onChange();
   }
 
-  #read(): HookState {
-    return {
+  async #read(): Promise<HookState> {
+    const { forwardsIpv6, ...state } = this.#inNetns(() => ({
       legacy4: legacyTables('ip')?.filter((name) => !passesEverything(AF_INET, name)),
       legacy6: legacyTables('ip6')?.filter((name) => !passesEverything(AF_INET6, name)),
       legacyArp: legacyTables('arp'),
       legacyBridge: bridgeTables(),
       programs: netfilterPrograms(),
-      tcx: this.#tcx(),
       bridgeCalls: { ipv4: bridgeCalls('iptables'), ipv6: bridgeCalls('ip6tables') },
       outer: outerDefaults(),
       usesPathMtus: (numbersOf('ipv4/ip_forward_use_pmtu')[0] ?? 0) !== 0,
-      ipv6Mtus: ipv6Mtus(),
-    };
+      forwardsIpv6: (numbersOf('ipv6/conf/all/forwarding')[0] ?? 0) !== 0,
+    }));
+    return { ...state, tcx: await this.#tcx(), ipv6Mtus: forwardsIpv6 ? await this.#ipv6Mtus() : {} };
   }
 
-  #tcx(): HookState['tcx'] {
+  /** As one piece of work that is timed, with this thread in the mirrored namespace. */
+  #inNetns<T>(action: () => T): T {
+    const { netns } = this.#options;
+    const began = performance.now();
+    try {
+      return netns === undefined ? action() : inNetns(netns, action);
+    } finally {
+      this.#took += performance.now() - began;
+    }
+  }
+
+  /** In slices: there may be thousands of links. */
+  async #tcx(): Promise<HookState['tcx']> {
     const ingress: TcxLink[] = [];
     const egress: TcxLink[] = [];
-    for (const ifindex of this.#options.links()) {
+    const links = [...this.#options.links()];
+    const ask = (ifindex: number): boolean => {
       for (const [point, list] of [
         [TCX_INGRESS, ingress],
         [TCX_EGRESS, egress],
       ] as const) {
         const programs = tcxPrograms(ifindex, point);
-        if (programs === undefined) return undefined;
+        if (programs === undefined) return false;
         if (programs.length > 0) list.push({ ifindex, programs });
       }
+      return true;
+    };
+    let at = 0;
+    const slice = (): boolean => {
+      const until = performance.now() + SLICE_MS;
+      while (at < links.length && performance.now() < until) if (!ask(links[at++]!)) return false;
+      return true;
+    };
+    for (;;) {
+      if (!this.#inNetns(slice)) return undefined;
+      if (at === links.length || this.#isClosed) return { ingress, egress };
+      await turn();
     }
-    return { ingress, egress };
+  }
+
+  async #ipv6Mtus(): Promise<HookState['ipv6Mtus']> {
+    this.#ipv6 ??= new Ipv6Links(this.#options.netns);
+    const began = performance.now();
+    try {
+      return await this.#ipv6.mtus();
+    } finally {
+      this.#took += performance.now() - began;
+    }
   }
 }
 

@@ -118,7 +118,7 @@ export interface TrafficControl {
 }
 
 /** RTM_NEW* to RTM_GET* */
-const GET = 2;
+export const GET = 2;
 /** NFT_MSG_NEW* to NFT_MSG_GET*, and of ctnetlink. */
 const NFT_GET = 1;
 

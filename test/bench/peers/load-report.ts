@@ -26,7 +26,7 @@ const FULL: readonly Group[] = [
   { kind: 'route6', title: 'IPv6 routes', sizes: [0, 200_000] },
   { kind: 'neighbour', title: 'neighbours', sizes: [0, 100_000] },
   { kind: 'fdb', title: 'bridge entries', sizes: [0, 100_000] },
-  { kind: 'link', title: 'links', sizes: [0, 2000] },
+  { kind: 'link', title: 'links', sizes: [0, 10_000] },
 ];
 const QUICK_SIZES: Readonly<Record<Kind, readonly number[]>> = {
   route4: [0, 1000, 10_000],
