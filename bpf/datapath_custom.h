@@ -6,7 +6,8 @@
 #ifndef DATAPATH_CUSTOM_H
 #define DATAPATH_CUSTOM_H
 
-#define BITS_PER_BYTE_NS 8000000000ull
+/* Bits of a byte, times the nanoseconds of a second: over a rate in bit/s, how long a byte takes. */
+#define BYTE_NS_AT_1_BPS 8000000000ull
 /* Attempts to account for a frame while other CPUs do for theirs. */
 #define METER_TRIES 8
 
@@ -44,8 +45,8 @@ static __always_inline bool conforms(const struct dp_meter *meter, __u32 length)
 
 	if (!state || rate == 0)
 		return true;
-	cost = length * BITS_PER_BYTE_NS / rate;
-	limit = meter->burst * BITS_PER_BYTE_NS / rate;
+	cost = length * BYTE_NS_AT_1_BPS / rate;
+	limit = meter->burst * BYTE_NS_AT_1_BPS / rate;
 #pragma unroll
 	for (int attempt = 0; attempt < METER_TRIES; attempt++) {
 		__u64 before = *(volatile __u64 *)&state->due;
