@@ -1,34 +1,52 @@
 /**
- * `npm run chaos -- [--minutes N] [--seed N] [--fault NAME]… [--list] [--write]`: random faults of host, plugin, device and machine in
- * random order while the router changes. After each, within its time: the mirror equals the kernel, the device equals the plan, sampled
- * packets fare as the kernel says or go to it, memory and descriptors are as before, and the fault can be seen. Needs root.
+ * `npm run chaos -- [--minutes N | --hours N] [--seed N] [--fault NAME]… [--list] [--write]`: random faults of kernel, host, plugin,
+ * device and machine in random order while a router changes, a routing daemon announces and hosts send. After each, within its time: the
+ * mirror equals the kernel, the device equals the plan, sampled packets fare as the kernel says or go to it, memory and descriptors are as
+ * before, and the fault can be seen. Hours are tried one after the other, each with a seed and a result of its own. Needs root.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
-import { cpus, release } from 'node:os';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { BIRD } from '../bench/peers/bird.ts';
+import { install } from '../bench/peers/install.ts';
 import { Random } from '../support/random.ts';
 import { SEED } from '../support/seed.ts';
-import type { Fault } from './fault.ts';
+import type { Fault, Place } from './fault.ts';
+import { DATAPATH_FAULTS } from './faults/datapath.ts';
 import { FAULTS } from './faults.ts';
 import { Site } from './site.ts';
 import { tryFault } from './trial.ts';
+import { WiredSite } from './wired.ts';
 
 const PAGE = fileURLToPath(new URL('../../docs/chaos.md', import.meta.url));
-/** A host that lives through this many faults is then replaced by one on a new router. */
+/** A host that lives through this many faults is then replaced by one on another router. */
 const FAULTS_PER_SITE = 40;
+const FAULTS_PER_PATH = 10;
 const LOG_LINES = 60;
 
-interface Tally {
-  readonly fault: Fault;
-  /** Seconds from the end of each to all being right. */
-  readonly recoveries: number[];
+type About = Pick<Fault, 'name' | 'what' | 'within'>;
+
+/** Seconds from the end of a fault to all being right, for each time it was tried. */
+type Recoveries = Map<string, number[]>;
+
+interface Piece {
+  readonly seed: number;
+  /** As performance.now(). */
+  readonly end: number;
+  readonly recoveries: Recoveries;
 }
+
+/** Somewhere to try faults. Resolves to false when something stayed wrong. */
+type Ground = (piece: Piece, random: Random) => Promise<boolean>;
+
+const ALL: readonly About[] = [...FAULTS, ...DATAPATH_FAULTS];
 
 const { values: options } = parseArgs({
   options: {
     minutes: { type: 'string', default: '10' },
+    hours: { type: 'string' },
     seed: { type: 'string', default: String(SEED) },
     fault: { type: 'string', multiple: true },
     list: { type: 'boolean', default: false },
@@ -37,31 +55,26 @@ const { values: options } = parseArgs({
 });
 
 if (options.list) {
-  for (const { name, what } of FAULTS) console.log(`${name.padEnd(22)}${what}`);
+  for (const { name, what } of ALL) console.log(`${name.padEnd(24)}${what}`);
 } else await main();
 
 async function main(): Promise<void> {
   const seed = Number(options.seed);
-  const minutes = Number(options.minutes);
-  if (!Number.isSafeInteger(seed) || !(minutes > 0))
-    return refuse('--seed takes a whole number, --minutes one above 0.');
-  const chosen =
-    options.fault === undefined ? FAULTS : FAULTS.filter(({ name }) => options.fault!.includes(name));
-  const unknown = options.fault?.find((name) => !FAULTS.some((fault) => fault.name === name));
+  const pieces = options.hours === undefined ? 1 : Number(options.hours);
+  const minutes = options.hours === undefined ? Number(options.minutes) : 60;
+  if (!Number.isSafeInteger(seed) || !(minutes > 0) || !(Number.isSafeInteger(pieces) && pieces > 0))
+    return refuse('--seed and --hours take whole numbers, --minutes one above 0.');
+  const chosen = ALL.filter(({ name }) => options.fault?.includes(name) ?? true);
+  const unknown = options.fault?.find((name) => !ALL.some((fault) => fault.name === name));
   if (unknown !== undefined) return refuse(`there is no fault "${unknown}"; --list names those there are.`);
-  console.log(`seed ${seed}, ${minutes} minutes`);
-  const tallies = new Map(chosen.map((fault) => [fault, { fault, recoveries: [] } as Tally]));
-  const end = performance.now() + minutes * 60_000;
-  const random = new Random(seed);
-  let isBroken = false;
-  while (performance.now() < end && !isBroken) isBroken = !(await oneSite(random, chosen, tallies, end));
-  const rows = [...tallies.values()].filter(({ recoveries }) => recoveries.length > 0);
-  const text = table(rows);
-  console.log(`\n${text}`);
-  if (isBroken) {
-    console.log(`\nfailed; again with: npm run chaos -- --minutes ${minutes} --seed ${seed}`);
-    process.exitCode = 1;
-  } else if (options.write) writePage(text, seed, minutes);
+  const grounds = groundsFor(chosen, await hasBird());
+  for (let piece = 0; piece < pieces; piece++) {
+    const recoveries = await onePiece(seed + piece, minutes, grounds);
+    const text = table(recoveries);
+    console.log(`\n${text}\n`);
+    if (process.exitCode === 1) return;
+    if (options.write) writePage(text, seed + piece, minutes);
+  }
 }
 
 function refuse(text: string): void {
@@ -69,53 +82,89 @@ function refuse(text: string): void {
   process.exitCode = 2;
 }
 
-/** Faults on one router and host, until the time is over, or there were enough. False when something stayed wrong. */
-async function oneSite(
-  random: Random,
-  chosen: readonly Fault[],
-  tallies: ReadonlyMap<Fault, Tally>,
-  end: number,
-): Promise<boolean> {
-  const site = await Site.start(random);
+async function hasBird(): Promise<boolean> {
+  const folder = mkdtempSync(join(tmpdir(), 'ekho-chaos-'));
   try {
-    site.churn(120);
-    await site.check();
-    let usual = site.usage();
-    for (let count = 0; count < FAULTS_PER_SITE && performance.now() < end; count++) {
-      // Each at least once, in random order, before any comes again.
-      const least = Math.min(...chosen.map((fault) => tallies.get(fault)!.recoveries.length));
-      const fault = random.pick(chosen.filter((one) => tallies.get(one)!.recoveries.length === least));
-      process.stdout.write(`${fault.name.padEnd(22)}`);
-      try {
-        const seconds = await tryFault(site, fault, usual);
-        tallies.get(fault)!.recoveries.push(seconds);
-        console.log(`${seconds.toFixed(1)} s`);
-      } catch (error) {
-        console.log('FAILED');
-        console.log(`${error instanceof Error ? error.message : error}\n${said(site)}`);
-        return false;
-      }
-      // Heaps find their size in the first minutes.
-      if (count < 10) usual = { ...usual, memory: Math.max(usual.memory, site.usage().memory) };
-    }
-    return true;
+    const { missing } = await install([BIRD], folder);
+    for (const why of missing.values()) console.log(`without BIRD: ${why}`);
+    return missing.size === 0;
   } finally {
-    await site.close();
+    rmSync(folder, { recursive: true });
   }
 }
 
+function groundsFor(chosen: readonly About[], withBird: boolean): Ground[] {
+  const among = <P extends Place>(faults: readonly Fault<P>[]) =>
+    faults.filter((fault) => chosen.some(({ name }) => name === fault.name));
+  const [site, path] = [among(FAULTS), among(DATAPATH_FAULTS)];
+  return [
+    ...(site.length === 0 ? [] : [ground(site, FAULTS_PER_SITE, (random) => Site.start(random, withBird))]),
+    ...(path.length === 0 ? [] : [ground(path, FAULTS_PER_PATH, (random) => WiredSite.start(random))]),
+  ];
+}
+
+async function onePiece(seed: number, minutes: number, grounds: readonly Ground[]): Promise<Recoveries> {
+  console.log(`seed ${seed}, ${minutes} minutes`);
+  const piece = { seed, end: performance.now() + minutes * 60_000, recoveries: new Map() };
+  // What changes is another matter than in which order: how much of it there is depends on the time.
+  const order = new Random(seed);
+  for (let turn = 0; performance.now() < piece.end; turn++) {
+    if (await grounds[turn % grounds.length]!(piece, order)) continue;
+    console.log(`\nfailed; again with: npm run chaos -- --minutes ${minutes} --seed ${seed}`);
+    process.exitCode = 1;
+    break;
+  }
+  return piece.recoveries;
+}
+
+/** Faults on one place after the other, until the time is over, or there were enough. */
+function ground<P extends Place>(
+  faults: readonly Fault<P>[],
+  most: number,
+  start: (random: Random) => Promise<P>,
+): Ground {
+  let begun = 0;
+  return async ({ seed, end, recoveries }, order) => {
+    const times = ({ name }: About) => recoveries.get(name)?.length ?? 0;
+    const place = await start(new Random(seed + ++begun));
+    try {
+      place.churn(120);
+      await place.right(60);
+      let usual = place.usage();
+      for (let count = 0; count < most && performance.now() < end; count++) {
+        // Each at least once, in random order, before any comes again.
+        const least = Math.min(...faults.map(times));
+        const fault = order.pick(faults.filter((one) => times(one) === least));
+        process.stdout.write(fault.name.padEnd(24));
+        const seconds = await tryFault(place, fault, usual);
+        recoveries.set(fault.name, [...(recoveries.get(fault.name) ?? []), seconds]);
+        console.log(`${seconds.toFixed(1)} s`);
+        // Heaps find their size in the first minutes.
+        if (count < 10) usual = { ...usual, memory: Math.max(usual.memory, place.usage().memory) };
+      }
+      return true;
+    } catch (error) {
+      console.log(`FAILED\n${error instanceof Error ? error.message : error}\n${said(place)}`);
+      return false;
+    } finally {
+      await place.close();
+    }
+  };
+}
+
 /** The end of the host's log. Each of the test's own requests has a line there, too. */
-function said({ host }: Site): string {
+function said({ host }: Place): string {
   const lines = host.output.split('\n').filter((line) => !line.startsWith('audit:'));
   return lines.slice(-LOG_LINES).join('\n');
 }
 
-function table(rows: readonly Tally[]): string {
-  const lines = rows.map(({ fault, recoveries }) => {
-    const sorted = [...recoveries].sort((a, b) => a - b);
+function table(recoveries: Recoveries): string {
+  const lines = ALL.flatMap(({ name, what, within }) => {
+    const sorted = [...(recoveries.get(name) ?? [])].sort((a, b) => a - b);
+    if (sorted.length === 0) return [];
     const median = sorted[Math.floor((sorted.length - 1) / 2)]!;
-    const all = `${sorted.length} | ${median.toFixed(1)} | ${sorted.at(-1)!.toFixed(1)} | ${fault.within}`;
-    return `| \`${fault.name}\` | ${fault.what} | ${all} |`;
+    const numbers = `${sorted.length} | ${median.toFixed(1)} | ${sorted.at(-1)!.toFixed(1)} | ${within}`;
+    return [`| \`${name}\` | ${what} | ${numbers} |`];
   });
   return [
     '| fault | what | times | median s | longest s | limit s |',

@@ -6,11 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { LookupAnswer } from '../../host/api/schemas.ts';
-import { pause, TestHost } from '../support/host.ts';
+import { TestHost } from '../support/host.ts';
 import { askKernel, askNeighbours, objection } from '../support/kernel-answer.ts';
 import type { Random } from '../support/random.ts';
 import { Router } from '../support/router.ts';
 import { type Command, type Probe, World } from '../support/world.ts';
+import { Daemon } from './daemon.ts';
+import { type Usage, until, usageOf } from './fault.ts';
 import type { Spoils } from './inside.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -28,8 +30,6 @@ const DISK = '48m';
 /** Small enough that a storm overruns it. */
 const RECEIVE_BUFFER = 90_000;
 const RING = 4096;
-/** Times that the check is repeated while things settle. */
-const AGAIN_MS = 200;
 
 export class Site {
   readonly random: Random;
@@ -45,7 +45,10 @@ export class Site {
   /** Commands that were carried out, the last of them. */
   readonly history: string[] = [];
 
-  private constructor(random: Random) {
+  /** Absent: without a routing daemon. */
+  readonly #daemon: Daemon | undefined;
+
+  private constructor(random: Random, withDaemon: boolean) {
     this.random = random;
     this.#world = new World(random, PORTS);
     execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK}`, 'ekho-chaos', this.disk]);
@@ -57,6 +60,8 @@ export class Site {
       this.#unmount();
       throw error;
     }
+    this.#daemon = withDaemon ? new Daemon(random, PORTS) : undefined;
+    this.#daemon?.start(this.router);
     this.host = new TestHost({
       netns: this.router.name,
       plugin: PLUGIN,
@@ -72,8 +77,9 @@ export class Site {
     });
   }
 
-  static async start(random: Random): Promise<Site> {
-    const site = new Site(random);
+  /** `withDaemon`: BIRD is on the machine, and takes part. */
+  static async start(random: Random, withDaemon = false): Promise<Site> {
+    const site = new Site(random, withDaemon);
     try {
       await site.host.start();
     } catch (error) {
@@ -85,6 +91,7 @@ export class Site {
 
   async close(): Promise<void> {
     await this.host.close();
+    this.#daemon?.close();
     this.router.close();
     this.#unmount();
   }
@@ -100,9 +107,16 @@ export class Site {
       if (file.startsWith(`${PLUGIN}.`)) cpSync(join(folder, file), join(this.disk, 'plugins', file));
   }
 
+  /** The namespace goes, and what runs in it. */
+  removeRouter(): void {
+    this.#daemon?.stop();
+    this.router.close();
+  }
+
   /** Another namespace of the same name, as the first was in the beginning. */
   remakeRouter(): void {
     this.router = new Router(PORTS, this.router.name);
+    this.#daemon?.start(this.router);
   }
 
   /** Has what the host receives spoilt (inside.ts); resolves to what is left to be. */
@@ -114,20 +128,8 @@ export class Site {
     return JSON.parse(answer);
   }
 
-  /** Checks until all is right; throws when it is not within so many seconds. */
-  async right(within: number): Promise<void> {
-    const limit = performance.now() + within * 1000;
-    for (;;) {
-      try {
-        return await this.check();
-      } catch (error) {
-        if (performance.now() > limit)
-          throw new Error(`not right within ${within} s: ${error instanceof Error ? error.message : error}`, {
-            cause: error,
-          });
-        await pause(AGAIN_MS);
-      }
-    }
+  right(within: number): Promise<void> {
+    return until(within, () => this.check());
   }
 
   /** Random changes of the router, those that its kernel refuses among them. */
@@ -141,6 +143,7 @@ export class Site {
       from = to;
     }
     if (settings.length > 0) this.router.sysctl(...settings);
+    this.#daemon?.turn();
   }
 
   #carryOut(commands: readonly Command[], family: Command['family']): void {
@@ -176,13 +179,8 @@ export class Site {
     return answers;
   }
 
-  /** Resident memory in bytes and descriptors of the host's own process. */
-  usage(): { readonly memory: number; readonly descriptors: number } {
-    const resident = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${this.host.pid}/status`, 'utf8'));
-    return {
-      memory: Number(resident![1]) * 1024,
-      descriptors: readdirSync(`/proc/${this.host.pid}/fd`).length,
-    };
+  usage(): Usage {
+    return usageOf(this.host.pid);
   }
 
   /** Processes that the host started. */

@@ -1,7 +1,6 @@
 /** One fault on a site, and what must be so afterwards. */
 import { pause } from '../support/host.ts';
-import type { Fault, Seen } from './fault.ts';
-import type { Site } from './site.ts';
+import type { Fault, Place, Seen, Usage } from './fault.ts';
 
 /** Beyond what the first faults left: heaps grow before they are collected. */
 const MEMORY_MORE = 96 * 1024 * 1024;
@@ -9,10 +8,8 @@ const DESCRIPTORS_MORE = 6;
 /** The fault must be visible, and memory and descriptors back, within this many seconds of all being right. */
 const CALM_S = 30;
 
-export type Usage = ReturnType<Site['usage']>;
-
 /** Seconds it took until all was right. */
-export async function tryFault(site: Site, fault: Fault, usual: Usage): Promise<number> {
+export async function tryFault<P extends Place>(site: P, fault: Fault<P>, usual: Usage): Promise<number> {
   const seen = await fault.run(site);
   const began = performance.now();
   await site.right(fault.within);
@@ -21,7 +18,7 @@ export async function tryFault(site: Site, fault: Fault, usual: Usage): Promise<
   return seconds;
 }
 
-async function calm(site: Site, seen: Seen | undefined, usual: Usage): Promise<void> {
+async function calm(site: Place, seen: Seen | undefined, usual: Usage): Promise<void> {
   const limit = performance.now() + CALM_S * 1000;
   for (;;) {
     const { memory, descriptors } = site.usage();

@@ -1,8 +1,9 @@
 /** Some of the faults of `npm run chaos`, one after another on one host: all is right again after each. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Usage } from '../chaos/fault.ts';
 import { FAULTS } from '../chaos/faults.ts';
 import { Site } from '../chaos/site.ts';
-import { tryFault, type Usage } from '../chaos/trial.ts';
+import { tryFault } from '../chaos/trial.ts';
 import { Random } from '../support/random.ts';
 import { SEED } from '../support/seed.ts';
 

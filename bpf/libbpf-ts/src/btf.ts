@@ -61,6 +61,11 @@ const TAIL: readonly (readonly [fixed: number, each: number])[] = [
   [0, 12],
 ];
 
+/** Deepest that types are followed into each other. */
+const DEPTH_MAX = 32;
+/** Types that one question may lead to: sk_buff has some hundred members. */
+const STEPS_MAX = 16_384;
+
 export interface BtfMember {
   /** Empty for an anonymous struct or union. */
   readonly name: string;
@@ -108,6 +113,8 @@ export class Btf {
   readonly #firstString: number;
   /** Offset of each type, from #firstId on. */
   readonly #offsets: Uint32Array;
+  /** Types that the question which is being answered has led to. */
+  #steps = 0;
 
   /**
    * @param bytes raw BTF (the .BTF section, or a file of /sys/kernel/btf); not copied
@@ -322,10 +329,16 @@ export class Btf {
     return id === undefined ? undefined : this.type(id);
   }
 
+  /** BTF from a stranger's file may hold a loop, or types that hold others twice, and those others twice. */
+  #enter(id: number, depth: number): void {
+    if (depth === 0) this.#steps = 0;
+    if (depth > DEPTH_MAX || ++this.#steps > STEPS_MAX)
+      throw new BpfError('E_BTF', `BTF type ${id} is nested too deeply`);
+  }
+
   /** Looks through typedefs, qualifiers, tags and variables. */
   resolve(id: number): BtfType {
-    // BTF from a stranger's file may hold a loop.
-    for (let depth = 0; depth < 32; depth++) {
+    for (let depth = 0; depth < DEPTH_MAX; depth++) {
       const type = this.type(id);
       switch (type.kind) {
         case 'typedef':
@@ -346,12 +359,17 @@ export class Btf {
 
   /** Size in bytes of any type; a pointer has 8. @throws E_BTF for types without a size */
   sizeOf(id: number): number {
+    return this.#sizeOf(id, 0);
+  }
+
+  #sizeOf(id: number, depth: number): number {
+    this.#enter(id, depth);
     const type = this.resolve(id);
     switch (type.kind) {
       case 'pointer':
         return 8;
       case 'array':
-        return type.length * this.sizeOf(type.target);
+        return type.length * this.#sizeOf(type.target, depth + 1);
       case 'void':
       case 'forward':
       case 'function':
@@ -372,7 +390,7 @@ export class Btf {
     let bitSize = 0;
     if (id === undefined) return undefined;
     for (const name of path.split('.')) {
-      const found = this.#member(id, name);
+      const found = this.#member(id, name, 0);
       if (found === undefined) return undefined;
       id = found.type;
       bitOffset += found.bitOffset;
@@ -385,11 +403,12 @@ export class Btf {
     return (this.find(name, 'struct') ?? this.find(name, 'union') ?? this.find(name, 'typedef'))?.id;
   }
 
-  #member(id: number, name: string): BtfField | undefined {
+  #member(id: number, name: string, depth: number): BtfField | undefined {
+    this.#enter(id, depth);
     for (const member of this.resolve(id).members) {
       if (member.name === name) return member;
       if (member.name !== '') continue;
-      const inner = this.#member(member.type, name);
+      const inner = this.#member(member.type, name, depth + 1);
       if (inner !== undefined) return { ...inner, bitOffset: inner.bitOffset + member.bitOffset };
     }
     return undefined;
@@ -408,16 +427,21 @@ export class Btf {
 
   /** C's name of a type, e.g. `struct net_device *`. */
   typeName(id: number): string {
+    return this.#typeName(id, 0);
+  }
+
+  #typeName(id: number, depth: number): string {
+    this.#enter(id, depth);
     const type = this.type(id);
     switch (type.kind) {
       case 'pointer':
-        return `${this.typeName(type.target)} *`;
+        return `${this.#typeName(type.target, depth + 1)} *`;
       case 'array':
-        return `${this.typeName(type.target)}[${type.length}]`;
+        return `${this.#typeName(type.target, depth + 1)}[${type.length}]`;
       case 'const':
       case 'volatile':
       case 'restrict':
-        return `${type.kind} ${this.typeName(type.target)}`;
+        return `${type.kind} ${this.#typeName(type.target, depth + 1)}`;
       case 'struct':
       case 'union':
       case 'enum':
@@ -425,9 +449,9 @@ export class Btf {
       case 'enum64':
         return `enum ${type.name || '(anonymous)'}`;
       case 'type_tag':
-        return this.typeName(type.target);
+        return this.#typeName(type.target, depth + 1);
       case 'prototype':
-        return `${this.typeName(type.target)} (${type.parameters.map((each) => this.typeName(each.type)).join(', ')})`;
+        return `${this.#typeName(type.target, depth + 1)} (${type.parameters.map((each) => this.#typeName(each.type, depth + 1)).join(', ')})`;
       default:
         return type.name || type.kind;
     }

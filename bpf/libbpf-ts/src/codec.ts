@@ -21,6 +21,10 @@ export interface Codec<T = unknown> {
 
 /** Deepest nesting of types, and longest array, that is decoded; BTF may come from a stranger's file. */
 const DEPTH_MAX = 32;
+/** Types that one codec is made of, those within others counted as often as they stand there. */
+const PARTS_MAX = 65_536;
+/** Of the codec that is being made. */
+let made = 0;
 
 function bad(name: string, wanted: string, value: unknown): BpfError {
   const text = typeof value === 'string' ? JSON.stringify(value) : String(value);
@@ -134,9 +138,10 @@ export function intCodec(size: number, signed: boolean, name: string): Codec<num
 
 /** Makes the codec of a BTF type. @throws E_BTF for types without values (functions, forward declarations) */
 export function codecOf(btf: Btf, id: number, depth = 0): Codec {
-  if (depth > DEPTH_MAX) throw new BpfError('E_BTF', `${btf.typeName(id)} is nested too deeply`);
+  if (depth === 0) made = 0;
   const type = btf.resolve(id);
   const name = btf.typeName(id);
+  limit(name, depth);
   switch (type.kind) {
     case 'int':
       if (type.boolean) return orRaw(boolCodec(type.size, name)) as Codec;
@@ -156,6 +161,11 @@ export function codecOf(btf: Btf, id: number, depth = 0): Codec {
     default:
       throw new BpfError('E_BTF', `${name} has no values`);
   }
+}
+
+/** Types that hold each other twice, and again, would never come to an end. */
+function limit(name: string, depth: number): void {
+  if (depth > DEPTH_MAX || ++made > PARTS_MAX) throw new BpfError('E_BTF', `${name} is nested too deeply`);
 }
 
 function boolCodec(size: number, name: string): Codec<boolean> {
@@ -211,6 +221,7 @@ function arrayCodec(btf: Btf, type: BtfType, name: string, depth: number): Codec
     return (element.name === 'char' ? textCodec(length, name) : orRaw(rawCodec(length, name))) as Codec;
   }
   const each = codecOf(btf, type.target, depth + 1);
+  if (each.size === 0 && length > 0) throw new BpfError('E_BTF', `${name}: its elements have no size`);
   return orRaw<unknown[]>({
     size: length * each.size,
     name,
@@ -253,6 +264,7 @@ interface Field {
 function fieldsOf(btf: Btf, type: BtfType, base: number, depth: number): Field[] {
   return type.members.flatMap((member: BtfMember) => {
     if (member.name === '' && member.bitSize === 0) {
+      limit(type.name, depth);
       return fieldsOf(btf, btf.resolve(member.type), base + member.bitOffset / 8, depth + 1);
     }
     if (member.bitSize !== 0) {
@@ -304,6 +316,9 @@ function recordCodec(btf: Btf, type: BtfType, name: string, depth: number): Code
   const fields = fieldsOf(btf, type, 0, depth);
   const names = new Set(fields.map((field) => field.name));
   const { size } = type;
+  for (const field of fields)
+    if (!Number.isInteger(field.offset) || field.offset + field.codec.size > size)
+      throw new BpfError('E_BTF', `${name}: member ${field.name} is not within its ${size} bytes`);
   return {
     size,
     name,

@@ -45,7 +45,7 @@ export const LINK_FAULTS: readonly Fault[] = [
     async (site) => {
       const { host } = site;
       const since = host.output.length;
-      site.router.close();
+      site.removeRouter();
       const gone = said('was deleted', since);
       await host.until('the host says that its namespace is gone', () => gone(site));
       site.remakeRouter();

@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Btf } from '../../src/btf.ts';
+import { codecOf } from '../../src/codec.ts';
 import { BpfError } from '../../src/errors.ts';
 
 /** Minimal BTF: `types` after the header, then strings. */
@@ -116,5 +117,39 @@ describe('made-up data', () => {
       ),
       { seed, numRuns: 2000 },
     );
+  });
+
+  describe('types that never end', () => {
+    const INT = [1, 0x0100_0000, 4, 32];
+    const types = (...words: number[]) =>
+      new Btf(btfOf(new Uint8Array(Uint32Array.from(words).buffer), '\0a\0'));
+    const refused = expect.objectContaining({ code: 'E_BTF' });
+
+    test('a pointer to itself has no name', () => {
+      expect(() => types(0, 0x0200_0000, 1).typeName(1)).toThrow(refused);
+    });
+
+    test('an array of itself has no size', () => {
+      expect(() => types(0, 0x0300_0000, 0, 1, 1, 2).sizeOf(1)).toThrow(refused);
+    });
+
+    test('a struct in itself has no members', () => {
+      const btf = types(1, 0x0400_0001, 8, 0, 1, 0);
+      expect(() => btf.field(1, 'b')).toThrow(refused);
+      expect(() => codecOf(btf, 1)).toThrow(refused);
+    });
+
+    test('forty unions, each twice in the one before', () => {
+      const words: number[] = [...INT];
+      for (let id = 2; id < 42; id++) words.push(1, 0x0500_0002, 4, 1, id - 1, 0, 1, id - 1, 0);
+      expect(() => codecOf(types(...words), 30)).toThrow(refused);
+    });
+
+    test('a member beyond its struct, and elements without a size', () => {
+      expect(() => codecOf(types(...INT, 1, 0x0400_0001, 4, 1, 1, 8), 2)).toThrow(refused);
+      expect(() => codecOf(types(1, 0x0400_0000, 0, 0, 0x0300_0000, 0, 1, 1, 0xffff_ffff), 2)).toThrow(
+        refused,
+      );
+    });
   });
 });
