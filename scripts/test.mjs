@@ -59,6 +59,8 @@ const LAB_RUNS = [
 const LANES = 2;
 /** Longest one part may take, in milliseconds. */
 const PART_LIMIT = 32 * 60_000;
+/** That of the layer that runs only by name. */
+const BY_NAME_LIMIT = 4 * 3_600_000;
 
 /** With more the run fails: then it is not chance. */
 const UNSTEADY_MAX = 2;
@@ -153,7 +155,7 @@ function part(name, args) {
     const output = [];
     child.stdout.on('data', (data) => output.push(data));
     child.stderr.on('data', (data) => output.push(data));
-    const limit = setTimeout(() => child.kill('SIGKILL'), PART_LIMIT);
+    const limit = setTimeout(() => child.kill('SIGKILL'), name === BY_NAME ? BY_NAME_LIMIT : PART_LIMIT);
     child.on('close', (code, signal) => {
       clearTimeout(limit);
       const seconds = ((Date.now() - started) / 1000).toFixed(1);

@@ -67,7 +67,14 @@ export function whyNot(): string | undefined {
 /** Installs what is missing with apt; the reason if that cannot be. Call it as root only. */
 export function installMissing(say: (line: string) => void, arch: Arch = OWN_ARCH): string | undefined {
   const packages = missingPackages(arch);
-  if (packages.length === 0) return undefined;
+  return packages.length === 0 ? undefined : installPackages(packages, say);
+}
+
+/** Installs Debian packages; the reason if that cannot be. Call it as root only. */
+export function installPackages(
+  packages: readonly string[],
+  say: (line: string) => void,
+): string | undefined {
   say(`Installing Debian packages: ${packages.join(' ')}`);
   const run = (...words: string[]) =>
     execFileSync('apt-get', ['-qq', ...words], {

@@ -2,13 +2,13 @@
  * Root file systems of guests with systemd: a small Debian as its installer would leave it, all packages configured. Kernel
  * modules and headers are those of the lab's guests.
  */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { rmSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { debootstrap } from '../../packaging/apt.ts';
 import { DEFAULT_FLAVOUR, FLAVOURS, type Image, keep } from './image.ts';
-import { type Arch, CACHE, OWN_ARCH } from './machine.ts';
+import { type Arch, CACHE, installPackages, OWN_ARCH } from './machine.ts';
 
 /** What the packages under test depend on comes from here, as guests have no network; and what tests look with. */
 const PACKAGES = [
@@ -27,6 +27,10 @@ const PACKAGES = [
 
 /** With these DKMS builds modules in a guest. */
 const BUILD_PACKAGES = ['dkms', 'gcc', 'make', 'pahole'];
+
+/** The emulator's names of the architectures. */
+const EMULATOR: Readonly<Record<Arch, string>> = { amd64: 'x86_64', arm64: 'aarch64' };
+const BINFMT = '/proc/sys/fs/binfmt_misc';
 
 /** Counts up when what is done to the installed packages changes. */
 const RECIPE = 1;
@@ -65,4 +69,25 @@ export function systemRoot(arch: Arch, image: Image, say: (line: string) => void
   };
   keep(root, `Debian ${suite} with systemd, ${arch}`, make, say);
   return root;
+}
+
+/**
+ * The emulator of single programs, without which scripts of packages of another architecture do not run here, told to the kernel; the
+ * reason if that cannot be.
+ */
+export function installEmulator(arch: Arch, say: (line: string) => void): string | undefined {
+  if (arch === OWN_ARCH || runs(arch)) return undefined;
+  const reason = installPackages(['qemu-user-static', 'arch-test'], say);
+  if (reason !== undefined) return reason;
+  // Without systemd nobody has told the kernel of it.
+  if (!runs(arch)) {
+    if (!existsSync(`${BINFMT}/register`)) spawnSync('mount', ['-t', 'binfmt_misc', 'none', BINFMT]);
+    spawnSync('/usr/lib/systemd/systemd-binfmt', [`/usr/lib/binfmt.d/qemu-${EMULATOR[arch]}.conf`]);
+  }
+  return runs(arch) ? undefined : `programs of ${arch} do not run here: see binfmt_misc`;
+}
+
+/** Whether programs of an architecture run here. */
+function runs(arch: Arch): boolean {
+  return spawnSync('arch-test', [arch]).status === 0;
 }

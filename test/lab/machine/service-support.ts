@@ -42,7 +42,8 @@ log() { journalctl -u ekho --no-pager -o cat; }
 # What the kernel itself has forwarded.
 forwarded() { nstat -az IpForwDatagrams | awk '/^IpForw/ { print $2 }'; }
 attached() { bpftool net show | sed -n 's/ prog_id [0-9]*//; /^p[01]/p'; }
-ping_through() { ip netns exec h0 ping -q -c "$1" -i 0.1 -W 60 10.0.1.2; }
+# ping_through COUNT [ADDRESS]
+ping_through() { ip netns exec h0 ping -q -c "$1" -i 0.1 -W 60 "\${2:-10.0.1.2}"; }
 # until_ LINE COMMAND…: waits, for two minutes of a quick machine, until a command says a line with it.
 until_() {
   local text=$1; shift
