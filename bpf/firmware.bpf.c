@@ -16,11 +16,19 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define EINVAL 22
 #define ENOSPC 28
 #define EOPNOTSUPP 95
+#define EINPROGRESS 115
 
 struct ekho_offload_ops {
 	int (*flow_replace)(struct ekho_flow_ctx *ctx);
 	int (*flow_destroy)(struct ekho_flow_ctx *ctx);
 	int (*flow_stats)(struct ekho_flow_ctx *ctx);
+	int (*fdb_replace)(struct ekho_bridge_ctx *ctx);
+	int (*fdb_destroy)(struct ekho_bridge_ctx *ctx);
+	int (*vlan_replace)(struct ekho_bridge_ctx *ctx);
+	int (*vlan_destroy)(struct ekho_bridge_ctx *ctx);
+	int (*mdb_replace)(struct ekho_bridge_ctx *ctx);
+	int (*mdb_destroy)(struct ekho_bridge_ctx *ctx);
+	int (*port_attr)(struct ekho_bridge_ctx *ctx);
 	__u32 version;
 	__u32 netns, ifindex;
 	char name[EKHO_NAME_LEN];
@@ -36,6 +44,8 @@ enum firmware_event {
 	FIRMWARE_DESTROY = 2,
 	/* The kernel asks what was counted: of no rule, and no more often than every ASK_NS. */
 	FIRMWARE_ASKED = 3,
+	/* A call about a port of a bridge: struct firmware_bridge_record. */
+	FIRMWARE_BRIDGE = 4,
 };
 
 #define ASK_NS 500000000ull
@@ -112,6 +122,7 @@ static __always_inline void tell(__u64 id, __u64 request, __u32 event, __u32 wai
 	} while (0)
 
 #include "firmware_acl.h"
+#include "firmware_bridge.h"
 
 static __always_inline int check_match(struct ekho_flow_ctx *flow)
 {
@@ -290,6 +301,13 @@ struct ekho_offload_ops firmware = {
 	.flow_replace = (void *)flow_replace,
 	.flow_destroy = (void *)flow_destroy,
 	.flow_stats = (void *)flow_stats,
+	.fdb_replace = (void *)fdb_replace,
+	.fdb_destroy = (void *)fdb_destroy,
+	.vlan_replace = (void *)vlan_replace,
+	.vlan_destroy = (void *)vlan_destroy,
+	.mdb_replace = (void *)mdb_replace,
+	.mdb_destroy = (void *)mdb_destroy,
+	.port_attr = (void *)port_attr,
 	.version = EKHO_ABI_VERSION,
 	.name = "ekho",
 };

@@ -44,6 +44,8 @@ enum firmware_port_flags {
 	FIRMWARE_PORT_READY = 1 << 0,
 	/* It forwards established connections. */
 	FIRMWARE_PORT_FLOWS = 1 << 1,
+	/* It forwards between ports of bridges. */
+	FIRMWARE_PORT_BRIDGES = 1 << 2,
 };
 
 /* A port that a plugin has. */

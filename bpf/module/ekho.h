@@ -4,8 +4,10 @@
 #define EKHO_H
 
 #include <linux/completion.h>
+#include <linux/etherdevice.h>
 #include <linux/mutex.h>
 #include <linux/rhashtable.h>
+#include <linux/workqueue.h>
 #include <net/flow_offload.h>
 #include <net/inet_dscp.h>
 #include "ekho_firmware.h"
@@ -16,6 +18,8 @@ struct fib6_info;
 #define EKHO_KIND "ekho"
 /* Rules of one port; the kernel is refused what is more. */
 #define EKHO_FLOWS_MAX 1000000
+/* Entries, VLANs and groups of one port; software does what is more. */
+#define EKHO_OBJECTS_MAX 1000000
 /* Longest that a program may wait for user space. */
 #define EKHO_WAIT_MS_MAX 500
 
@@ -50,6 +54,11 @@ struct ekho_call {
 	int answer;
 };
 
+struct ekho_attr {
+	/* Which bits of the value were ever set. */
+	u32 value, mask;
+};
+
 struct ekho_firmware_port {
 	/* Under ekho_ports_lock. */
 	struct list_head list;
@@ -63,6 +72,51 @@ struct ekho_firmware_port {
 	unsigned int flow_count, offloaded_count;
 	struct ekho_call call;
 	struct ekho_binding bindings[EKHO_HOOKS];
+	/* What the bridge wants, in the order in which it told. */
+	struct rhashtable object_table;
+	struct list_head objects;
+	unsigned int object_count;
+	/* Index of the bridge; set under RTNL, too. */
+	u32 bridge;
+	struct ekho_attr attrs[EKHO_PORT_ATTRS];
+
+	/* By device, with RTNL or RCU. */
+	struct hlist_node by_dev;
+	/* Entries the bridge told of and that nobody looked at yet. */
+	spinlock_t fdb_lock;
+	struct list_head fdb_events;
+	unsigned int fdb_waiting;
+	struct work_struct fdb_work;
+};
+
+enum ekho_object_kind {
+	EKHO_OBJECT_FDB,
+	EKHO_OBJECT_VLAN,
+	EKHO_OBJECT_MDB,
+};
+
+struct ekho_object_key {
+	/* enum ekho_object_kind */
+	u8 kind;
+	/* Of the bridge itself. */
+	u8 is_host;
+	u16 vlan;
+	u8 mac[ETH_ALEN];
+	u16 unused;
+};
+
+/* An entry, a VLAN or a group of the port's bridge. */
+struct ekho_object {
+	struct rhash_head node;
+	struct list_head list;
+	struct ekho_object_key key;
+	/* enum ekho_bridge_call_flags */
+	u32 flags;
+	u16 vlan_flags;
+	/* The firmware that is attached now has it. */
+	bool is_offloaded;
+	/* The bridge shows that. */
+	bool is_marked;
 };
 
 struct ekho_flow_key {
@@ -92,6 +146,11 @@ struct ekho_flow {
 
 /* firmware.c */
 extern struct mutex ekho_ports_lock;
+struct ekho_firmware_port *ekho_port_find(const struct net_device *dev);
+void ekho_port_others(struct ekho_firmware_port *port,
+		      void (*visit)(struct ekho_firmware_port *other,
+				    const void *data),
+		      const void *data);
 void ekho_ports_resolve(void);
 void ekho_ports_hand_over(struct ekho_offload_ops *from,
 			  struct ekho_offload_ops *to);
@@ -116,6 +175,28 @@ void ekho_flows_move(struct ekho_firmware_port *port,
 void ekho_flows_hand_over(struct ekho_firmware_port *port,
 			  struct ekho_offload_ops *ops);
 int ekho_flow_setup(enum tc_setup_type type, void *type_data, void *priv);
+
+/* bridge.c */
+int ekho_bridge_init(struct ekho_firmware_port *port);
+void ekho_bridge_exit(struct ekho_firmware_port *port);
+int ekho_bridge_add(struct ekho_firmware_port *port,
+		    const struct ekho_object_key *key, u32 object_flags,
+		    u16 vlan_flags, u32 flags);
+void ekho_bridge_del(struct ekho_firmware_port *port,
+		     const struct ekho_object_key *key, bool is_moved);
+int ekho_bridge_set(struct ekho_firmware_port *port, u32 attr, u32 value,
+		    u32 mask, u32 flags);
+void ekho_bridge_clear(struct ekho_firmware_port *port);
+void ekho_bridge_detach(struct ekho_firmware_port *port);
+void ekho_bridge_replay(struct ekho_firmware_port *port);
+
+/* switchdev.c */
+void ekho_switchdev_open(struct ekho_firmware_port *port);
+void ekho_switchdev_close(struct ekho_firmware_port *port);
+void ekho_bridge_event(struct ekho_firmware_port *port, unsigned long event,
+		       const struct netdev_notifier_changeupper_info *info);
+int ekho_switchdev_init(void);
+void ekho_switchdev_exit(void);
 
 /* match.c */
 int ekho_match_fill(struct ekho_flow_match *match, const struct flow_rule *rule,

@@ -206,6 +206,69 @@ struct ekho_flow_ctx {
 	struct ekho_flow_action actions[EKHO_ACTIONS_MAX];
 };
 
+/* More flags of calls about bridges, beside enum ekho_flow_flags. */
+enum ekho_bridge_call_flags {
+	/* An entry that was not learned. */
+	EKHO_BRIDGE_STATIC = 1 << 8,
+	/* It is for the bridge itself: VLANs and groups. */
+	EKHO_BRIDGE_HOST = 1 << 9,
+	/* An entry of a locked port that admits nobody yet. */
+	EKHO_BRIDGE_LOCKED = 1 << 10,
+};
+
+/* What a bridge has to say about one of its ports. */
+enum ekho_port_attr {
+	/* Index of the bridge, 0 when the port has left it. */
+	EKHO_PORT_BRIDGE = 0,
+	/* BR_STATE_... of linux/if_bridge.h */
+	EKHO_PORT_STP_STATE = 1,
+	/* enum ekho_port_flags */
+	EKHO_PORT_FLAGS = 2,
+	/* Milliseconds. */
+	EKHO_PORT_AGEING_TIME = 3,
+	EKHO_PORT_VLAN_FILTERING = 4,
+	/* An Ethernet type, as the machine counts. */
+	EKHO_PORT_VLAN_PROTOCOL = 5,
+	/* Groups are not snooped. */
+	EKHO_PORT_NO_SNOOPING = 6,
+	/* A router for groups is behind the port. */
+	EKHO_PORT_MROUTER = 7,
+};
+
+#define EKHO_PORT_ATTRS (EKHO_PORT_MROUTER + 1)
+
+enum ekho_port_flags {
+	EKHO_BRIDGE_LEARNS = 1 << 0,
+	EKHO_BRIDGE_FLOODS = 1 << 1,
+	EKHO_BRIDGE_FLOODS_GROUPS = 1 << 2,
+	EKHO_BRIDGE_FLOODS_BROADCAST = 1 << 3,
+	EKHO_BRIDGE_HAIRPIN = 1 << 4,
+	EKHO_BRIDGE_ISOLATED = 1 << 5,
+	EKHO_BRIDGE_TO_UNICAST = 1 << 6,
+	/* Sources that the bridge has no entry of are dropped. */
+	EKHO_BRIDGE_ADMITS_KNOWN = 1 << 7,
+	EKHO_BRIDGE_ALL_FLAGS = 255,
+};
+
+/* A call about a port of a bridge. */
+struct ekho_bridge_ctx {
+	/* EKHO_ABI_VERSION, and how many bytes the module filled */
+	__u32 version, size;
+	/* Inode of the port's network namespace, indexes of port and bridge. */
+	__u32 netns, ifindex, bridge;
+	/* enum ekho_flow_flags, enum ekho_bridge_call_flags */
+	__u32 flags;
+	/* Of entries and groups. */
+	__u8 mac[6];
+	/* 0 for none */
+	__u16 vlan;
+	/* BRIDGE_VLAN_INFO_... of linux/if_bridge.h */
+	__u16 vlan_flags;
+	__u16 unused;
+	/* enum ekho_port_attr, and which bits of its value were ever set */
+	__u32 attr, value, mask;
+};
+
 /* What is marked, and which of it. */
 enum ekho_mark_kind {
 	/* place: table, number: metric, address and length: prefix */

@@ -23,6 +23,22 @@ struct ekho_offload_ops {
 	int (*flow_destroy)(struct ekho_flow_ctx *ctx);
 	/* The kernel asks what hardware counted: ekho_flow_count(). */
 	int (*flow_stats)(struct ekho_flow_ctx *ctx);
+	/*
+	 * An entry of a bridge, learned or not. 0: the bridge shows it as
+	 * offloaded; -EINPROGRESS: accepted, and marked by whoever knows when
+	 * (ekho_marks_set()). All *_destroy are called once for what was
+	 * accepted.
+	 */
+	int (*fdb_replace)(struct ekho_bridge_ctx *ctx);
+	int (*fdb_destroy)(struct ekho_bridge_ctx *ctx);
+	/* A VLAN of a port; one that is refused is not added. */
+	int (*vlan_replace)(struct ekho_bridge_ctx *ctx);
+	int (*vlan_destroy)(struct ekho_bridge_ctx *ctx);
+	/* A group of a port; 0: the bridge shows it as offloaded. */
+	int (*mdb_replace)(struct ekho_bridge_ctx *ctx);
+	int (*mdb_destroy)(struct ekho_bridge_ctx *ctx);
+	/* enum ekho_port_attr */
+	int (*port_attr)(struct ekho_bridge_ctx *ctx);
 	/* EKHO_ABI_VERSION the programs were compiled with */
 	u32 version;
 	/*

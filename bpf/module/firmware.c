@@ -6,13 +6,44 @@
  * Locks, outermost first: RTNL, ekho_ports_lock, a port's. Firmware comes and
  * goes without RTNL, so nothing inside of the two others may take it.
  */
+#include <linux/hashtable.h>
 #include <linux/module.h>
+#include <linux/rtnetlink.h>
 #include <linux/slab.h>
 #include <net/pkt_cls.h>
 #include "ekho.h"
 
 DEFINE_MUTEX(ekho_ports_lock);
 static LIST_HEAD(ekho_ports);
+static DEFINE_HASHTABLE(ekho_ports_by_dev, 8);
+
+/* With RTNL or in an RCU section. */
+struct ekho_firmware_port *ekho_port_find(const struct net_device *dev)
+{
+	struct ekho_firmware_port *port;
+
+	hash_for_each_possible_rcu(ekho_ports_by_dev, port, by_dev,
+				   (unsigned long)dev, lockdep_rtnl_is_held())
+		if (port->dev == dev)
+			return port;
+	return NULL;
+}
+
+/* Calls @visit for the other ports of a port's bridge, in an RCU section. */
+void ekho_port_others(struct ekho_firmware_port *port,
+		      void (*visit)(struct ekho_firmware_port *other,
+				    const void *data),
+		      const void *data)
+{
+	struct ekho_firmware_port *other;
+	int bucket;
+
+	hash_for_each_rcu(ekho_ports_by_dev, bucket, other, by_dev)
+		if (other != port &&
+		    READ_ONCE(other->bridge) == READ_ONCE(port->bridge) &&
+		    net_eq(dev_net(other->dev), dev_net(port->dev)))
+			visit(other, data);
+}
 
 /* Gives every port the firmware that is there for it now. */
 void ekho_ports_resolve(void)
@@ -53,25 +84,39 @@ struct ekho_firmware_port *ekho_firmware_register(struct net_device *dev)
 		INIT_LIST_HEAD(&port->bindings[hook].blocks);
 	}
 	err = ekho_flows_init(port);
-	if (err) {
-		kvfree(port);
-		return ERR_PTR(err);
-	}
+	if (err)
+		goto err_port;
+	err = ekho_bridge_init(port);
+	if (err)
+		goto err_flows;
+	ekho_switchdev_open(port);
+	hash_add_rcu(ekho_ports_by_dev, &port->by_dev, (unsigned long)dev);
 	mutex_lock(&ekho_ports_lock);
 	list_add_tail(&port->list, &ekho_ports);
 	ekho_flows_move(port, ekho_ops_find(dev));
 	mutex_unlock(&ekho_ports_lock);
 	return port;
+
+err_flows:
+	ekho_flows_exit(port);
+err_port:
+	mutex_destroy(&port->lock);
+	kvfree(port);
+	return ERR_PTR(err);
 }
 EXPORT_SYMBOL_GPL(ekho_firmware_register);
 
 void ekho_firmware_unregister(struct ekho_firmware_port *port)
 {
 	ASSERT_RTNL();
+	hash_del_rcu(&port->by_dev);
+	synchronize_net();
+	ekho_switchdev_close(port);
 	mutex_lock(&ekho_ports_lock);
 	list_del(&port->list);
 	ekho_flows_move(port, NULL);
 	mutex_unlock(&ekho_ports_lock);
+	ekho_bridge_exit(port);
 	ekho_flows_exit(port);
 	mutex_destroy(&port->lock);
 	kvfree(port);
@@ -120,19 +165,21 @@ unsigned int ekho_firmware_flows(struct ekho_firmware_port *port,
 }
 EXPORT_SYMBOL_GPL(ekho_firmware_flows);
 
-/* A port that moves to another namespace has left its rules behind. */
+/* A port that moves to another namespace has left all behind. */
 static int ekho_netdev_event(struct notifier_block *nb, unsigned long event,
 			     void *ptr)
 {
 	struct net_device *dev = netdev_notifier_info_to_dev(ptr);
-	struct ekho_firmware_port *port;
+	struct ekho_firmware_port *port = ekho_port_find(dev);
 
+	if (!port)
+		return NOTIFY_DONE;
+	if (event == NETDEV_PRECHANGEUPPER || event == NETDEV_CHANGEUPPER)
+		ekho_bridge_event(port, event, ptr);
 	if (event != NETDEV_REGISTER)
 		return NOTIFY_DONE;
 	mutex_lock(&ekho_ports_lock);
-	list_for_each_entry(port, &ekho_ports, list)
-		if (port->dev == dev)
-			ekho_flows_move(port, ekho_ops_find(dev));
+	ekho_flows_move(port, ekho_ops_find(dev));
 	mutex_unlock(&ekho_ports_lock);
 	return NOTIFY_DONE;
 }
@@ -143,10 +190,18 @@ static struct notifier_block ekho_netdev_notifier = {
 
 int ekho_firmware_init(void)
 {
-	return register_netdevice_notifier(&ekho_netdev_notifier);
+	int err = ekho_switchdev_init();
+
+	if (err)
+		return err;
+	err = register_netdevice_notifier(&ekho_netdev_notifier);
+	if (err)
+		ekho_switchdev_exit();
+	return err;
 }
 
 void ekho_firmware_exit(void)
 {
 	unregister_netdevice_notifier(&ekho_netdev_notifier);
+	ekho_switchdev_exit();
 }

@@ -136,9 +136,12 @@ void ekho_flows_move(struct ekho_firmware_port *port,
 			       port->ops->flow_destroy, NULL, NULL);
 		ekho_flow_set_offloaded(port, flow, false);
 	}
+	ekho_bridge_detach(port);
 	WRITE_ONCE(port->ops, ops);
-	if (ops)
+	if (ops) {
 		ekho_flows_replay(port);
+		ekho_bridge_replay(port);
+	}
 out:
 	mutex_unlock(&port->lock);
 }
@@ -150,6 +153,7 @@ void ekho_flows_hand_over(struct ekho_firmware_port *port,
 	mutex_lock(&port->lock);
 	WRITE_ONCE(port->ops, ops);
 	ekho_flows_replay(port);
+	ekho_bridge_replay(port);
 	mutex_unlock(&port->lock);
 }
 

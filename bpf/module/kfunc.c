@@ -5,6 +5,7 @@
 #include <linux/btf_ids.h>
 #include <linux/module.h>
 #include <linux/netlink.h>
+#include <linux/skbuff.h>
 #include <linux/spinlock.h>
 #include "ekho.h"
 
@@ -164,7 +165,32 @@ __bpf_kfunc int ekho_request_complete(u64 request, int answer)
 	return err;
 }
 
+/**
+ * ekho_packet_forwarded - hardware has sent a frame out of other ports, too
+ * @skb: what came by a port of a bridge
+ *
+ * The bridge then does not send it out of ports of the same switch again.
+ *
+ * Return: 0
+ */
+__bpf_kfunc int ekho_packet_forwarded(struct __sk_buff *skb)
+{
+	struct sk_buff *frame = (struct sk_buff *)skb;
+
+	frame->offload_fwd_mark = 1;
+	return 0;
+}
+
 __bpf_kfunc_end_defs();
+
+BTF_KFUNCS_START(ekho_packet_kfuncs)
+BTF_ID_FLAGS(func, ekho_packet_forwarded, KF_TRUSTED_ARGS)
+BTF_KFUNCS_END(ekho_packet_kfuncs)
+
+static const struct btf_kfunc_id_set ekho_packet_kfunc_set = {
+	.owner = THIS_MODULE,
+	.set = &ekho_packet_kfuncs,
+};
 
 BTF_KFUNCS_START(ekho_ops_kfuncs)
 BTF_ID_FLAGS(func, ekho_flow_count, KF_TRUSTED_ARGS)
@@ -198,6 +224,10 @@ int ekho_kfunc_init(void)
 					&ekho_ops_kfunc_set);
 	if (err)
 		return err;
-	return register_btf_kfunc_id_set(BPF_PROG_TYPE_SYSCALL,
-					 &ekho_syscall_kfunc_set);
+	err = register_btf_kfunc_id_set(BPF_PROG_TYPE_SYSCALL,
+					&ekho_syscall_kfunc_set);
+	if (err)
+		return err;
+	return register_btf_kfunc_id_set(BPF_PROG_TYPE_SCHED_CLS,
+					 &ekho_packet_kfunc_set);
 }

@@ -89,8 +89,11 @@ static int ekho_ops_validate(void *kdata)
 	/* An index means nothing without its namespace. */
 	if (!ops->name[0] || (ops->ifindex && !ops->netns))
 		return -EINVAL;
-	/* Rules that cannot be taken back must not be accepted. */
-	if (ops->flow_replace && !ops->flow_destroy)
+	/* What cannot be taken back must not be accepted. */
+	if ((ops->flow_replace && !ops->flow_destroy) ||
+	    (ops->fdb_replace && !ops->fdb_destroy) ||
+	    (ops->vlan_replace && !ops->vlan_destroy) ||
+	    (ops->mdb_replace && !ops->mdb_destroy))
 		return -EINVAL;
 	return 0;
 }
@@ -159,10 +162,22 @@ static int ekho_stub_flow(struct ekho_flow_ctx *ctx)
 	return -EOPNOTSUPP;
 }
 
+static int ekho_stub_bridge(struct ekho_bridge_ctx *ctx)
+{
+	return -EOPNOTSUPP;
+}
+
 static struct ekho_offload_ops ekho_ops_stubs = {
 	.flow_replace = ekho_stub_flow,
 	.flow_destroy = ekho_stub_flow,
 	.flow_stats = ekho_stub_flow,
+	.fdb_replace = ekho_stub_bridge,
+	.fdb_destroy = ekho_stub_bridge,
+	.vlan_replace = ekho_stub_bridge,
+	.vlan_destroy = ekho_stub_bridge,
+	.mdb_replace = ekho_stub_bridge,
+	.mdb_destroy = ekho_stub_bridge,
+	.port_attr = ekho_stub_bridge,
 };
 
 static const struct bpf_func_proto *

@@ -132,10 +132,10 @@ export class HostFirmware {
       const plugin = this.#numberOf(hardware.plugin);
       if (plugin === undefined) continue;
       const ready = new Set(hardware.states.readyPorts());
-      const { takesFlows } = hardware.states;
+      const { takesFlows, takesBridges } = hardware.states;
       for (const ifindex of hardware.states.ports()) {
         const isReady = ready.has(ifindex);
-        wanted.set(ifindex, { fields: hardware.aclFields, plugin, isReady, takesFlows });
+        wanted.set(ifindex, { fields: hardware.aclFields, plugin, isReady, takesFlows, takesBridges });
       }
       this.#setRoom(firmware, hardware, plugin);
     }

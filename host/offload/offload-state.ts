@@ -272,6 +272,11 @@ export class OffloadStates {
     return this.#desired.takesFlows(FAMILY.ipv4) || this.#desired.takesFlows(FAMILY.ipv6);
   }
 
+  /** It holds entries of bridges. */
+  get takesBridges(): boolean {
+    return this.#desired.tables.fdb.capacity > 0;
+  }
+
   /** Interface indexes of all ports. */
   ports(): Iterable<number> {
     return this.#desired.portsPlan.ports.keys();

@@ -25,14 +25,17 @@ import {
   type MatchKey,
   nameOf,
 } from './abi.ts';
+import { asBridgeCall, BRIDGE_KINDS, type BridgeCall, type BridgeKind, type BridgeRecord } from './bridge.ts';
 
 const OBJECT = fileURLToPath(new URL('../../../build/bpf/firmware.bpf.o', import.meta.url));
 /** enum firmware_event */
 const REPLACE = 1;
 const ASKED = 3;
+const BRIDGE = 4;
 /** enum firmware_port_flags */
 const PORT_READY = 1;
 const PORT_FLOWS = 2;
+const PORT_BRIDGES = 4;
 
 /** A port of a plugin's device, and what the plugin can do with rules on it. */
 export interface FirmwarePort {
@@ -44,6 +47,8 @@ export interface FirmwarePort {
   readonly isReady: boolean;
   /** It forwards established connections. */
   readonly takesFlows: boolean;
+  /** It forwards between ports of bridges. */
+  readonly takesBridges: boolean;
 }
 
 /** Plugins that ports may be of. */
@@ -57,6 +62,8 @@ export interface FirmwareCapabilities {
   readonly kinds: readonly FlowKind[];
   /** The highest chain; 0 is where rules begin. */
   readonly chainMax: number;
+  /** What it takes of bridges, nothing by default: the software bridge goes on without it. */
+  readonly bridge?: readonly BridgeKind[];
 }
 
 export interface FirmwareOptions {
@@ -136,6 +143,8 @@ export interface FirmwareHandler {
   onLost?(): void;
   /** The kernel asks what hardware counted; it was answered with what `count()` said last. Twice a second at most. */
   onAsked?(): void;
+  /** What a bridge said of a port, in its order, of the kinds that were said to be taken; netlink has all of it, too. */
+  onBridge?(call: BridgeCall): void;
 }
 
 interface FirmwareRecord {
@@ -154,6 +163,7 @@ export class Firmware implements Disposable {
   readonly #ports: BpfMap<number, { fields: number; plugin: number; flags: number }>;
   readonly #room: BpfMap<number, number>;
   readonly #record: Codec<FirmwareRecord>;
+  readonly #bridgeRecord: Codec<BridgeRecord>;
   readonly #answer: Codec<{ request: bigint; answer: number; result: number }>;
 
   /**
@@ -187,10 +197,11 @@ export class Firmware implements Disposable {
       this.#ports = object.map('ports');
       this.#room = object.map('room');
       this.#record = object.type('firmware_record');
+      this.#bridgeRecord = object.type('firmware_bridge_record');
       this.#answer = object.type('firmware_answer');
       ring = object.ringBuffer('events', { drops: object.map('events_drops') });
       this.#ring = ring;
-      ring.start((data, offset) => this.#onRecord(this.#record.read(data, offset), handler), {
+      ring.start((data, offset) => this.#onRecord(data, offset, handler), {
         onDrops: () => handler.onLost?.(),
       });
       prepare(this);
@@ -219,7 +230,8 @@ export class Firmware implements Disposable {
     this.#setCapabilities(capabilities);
   }
 
-  #setCapabilities({ match, actions, directions, kinds, chainMax }: FirmwareCapabilities): void {
+  #setCapabilities(capabilities: FirmwareCapabilities): void {
+    const { match, actions, directions, kinds, chainMax, bridge = [] } = capabilities;
     const set = (name: string, value: number) => this.#object.variable<number>(name).set(value >>> 0);
     const bits = (values: readonly number[]) => values.reduce((all, value) => all | (1 << value), 0);
     set(
@@ -230,9 +242,15 @@ export class Firmware implements Disposable {
     set('can_face', bits(directions.map((direction) => DIRECTIONS[direction])));
     set('can_kind', bits(kinds.map((kind) => FLOW_KINDS[kind])));
     set('chain_max', chainMax);
+    set('can_bridge', bits(bridge.map((kind) => BRIDGE_KINDS[kind])));
   }
 
-  #onRecord({ id, request, event, waits }: FirmwareRecord, handler: FirmwareHandler): void {
+  #onRecord(data: DataView, offset: number, handler: FirmwareHandler): void {
+    const { id, request, event, waits } = this.#record.read(data, offset);
+    if (event === BRIDGE) {
+      handler.onBridge?.(asBridgeCall(this.#bridgeRecord.read(data, offset)));
+      return;
+    }
     if (event === ASKED) {
       handler.onAsked?.();
       return;
@@ -252,8 +270,9 @@ export class Firmware implements Disposable {
       this.#ports.delete(ifindex);
       return;
     }
-    const { fields, plugin, isReady, takesFlows } = port;
-    const flags = (isReady ? PORT_READY : 0) | (takesFlows ? PORT_FLOWS : 0);
+    const { fields, plugin, isReady, takesFlows, takesBridges } = port;
+    const flags =
+      (isReady ? PORT_READY : 0) | (takesFlows ? PORT_FLOWS : 0) | (takesBridges ? PORT_BRIDGES : 0);
     this.#ports.set(ifindex, { fields, plugin, flags });
   }
 

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { ACTIONS, DIRECTIONS, FLOW_KINDS, MATCH_KEYS } from '../../../host/kernel/firmware/abi.ts';
+import { PORT_ATTRS } from '../../../host/kernel/firmware/bridge.ts';
 
 const HEADER = readFileSync(new URL('../../../bpf/module/ekho_abi.h', import.meta.url), 'utf8');
 
@@ -29,6 +30,7 @@ test.each([
   ['ekho_action_kind', 'EKHO_ACTION_', ACTIONS],
   ['ekho_direction', 'EKHO_', DIRECTIONS],
   ['ekho_flow_kind', 'EKHO_FLOW_', FLOW_KINDS],
+  ['ekho_port_attr', 'EKHO_PORT_', PORT_ATTRS],
 ] as const)('%s', (name, prefix, table) => {
   expect(table).toEqual(enumeration(name, prefix));
 });
