@@ -143,6 +143,7 @@ export class Host {
       xfrm: config.planner.xfrm,
       hooks: () => this.#hooks?.state ?? NO_HOOKS,
       tracer,
+      onStation: (station) => this.#marking?.hear(station),
       onKinds: () => store.refresh(),
       log: (level, message, plugin) => logs.of('planner')[level]({ plugin }, message),
     });

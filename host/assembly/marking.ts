@@ -14,6 +14,7 @@ import { netnsPath } from '../netlink/syscall.ts';
 import { type MarkedKind, MarkWriter } from '../offload/mark-writer.ts';
 import type { Planner } from '../offload/planner.ts';
 import type { ObjectOffload } from '../offload/reasons.ts';
+import type { Station } from '../offload/stations.ts';
 
 /** Longest one look holds the event loop, in milliseconds. */
 const SLICE_MS = 5;
@@ -30,6 +31,10 @@ const CHANGED_MAX = 65_536;
 
 /** What the kernel shows is not known: no flags are these. */
 const UNKNOWN = 255;
+/** Addresses that hardware learned, remembered until it forgets them. */
+const STATIONS_MAX = 65_536;
+/** In the place of kind and id. */
+const STATION = -1;
 /** Of kind and id in one number. */
 const ID_RANGE = 2 ** 32;
 
@@ -86,6 +91,9 @@ export class Marking {
   readonly #cursor = objectCursor();
   /** Kinds and ids of the marks that are to be shown next, in order. */
   readonly #shown: number[] = [];
+  /** What hardware learned and the kernel was told, and those it is to be told of next. */
+  readonly #stations = new Map<string, Station>();
+  readonly #heard = new Set<string>();
   /** Plugins whose devices were cleared. */
   #cleared: ReadonlySet<string> = new Set();
   #toldAll = performance.now();
@@ -142,6 +150,7 @@ export class Marking {
   }
 
   async #look(): Promise<void> {
+    this.#tellStations();
     const { mirror, planner } = this.#options;
     const now = performance.now();
     const seen = `${mirror.revision} ${planner.activity}`;
@@ -195,6 +204,39 @@ export class Marking {
     return spent_ms;
   }
 
+  /** Hardware learned an address, or forgot it: only what was learned here is taken off. */
+  hear(station: Station): void {
+    const key = `${station.ifindex} ${station.vlan} ${station.mac}`;
+    if (station.isGone && !this.#stations.has(key)) return;
+    this.#stations.set(key, station);
+    if (this.#stations.size > STATIONS_MAX) this.#forgetStation();
+    this.#heard.add(key);
+  }
+
+  /** The oldest: the kernel has it until the marks are closed. */
+  #forgetStation(): void {
+    const [oldest] = this.#stations.keys();
+    this.#stations.delete(oldest!);
+    this.#heard.delete(oldest!);
+  }
+
+  #forgetStations(): void {
+    for (const station of [...this.#stations.values()]) this.hear({ ...station, isGone: true });
+    this.#tellStations();
+  }
+
+  #tellStations(): void {
+    for (const key of this.#heard) {
+      const station = this.#stations.get(key)!;
+      this.#writer.addStation(station);
+      this.#shown.push(STATION);
+      if (station.isGone) this.#stations.delete(key);
+      if (this.#writer.isFull) this.#show();
+    }
+    this.#heard.clear();
+    this.#show();
+  }
+
   /** False while its state is not known. */
   #tell(kind: MarkedKind, id: number): boolean {
     let states = this.#options.planner.offloadOf(kind, id);
@@ -222,6 +264,8 @@ export class Marking {
     try {
       this.#marks.flush((place) => {
         const key = this.#shown[place]!;
+        // The port has left its bridge.
+        if (key === STATION) return;
         this.#told.get(Math.floor(key / ID_RANGE) as KindNumber)![key % ID_RANGE] = UNKNOWN;
       });
     } finally {
@@ -242,7 +286,8 @@ export class Marking {
     this.#unsubscribe();
     this.#cleared = cleared;
     try {
-      if (this.#options.isKept && cleared.size > 0) await this.#lookAtAll(true);
+      if (!this.#options.isKept) this.#forgetStations();
+      else if (cleared.size > 0) await this.#lookAtAll(true);
     } finally {
       this.#marks.close();
     }

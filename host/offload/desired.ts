@@ -59,6 +59,7 @@ import { Remotes, type RemoteWant, remoteCodec } from './remotes.ts';
 import { AF_INET, AF_INET6 } from './route-reader.ts';
 import { Routes } from './routes.ts';
 import { planRules, type RulesPlan } from './rules.ts';
+import type { Station } from './stations.ts';
 import {
   isPlainRule,
   planTunnels,
@@ -90,6 +91,8 @@ export interface PlanOptions {
   readonly xfrm: 'trap' | 'ignore';
   readonly hooks?: (() => HookState) | undefined;
   readonly log: (level: 'info' | 'warn' | 'error', message: string) => void;
+  /** Hardware learned an address, or has not seen it for long. */
+  readonly onStation?: ((station: Station) => void) | undefined;
   /** Follows batches; absent: nobody does. */
   readonly tracer?: ChangeTracer | undefined;
 }

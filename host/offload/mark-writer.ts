@@ -5,6 +5,7 @@ import { nexthopAttributes } from '../netlink/schema/nexthop.ts';
 import { NeighbourReader } from './neighbour-reader.ts';
 import { checkOf } from './route-check.ts';
 import { AF_BRIDGE, AF_INET, littleEndian32, RouteReader } from './route-reader.ts';
+import type { Station } from './stations.ts';
 
 export type MarkedKind = typeof KIND.route | typeof KIND.nexthop | typeof KIND.fdb;
 
@@ -88,11 +89,27 @@ export class MarkWriter {
     return false;
   }
 
+  /** An address that hardware learned, or forgot. */
+  addStation({ ifindex, vlan, mac, isGone }: Station): void {
+    this.#setMac(mac);
+    this.#marks.add({
+      kind: MARK_KIND.fdbLearned,
+      flags: isGone ? 0 : MARK_FLAGS.offloaded,
+      place: ifindex,
+      number: vlan,
+      address: this.#mac,
+    });
+  }
+
+  #setMac(mac: number): void {
+    for (let byte = 0; byte < 6; byte++) this.#mac[byte] = Math.floor(mac / 2 ** (40 - 8 * byte)) % 256;
+  }
+
   #addEntry(cursor: ObjectCursor, flags: number): boolean {
     const entry = this.#entries;
     if (!entry.read(cursor) || entry.family !== AF_BRIDGE || entry.master === 0 || !entry.hasMac)
       return false;
-    for (let byte = 0; byte < 6; byte++) this.#mac[byte] = Math.floor(entry.mac / 2 ** (40 - 8 * byte)) % 256;
+    this.#setMac(entry.mac);
     return this.#marks.add({
       kind: MARK_KIND.fdb,
       flags,

@@ -37,6 +37,7 @@ import { REASON, type Reason } from './reasons.ts';
 import { ResyncPace } from './resync-pace.ts';
 import { Retries } from './retries.ts';
 import { RouteEntries } from './route-entries.ts';
+import { stationOf } from './stations.ts';
 
 /** Answers that lead to further changes a `settled` waits for; under a storm there is always more. */
 const SETTLE_ROUNDS = 16;
@@ -451,6 +452,9 @@ export class Plan {
         } else if (events.eventType === EVENT_TYPE.deviceReset) {
           this.#options.log('warn', 'the device lost what it held');
           this.#resyncSoon('programming it again');
+        } else if (events.eventType === EVENT_TYPE.macLearned || events.eventType === EVENT_TYPE.macAged) {
+          const station = stationOf(events, this.#desired, this.#options.view);
+          if (station !== undefined) this.#options.onStation?.(station);
         }
       }
       if (impossible > 0)

@@ -31,6 +31,7 @@ import type { Difference } from './readback.ts';
 import { type ObjectOffload, REASONS } from './reasons.ts';
 import { AF_INET, AF_INET6 } from './route-reader.ts';
 import type { SavedEntry } from './saved-counters.ts';
+import type { Station } from './stations.ts';
 
 /** Nothing is to be done. */
 const NO_REMEDY: ReadonlySet<string> = new Set(['', 'None needed.']);
@@ -54,6 +55,8 @@ export interface PlannerOptions {
   readonly hooks?: () => HookState;
   /** What plugins declare of their own kinds changed. */
   readonly onKinds?: () => void;
+  /** Hardware of a plugin learned an address, or has not seen it for long. */
+  readonly onStation?: (station: Station) => void;
   /** `plugin`: whose plan it is about. */
   readonly log: (level: 'info' | 'warn' | 'error', message: string, plugin: string) => void;
   readonly tracer?: ChangeTracer | undefined;
@@ -204,6 +207,7 @@ export class Planner {
         xfrm: this.#options.xfrm,
         hooks: this.#options.hooks,
         log: (level, message) => this.#options.log(level, message, name),
+        onStation: this.#options.onStation,
         tracer: this.#options.tracer,
       },
       description,

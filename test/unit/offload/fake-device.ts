@@ -435,12 +435,20 @@ export class FakeRunner implements Runner {
     this.tell(EVENT_TYPE.completed, handle, reason);
   }
 
-  tell(eventType: number, handle: number, value = 0): void {
+  tell(
+    eventType: number,
+    handle: number,
+    value = 0,
+    { port = 0, vlan = 0, mac = 0 }: { port?: number; vlan?: number; mac?: number } = {},
+  ): void {
     const events = new EventRecord(memoryViews(new ArrayBuffer(64)), 0);
     events.append();
     events.eventType = eventType;
     events.handle = handle;
     events.value = value;
+    events.port = port;
+    events.vlan = vlan;
+    events.mac = mac;
     this.#listener!.events(events);
   }
 
