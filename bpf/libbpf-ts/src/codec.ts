@@ -23,6 +23,7 @@ export interface Codec<T = unknown> {
 const DEPTH_MAX = 32;
 /** Types that one codec is made of, those within others counted as often as they stand there. */
 const PARTS_MAX = 65_536;
+const INT_SIZES: readonly number[] = [1, 2, 4, 8, 16];
 /** Of the codec that is being made. */
 let made = 0;
 
@@ -66,6 +67,7 @@ function orRaw<T>(codec: Codec<T>): Codec<T> {
 
 /** An integer of 1, 2, 4, 8 or 16 bytes. Of 8 and 16 bytes values are bigints; numbers are accepted where exact. */
 export function intCodec(size: number, signed: boolean, name: string): Codec<number | bigint> {
+  if (!INT_SIZES.includes(size)) throw new BpfError('E_BTF', `${name}: no integer has ${size} bytes`);
   const bits = size * 8;
   if (size <= 4) {
     const min = signed ? -(2 ** (bits - 1)) : 0;
@@ -118,22 +120,19 @@ export function intCodec(size: number, signed: boolean, name: string): Codec<num
       write: (view, offset, value) => view.setBigInt64(offset, check(value), true),
     };
   }
-  if (size === 16) {
-    return {
-      size,
-      name,
-      read(view, offset) {
-        const value = (view.getBigUint64(offset + 8, true) << 64n) | view.getBigUint64(offset, true);
-        return signed ? BigInt.asIntN(128, value) : value;
-      },
-      write(view, offset, value) {
-        const big = check(value);
-        view.setBigUint64(offset, BigInt.asUintN(64, big), true);
-        view.setBigInt64(offset + 8, BigInt.asIntN(64, big >> 64n), true);
-      },
-    };
-  }
-  throw new BpfError('E_BTF', `${name}: no integer has ${size} bytes`);
+  return {
+    size,
+    name,
+    read(view, offset) {
+      const value = (view.getBigUint64(offset + 8, true) << 64n) | view.getBigUint64(offset, true);
+      return signed ? BigInt.asIntN(128, value) : value;
+    },
+    write(view, offset, value) {
+      const big = check(value);
+      view.setBigUint64(offset, BigInt.asUintN(64, big), true);
+      view.setBigInt64(offset + 8, BigInt.asIntN(64, big >> 64n), true);
+    },
+  };
 }
 
 /** Makes the codec of a BTF type. @throws E_BTF for types without values (functions, forward declarations) */

@@ -145,6 +145,10 @@ describe('made-up data', () => {
       expect(() => codecOf(types(...words), 30)).toThrow(refused);
     });
 
+    test('an integer of 256 MiB', () => {
+      expect(() => codecOf(types(1, 0x0100_0000, 0x1000_0008, 64), 1)).toThrow(refused);
+    });
+
     test('a member beyond its struct, and elements without a size', () => {
       expect(() => codecOf(types(...INT, 1, 0x0400_0001, 4, 1, 1, 8), 2)).toThrow(refused);
       expect(() => codecOf(types(1, 0x0400_0000, 0, 0, 0x0300_0000, 0, 1, 1, 0xffff_ffff), 2)).toThrow(
