@@ -84,20 +84,28 @@ export interface NetfilterProgram {
   readonly hook: number;
 }
 
+/** What links are that were looked at, by their ids, which the kernel gives out one after the other: a link stays what it is. */
+let knownLinks = new Map<number, NetfilterProgram | 'other'>();
+
 /** BPF programs attached to netfilter, in every network namespace. */
 export function netfilterPrograms(): Seen<NetfilterProgram[]> {
   const found: NetfilterProgram[] = [];
+  const seen = new Map<number, NetfilterProgram | 'other'>();
   let id = 0;
   for (let count = 0; count < LINKS_MAX; count++) {
     const next = words(16);
     next.words[0] = id;
     const result = bpf(BPF_LINK_GET_NEXT_ID, next.bytes);
     // EINVAL: kernels before 5.8 have no such links.
-    if (result === -ENOENT || result === -EINVAL) return found;
+    if (result === -ENOENT || result === -EINVAL) {
+      knownLinks = seen;
+      return found;
+    }
     if (result !== 0) return undefined;
     id = next.words[1]!;
-    const program = netfilterLink(id);
+    const program = knownLinks.get(id) ?? netfilterLink(id);
     if (program === undefined) return undefined;
+    seen.set(id, program);
     if (program !== 'other') found.push(program);
   }
   return undefined;

@@ -467,6 +467,12 @@ class PoolRunner implements Runner {
       this.completed = (this.completed + 1) | 0;
       this.answered(slot);
     }
+    // A look of the watchdog that finds nothing would wake the host once more for each poll of an idle plugin.
+    if (this.watch !== undefined && this.completed === this.submitted && this.isServing()) this.rest();
+  }
+
+  private isServing(): boolean {
+    return Atomics.load(this.control, CONTROL.phase) === PHASE.serve;
   }
 
   private answered(slot: Slot): void {
@@ -596,6 +602,8 @@ class PoolRunner implements Runner {
 
   /** A plugin does nothing, and writes no line of its log, but in an operation: without one there is nothing to look at. */
   private rest(): void {
+    this.drainLog();
+    this.countDeviceCalls();
     clearInterval(this.watch);
     this.watch = undefined;
   }

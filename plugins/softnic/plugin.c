@@ -2,7 +2,7 @@
 #define EKHO_IMPLEMENT
 #include "softnic.h"
 
-#define POLL_INTERVAL_MS 200
+#define POLL_INTERVAL_MS 500
 
 struct softnic softnic = {.burst = BURST_ROWS};
 
