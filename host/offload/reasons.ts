@@ -195,8 +195,9 @@ const REASONS_BY_NAME = {
       'Remove chains of family bridge, or clear nf_call_iptables and nf_call_ip6tables of the bridge: `ip link set BRIDGE type bridge`.',
   },
   invalid: {
-    why: 'the plugin says the entry is not valid',
-    remedy: 'Report it to the vendor: `ekho plugin logs`.',
+    why: 'the plugin or its device says the entry is not valid there',
+    remedy:
+      '`ekho plugin logs` has their words: what the configuration of the device lacks, or else a fault to report to the vendor.',
   },
   'missing-reference': {
     why: 'the plugin misses an entry this one refers to',

@@ -78,6 +78,9 @@ export function layOut(nodes: readonly LinkNode[], width: number): Layout {
   }
   const layers = layersOf(nodes, edges);
   for (let round = 0; round < ROUNDS; round++) for (const layer of layers) order(layer, edges);
+  // A line to a lower row must not seem to end at a link that has none.
+  const connected = new Set(edges.flatMap(({ from, to }) => [from, to]));
+  for (const layer of layers) layer.sort((a, b) => Number(connected.has(b)) - Number(connected.has(a)));
   const perRow = Math.max(1, Math.floor((width - 2 * MARGIN + GAP_X) / (NODE_WIDTH + GAP_X)));
   // The first layer is the lowest in the picture; within one, rows are read from the top.
   const rows = layers

@@ -407,7 +407,10 @@ export class RtnetlinkWriter implements RtnetlinkCore {
     const domains = this.#targets.domains.filter((one) => this.#targets.via(one, family) !== undefined);
     if (domains.length === 0) {
       this.#removeGroup(handle);
-      throw new RowError(STATUS.invalid, `no table there hands over IPv${family === 0 ? 4 : 6} packets`);
+      throw new RowError(
+        STATUS.invalid,
+        `no table there hands over IPv${family === 0 ? 4 : 6} packets: a [device.NAME.links.LINK] needs table, via and ${family === 0 ? 'gateway' : 'gateway6'}`,
+      );
     }
     this.#groups.set(handle, { id, members });
     for (const domain of domains) this.#writeGroup(handle, members, domain);
@@ -435,7 +438,10 @@ export class RtnetlinkWriter implements RtnetlinkCore {
     const known = this.#routes.has(key);
     const domains = this.#domainsOf(vrf, family);
     if (domains.length === 0 && action !== ACTION_TRAP) {
-      throw new RowError(STATUS.invalid, `no table there decides for table ${vrf} of the mirrored kernel`);
+      throw new RowError(
+        STATUS.invalid,
+        `no table there decides for table ${vrf} of the mirrored kernel: a [device.NAME.links.LINK] of it needs table`,
+      );
     }
     const before = this.#routeKeys.get(handle);
     if (before !== undefined && before !== key) this.#removeRoute(handle);

@@ -144,7 +144,11 @@ export class BridgeEntries {
     if (bridge !== undefined) return bridge;
     const name = this.#targets.map(source)?.link;
     // Nothing but another configuration would change that.
-    if (name === undefined) throw new RowError(STATUS.invalid, `nothing stands for bridge ${source}`);
+    if (name === undefined)
+      throw new RowError(
+        STATUS.invalid,
+        `nothing stands for the bridge with index ${source}: its [device.NAME.links.LINK] is missing`,
+      );
     throw new RowError(STATUS.missingLink, `there is no bridge ${name}`);
   }
 
@@ -159,7 +163,7 @@ export class BridgeEntries {
     throw new RowError(
       STATUS.missingLink,
       name === undefined
-        ? `nothing stands for link ${row[IFINDEX]}`
+        ? `nothing stands for the link with index ${row[IFINDEX]}: its [device.NAME.links.LINK] is missing`
         : `there is no link ${name} in ${bridge.name}`,
     );
   }

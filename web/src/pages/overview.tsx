@@ -249,7 +249,7 @@ function Tables({ devices }: { devices: readonly DeviceStatus[] }) {
             {device.name} <small>{device.kind}</small>
           </h3>
           <ul class="meters">
-            {device.tables.map(({ name, used, capacity }) => {
+            {device.tables.filter(isUsed).map(({ name, used, capacity }) => {
               const share = capacity === 0 ? 0 : used / capacity;
               const tone = share >= 1 ? 'failed' : share >= 0.9 ? 'trapped' : 'ok';
               return (
@@ -265,6 +265,7 @@ function Tables({ devices }: { devices: readonly DeviceStatus[] }) {
               );
             })}
           </ul>
+          <Empties tables={device.tables.filter((table) => !isUsed(table))} />
           {(device.traps ?? []).length > 0 && (
             <p class="muted small">
               Handed to the kernel:{' '}
@@ -274,6 +275,17 @@ function Tables({ devices }: { devices: readonly DeviceStatus[] }) {
         </div>
       ))}
     </Panel>
+  );
+}
+
+const isUsed = ({ used }: { used: number }) => used > 0;
+
+function Empties({ tables }: { tables: DeviceStatus['tables'] }) {
+  if (tables.length === 0) return null;
+  return (
+    <p class="muted small">
+      Empty: {tables.map(({ name, capacity }) => `${name} (of ${short(capacity)})`).join(', ')}.
+    </p>
   );
 }
 

@@ -97,9 +97,11 @@ function Details({
   );
 }
 
-/** One level of names and values in words, what is deeper as JSON. */
+/** A list, or one level of names and values, in words; what is deeper as JSON. */
 function valueText(value: unknown): string {
   if (typeof value !== 'object' || value === null) return String(value);
+  if (Array.isArray(value) && value.every((inner) => typeof inner !== 'object'))
+    return value.length === 0 ? 'none' : value.join(', ');
   const entries = Object.entries(value);
   if (Array.isArray(value) || entries.some(([, inner]) => typeof inner === 'object'))
     return JSON.stringify(value);
