@@ -15,10 +15,11 @@ const OTHERS = 8;
 
 let router: Router | undefined;
 let host: TestHost | undefined;
-const folders = { traps: '', hangs: '' };
+const folders = { traps: '', hangs: '', garbles: '' };
 
 beforeAll(async () => {
-  for (const how of ['traps', 'hangs'] as const) folders[how] = await buildBreakdown(how, BREAKS_AT);
+  for (const how of ['traps', 'hangs', 'garbles'] as const)
+    folders[how] = await buildBreakdown(how, BREAKS_AT);
 });
 
 afterEach(async () => {
@@ -74,6 +75,16 @@ test.each(['traps', 'hangs'] as const)('a plugin that %s in mid-storm', async (h
   await check(before);
   const { out } = await host!.ekho('plugin', 'logs', 'softnic');
   expect(out).toMatch(how === 'traps' ? /E_PLUGIN_TRAP/ : /E_PLUGIN_TIMEOUT/);
+});
+
+test('a plugin that answers what cannot be in mid-storm: what it holds is what counts', async () => {
+  const before = await start({ folder: folders.garbles });
+  await router!.batchMeanwhile([...stormRoutes(ROUTES, PORTS)]);
+  await check(before);
+  expect(host!.output).toContain('the plugin answered what it may not answer');
+  expect(await restarts()).toBe(0);
+  const { offload } = await host!.status();
+  expect(offload.filter(({ refused, failed }) => refused + failed > 0)).toEqual([]);
 });
 
 test('a plugin ended three times while nothing changes: not a row is written', async () => {

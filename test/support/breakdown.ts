@@ -7,7 +7,7 @@ import { buildPlugin } from '../../plugins/toolchain/build-plugin.mjs';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
 /** As in breakdown.c, in its order. */
-const BREAKDOWNS = ['traps', 'hangs', 'grows', 'lies'] as const;
+const BREAKDOWNS = ['traps', 'hangs', 'grows', 'lies', 'garbles'] as const;
 export type Breakdown = (typeof BREAKDOWNS)[number];
 
 /** Folder with the plugin `softnic` that breaks down once the ASIC holds `routes` IPv4 routes; 0: with every batch. */
