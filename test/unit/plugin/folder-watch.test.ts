@@ -1,6 +1,6 @@
 /** The plugin folder as others write in it: they hold up nobody, and push nobody out. */
 
-import { appendFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { FolderWatch, listPlugins, PLUGINS_MAX } from '../../../host/plugin/folder-watch.ts';
@@ -51,3 +51,23 @@ test('files with earlier names push out neither what is wanted nor what is known
   expect(told).toContain('wanted added');
   expect(told.filter((line) => line.endsWith('removed'))).toEqual([]);
 });
+
+test('a folder that takes the place of another is followed, as is what a link in it leads to', async () => {
+  const limit = { timeout: 60_000, interval: 20 };
+  put('before.wasm');
+  await start(['vendor']);
+  const other = temporaryFolder();
+  try {
+    writeFileSync(join(other.path, 'target'), 'x');
+    renameSync(folder.path, join(other.path, 'old'));
+    mkdirSync(folder.path);
+    symlinkSync(join(other.path, 'target'), join(folder.path, 'linked.wasm'));
+    await expect.poll(() => told.toSorted(), limit).toEqual(['before removed', 'linked added']);
+    put('vendor.wasm');
+    await expect.poll(() => told, limit).toContain('vendor added');
+    appendFileSync(join(other.path, 'target'), 'x');
+    await expect.poll(() => told, limit).toContain('linked changed');
+  } finally {
+    other[Symbol.dispose]();
+  }
+}, 240_000);
