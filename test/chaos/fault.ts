@@ -56,8 +56,8 @@ export function restarted(before: Status): Seen {
   return async ({ host }) => plugin(await host.status()).restarts > plugin(before).restarts;
 }
 
-/** The log has the text, from this position on. */
-export function said(text: string, since: number): Seen {
+/** The log has the text, from this position on. What comes again within ten seconds is not logged twice. */
+export function said(text: string, since = 0): Seen {
   return async ({ host }) => host.output.slice(since).includes(text);
 }
 

@@ -44,18 +44,20 @@ function spoilReceived(): void {
   prototype.emit = function (event, ...rest) {
     const [bytes, from] = rest as [Buffer, From];
     if (event !== 'message' || from.port !== 0) return emit.call(this, event, ...rest);
-    const { data, isTruncated } = spoiled(bytes);
-    return emit.call(this, isTruncated ? 'truncatedMessage' : 'message', data, from);
+    for (const { data, isTruncated } of spoiled(bytes))
+      emit.call(this, isTruncated ? 'truncatedMessage' : 'message', data, from);
+    return true;
   };
 }
 
-function spoiled(bytes: Buffer): Spoiled {
+function spoiled(bytes: Buffer): Spoiled[] {
   const dump = isDump(bytes);
-  if (dump === undefined) return { data: bytes, isTruncated: false };
+  if (dump === undefined) return [{ data: bytes, isTruncated: false }];
   const way = take(dump ? DUMPS : NOTIFICATIONS);
-  if (way !== undefined) return spoil(bytes, way);
-  const data = Atomics.load(words, UNKNOWN) === 1 ? withUnknown(bytes) : bytes;
-  return { data: dump && take(INTERRUPTED) !== undefined ? interruptedDump(data) : data, isTruncated: false };
+  if (way !== undefined) return [spoil(bytes, way)];
+  const parts = Atomics.load(words, UNKNOWN) === 1 ? withUnknown(bytes) : [bytes];
+  const isInterrupted = dump && take(INTERRUPTED) !== undefined;
+  return parts.map((part) => ({ data: isInterrupted ? interruptedDump(part) : part, isTruncated: false }));
 }
 
 /** As if somebody set the machine's clock: what runs by the monotonic clock does not notice. */

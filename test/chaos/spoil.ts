@@ -17,6 +17,8 @@ export interface Spoiled {
 /** Beyond every attribute that a kernel has today. */
 const UNKNOWN_TYPE = 0x3ff0;
 const UNKNOWN_BYTES = 8;
+/** Of a datagram that is to grow: receivers have room for 32 KiB. */
+const PART_BYTES = 16_000;
 /** Shorter messages are a header: the defaults of IPsec, of which nobody says when they change. */
 const ATTRIBUTES_FROM = NLMSG_HDRLEN + 8;
 const LENGTH = 0;
@@ -49,9 +51,20 @@ export function spoil(bytes: Buffer, number: number): Spoiled {
   }
 }
 
-/** Each of its messages has an attribute that nobody knows. */
-export function withUnknown(bytes: Buffer): Buffer {
-  return withAttribute(bytes, NLA_HDRLEN + UNKNOWN_BYTES, UNKNOWN_BYTES);
+/** Each of its messages has an attribute that nobody knows; as several datagrams, each no longer than the kernel's may be. */
+export function withUnknown(bytes: Buffer): Buffer[] {
+  const parts: Buffer[] = [];
+  let from = 0;
+  for (let at = 0; at + NLMSG_HDRLEN <= bytes.length; ) {
+    const end = at + align4(bytes.readUInt32LE(at + LENGTH));
+    if (end - from > PART_BYTES && at > from) {
+      parts.push(bytes.subarray(from, at));
+      from = at;
+    }
+    at = end;
+  }
+  parts.push(bytes.subarray(from));
+  return parts.map((part) => withAttribute(part, NLA_HDRLEN + UNKNOWN_BYTES, UNKNOWN_BYTES));
 }
 
 export function interruptedDump(bytes: Buffer): Buffer {
