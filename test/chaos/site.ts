@@ -142,7 +142,8 @@ export class Site {
       this.#carryOut(commands.slice(from, to), family);
       from = to;
     }
-    if (settings.length > 0) this.router.sysctl(...settings);
+    // Of a link that is away there are none.
+    if (settings.length > 0) this.router.run('sysctl', ['-qew', ...settings]);
     this.#daemon?.turn();
   }
 
