@@ -39,6 +39,7 @@ const getsockopt = libc.func(
   'int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint32_t *length)',
 );
 const openSocket = libc.func('int socket(int domain, int type, int protocol)');
+const closeDescriptor = libc.func('int close(int fd)');
 const flock = libc.func('int flock(int fd, int operation)');
 const mallocTrim = findMallocTrim();
 const madvise = libc.func('int madvise(uintptr_t address, size_t length, int advice)');
@@ -146,7 +147,8 @@ export function netnsCookie(name: string | undefined): bigint | undefined {
       const bytes = readOption(fd, SOL_SOCKET, SO_NETNS_COOKIE, 8);
       return bytes === undefined ? undefined : new BigUint64Array(bytes.buffer)[0];
     } finally {
-      closeSync(fd);
+      // Not Node's: in a worker it would warn that it did not open the descriptor.
+      closeDescriptor(fd);
     }
   };
   return name === undefined ? ask() : inNetns(name, ask);
