@@ -4,6 +4,13 @@ import { stormRoutes } from '../../support/router.ts';
 import { type Fault, fault } from '../fault.ts';
 import { PORTS, ROUTES } from '../site.ts';
 
+/** More routes than there is room for; they need no port, which may be down. */
+function many(verb: 'add' | 'del'): string[] {
+  return [...stormRoutes(ROUTES + 1000, PORTS, verb)].map((line) =>
+    line.replace(/ (\S+) via .*/, ' blackhole $1'),
+  );
+}
+
 export const DEVICE_FAULTS: readonly Fault[] = [
   fault('device-refuses', 'the device refuses all writes for a while', 40, async (site) => {
     await site.host.inject({ refuse: true });
@@ -47,11 +54,11 @@ export const DEVICE_FAULTS: readonly Fault[] = [
       return offload.find(({ kind }) => kind === 'route')?.refused ?? 0;
     };
     const before = await refused();
-    router.batch([...stormRoutes(ROUTES + 1000, PORTS)]);
+    router.batch(many('add'));
     site.churn();
     await host.until('the device refuses', async () => (await refused()) > before);
     await site.right(60);
-    router.batch([...stormRoutes(ROUTES + 1000, PORTS, 'del')]);
+    router.batch(many('del'));
     return undefined;
   }),
 ];
