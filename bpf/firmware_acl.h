@@ -113,14 +113,24 @@ static __always_inline __u32 fields_of_tag(const struct ekho_flow_match *match)
 	return tag->id_mask == 0xfff ? ACL_VLAN : ACL_NONE;
 }
 
+/*
+ * Rules are each of one port, so it is no field: of another port's packets this one has none, and of its own all. The planner knows that
+ * from the filter.
+ */
+static __always_inline __u32 fields_of_port(const struct ekho_flow_match *match)
+{
+	return match->keys & EKHO_MATCH_PORT && match->ifindex_mask != 0xffffffff ? ACL_NONE : 0;
+}
+
 /* Which fields say what a rule matches; ACL_NONE among them if none says it exactly. */
 static __always_inline __u32 fields_of(const struct ekho_flow_match *match)
 {
-	const __u32 plain = EKHO_MATCH_PROTOCOL | EKHO_MATCH_ETHERNET | EKHO_MATCH_VLAN | EKHO_MATCH_IPV4 |
+	const __u32 plain = EKHO_MATCH_PORT | EKHO_MATCH_PROTOCOL | EKHO_MATCH_ETHERNET | EKHO_MATCH_VLAN | EKHO_MATCH_IPV4 |
 			    EKHO_MATCH_IPV6 | EKHO_MATCH_PORTS | EKHO_MATCH_PORT_RANGE | EKHO_MATCH_TCP |
 			    EKHO_MATCH_IP | EKHO_MATCH_ICMP;
 	__u32 fields = match->keys & ~plain ? ACL_NONE : 0;
 
+	fields |= fields_of_port(match);
 	fields |= whole(match->protocol_mask, 0xffff, ACL_ETHERTYPE);
 	fields |= whole(match->ip_protocol_mask, 0xff, ACL_PROTOCOL);
 	if (match->keys & EKHO_MATCH_VLAN)

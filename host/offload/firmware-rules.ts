@@ -46,6 +46,9 @@ export class FirmwareRules {
       if (rule.ifindex === rule.context.match.ifindex) this.#flows.set(rule.id, flowOf(rule));
       return;
     }
+    // Of packets of another port: nothing is planned for it on this one.
+    const { ifindex, ifindex_mask } = rule.context.match;
+    if (ifindex_mask !== 0 && ifindex !== rule.ifindex) return;
     const place = placeOf(rule.ifindex, rule.chain, rule.preference);
     const placed = { rule, match: ruleMatch(rule) };
     const there = this.#placed.get(place);

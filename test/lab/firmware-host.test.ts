@@ -15,7 +15,7 @@ beforeEach((context) => needsModule(context));
 describe('firmware of a host', () => {
   let space: Switch;
 
-  beforeAll(async () => {
+  beforeAll(() => {
     try {
       load();
     } catch {
@@ -31,8 +31,7 @@ describe('firmware of a host', () => {
       ip -n ${space.hosts[1].name} addr add 192.0.2.130/25 dev eth0
       ip -n ${space.hosts[1].name} route add default via 192.0.2.129
     `);
-    await space.start(['sw?'], 'xdp', FIRMWARE);
-  }, 300_000);
+  });
 
   afterAll(async () => {
     await space?.end();
@@ -49,6 +48,34 @@ describe('firmware of a host', () => {
   }
 
   const clear = () => space.script('tc filter del dev sw0 ingress; tc filter del dev sw1 ingress');
+  const attached = () => /firmware_attached: 1/.test(space.run('ethtool', ['-S', 'sw0']));
+  const status = () => space.host.status().firmware;
+  const counted = () => {
+    const { packets, bytes } = space.filters('dev sw0 ingress')[0]!;
+    return { packets, bytes };
+  };
+
+  test('a host ends: rules go on in software, and the next host has them with what was counted', async () => {
+    await space.start(['sw?'], 'xdp', FIRMWARE);
+    await expect.poll(() => pings(3), SOON).toBe(3);
+    space.script('tc filter add dev sw0 ingress pref 1 protocol ip flower ip_proto icmp type 8 action drop');
+    await space.settled();
+    expect(pings(PINGS)).toBe(0);
+    await expect.poll(() => counted().packets, SOON).toBe(PINGS);
+    await space.stop();
+    await expect.poll(attached, SOON).toBe(false);
+    expect(space.counts('sw0')).toEqual({ rules: 1, offloaded: 0 });
+    // Software does it, and hardware counts nothing more.
+    expect(pings(3)).toBe(0);
+    expect(counted().packets).toBe(PINGS);
+    await space.start(['sw?'], 'xdp', FIRMWARE);
+    expect(space.counts('sw0')).toEqual({ rules: 1, offloaded: 1 });
+    await expect.poll(status, SOON).toEqual({ state: 'on', rules: 1, amiss: 0 });
+    expect(pings(PINGS)).toBe(0);
+    await expect.poll(() => counted().packets, SOON).toBe(2 * PINGS);
+    clear();
+    await space.settled();
+  }, 600_000);
 
   test('a rule that software skips is what hardware does, and counts', async () => {
     await expect.poll(() => pings(3), SOON).toBe(3);
@@ -59,16 +86,11 @@ describe('firmware of a host', () => {
     await space.settled();
     expect(space.filters('dev sw0 ingress').map(({ isInHardware }) => isInHardware)).toEqual([true, true]);
     expect(pings(PINGS)).toBe(0);
-    const counted = () => {
-      const { packets, bytes } = space.filters('dev sw0 ingress')[0]!;
-      return { packets, bytes };
-    };
     await expect.poll(counted, SOON).toEqual({ packets: PINGS, bytes: PINGS * FRAME });
     clear();
     await space.settled();
     await expect.poll(() => pings(3), SOON).toBe(3);
     expect(space.counts('sw0')).toEqual({ rules: 0, offloaded: 0 });
-    const status = () => space.host.status().firmware;
     await expect.poll(status, SOON).toEqual({ state: 'on', rules: 0, amiss: 0 });
   });
 
@@ -88,5 +110,19 @@ describe('firmware of a host', () => {
     );
     expect(space.counts('sw0')).toEqual({ rules: 0, offloaded: 0 });
     clear();
+  });
+
+  test('what was accepted and is not in hardware is told of', async () => {
+    const add = 'tc filter add dev sw0 ingress pref 1 protocol ip flower';
+    // Which of two masks goes first the kernel does not tell.
+    space.script(`${add} dst_ip 192.0.2.200 action drop; ${add} dst_ip 192.0.2.208/29 action drop`);
+    await space.settled();
+    await expect.poll(status, SOON).toEqual({ state: 'on', rules: 2, amiss: 2 });
+    expect(space.said.join('\n')).toContain('the kernel was told that the flower rule with preference 1');
+    const [explained] = await space.host.explain('filter', ['dev', 'sw0', 'ingress'], 1);
+    expect(explained!.lines.join('\n')).toContain('the kernel shows it as in_hw');
+    clear();
+    await space.settled();
+    await expect.poll(status, SOON).toEqual({ state: 'on', rules: 0, amiss: 0 });
   });
 });

@@ -104,6 +104,7 @@ export interface FirmwareRule {
 export interface FlowMatch {
   readonly keys: number;
   readonly ifindex: number;
+  readonly ifindex_mask: number;
   readonly [field: string]: unknown;
 }
 

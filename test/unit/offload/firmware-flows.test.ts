@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import type { FirmwareRule } from '../../../host/kernel/firmware/firmware.ts';
 import { FirmwareRules } from '../../../host/offload/firmware-rules.ts';
 import { flowKey } from '../../../host/offload/flows.ts';
+import type { FilterView } from '../../../host/offload/kernel-view.ts';
 
 const NOTHING = [0, 0, 0, 0];
 const ALL = 0xffff_ffff;
@@ -30,6 +31,7 @@ function ruleOf(
   const match = {
     keys: 0,
     ifindex: from,
+    ifindex_mask: ALL,
     protocol: big16(ethertype),
     protocol_mask: 0xffff,
     ip_protocol: protocol,
@@ -93,4 +95,22 @@ test('a direction is known by its tuple, at the port that its packets come by', 
   expect(known()).toEqual([[1n, 'tcp 10.0.0.2:40000 > 192.0.2.1:443']]);
   rules.clear();
   expect(known()).toEqual([]);
+});
+
+test('a rule of a shared block for packets of another port is no filter on this one', () => {
+  const rules = new FirmwareRules();
+  const all = { kind: 'matchall', chain: 0, priority: 0 } as FilterView;
+  const flower = (id: bigint, from: number) => ({
+    ...ruleOf(id, { ...IPV4, from }),
+    kind: 'flower' as const,
+  });
+  rules.put(flower(1n, 8));
+  expect(rules.find(7, all)).toBeUndefined();
+  rules.put(flower(2n, 7));
+  rules.put(flower(3n, 8));
+  expect(rules.find(7, all)?.id).toBe(2n);
+  rules.delete(3n);
+  rules.delete(2n);
+  expect(rules.find(7, all)).toBeUndefined();
+  expect(rules.size).toBe(1);
 });
