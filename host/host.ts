@@ -134,6 +134,10 @@ export class Host {
         netns: config.mirror.netns,
         links: () => this.#planner.links(),
         onChange: () => this.#planner.hooksChanged(),
+        onTrouble: (why) => {
+          const what = 'what sees packets besides what is mirrored';
+          this.#warn(why === '' ? `${what} is read again` : `${what} cannot be read: ${why}`);
+        },
       });
     }
     this.#planner = new Planner({
@@ -152,7 +156,8 @@ export class Host {
     this.mirror.subscribe((changes) => {
       if (logs.isOn('mirror', 'trace'))
         logs.of('mirror').trace(`${changes.length} changes up to revision ${this.mirror.revision}`);
-      if (changes.kinds.subarray(0, changes.length).includes(KIND.link)) this.#hooks?.lookSoon();
+      const kinds = changes.kinds.subarray(0, changes.length);
+      if (kinds.includes(KIND.link) || kinds.includes(KIND.netconf)) this.#hooks?.lookSoon();
     });
     this.objects = new Objects(this.mirror, (kind, id) => this.#planner.offloadOf(kind, id));
     const store = new CustomStore({
@@ -219,7 +224,7 @@ export class Host {
     void this.#tellOutcome();
   }
 
-  /** What sees packets besides what is mirrored is known before anything is planned. */
+  /** What sees packets besides what is mirrored is known before anything is planned; of links, once they are. */
   async #startPlugins(): Promise<void> {
     await this.#hooks?.look();
     await this.plugins.start();

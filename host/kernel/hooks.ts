@@ -67,8 +67,11 @@ export interface HookState {
   readonly outer: OuterDefaults;
   /** Forwarded IPv4 packets keep to path MTUs that the kernel learned (net/ipv4/ip_forward.c, `ip_forward_use_pmtu`). */
   readonly usesPathMtus: boolean;
-  /** Largest IPv6 packet by interface index, 0 where the kernel drops those that arrive. A link that is not there is as usual. */
-  readonly ipv6Mtus: Readonly<Record<number, number>>;
+  /**
+   * Largest IPv6 packet by interface index, 0 where the kernel drops those that arrive; a link that is not there was not read yet.
+   * Undefined: nobody can say, all are as usual.
+   */
+  readonly ipv6Mtus: Readonly<Record<number, number>> | undefined;
 }
 
 /** Nothing is known to be there: what a mirror of another machine starts from. */
@@ -83,7 +86,7 @@ export const NO_HOOKS: HookState = {
   bridgeCalls: { ipv4: true, ipv6: true },
   outer: OUTER_DEFAULTS,
   usesPathMtus: false,
-  ipv6Mtus: {},
+  ipv6Mtus: undefined,
 };
 
 export interface HookWatchOptions {
@@ -91,6 +94,8 @@ export interface HookWatchOptions {
   /** Interface indexes of all links. */
   readonly links: () => Iterable<number>;
   readonly onChange: () => void;
+  /** Something cannot be read, or another thing than before; empty: all can again. */
+  readonly onTrouble: (why: string) => void;
 }
 
 export class HookWatch {
@@ -103,6 +108,7 @@ export class HookWatch {
   #ipv6: Ipv6Links | undefined;
   /** How long the last look took, without waiting for others' turns, in milliseconds. */
   #took = 0;
+  #trouble = '';
   #looking: Promise<void> | undefined;
   #next: Promise<void> | undefined;
 
@@ -118,22 +124,25 @@ export class HookWatch {
   lookSoon(): void {
     if (this.#isClosed || this.#isSoon) return;
     this.#isSoon = true;
-    this.#schedule(Math.max(SOON_MS, REST_SOON * this.#took));
+    // One that is under way sees to the next at its end.
+    if (this.#looking === undefined) this.#schedule();
   }
 
-  /** Reads everything. Resolves once the state has all that was so at the time of the call. */
+  /** Reads everything. Resolves once the state has all that was so at the time of the call, as far as the kernel told. */
   look(): Promise<void> {
     if (this.#looking === undefined) {
       this.#looking = this.#lookOnce().finally(() => {
         this.#looking = undefined;
+        this.#schedule();
       });
       return this.#looking;
     }
     // The one under way may have read before what the caller means.
-    this.#next ??= this.#looking.then(() => {
+    const next = (): Promise<void> => {
       this.#next = undefined;
       return this.look();
-    });
+    };
+    this.#next ??= this.#looking.then(next, next);
     return this.#next;
   }
 
@@ -142,21 +151,36 @@ export class HookWatch {
     this.#isSoon = false;
     clearTimeout(this.#timer);
     this.#took = 0;
-    try {
-      const state = await this.#read();
-      if (this.#isClosed) return;
-      this.#take(state);
-    } catch (error) {
-      if (this.#isClosed) return;
-      // The namespace was deleted, as the sync says, or it cannot be read just now. What was known stays.
+    let trouble = '';
+    // The namespace was deleted, as the sync says, or it cannot be read just now. What was known stays.
+    const bear = (error: unknown): void => {
       if (!(error instanceof EkhoError) && !isShortage(error)) throw error;
+      trouble = (error as Error).message;
+    };
+    try {
+      const { forwardsIpv6, ...state } = this.#readSettings();
+      let { ipv6Mtus } = this.#state;
+      const tcx = await this.#tcx();
+      // Links that nobody could read yet are left to the kernel.
+      if (!forwardsIpv6) ipv6Mtus = {};
+      else if (!this.#isClosed) ipv6Mtus = (await this.#ipv6Mtus().catch(bear)) ?? ipv6Mtus ?? {};
+      if (this.#isClosed) return;
+      this.#take({ ...state, tcx, ipv6Mtus });
+    } catch (error) {
+      bear(error);
     }
-    if (!this.#isSoon) this.#schedule(Math.max(PERIOD_MS, REST * this.#took));
+    if (this.#isClosed || trouble === this.#trouble) return;
+    this.#trouble = trouble;
+    this.#options.onTrouble(trouble);
   }
 
-  #schedule(after_ms: number): void {
+  #schedule(): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void this.look(), after_ms);
+    if (this.#isClosed) return;
+    const rest = this.#isSoon
+      ? Math.max(SOON_MS, REST_SOON * this.#took)
+      : Math.max(PERIOD_MS, REST * this.#took);
+    this.#timer = setTimeout(() => void this.look(), rest);
     this.#timer.unref();
   }
 
@@ -174,8 +198,8 @@ export class HookWatch {
     this.#options.onChange();
   }
 
-  async #read(): Promise<HookState> {
-    const { forwardsIpv6, ...state } = this.#inNetns(() => ({
+  #readSettings() {
+    return this.#inNetns(() => ({
       legacy4: legacyTables('ip')?.filter((name) => !passesEverything(AF_INET, name)),
       legacy6: legacyTables('ip6')?.filter((name) => !passesEverything(AF_INET6, name)),
       legacyArp: legacyTables('arp'),
@@ -186,7 +210,6 @@ export class HookWatch {
       usesPathMtus: (numbersOf('ipv4/ip_forward_use_pmtu')[0] ?? 0) !== 0,
       forwardsIpv6: (numbersOf('ipv6/conf/all/forwarding')[0] ?? 0) !== 0,
     }));
-    return { ...state, tcx: await this.#tcx(), ipv6Mtus: forwardsIpv6 ? await this.#ipv6Mtus() : {} };
   }
 
   /** As one piece of work that is timed, with this thread in the mirrored namespace. */
@@ -229,7 +252,7 @@ export class HookWatch {
     }
   }
 
-  async #ipv6Mtus(): Promise<HookState['ipv6Mtus']> {
+  async #ipv6Mtus(): Promise<Readonly<Record<number, number>>> {
     this.#ipv6 ??= new Ipv6Links(this.#options.netns);
     const began = performance.now();
     try {

@@ -3,6 +3,7 @@
  * of each link.
  */
 
+import { EkhoError } from '../errors.ts';
 import {
   attributeLength,
   type Datagram,
@@ -16,6 +17,7 @@ import { dumpConsistently } from './dumps.ts';
 import { GET } from './requests.ts';
 import { AF_INET6, RTM_NEWLINK } from './rtnetlink.ts';
 
+const OPERATION = 'read IPv6 settings of links';
 /** linux/rtnetlink.h struct ifinfomsg */
 const HEADER = 16;
 /** linux/ipv6.h, places in IFLA_INET6_CONF */
@@ -35,22 +37,26 @@ export class Ipv6Links {
 
   /**
    * Largest IPv6 packet that leaves by each link, by its interface index, and 0 where those that arrive are dropped (disable_ipv6). Rejects
-   * with a NetlinkError.
+   * with an EkhoError, also when links came and went during every attempt.
    */
   async mtus(): Promise<Readonly<Record<number, number>>> {
     let mtus: Record<number, number> = {};
     const request = {
       type: RTM_NEWLINK + GET,
       payload: Uint8Array.of(AF_INET6, ...new Uint8Array(HEADER - 1)),
-      operation: 'read IPv6 settings of links',
+      operation: OPERATION,
     };
-    await dumpConsistently(this.#client, () => [request], {
+    const isWhole = await dumpConsistently(this.#client, () => [request], {
       begin: () => {
         mtus = {};
       },
       message: (_type, _flags, _sequence, data, start, end) => note(mtus, data, start, end),
       interrupted: () => true,
     });
+    if (!isWhole)
+      throw new EkhoError('E_NETLINK', `${OPERATION}: they changed during each attempt`, {
+        operation: OPERATION,
+      });
     return mtus;
   }
 

@@ -121,6 +121,7 @@ export class TruncatedError extends EkhoError {
 export class NetlinkClient {
   readonly #options: NetlinkClientOptions;
   #socket: NetlinkSocket | BulkSocket;
+  #isClosed = false;
   #datagramSize = DUMP_DATAGRAM;
   #sequence = 0;
   #current: Pending | undefined;
@@ -196,10 +197,19 @@ export class NetlinkClient {
 
   #submit(request: NetlinkRequest, flags: number, handler: MessageHandler): Promise<boolean> {
     return new Promise((resolve, reject) => {
-      if (this.#socket.closed || this.#waiting.length >= QUEUE_LIMIT) {
-        const why = this.#socket.closed ? 'the socket is closed' : 'too many requests are waiting';
+      if (this.#isClosed || this.#waiting.length >= QUEUE_LIMIT) {
+        const why = this.#isClosed ? 'the socket is closed' : 'too many requests are waiting';
         reject(new EkhoError('E_NETLINK', `${request.operation}: ${why}`, { operation: request.operation }));
         return;
+      }
+      if (this.#socket.closed) {
+        // It could not be opened when the last one was given up, for want of a descriptor, say.
+        try {
+          this.#socket = this.#open();
+        } catch (cause) {
+          reject(cause as Error);
+          return;
+        }
       }
       this.#waiting.push({ request, flags: flags | NLM_F_REQUEST, handler, resolve, reject });
       if (this.#current === undefined) this.#next();
@@ -258,6 +268,7 @@ export class NetlinkClient {
 
   /** Requests under way are rejected. */
   close(): void {
+    this.#isClosed = true;
     this.#socket.close();
     const error = new EkhoError('E_NETLINK', 'the socket is closed');
     for (const pending of this.#waiting.splice(0)) pending.reject(error);

@@ -79,7 +79,13 @@ export class NetlinkSocket {
         cause,
       });
     }
-    this.#fd = findNetlinkSocket(options.protocol, this.#socket.address().port);
+    try {
+      this.#fd = findNetlinkSocket(options.protocol, this.#socket.address().port);
+    } catch (error) {
+      // No descriptor is left to look for it with: then one that nobody uses must not be kept.
+      this.#socket.close();
+      throw error;
+    }
     // With ENOBUFS reporting on, an overrun between two receives shows as EPOLLERR, on which the package's native code
     // ends the process. The drop counter tells the same, and how many.
     setNetlinkOption(this.#fd, NETLINK_NO_ENOBUFS);

@@ -209,8 +209,11 @@ export class Fib {
     const node = trie.path[trie.pathLength - 1]!;
     this.#context(trie.pathLength - 1);
     const below = this.#mayShadow(rank);
-    if (below || this.#hasNeighboursBelow(node)) this.#walk(node, this.#shadow, this.#connected, below);
-    else this.#evaluate(node, this.#shadow, this.#connected);
+    if (below || this.#hasNeighboursBelow(node)) {
+      this.#walk(node, this.#shadow, this.#connected, below);
+      // An entry below that was refused and is wanted differently has led the path to itself.
+      trie.pathTo(node);
+    } else this.#evaluate(node, this.#shadow, this.#connected);
     this.#propagate();
   }
 

@@ -317,7 +317,8 @@ function interfaceOf(
   const forwards6 =
     view.netconfOf(AF_INET6, -1)?.forwarding === true &&
     view.netconfOf(AF_INET6, link.ifindex)?.forwarding === true;
-  const mtu6 = options.hooks?.ipv6Mtus[link.ifindex] ?? link.mtu;
+  const mtus6 = options.hooks?.ipv6Mtus;
+  const mtu6 = mtus6 === undefined ? link.mtu : (mtus6[link.ifindex] ?? 0);
   if (!forwards6 || mtu6 === 0) reason6 = REASON['forwarding-disabled'];
   const proxies = view.netconfOf(AF_INET6, -1)?.proxies === true;
   if (proxies && reason6 === REASON.none && options.netfilterHeld?.has(AF_INET6) !== true)

@@ -321,3 +321,16 @@ describe('netfilter on bridges', () => {
     expect(bridge(BRIDGE)).toBe('bridge-filter');
   });
 });
+
+describe('IPv6 settings that nobody announces', () => {
+  const LEFT = { routes: ROUTER_INTERFACE_FLAGS.ipv4, why: ['none', 'forwarding-disabled'] };
+
+  test.each([
+    ['nobody can say', undefined, UNTOUCHED],
+    ['the link was not read yet', {}, LEFT],
+    ['it is off there', { [PORT]: 0 }, LEFT],
+    ['it is as usual', { [PORT]: 1500 }, UNTOUCHED],
+  ])('%s', (_, ipv6Mtus, routing) => {
+    expect(plan(() => {}, { hooks: { ...HOOKS, ipv6Mtus } }).routing(PORT)).toEqual(routing);
+  });
+});
