@@ -283,18 +283,21 @@ function isSocketPolicy(data: Datagram, start: number): boolean {
 
 /** Multicast filter entries of a link follow the groups it joined; nothing announces them. */
 function isSilentFilterEntry(data: Datagram, start: number, end: number): boolean {
+  if (!isFilterEntry(data, start, end)) return false;
+  const address = findAttribute(data.words, start + 12, end, neighbourAttributes.number.lladdr);
+  return address >= 0 && (data.bytes[address + NLA_HDRLEN]! & 1) !== 0;
+}
+
+/** Whether a bridge entry is an address that the link itself receives (net/core/dev_addr_lists.c). */
+export function isFilterEntry(data: Datagram, start: number, end: number): boolean {
   const { bytes, words } = data;
   if ((bytes[start + 10]! & NTF_SELF) === 0) return false;
   const attributes = start + 12;
-  if (
-    findAttribute(words, attributes, end, DST) >= 0 ||
-    findAttribute(words, attributes, end, MASTER) >= 0 ||
-    findAttribute(words, attributes, end, NH_ID) >= 0
-  ) {
-    return false;
-  }
-  const address = findAttribute(words, attributes, end, neighbourAttributes.number.lladdr);
-  return address >= 0 && (bytes[address + NLA_HDRLEN]! & 1) !== 0;
+  return (
+    findAttribute(words, attributes, end, DST) < 0 &&
+    findAttribute(words, attributes, end, MASTER) < 0 &&
+    findAttribute(words, attributes, end, NH_ID) < 0
+  );
 }
 
 /** What a stored link has of virtual functions: attributes, as they stand. */

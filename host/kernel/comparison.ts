@@ -15,13 +15,14 @@ import {
 } from '../netlink/message.ts';
 import { routeAttributes } from '../netlink/schema/route.ts';
 import { xfrmLifetime, xfrmPolicyHeader } from '../netlink/schema/xfrm.ts';
-import { NUD_DELAY, NUD_REACHABLE, NUD_STALE } from './rtnetlink.ts';
-import { FAMILY_OF, NOT_ANNOUNCED, NOT_COMPARED, NOT_STORED } from './significance.ts';
+import { IFF_UP, NUD_DELAY, NUD_REACHABLE, NUD_STALE } from './rtnetlink.ts';
+import { FAMILY_OF, NOT_ANNOUNCED, NOT_ANNOUNCED_DOWN, NOT_COMPARED, NOT_STORED } from './significance.ts';
 
 const storing = new Rewriter(NOT_STORED);
 const mine = new Rewriter(NOT_COMPARED);
 const theirs = new Rewriter(NOT_COMPARED);
 const announced = new Rewriter(new Set([...NOT_COMPARED, ...NOT_ANNOUNCED]));
+const announcedDown = new Rewriter(new Set([...NOT_COMPARED, ...NOT_ANNOUNCED_DOWN]));
 
 const { multipath: MULTIPATH } = routeAttributes.number;
 
@@ -128,7 +129,9 @@ export function forEachHop(data: Datagram, at: number, callback: (hop: number, e
  * what hardware has.
  */
 export function comparableText(kind: KindNumber, data: Datagram, start: number, end: number): string {
-  const span = announced.rewrite(FAMILY_OF[kind]!, data, start, end);
+  // ifinfomsg.ifi_flags
+  const isDown = kind === KIND.link && (data.words[(start + 8) >>> 2]! & IFF_UP) === 0;
+  const span = (isDown ? announcedDown : announced).rewrite(FAMILY_OF[kind]!, data, start, end);
   const { words, bytes } = span.data;
   if (kind === KIND.neighbour || kind === KIND.fdb) {
     // The kernel does not announce NUD_DELAY.

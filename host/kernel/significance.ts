@@ -89,11 +89,40 @@ export const VIRTUAL_FUNCTIONS: readonly Attribute[] = named(
 
 /**
  * Stored, and a change where one is announced; not all are: attaching XDP by a BPF link is not, nor virtual functions that are
- * made by writing to sysfs.
+ * made by writing to sysfs, nor how much a link takes at once (net/core/rtnetlink.c do_setlink: DO_SETLINK_MODIFIED alone), nor
+ * the sysctl for how IPv6 addresses are made (net/ipv6/addrconf.c addrconf_sysctl_addr_gen_mode).
  */
 export const NOT_ANNOUNCED: ReadonlySet<Attribute> = new Set([
-  ...named(linkAttributes, 'xdp'),
+  ...named(
+    linkAttributes,
+    'xdp',
+    'gso_max_segs',
+    'gso_max_size',
+    'gso_ipv4_max_size',
+    'gro_max_size',
+    'gro_ipv4_max_size',
+    'tso_max_segs',
+    'tso_max_size',
+  ),
+  ...named(linkInet6Attributes, 'addr_gen_mode'),
   ...VIRTUAL_FUNCTIONS,
+]);
+
+/** Besides, what is announced of links that are up alone (net/core/dev.c netdev_state_change); that they come up is announced. */
+export const NOT_ANNOUNCED_DOWN: ReadonlySet<Attribute> = new Set([
+  ...NOT_ANNOUNCED,
+  ...named(
+    linkAttributes,
+    'ifalias',
+    'group',
+    'linkmode',
+    'operstate',
+    'carrier',
+    'prop_list',
+    'proto_down',
+    'proto_down_reason',
+  ),
+  ...named(linkInfoAttributes, 'data', 'slave_data'),
 ]);
 
 /** Stored, but no change: running timers, and counts and states that change without a notification. */

@@ -10,7 +10,7 @@ import { type DecodedObject, decodeObject } from '../netlink/decode.ts';
 import type { Datagram } from '../netlink/message.ts';
 import type { NetlinkClient } from '../netlink/request.ts';
 import { kindOf } from './announcements.ts';
-import { Applier, DUMPED, type Reactions } from './apply.ts';
+import { Applier, DUMPED, isFilterEntry, type Reactions } from './apply.ts';
 import { comparableText } from './comparison.ts';
 import { ControlView } from './control-view.ts';
 import { answer } from './dumps.ts';
@@ -155,7 +155,7 @@ async function compare(mine: ObjectTable, fresh: ObjectTable, differences: Diffe
       }
       if (matches !== undefined && mayBeSkipped(mine, id, fresh, matches)) return;
       if (unlike === 0) {
-        note('mirror-only', mine, id, '');
+        if (!mayLeaveSilently(mine, id)) note('mirror-only', mine, id, '');
       } else {
         fresh.see(unlike);
         note('differs', mine, id, unlikeParts(mine.kind, textOf(mine, id), textOf(fresh, unlike)));
@@ -187,9 +187,16 @@ function takeForFailed(data: Datagram, start: number, end: number): void {
  */
 function isYetUnannounced(table: ObjectTable, id: number): boolean {
   const { data, start } = table.locate(id);
+  if (mayLeaveSilently(table, id)) return true;
   if (table.kind === KIND.address) return (data.bytes[start + 2]! & IFA_F_TENTATIVE) !== 0;
   // Every state is in the low byte, on either byte order one of these two is zero.
   return table.kind === KIND.neighbour && (data.bytes[start + 8]! | data.bytes[start + 9]!) === NUD_FAILED;
+}
+
+/** An address that a link receives for a macvlan, say, comes and goes unannounced; one that `bridge fdb` sets does not. */
+function mayLeaveSilently(table: ObjectTable, id: number): boolean {
+  const { data, start, end } = table.locate(id);
+  return table.kind === KIND.fdb && isFilterEntry(data, start, end);
 }
 
 /**

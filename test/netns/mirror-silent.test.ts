@@ -303,6 +303,56 @@ describe('traffic control that leaves without a word', () => {
   });
 });
 
+describe('settings of a link', () => {
+  const SETTINGS = [
+    'gso_max_size 30000',
+    'gso_max_segs 100',
+    'gro_max_size 30000',
+    'alias roof',
+    'group 5',
+    'mode dormant',
+    'addrgenmode none',
+    'txqueuelen 77',
+    'mtu 1400',
+    'address 02:00:00:00:00:99',
+    'arp off',
+    'multicast off',
+    'allmulticast on',
+    'promisc on',
+  ];
+  const north = () => bench.objects('link').find(({ ifname }) => ifname === 'north')!;
+
+  it.each(['up', 'down'])('that is %s', async (state) => {
+    bench.ip('link add br0 type bridge');
+    bench.ip('link add near link west type macvlan');
+    bench.ip('link set south master br0');
+    for (const link of ['br0', 'near', 'north', 'south']) bench.ip(`link set ${link} ${state}`);
+    await equal();
+    bench.ip('link property add dev north altname gable');
+    await equal();
+    bench.run('sysctl', '-qw', 'net.ipv6.conf.north.addr_gen_mode=3');
+    await equal();
+    bench.ip('link set br0 type bridge ageing_time 500');
+    await equal();
+    bench.ip('link set south type bridge_slave cost 5');
+    await equal();
+    bench.ip('link set near protodown on');
+    await equal();
+    for (const setting of SETTINGS) {
+      bench.ip(`link set north ${setting}`);
+      await equal();
+    }
+    bench.ip('link set near protodown off');
+    for (const link of ['br0', 'near', 'north', 'south']) bench.ip(`link set ${link} up`);
+    await equal();
+    expect(north()).toMatchObject({ ifalias: 'roof', group: 5, gso_max_size: 30000, txqlen: 77 });
+    // Below, the address of the macvlan goes with it.
+    await bench.sync.resync(['fdb']);
+    bench.ip('link del near');
+    await equal();
+  });
+});
+
 describe('a neighbour that does not answer', () => {
   /** Sends one packet to it. */
   const ask = () => bench.run('sh', '-c', 'ping -c 1 -W 1 10.0.0.9 >/dev/null || true');
