@@ -1,8 +1,8 @@
 /** The certificate the API shows on TCP, and whose certificates it takes. Read again on reload. */
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
-import { createSecureContext, type SecureContextOptions, type TLSSocket } from 'node:tls';
+import { isIP, type Socket } from 'node:net';
+import { createSecureContext, type SecureContextOptions, type Server, type TLSSocket } from 'node:tls';
 import type { TlsConfig } from '../config/listen.ts';
 import { EkhoError } from '../errors.ts';
 import type { Caller } from './access.ts';
@@ -11,6 +11,7 @@ import type { Caller } from './access.ts';
 export const HANDSHAKE_MS = 10_000;
 
 export type TlsContext = SecureContextOptions & {
+  readonly ca?: Buffer;
   readonly requestCert: boolean;
   readonly rejectUnauthorized: false;
 };
@@ -19,6 +20,10 @@ export class Identity {
   #operators!: readonly string[];
   #context!: TlsContext;
   #certificate!: X509Certificate;
+  /** Counts the authorities there were. */
+  #generation = 0;
+  /** Of connections: the authority that their certificates were checked by. */
+  readonly #checkedBy = new WeakMap<Socket, number>();
 
   /** Throws E_CONFIG for a file that cannot be read, is no PEM, has expired, or is the key of another certificate. */
   constructor(config: TlsConfig) {
@@ -56,9 +61,29 @@ export class Identity {
         cause: error,
       });
     }
+    if (this.#context === undefined || !isSame(context.ca, this.#context.ca)) this.#generation++;
     this.#context = context;
     this.#certificate = certificate;
     this.#operators = operators;
+  }
+
+  /** Certificates are taken on connections of this server, before it has any. */
+  serve(server: Server): void {
+    // Keys are agreed on under the authority there was when the peer came. The socket of the one event is not that of the other.
+    const agreeing = new Map<string, { readonly generation: number }>();
+    const nameOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${remotePort}`;
+    server.on('connection', (socket) => {
+      const name = nameOf(socket);
+      const peer = { generation: this.#generation };
+      agreeing.set(name, peer);
+      socket.once('close', () => {
+        if (agreeing.get(name) === peer) agreeing.delete(name);
+      });
+    });
+    server.on('secureConnection', (socket) => {
+      const peer = agreeing.get(nameOf(socket));
+      if (peer !== undefined) this.#checkedBy.set(socket, peer.generation);
+    });
   }
 
   /** Whether the certificate is for a name as a request has it, without the port. */
@@ -73,14 +98,19 @@ export class Identity {
     return /(?:DNS|IP Address):([^,\s]+)/.exec(this.#certificate.subjectAltName ?? '')?.[1];
   }
 
-  /** Whom the certificate of a connection is of; undefined where there is none that the authority signed. */
+  /** Whom the certificate of a connection is of; undefined where there is none that the present authority signed, or it has expired. */
   callerOf(socket: TLSSocket): Caller | undefined {
-    if (!socket.authorized) return undefined;
-    const name = socket.getPeerCertificate().subject?.CN;
-    if (typeof name !== 'string') return undefined;
+    if (!socket.authorized || this.#checkedBy.get(socket) !== this.#generation) return undefined;
+    const { subject, valid_to } = socket.getPeerCertificate();
+    const name = subject?.CN;
+    if (typeof name !== 'string' || !(Date.parse(valid_to) > Date.now())) return undefined;
     const role = this.#operators.includes(name) ? 'operate' : 'read';
     return { role, name: `certificate ${name}` };
   }
+}
+
+function isSame(one: Buffer | undefined, other: Buffer | undefined): boolean {
+  return one === undefined ? other === undefined : other !== undefined && one.equals(other);
 }
 
 function read(file: string): Buffer {

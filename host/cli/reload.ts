@@ -5,6 +5,7 @@ import type { Access } from '../api/access.ts';
 import type { Server } from '../api/server.ts';
 import type { Identity } from '../api/tls.ts';
 import { type Config, readConfig } from '../config/config.ts';
+import type { LogLevel } from '../log/levels.ts';
 import type { Logs } from '../log/log.ts';
 
 export interface Reloadable {
@@ -13,6 +14,8 @@ export interface Reloadable {
   /** The one on TCP. */
   readonly network: Server | undefined;
   readonly logs: Logs;
+  /** An option of the command, which the file does not override. */
+  readonly logLevel?: LogLevel | undefined;
 }
 
 /** Sections of which nothing changes before the next start. */
@@ -36,7 +39,7 @@ const FIXED = [
  * Gives what could be done as a line; `started` is the file as it was when the host started.
  * @throws EkhoError E_CONFIG for a file that is wrong, or a certificate that is; then all stays as it was
  */
-export function reload(started: Config, { access, identity, network, logs }: Reloadable): string {
+export function reload(started: Config, { access, identity, network, logs, logLevel }: Reloadable): string {
   if (started.file === undefined) return 'there is no configuration file to read again';
   const { api, ...sections } = readConfig(started.file);
   if (identity !== undefined && api.tls !== undefined) {
@@ -44,7 +47,7 @@ export function reload(started: Config, { access, identity, network, logs }: Rel
     (network?.server as unknown as TlsServer | undefined)?.setSecureContext(identity.context);
   }
   access.know(api.tokens);
-  if (!isDeepStrictEqual(sections.log, started.log)) logs.configure(sections.log);
+  logs.configure({ ...sections.log, ...(logLevel !== undefined && { level: logLevel }) });
   const later: string[] = FIXED.filter((name) => !isDeepStrictEqual(sections[name], started[name]));
   if ((api.tls === undefined) !== (started.api.tls === undefined)) later.push('api.tls');
   // Whether clients are asked for a certificate is settled when the server is made.

@@ -1,4 +1,5 @@
 /** `ekho run`: the host and its API until a signal ends them, with a line for each step a person waits for. */
+import type { Server as TlsServer } from 'node:tls';
 import { Access } from '../api/access.ts';
 import { Audit } from '../api/audit.ts';
 import { listenTcp, listenUnix } from '../api/listen.ts';
@@ -49,7 +50,7 @@ export async function run(options: RunOptions): Promise<void> {
   const again = () => {
     manager.reloading();
     try {
-      say(reload(file, { access: shared.access, identity, network, logs }));
+      say(reload(file, { access: shared.access, identity, network, logs, logLevel: options.logLevel }));
     } catch (error) {
       if (!(error instanceof EkhoError)) throw error;
       log.error({ code: error.code }, `configuration not read again, all stays as it was: ${error.message}`);
@@ -85,6 +86,7 @@ export async function run(options: RunOptions): Promise<void> {
       const isOpen = !isLoopback(address);
       network = createServer(host, { transport: 'network', identity, isOpen, ...shared });
       servers.push(network);
+      identity?.serve(network.server as unknown as TlsServer);
       const url = await listenTcp(network, address, port, identity?.name);
       host.url = url;
       logs.always.info(`dashboard ${url} (\`ekho dashboard\` prints an address that may operate, too)`);

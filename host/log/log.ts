@@ -4,6 +4,7 @@
  */
 import { fstatSync } from 'node:fs';
 import { isatty } from 'node:tty';
+import { isDeepStrictEqual } from 'node:util';
 import { type Logger, pino, stdTimeFunctions } from 'pino';
 import { EkhoError } from '../errors.ts';
 import { LOG_COMPONENTS, LOG_LEVELS, type LogComponent, type LogFormat, type LogLevel } from './levels.ts';
@@ -51,6 +52,7 @@ export class Logs {
   /** Lines by level, dropped ones among them. */
   readonly lines: Readonly<Record<LogLevel, number>>;
   #level: LogLevel;
+  #configured: Pick<LogOptions, 'level' | 'levels'>;
   readonly #root: Logger;
   readonly #components: ReadonlyMap<LogComponent, Logger>;
   readonly #plugins = new Map<string, Logger>();
@@ -80,6 +82,7 @@ export class Logs {
     };
     this.lines = lines;
     this.#level = level;
+    this.#configured = { level, levels };
     this.#writer = writer;
     const formatters = { level: (label: string) => ({ level: label }) };
     this.#root = pino({ base: null, timestamp: stdTimeFunctions.isoTime, level: 'trace', formatters }, count);
@@ -186,8 +189,10 @@ export class Logs {
     }
   }
 
-  /** As the configuration says, which takes back what was set before. */
+  /** As the configuration says, which takes back what was set before; one that says what it said last does nothing. */
   configure({ level = 'info', levels = {} }: LogOptions): void {
+    if (isDeepStrictEqual({ level, levels }, this.#configured)) return;
+    this.#configured = { level, levels };
     this.setLevel(level);
     for (const component of LOG_COMPONENTS)
       if (levels[component] !== undefined) this.setLevel(levels[component], { component });

@@ -21,6 +21,7 @@ beforeAll(async () => {
   known = certificates(bench.folder);
   for (const kind of ['pem', 'key'] as const)
     copyFileSync(fileOf(known.server, kind), join(bench.folder, `shown.${kind}`));
+  copyFileSync(known.client.ca, join(bench.folder, 'clients.pem'));
   config = bench.config('ports = ["p?"]');
   reader = await addToken('grafana', 'read');
   await bench.start('--config', config, '--listen', '0.0.0.0:0');
@@ -38,7 +39,7 @@ async function addToken(name: string, role: string): Promise<string> {
   expect(code).toBe(0);
   const [, token, section] = /^token, shown this once: (\S+)\n.*?(\[api\.token\..*)$/s.exec(out)!;
   const before = readFileSync(config, 'utf8');
-  const tls = `[api.tls]\ncert = "shown.pem"\nkey = "shown.key"\nclient-ca = "authority.pem"\noperators = ["client"]\n`;
+  const tls = `[api.tls]\ncert = "shown.pem"\nkey = "shown.key"\nclient-ca = "clients.pem"\noperators = ["client"]\n`;
   writeFileSync(config, `${before}${before.includes('[api.tls]') ? '' : tls}${section}`);
   return token!;
 }
@@ -76,19 +77,25 @@ function ask(path: string, { method = 'GET', headers = {}, certificate }: Asking
     const outgoing = request(options, async (response) => {
       let body = '';
       for await (const chunk of response.setEncoding('utf8')) body += chunk;
-      resolve({ status: response.statusCode!, headers: response.headers, body });
+      resolve({
+        status: response.statusCode!,
+        headers: response.headers,
+        body,
+      });
     });
     outgoing.on('error', reject);
     outgoing.end();
   });
 }
 
-/** A stream of changes by a token. */
-function follow(token: string): Promise<IncomingMessage> {
+/** A stream of changes by a token or a certificate. */
+function follow(by: string | NatsTls): Promise<IncomingMessage> {
   const ca = readFileSync(known.server.ca!);
   const where = { host: '127.0.0.1', port, path: '/api/v1/changes', agent: false as const, ca };
+  const shown =
+    typeof by === 'string' ? bearer(by) : { cert: readFileSync(by.cert), key: readFileSync(by.key) };
   return new Promise((resolve, reject) => {
-    const outgoing = request({ ...where, ...bearer(token), checkServerIdentity }, (response) => {
+    const outgoing = request({ ...where, ...shown, checkServerIdentity }, (response) => {
       response.on('error', () => {}).resume();
       resolve(response);
     });
@@ -198,7 +205,7 @@ describe('SIGHUP', () => {
   const hangUp = async (line: RegExp) => {
     const from = bench.output.length;
     process.kill(bench.pid, 'SIGHUP');
-    await expect.poll(() => bench.output.slice(from)).toMatch(line);
+    await expect.poll(() => bench.output.slice(from), { timeout: 60_000 }).toMatch(line);
   };
 
   const shown = () =>
@@ -243,6 +250,42 @@ describe('SIGHUP', () => {
     await expect.poll(() => followed.destroyed, { timeout: 60_000 }).toBe(true);
     expect(kept.destroyed).toBe(false);
     kept.destroy();
+  });
+
+  it('takes no certificate any more of an authority that is gone, on connections that are there either', async () => {
+    const { client, stranger } = known;
+    const shown = { cert: readFileSync(client.cert), key: readFileSync(client.key) };
+    const ca = readFileSync(client.ca);
+    const socket = connectTls({ host: '127.0.0.1', port, ca, ...shown, checkServerIdentity });
+    let text = '';
+    socket.setEncoding('utf8').on('data', (data) => {
+      text += data;
+    });
+    socket.on('error', () => {});
+    const asked: string[] = [];
+    const answers = async (status: string) => {
+      asked.push(status);
+      socket.write(`GET /api/v1/caller HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`);
+      const seen = () => [...text.matchAll(/HTTP\/1\.1 (\d+) /g)].map(([, code]) => code);
+      await expect.poll(seen, { timeout: 60_000 }).toEqual(asked);
+    };
+    try {
+      await answers('200');
+      await hangUp(/configuration read again/);
+      // The authority is the same.
+      await answers('200');
+      const followed = await follow(client);
+      expect(followed.statusCode).toBe(200);
+
+      copyFileSync(join(bench.folder, 'other.pem'), join(bench.folder, 'clients.pem'));
+      await hangUp(/configuration read again/);
+      await answers('401');
+      expect((await ask('/api/v1/caller', { certificate: client })).status).toBe(401);
+      expect((await ask('/api/v1/caller', { certificate: stranger })).status).toBe(200);
+      await expect.poll(() => followed.destroyed, { timeout: 60_000 }).toBe(true);
+    } finally {
+      socket.destroy();
+    }
   });
 });
 

@@ -53,10 +53,12 @@ it('is read again on SIGHUP', async () => {
   const file = join(bench.folder, 'ekho.toml');
   writeFileSync(
     file,
-    '[plugin.softnic]\ndevice = "asic0"\nports = ["p?"]\n[log]\nlevel = "info"\nlevels.api = "debug"\n',
+    '[plugin.softnic]\ndevice = "asic0"\nports = ["p?"]\n[log]\nlevel = "info"\nlevels = { api = "debug", host = "info" }\n',
   );
   process.kill(bench.pid, 'SIGHUP');
   await expect.poll(() => bench.output, LIMIT).toMatch(/^configuration read again: /m);
+  // The option of the command wins.
+  expect(await client.get('/api/v1/log')).toMatchObject({ level: 'warn', components: { mirror: 'warn' } });
   await client.get('/api/v1/devices');
   await expect.poll(() => bench.output, LIMIT).toMatch(/^debug: api: GET \/api\/v1\/devices: 200 ms=\d+$/m);
 });

@@ -6,6 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { Access } from '../../../host/api/access.ts';
 import { reload } from '../../../host/cli/reload.ts';
 import { type Config, readConfig } from '../../../host/config/config.ts';
+import type { LogLevel } from '../../../host/log/levels.ts';
 import { Logs } from '../../../host/log/log.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ekho-reload-'));
@@ -13,11 +14,15 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const file = join(folder, 'ekho.toml');
 const token = (name: string) => `[api.token.${name}]\nrole = "read"\nsha256 = "${'a'.repeat(64)}"\n`;
 
-function started(text: string): { config: Config; reread: (text: string) => string; logs: Logs } {
+function started(
+  text: string,
+  logLevel?: LogLevel,
+): { config: Config; reread: (text: string) => string; logs: Logs } {
   writeFileSync(file, text);
   const config = readConfig(file);
-  const logs = Logs.toLines(() => {}, config.log);
-  const shared = { access: new Access(config.api.tokens), identity: undefined, network: undefined, logs };
+  const logs = Logs.toLines(() => {}, { ...config.log, ...(logLevel && { level: logLevel }) });
+  const access = new Access(config.api.tokens);
+  const shared = { access, identity: undefined, network: undefined, logs, logLevel };
   const reread = (again: string) => {
     writeFileSync(file, again);
     return reload(config, shared);
@@ -83,6 +88,25 @@ it('tokens and levels of the log take effect at once, and again when they go', (
   );
   expect(logs.levels.level).toBe('debug');
   expect(reread(token('a'))).toBe('configuration read again: 1 tokens');
+});
+
+it('a level of the log that was read again is taken back by reading again', () => {
+  const { reread, logs } = started('[log]\nlevel = "info"\n');
+  const levels = () => [logs.levels.level, logs.levels.components.api];
+  reread('[log]\nlevel = "debug"\nlevels.api = "trace"\n');
+  expect(levels()).toEqual(['debug', 'trace']);
+  reread('[log]\nlevel = "info"\n');
+  expect(levels()).toEqual(['info', 'info']);
+  // What was set by hand stays while the file says what it said.
+  logs.setLevel('warn');
+  reread('[log]\nlevel = "info"\n# other words\n');
+  expect(levels()).toEqual(['warn', 'warn']);
+});
+
+it('a level that the command was given is not overridden', () => {
+  const { reread, logs } = started('', 'warn');
+  reread('[log]\nlevel = "debug"\nlevels.api = "trace"\n');
+  expect([logs.levels.level, logs.levels.components.api]).toEqual(['warn', 'trace']);
 });
 
 it('a file that is wrong changes nothing', () => {
