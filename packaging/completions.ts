@@ -1,5 +1,6 @@
 /** Completions for bash, zsh and fish, made from the command's own definitions: words, options and what some options may be. */
 import type { Command } from 'commander';
+import { LOG_LEVELS } from '../host/log/levels.ts';
 import { KINDS } from '../host/mirror/types.ts';
 
 interface Word {
@@ -108,9 +109,10 @@ export function fishCompletion(program: Command): string {
 /** Every command, those that lead to others first. */
 function places(command: Command, path = ''): Place[] {
   const words = command.commands.map((child) => ({ word: child.name(), what: child.description() }));
-  // The one argument whose words are known.
-  if (command.registeredArguments[0]?.name() === 'kind')
-    words.push(...KINDS.map((kind) => ({ word: kind, what: 'kind of objects' })));
+  // The arguments whose words are known.
+  const argument = command.registeredArguments[0]?.name();
+  if (argument === 'kind') words.push(...KINDS.map((word) => ({ word, what: 'kind of objects' })));
+  if (argument === 'level') words.push(...LOG_LEVELS.map((word) => ({ word, what: 'level of the log' })));
   const options: Word[] = [{ word: '--help', what: 'what it does' }];
   const values = new Map<string, readonly string[]>();
   for (const { short, long, description, argChoices, required, optional } of command.options) {

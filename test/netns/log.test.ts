@@ -40,6 +40,12 @@ it('is changed by the command, for one part or for all', async () => {
   expect((await bench.ekho('plugin', 'restart', 'softnic')).code).toBe(0);
   await expect.poll(() => bench.output, LIMIT).toContain('plugin softnic: started\n');
 
+  const { err } = await bench.ekho('log', 'level', 'info', 'softnic');
+  expect(err).toBe('');
+  const slip = await bench.ekho('log', 'level', 'debug', 'plannr');
+  expect(slip).toMatchObject({ code: 0, err: 'no plugin plannr yet; did you mean planner?\n' });
+  expect(slip.out).toMatch(/^plugin plannr +debug$/m);
+
   expect((await bench.ekho('log', 'level', 'error')).code).toBe(0);
   expect(await client.get('/api/v1/log')).toMatchObject({
     level: 'error',

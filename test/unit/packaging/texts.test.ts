@@ -70,6 +70,9 @@ describe('completions', () => {
     expect(offered('sta')).toEqual(['status', 'stats']);
     expect(offered('plugin', 're')).toEqual(['reload', 'restart']);
     expect(offered('show', 'ro')).toEqual(['route']);
+    expect(offered('log', 'level', '')).toEqual(
+      expect.arrayContaining(['trace', 'debug', 'info', 'warn', 'error']),
+    );
     expect(offered('status', '--s')).toEqual(['--socket']);
     expect(offered('monitor', '--source', 'n')).toEqual(['netlink', 'notifier']);
   });
