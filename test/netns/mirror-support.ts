@@ -118,6 +118,8 @@ export class MirrorBench {
     const { equal, differences } = await this.sync.verify();
     const lines = differences.map(({ kind, side, key, detail }) => `${kind} ${side} ${key} ${detail}`);
     if (!equal && lines.length === 0) lines.push('not equal');
+    // What came meanwhile may be in the tables, and not yet with the listeners.
+    await this.sync.barrier();
     for (const [number, kind] of KINDS.entries()) {
       const ids = new Set<ObjectId>();
       this.mirror.forEach(number, (id) => ids.add(id));
