@@ -1,7 +1,8 @@
 /** "Did you mean": the nearest of the known words. */
 
-/** The candidate nearest to `word`, or undefined when none is near enough to be a slip of the hand. */
+/** The candidate nearest to `word`, or undefined when none is near enough to be a slip of the hand. Of one character nothing is left to go by. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
+  if (word.length < 2) return undefined;
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
   for (const candidate of candidates) {

@@ -34,7 +34,7 @@ export function parseEventId(text: string): { epoch?: string; since: number } | 
 }
 
 export class EventFeed extends Readable implements Drawing {
-  readonly #host: Host;
+  readonly #host: Pick<Host, 'journal' | 'mirror'>;
   readonly #frames: Frames;
   readonly #turns: Turns;
   readonly #wanted = new Uint8Array(KINDS.length);
@@ -47,7 +47,7 @@ export class EventFeed extends Readable implements Drawing {
 
   /** `frames` and `turns` are those of all readers of the server. */
   constructor(
-    host: Host,
+    host: Pick<Host, 'journal' | 'mirror'>,
     { frames, turns }: { frames: Frames; turns: Turns },
     { kinds, since, epoch }: EventsFrom,
   ) {
@@ -94,7 +94,6 @@ export class EventFeed extends Readable implements Drawing {
   }
 
   draw(): boolean {
-    const { journal } = this.#host;
     let left = TURN_BYTES;
     for (let count = 0; count < TURN_FRAMES && left > 0 && this.#hasMore(); count++) {
       this.#tellLost();
@@ -104,7 +103,7 @@ export class EventFeed extends Readable implements Drawing {
       left -= bytes.length;
       if (bytes.length > 0) this.#flowing = this.push(bytes);
     }
-    return this.#flowing && this.#next <= journal.newest;
+    return this.#hasMore();
   }
 
   #hasMore(): boolean {

@@ -17,6 +17,9 @@ const SPAN = 512;
 const PIECE_CHARS = 64 * 1024;
 /** Bytes of pieces that are kept; the ones made first go first. */
 const KEPT_BYTES = 8 * 1024 * 1024;
+/** What a piece takes beside its bytes, however few these are. */
+const PIECE_BYTES = 512;
+const NOTHING = Buffer.alloc(0);
 
 export interface Frame {
   /** Never written to. Empty: the reader wants none of these changes. */
@@ -26,7 +29,7 @@ export interface Frame {
 }
 
 export class Frames {
-  readonly #host: Host;
+  readonly #host: Pick<Host, 'journal' | 'objects'>;
   readonly #texts: ChangeTexts;
   readonly #cursor = objectCursor();
   /** By `kinds/first revision`. */
@@ -34,7 +37,7 @@ export class Frames {
   #keptBytes = 0;
   #readers = 0;
 
-  constructor(host: Host, texts: ChangeTexts) {
+  constructor(host: Pick<Host, 'journal' | 'objects'>, texts: ChangeTexts) {
     this.#host = host;
     this.#texts = texts;
   }
@@ -59,11 +62,13 @@ export class Frames {
     if (known !== undefined) return known;
     const frame = this.#make(first, wanted);
     this.#frames.set(key, frame);
-    this.#keptBytes += frame.bytes.length + key.length;
-    for (const [oldest, { bytes }] of this.#frames) {
-      if (this.#keptBytes <= KEPT_BYTES) break;
-      this.#frames.delete(oldest);
-      this.#keptBytes -= bytes.length + oldest.length;
+    this.#keptBytes += frame.bytes.length + PIECE_BYTES;
+    const { oldest } = this.#host.journal;
+    for (const [name, { bytes, next }] of this.#frames) {
+      // Nobody asks any more for what the journal has forgotten.
+      if (this.#keptBytes <= KEPT_BYTES && next > oldest) break;
+      this.#frames.delete(name);
+      this.#keptBytes -= bytes.length + PIECE_BYTES;
     }
     return frame;
   }
@@ -73,7 +78,7 @@ export class Frames {
     let text = '';
     let next = first;
     while (next <= end && text.length < PIECE_CHARS) text += this.#event(next++, wanted);
-    return { bytes: Buffer.from(text), next };
+    return { bytes: bytesOf(text), next };
   }
 
   #event(revision: number, wanted: Uint8Array): string {
@@ -93,4 +98,12 @@ export class Frames {
     const { bytes, start, end } = this.#cursor;
     return objects.view(kind, id, decodeObject(KINDS[kind]!, bytes, start, end));
   }
+}
+
+/** Memory of its own: a slice of one that is shared would keep all of that. */
+function bytesOf(text: string): Buffer {
+  if (text === '') return NOTHING;
+  const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(text));
+  bytes.write(text);
+  return bytes;
 }

@@ -43,7 +43,7 @@ const Filter = Type.Object(
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: PAGE_MAX })),
     cursor: Type.Optional(Type.String({ maxLength: 32 })),
     sort: Type.Optional(Type.String({ maxLength: 64 })),
-    fields: Type.Optional(Type.String({ maxLength: 1024 })),
+    fields: Type.Optional(Type.String({ minLength: 1, maxLength: 1024 })),
     state: Type.Optional(Type.Enum(['pending', 'offloaded', 'trapped', 'refused', 'failed'])),
     reason: Type.Optional(Type.String({ maxLength: 64 })),
     plugin: Type.Optional(Type.String({ maxLength: 64 })),
@@ -204,10 +204,9 @@ export async function objectRoutes(instance: FastifyInstance, { host }: { host: 
         feeds--;
         if (!isEvents) pushed--;
       });
-      reply.type(isEvents ? EVENTS_TYPE : NDJSON_TYPE).send(feed);
-      // The reader learns at once that the stream has begun; a change may be long in coming.
-      reply.raw.flushHeaders();
-      return reply;
+      // The reader learns at once that the stream has begun; a change may be long in coming. Before, the headers are not set.
+      reply.raw.once('pipe', () => reply.raw.flushHeaders());
+      return reply.type(isEvents ? EVENTS_TYPE : NDJSON_TYPE).send(feed);
     },
   );
 }

@@ -6,6 +6,7 @@ import { EkhoError } from '../errors.ts';
 import type { Host } from '../host.ts';
 import { type Access, ROLES } from './access.ts';
 import type { Audit } from './audit.ts';
+import { NOTHING, refuseBody } from './body.ts';
 import { configRoutes } from './config-routes.ts';
 import { logRoutes } from './log-routes.ts';
 import { objectRoutes } from './object-routes.ts';
@@ -40,8 +41,6 @@ const DIAGNOSIS_MS = 10_000;
 const TOP_MAX = 100;
 
 const Name = Type.Object({ name: Type.String() });
-/** Of paths without a query: what is not known is refused there, too. */
-const Nothing = Type.Object({}, { additionalProperties: false });
 
 export interface RoutesOptions {
   readonly host: Host;
@@ -54,7 +53,9 @@ export interface RoutesOptions {
 export async function routes(instance: FastifyInstance, options: RoutesOptions): Promise<void> {
   const { host, isNetwork } = options;
   instance.addHook('onRoute', (route) => {
-    route.schema = { querystring: Nothing, ...route.schema };
+    // What is not known is refused also where nothing is.
+    route.schema = { querystring: NOTHING, ...route.schema };
+    if (route.schema.body === undefined && route.method !== 'GET') route.preValidation = refuseBody;
   });
   const app = instance.withTypeProvider<TypeBoxTypeProvider>();
   const age = isNetwork ? MOMENT_MS : 0;

@@ -166,7 +166,7 @@ export class Selections {
     }
     const view = this.#host.object(number, id);
     if (field === 'text') return view?.text ?? '';
-    const value = view?.json[field];
+    const value = view !== undefined && Object.hasOwn(view.json, field) ? view.json[field] : undefined;
     const isPlain = typeof value === 'number' || typeof value === 'string' || value === undefined;
     return isPlain ? value : JSON.stringify(value);
   }

@@ -13,6 +13,7 @@ import { peerOf } from '../netlink/syscall.ts';
 import { type Access, type Caller, isStill } from './access.ts';
 import { serveAssets } from './assets.ts';
 import type { Audit } from './audit.ts';
+import { parseJson } from './body.ts';
 import { guardConnections, RateLimit } from './limits.ts';
 import { serveMetrics } from './metrics.ts';
 import { OPENAPI } from './openapi.ts';
@@ -87,16 +88,23 @@ export function createServer(
     forceCloseConnections: true,
     requestTimeout: 30_000,
     routerOptions: { maxParamLength: 256 },
-    frameworkErrors: (error, _request, reply) => sendProblem(error, reply),
+    // Of paths that no route can have, for which no hook runs.
+    frameworkErrors: (error, request, reply) => {
+      let told: unknown = error;
+      try {
+        guard(request, reply);
+      } catch (refusal) {
+        told = refusal;
+      }
+      refuse(told, request, reply);
+    },
     clientErrorHandler: refuseConnection,
   }) as FastifyInstance;
+  const guard = isNetwork ? networkGuard(app, access, isOpen, identity) : socketGuard(transport);
 
   app.setValidatorCompiler(compileValidator);
-  app.setErrorHandler((error, request, reply) => {
-    const problem = problemOf(error);
-    if (problem.status === 401) reply.header('www-authenticate', challengeOf(request));
-    sendProblem(error, reply);
-  });
+  app.setErrorHandler(refuse);
+  parseJson(app);
   app.setNotFoundHandler((request, reply) => {
     const detail = `there is no ${request.method} ${request.url.split('?')[0]}`;
     const problem = { type: 'about:blank', title: 'Not Found', status: 404, detail, code: 'E_USAGE' };
@@ -111,14 +119,7 @@ export function createServer(
   app.addHook('onRequest', async (request) => {
     if (isChange(request)) request.from = isNetwork ? request.ip : userOf(request.socket);
   });
-  if (isNetwork) guardNetwork(app, access, isOpen, identity);
-  else {
-    const role = transport === 'socket' ? 'operate' : 'read';
-    app.addHook('onRequest', async (request) => {
-      request.caller = { role, name: transport };
-      refuseChanges(request, 'this socket is for looking', 'Use the other one, as a member of its group.');
-    });
-  }
+  app.addHook('onRequest', async (request, reply) => guard(request, reply));
   app.addHook('onResponse', async ({ method, url }, reply) => {
     if (!host.logs.isOn('api', 'debug')) return;
     const ms = Math.round(reply.elapsedTime);
@@ -170,17 +171,29 @@ function userOf(socket: Socket): string {
   return peer === undefined ? 'unknown' : `uid ${peer.uid} pid ${peer.pid}`;
 }
 
+/** Throws for who may not ask, or not for this; sets headers that all answers have, and the caller. */
+type Guard = (request: FastifyRequest, reply: FastifyReply) => void;
+
+/** Who can open the socket may, by which one it is. */
+function socketGuard(transport: string): Guard {
+  const role = transport === 'socket' ? 'operate' : 'read';
+  return (request) => {
+    request.caller = { role, name: transport };
+    refuseChanges(request, 'this socket is for looking', 'Use the other one, as a member of its group.');
+  };
+}
+
 /** Who asks, from where, how often: before anything else is looked at. */
-function guardNetwork(
+function networkGuard(
   app: FastifyInstance,
   access: Access,
   isOpen: boolean,
   identity: Identity | undefined,
-): void {
+): Guard {
   const rate = new RateLimit();
   guardConnections(app.server as never, NETWORK_CONNECTIONS_MAX);
   const revocation = new Revocation(app.server as never);
-  app.addHook('onRequest', async (request, reply) => {
+  return (request, reply) => {
     for (const [name, value] of Object.entries(HEADERS)) reply.header(name, value);
     if (identity !== undefined) reply.header('strict-transport-security', ONLY_TLS);
     if (request.url.startsWith('/api/')) reply.header('cache-control', 'no-store');
@@ -199,7 +212,7 @@ function guardNetwork(
     revocation.watch(reply.raw, () => isStill(caller, () => callerOf(request, access, isOpen, identity)));
     const remedy = '`ekho dashboard` prints an address that has one.';
     refuseChanges(request, 'this needs a token with the role operate', remedy);
-  });
+  };
 }
 
 /** Who may look may ask for nothing but that. */
@@ -249,8 +262,9 @@ function challengeOf({ headers: { authorization = '' } }: FastifyRequest): strin
     : 'Basic realm="ekho", charset="UTF-8"';
 }
 
-function sendProblem(error: unknown, reply: Pick<FastifyReply, 'code' | 'type' | 'send'>): void {
+function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const problem = problemOf(error);
+  if (problem.status === 401) reply.header('www-authenticate', challengeOf(request));
   reply.code(problem.status).type(PROBLEM_TYPE).send(JSON.stringify(problem));
 }
 

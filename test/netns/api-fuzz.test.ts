@@ -8,6 +8,8 @@ import { type IncomingMessage, request } from 'node:http';
 import fc from 'fast-check';
 import { Errors } from 'typebox/schema';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { EVENTS_TYPE } from '../../host/api/events.ts';
+import { NDJSON_TYPE } from '../../host/api/stream.ts';
 import { Client } from '../../host/cli/client.ts';
 import { ERROR_CODES } from '../../host/errors.ts';
 import { KINDS } from '../../host/mirror/types.ts';
@@ -260,6 +262,8 @@ test(`${REQUESTS} requests by its own description, EKHO_SEED=${SEED}`, async () 
       asked.add(question.operation);
       statuses.set(status, (statuses.get(status) ?? 0) + 1);
       if (status === 200) {
+        if (question.path.startsWith('/api/v1/changes'))
+          expect(type).toBe(question.headers.accept === EVENTS_TYPE ? EVENTS_TYPE : NDJSON_TYPE);
         if (question.answer !== undefined && type.startsWith('application/json'))
           expect(Errors(question.answer as never, JSON.parse(text))).toEqual([true, []]);
         return;

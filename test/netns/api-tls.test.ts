@@ -115,10 +115,14 @@ describe('a stranger', () => {
       '/api/v1/openapi.json',
       '/api/v1/nothing',
       '/assets/x.js',
+      // What no route can have is no way round.
+      '/%zz',
+      `/api/v1/plugins/${'a'.repeat(300)}`,
     ]) {
       const { status, headers, body } = await ask(path);
       expect([path, status, JSON.parse(body).code]).toEqual([path, 401, 'E_DENIED']);
       expect(headers['www-authenticate']).toMatch(/^Basic /);
+      expect(headers['x-content-type-options']).toBe('nosniff');
     }
   });
 
@@ -172,8 +176,15 @@ describe('who is known', () => {
   });
 
   it('is told to come back by TLS alone', async () => {
-    for (const path of ['/', '/api/v1/status'])
+    for (const path of ['/', '/api/v1/status', '/%zz'])
       expect((await ask(path, bearer(reader))).headers['strict-transport-security']).toBe('max-age=2592000');
+    const followed = await follow(reader);
+    followed.destroy();
+    expect(followed.headers).toMatchObject({
+      'strict-transport-security': 'max-age=2592000',
+      'content-type': 'application/x-ndjson',
+      'cache-control': 'no-store',
+    });
   });
 
   it('by a token that `ekho dashboard` makes, which it tells how to use', async () => {
@@ -197,7 +208,13 @@ describe('who is known', () => {
 
   it('must ask for a host that the certificate is for', async () => {
     const headers = { ...bearer(reader).headers, host: `attacker.example:${port}` };
-    expect((await ask('/api/v1/status', { headers })).status).toBe(403);
+    for (const path of ['/api/v1/status', '/%zz']) expect((await ask(path, { headers })).status).toBe(403);
+  });
+
+  it('is told what is wrong with a path that no route can have', async () => {
+    expect((await ask('/%zz', bearer(reader))).status).toBe(400);
+    expect((await ask(`/api/v1/plugins/${'a'.repeat(300)}`, bearer(reader))).status).toBe(414);
+    expect((await ask('/%zz', { method: 'POST', ...bearer(reader) })).status).toBe(403);
   });
 });
 

@@ -163,7 +163,9 @@ describe('what no request may have', () => {
       /id, revision, text, offload, .*dst/,
     ],
     ['objects/route?sort=-nonsense', 'objects of route have no field "nonsense"', /dst/],
+    ['objects/route?sort=__proto__', 'objects of route have no field "__proto__"', /dst/],
     ['objects/route?fields=dst,dve', 'objects of route have no field "dve"; did you mean dev?', /dst/],
+    ['objects/route?fields=', '"fields" in the query must not have fewer than 1 characters', undefined],
   ])('is in %s', async (path, detail, remedy) => {
     const told = await refusal(path);
     expect(told).toEqual([400, 'E_USAGE', detail, remedy && expect.stringMatching(remedy)]);
@@ -186,6 +188,43 @@ describe('what no request may have', () => {
     await expect(post('devices/asic0/inject', { refsue: true })).rejects.toMatchObject({
       message: 'the body has no "refsue"; did you mean refuse?',
     });
+  });
+
+  it('is a body where none is taken, but for an empty one', async () => {
+    for (const path of ['verify', 'plugins/softnic/enable', 'devices/asic0/power-cycle']) {
+      await expect(client.post(`/api/v1/${path}`, { x: 1 })).rejects.toMatchObject({
+        code: 'E_USAGE',
+        message: 'the body has no "x"',
+      });
+      await expect(client.post(`/api/v1/${path}`, ['x'])).rejects.toMatchObject({
+        message: 'the body must be object',
+      });
+    }
+    await client.post('/api/v1/plugins/softnic/enable', {});
+    await client.get('/api/v1/wait');
+    expect(await client.post('/api/v1/verify', {})).toMatchObject({ equal: true });
+  });
+
+  it('is what would become a prototype, and that is said', async () => {
+    const post = (text: string) =>
+      new Promise<string>((resolve, reject) => {
+        const headers = { 'content-type': 'application/json' };
+        const path = '/api/v1/devices/asic0/inject';
+        const outgoing = request(
+          { socketPath: bench.socket, path, method: 'POST', headers },
+          async (response) => {
+            let body = '';
+            for await (const chunk of response.setEncoding('utf8')) body += chunk;
+            resolve(`${response.statusCode} ${JSON.parse(body).detail}`);
+          },
+        );
+        outgoing.on('error', reject);
+        outgoing.end(text);
+      });
+    for (const body of ['{"__proto__":{}}', '{"refuse":false,"constructor":{"prototype":{}}}'])
+      expect(await post(body)).toBe('400 the body has a "__proto__", or a "constructor" with a "prototype"');
+    expect(await post('{"__proto__":')).toMatch(/^400 .*not valid JSON/);
+    expect(await post('{"refuse":false}')).toMatch(/^200 /);
   });
 });
 
@@ -316,6 +355,28 @@ describe('events', () => {
     expect(later).toEqual(all!.filter(({ data }) => Number(data.revision) > begin + 17));
     expect(mixed!.filter(({ data }) => data.kind === 'route')).toEqual(all);
     for (const reader of readers) reader.close();
+  });
+
+  it.each([
+    ['text/event-stream', 'text/event-stream'],
+    ['*/*', 'application/x-ndjson'],
+  ])('come with headers before there is one (%s)', async (accept, type) => {
+    const headers = await new Promise<IncomingMessage['headers']>((resolve, reject) => {
+      const asked = { agent: false, headers: { accept } } as const;
+      const outgoing = request(new URL('/api/v1/changes?kind=action', base), asked, (response) => {
+        response.on('error', () => {});
+        response.destroy();
+        resolve(response.headers);
+      });
+      outgoing.on('error', reject);
+      outgoing.end();
+    });
+    expect(headers).toMatchObject({
+      'content-type': type,
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+      'cross-origin-resource-policy': 'same-origin',
+    });
   });
 
   it('tell a reader who comes from another run of the host', async () => {

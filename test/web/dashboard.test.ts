@@ -136,6 +136,8 @@ describe.skipIf(CHROMIUM === undefined)('the dashboard', () => {
     await tab.go('events');
     await tab.shows('.summary', 'Live');
     bench.ip('route add 198.19.0.0/24 via 198.51.100.2');
+    // What comes and goes between two looks at the kernel is no change.
+    await tab.shows('.feed li:has-text("198.19.0.0/24")', 'changed');
     bench.ip('route del 198.19.0.0/24');
     await tab.shows('.feed li:has-text("198.19.0.0/24")', 'deleted');
     await tab.page.getByLabel('Contains').fill('changed-never');

@@ -43,5 +43,9 @@ describe('a word for a kind', () => {
   it('is not guessed when nothing is near', () => {
     expect(() => kindOf('spaceship')).toThrowError(EkhoError);
     expect(() => kindOf('spaceship')).toThrowError('there is no kind "spaceship"');
+    for (const word of ['\0', 'x', ''])
+      expect(() => kindOf(word)).toThrowError(
+        expect.objectContaining({ message: `there is no kind "${word}"` }),
+      );
   });
 });
