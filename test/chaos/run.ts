@@ -124,8 +124,12 @@ function ground<P extends Place>(
   start: (random: Random) => Promise<P>,
 ): Ground {
   let begun = 0;
+  /** Each piece has the places that its seed gives it alone. */
+  let begunOf: number | undefined;
   return async ({ seed, end, recoveries }, order) => {
     const times = ({ name }: About) => recoveries.get(name)?.length ?? 0;
+    if (begunOf !== seed) begun = 0;
+    begunOf = seed;
     const place = await start(new Random(seed + ++begun));
     try {
       place.churn(120);

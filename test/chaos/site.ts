@@ -12,7 +12,7 @@ import type { Random } from '../support/random.ts';
 import { Router } from '../support/router.ts';
 import { type Command, type Probe, World } from '../support/world.ts';
 import { Daemon } from './daemon.ts';
-import { type Usage, until, usageOf } from './fault.ts';
+import { plugin, type Usage, until, usageOf } from './fault.ts';
 import type { Spoils } from './inside.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -156,6 +156,8 @@ export class Site {
 
   /** Mirror against kernel, plan against device, and what hardware does with sampled packets against what the kernel does. */
   async check(): Promise<void> {
+    const { state } = plugin(await this.host.status());
+    if (state !== 'active') throw new Error(`the plugin is ${state}`);
     await this.host.verified();
     const probes = this.#world.probes(120);
     const kernel = askKernel(this.router, probes);
