@@ -17,6 +17,8 @@ export interface Station {
   readonly isGone: boolean;
 }
 
+/** A port that blocks, is locked (802.1X) or whose frames are the kernel's in any other way learns nothing by hardware. */
+const LEARNS = PORT_FLAGS.learning | PORT_FLAGS.bridgeForwarding;
 const VLAN_MAX = 4094;
 const GROUP_BIT = 2 ** 40;
 
@@ -47,11 +49,13 @@ function learnedStation(
   view: KernelView,
 ): Station | undefined {
   const port = portOf(handle, desired);
-  if (port === undefined || port.bridge === 0 || (port.flags & PORT_FLAGS.learning) === 0) return undefined;
+  if (port === undefined || port.bridge === 0) return undefined;
+  if ((port.flags & (LEARNS | PORT_FLAGS.trapAll)) !== LEARNS) return undefined;
   const filters = number32(view.link(port.bridge)?.data.vlan_filtering) !== 0;
   const vlan = filters ? tag : 0;
   if (mac === 0 || isGroup(mac) || vlan > VLAN_MAX || (filters && vlan === 0)) return undefined;
-  if (desired.tables.fdb.get(fdbKey({ bridge: port.bridge, vlan, mac }))?.want !== undefined)
-    return undefined;
+  const key = fdbKey({ bridge: port.bridge, vlan, mac });
+  const { fdb, remotes } = desired.tables;
+  if (fdb.get(key)?.want !== undefined || remotes.get(key)?.want !== undefined) return undefined;
   return { ifindex: port.ifindex, vlan, mac, isGone: false };
 }

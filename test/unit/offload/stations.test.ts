@@ -14,7 +14,10 @@ const KNOWN = 0x02_00_00_00_00_22;
 const PORT_HANDLE = handleOf(ENTRY_KIND.port, 1);
 const NUD_NOARP = 0x40;
 
-async function start(filtering: number, learning = 1) {
+async function start(
+  filtering: number,
+  options: { learning?: number; state?: number; locked?: number } = {},
+) {
   const kernel = new KernelModel();
   const header = { family: 0, type: 1, flags: 0x10041, change: 0 };
   kernel.put('link', {
@@ -29,8 +32,10 @@ async function start(filtering: number, learning = 1) {
     mtu: 1500,
     address: '02:00:00:00:00:01',
     master: BRIDGE,
-    linkinfo: { slave_kind: 'bridge', slave_data: { state: 3, learning } },
+    linkinfo: { slave_kind: 'bridge', slave_data: { state: 3, learning: 1, ...options } },
   });
+  if (filtering !== 0)
+    kernel.put('vlan', { header: { family: 7, ifindex: PORT }, entry: [{ info: { flags: 0, vid: 10 } }] });
   kernel.put('fdb', {
     header: { family: 7, ifindex: PORT, state: NUD_NOARP, flags: 0, type: 0 },
     lladdr: '02:00:00:00:00:22',
@@ -82,10 +87,17 @@ test('what cannot be, or is somewhere already, is not told', async () => {
   runner.tell(EVENT_TYPE.macAged, PORT_HANDLE);
   expect(told).toEqual([]);
   planner.close();
-  const silent = await start(1, 0);
-  silent.learn(PORT_HANDLE, 10, MAC);
-  expect(silent.told).toEqual([]);
-  silent.planner.close();
+});
+
+test.each([
+  ['does not learn', { learning: 0 }],
+  ['blocks', { state: 4 }],
+  ['is locked', { locked: 1 }],
+])('a port that %s has no new addresses', async (_, options) => {
+  const { planner, told, learn } = await start(1, options);
+  learn(PORT_HANDLE, 10, MAC);
+  expect(told).toEqual([]);
+  planner.close();
 });
 
 test('an entry that has aged is the one that the handle stands for', async () => {
