@@ -135,6 +135,18 @@ static bool ekho_is_bridged(const struct net_device *dev)
 	return port && port->bridge;
 }
 
+/*
+ * What is said of a link on top of a port (a VLAN of it, say), or of the bridge
+ * that has that one, comes down to the port as well, and is none of it.
+ */
+static bool ekho_is_of(const struct ekho_firmware_port *port,
+		       const struct net_device *orig_dev)
+{
+	return orig_dev == port->dev ||
+	       (netif_is_bridge_master(orig_dev) &&
+		orig_dev->ifindex == port->bridge);
+}
+
 /* Fills @key; whether firmware is told of such objects at all. */
 static bool ekho_object_key_of(const struct switchdev_obj *obj,
 			       struct ekho_object_key *key)
@@ -169,7 +181,8 @@ static int ekho_obj_add(struct net_device *dev, const void *ctx,
 	u16 vlan_flags = 0;
 	int err;
 
-	if (!ekho_is_meant(ctx, port) || !ekho_object_key_of(obj, &key))
+	if (!ekho_is_meant(ctx, port) || !ekho_is_of(port, obj->orig_dev) ||
+	    !ekho_object_key_of(obj, &key))
 		return -EOPNOTSUPP;
 	if (key.kind == EKHO_OBJECT_VLAN)
 		vlan_flags = SWITCHDEV_OBJ_PORT_VLAN(obj)->flags;
@@ -189,7 +202,8 @@ static int ekho_obj_del(struct net_device *dev, const void *ctx,
 	struct ekho_firmware_port *port = ekho_port_find(dev);
 	struct ekho_object_key key;
 
-	if (!ekho_is_meant(ctx, port) || !ekho_object_key_of(obj, &key))
+	if (!ekho_is_meant(ctx, port) || !ekho_is_of(port, obj->orig_dev) ||
+	    !ekho_object_key_of(obj, &key))
 		return -EOPNOTSUPP;
 	mutex_lock(&port->lock);
 	ekho_bridge_del(port, &key, false);
@@ -218,7 +232,7 @@ static int ekho_attr_set(struct net_device *dev, const void *ctx,
 	u32 value, mask = ~0u;
 	int name, err;
 
-	if (!ekho_is_meant(ctx, port))
+	if (!ekho_is_meant(ctx, port) || !ekho_is_of(port, attr->orig_dev))
 		return -EOPNOTSUPP;
 	switch (attr->id) {
 	case SWITCHDEV_ATTR_ID_PORT_STP_STATE:
