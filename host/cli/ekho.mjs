@@ -9,7 +9,9 @@ const bundled = fileURLToPath(new URL('../../node_modules/node/bin/node', import
 
 if (Number(process.versions.node.split('.')[0]) >= 26) {
   // Most of a short command's time is loading it. Never in a folder others can write to: it is code.
-  module.enableCompileCache(fileURLToPath(new URL('../../build/compile-cache', import.meta.url)));
+  // The variable is for the threads, which look at nothing else.
+  process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL('../../build/compile-cache', import.meta.url));
+  module.enableCompileCache(process.env.NODE_COMPILE_CACHE);
   const { main } = await import(MAIN.href);
   await main(process.argv.slice(2));
 } else if (existsSync(bundled)) {

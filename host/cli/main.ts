@@ -6,7 +6,6 @@ import { LOG_COMPONENTS, LOG_FORMATS, LOG_LEVELS } from '../log/levels.ts';
 import { VERSION } from '../version.ts';
 import { configShow, dashboard, explain, lookup, stats, status, verify, wait } from './ask.ts';
 import { Client } from './client.ts';
-import { doctor } from './doctor.ts';
 import { addKitCommands } from './kit.ts';
 import { logLevel, logShow } from './log.ts';
 import {
@@ -175,7 +174,10 @@ export function ekhoCommand(): Command {
 
   json(asking(program, 'doctor', 'what this machine has of what the host can use, and why not more'))
     .option('-c, --config <file>', 'judge by this configuration, without asking a host')
-    .action((options) => doctor(options));
+    .action(async (options) => {
+      const { doctor } = await import('./doctor.ts');
+      await doctor(options);
+    });
 
   const plugin = command(program, 'plugin', 'the plugins');
   json(asking(plugin, 'list', 'plugins and what they can hold')).action((options) =>
