@@ -20,7 +20,7 @@ export interface Pipeline {
   readonly mirror: Mirror;
   /** Is told of every batch that the plugin has answered, which is later than its device has it. */
   onAnswer: ((answered: Answered) => void) | undefined;
-  /** Resolves once all that the mirror has is in the device. */
+  /** Resolves once all that the kernel has said, and what is read again because of it, is in the mirror and in the device. */
   settled(): Promise<void>;
   close(): Promise<void>;
 }
@@ -42,7 +42,10 @@ export async function openPipeline(netns: string, routes: number): Promise<Pipel
   const pipeline = {
     mirror,
     onAnswer: undefined as Pipeline['onAnswer'],
-    settled: () => planner.settled(),
+    settled: async () => {
+      await sync.barrier();
+      await planner.settled();
+    },
     close: async () => {
       planner.close();
       sync.close();
