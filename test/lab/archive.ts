@@ -63,7 +63,7 @@ function compareVersions(a: string, b: string): number {
 }
 
 /** Indexes of an archive in a folder of their own: this machine's apt is left as it is. */
-class Archive implements Disposable {
+export class Archive implements Disposable {
   readonly #folder = mkdtempSync(join(tmpdir(), 'ekho-apt-'));
   readonly #options: readonly string[];
 

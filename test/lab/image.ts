@@ -24,7 +24,7 @@ import { type Arch, CACHE, LabError, OWN_ARCH, oneOf } from './machine.ts';
 /** Longest a tool that works on a root file system may take, in milliseconds. */
 const TOOL_LIMIT = 5 * 60_000;
 
-export const FLAVOUR_NAMES = ['6.1', '6.12', 'newest'] as const;
+export const FLAVOUR_NAMES = ['6.1', '6.12', '6.12-selftests', 'newest'] as const;
 export type FlavourName = (typeof FLAVOUR_NAMES)[number];
 
 /** A Debian release and the kernel of its guests. */
@@ -34,11 +34,19 @@ export interface Flavour {
   readonly kernel: 'own' | { readonly newerThan: string };
   /** Whether bpf/module is built for it: that takes headers, which backports do not always have. */
   readonly hasModule: boolean;
+  /** What its guests have besides PACKAGES. */
+  readonly packages?: readonly string[];
 }
 
 export const FLAVOURS: Readonly<Record<FlavourName, Flavour>> = {
   '6.1': { suite: 'bookworm', kernel: 'own', hasModule: false },
   '6.12': { suite: 'trixie', kernel: 'own', hasModule: true },
+  '6.12-selftests': {
+    suite: 'trixie',
+    kernel: 'own',
+    hasModule: true,
+    packages: ['jq', 'ncat', 'netsniff-ng', 'python3'],
+  },
   newest: { suite: 'trixie', kernel: { newerThan: '6.12' }, hasModule: false },
 };
 
@@ -83,7 +91,7 @@ const BUILD_LIMIT = 15 * 60_000;
 /** Roots not used for this long go when another is built, in milliseconds. */
 const KEEP = 7 * 24 * 3_600_000;
 /** Roots kept at most, besides the one just built. */
-const ROOTS_MAX = 8;
+const ROOTS_MAX = 12;
 
 export interface Image {
   readonly root: string;
@@ -152,7 +160,7 @@ function build(folder: string, flavour: Flavour, arch: Arch): void {
   // The compiler runs here, so it is for guests of this machine's architecture.
   if (flavour.hasModule && arch === OWN_ARCH) own.push(`linux-headers-${arch}`, ...BUILD_PACKAGES);
   // Unpacking is all it takes: no maintainer script runs, so any architecture works and nothing leaks out.
-  debootstrap('extract', suite, arch, [...PACKAGES, ...own], folder, [
+  debootstrap('extract', suite, arch, [...PACKAGES, ...(flavour.packages ?? []), ...own], folder, [
     // Debian 12's packages still spread over /bin and /usr/bin.
     ...(suite === 'bookworm' ? ['--hook-directory=/usr/share/mmdebstrap/hooks/merged-usr'] : []),
   ]);

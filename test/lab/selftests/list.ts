@@ -1,0 +1,46 @@
+/** Which of the kernel's selftests `npm run lab:selftests` runs, and on what. */
+import { type Outcome, outcomesOf, tapOutcomesOf } from './output.ts';
+
+/**
+ * What a test meets in the guest:
+ * - `host`: three wires between ports of type ekho, h0–sw0, h1–sw1 and h2–sw2, and a host whose plugin `xdp` holds sw0 to sw2;
+ * - `firmware`: the same wires, and firmware without a host that takes rules on Ethernet addresses.
+ */
+export type Stage = 'host' | 'firmware';
+
+export interface Selftest {
+  /** As one asks for it, and as the page calls it. */
+  readonly name: string;
+  /** In the kernel's tools/testing/selftests. */
+  readonly folder: string;
+  /** For bash, in that folder. */
+  readonly command: string;
+  readonly stage: Stage;
+  readonly outcomes: (said: string) => Outcome[];
+  /** Why a test of it does not pass, where what it says does not tell. */
+  readonly notes?: Readonly<Record<string, string>>;
+}
+
+/** A script of net/forwarding: it runs its tests in software and then, if ports have `hw-tc-offload`, in hardware. */
+function forwarding(name: string, notes?: Selftest['notes']): Selftest {
+  const script = { name, folder: 'net/forwarding', command: `./${name}`, stage: 'host' } as const;
+  return { ...script, outcomes: outcomesOf, ...(notes && { notes }) };
+}
+
+/** Those of net/forwarding that call tc_offload_check, and tc-testing's cases of flower. */
+export const SELFTESTS: readonly Selftest[] = [
+  forwarding('tc_flower.sh'),
+  forwarding('tc_shblocks.sh'),
+  forwarding('tc_actions.sh'),
+  forwarding('tc_chains.sh'),
+  forwarding('tc_flower_router.sh'),
+  forwarding('tc_mpls_l2vpn.sh'),
+  forwarding('tc_tunnel_key.sh'),
+  {
+    name: 'tc-testing-flower',
+    folder: 'tc-testing',
+    command: 'python3 tdc.py -f tc-tests/filters/flower.json -d sw0',
+    stage: 'firmware',
+    outcomes: tapOutcomesOf,
+  },
+];
