@@ -13,10 +13,29 @@ const WORDS: Readonly<Record<Kind, readonly number[]>> = {
   link: [0, 18, 1],
 };
 
+/** Bytes: room for all that a stall of the machine holds up. */
+const STAMPING_BUFFER = 64 << 20;
+
 let program = '';
 
-function startLoop({ netns, kind, receiveBuffer = 0 }: StartOptions): Child {
-  return new Child(netns, program, [...WORDS[kind], receiveBuffer].map(String));
+function startLoop(
+  { netns, kind, receiveBuffer = 0 }: Omit<StartOptions, 'folder'>,
+  stamps: readonly string[] = [],
+): Child {
+  return new Child(netns, program, [...WORDS[kind].map(String), String(receiveBuffer), ...stamps]);
+}
+
+/** Builds the program into a folder. */
+export function prepareLoop(folder: string): void {
+  program = join(folder, 'follow');
+  execFileSync('cc', ['-O2', '-o', program, join(import.meta.dirname, 'follow.c')], { stdio: 'inherit' });
+}
+
+/** Notes when each notification of an IPv4 route arrived, in a file of nanoseconds (CLOCK_MONOTONIC, 8 bytes each). */
+export async function startStamping(netns: string, stamps: string): Promise<Child> {
+  const child = startLoop({ netns, kind: 'route4', receiveBuffer: STAMPING_BUFFER }, [stamps]);
+  await child.line('listed');
+  return child;
 }
 
 export const C_LOOP: Peer = {
@@ -26,8 +45,7 @@ export const C_LOOP: Peer = {
   follows: false,
   packages: ['gcc', 'libc6-dev'],
   async prepare(folder) {
-    program = join(folder, 'follow');
-    execFileSync('cc', ['-O2', '-o', program, join(import.meta.dirname, 'follow.c')], { stdio: 'inherit' });
+    prepareLoop(folder);
     return versionBy('cc', ['--version'], /^(.+)/);
   },
   async start(options) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The limit of the comparison: receives a dump of one kind as fast as C can, then its notifications, and does nothing with them.
- * usage: follow FAMILY TYPE GROUP RCVBUF (numbers of rtnetlink; RCVBUF in bytes, 0 for the system's own)
- * Prints "listed N" at the end of the dump. Answers each line of its input with "events N overruns M"; ends with its input. */
+ * usage: follow FAMILY TYPE GROUP RCVBUF [STAMPS] (numbers of rtnetlink; RCVBUF in bytes, 0 for the system's own)
+ * Prints "listed N" at the end of the dump. Answers each line of its input with "events N overruns M"; ends with its input.
+ * STAMPS is a file that gets the time of each notification's arrival: CLOCK_MONOTONIC, ns, 8 bytes. */
 
 #include <errno.h>
 #include <linux/netlink.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 static char buffer[32768];
@@ -53,6 +55,17 @@ static long long count(ssize_t length, int *done)
 	return seen;
 }
 
+static void stamp(FILE *stamps, long long messages)
+{
+	struct timespec t;
+	long long time;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	time = t.tv_sec * 1000000000LL + t.tv_nsec;
+	while (messages-- > 0)
+		fwrite(&time, sizeof(time), 1, stamps);
+}
+
 static long long list(int family, int type)
 {
 	/* Any kind's own header begins with the family, and none is longer. */
@@ -82,10 +95,16 @@ static long long list(int family, int type)
 int main(int argc, char **argv)
 {
 	struct pollfd fds[2] = { { .fd = 0, .events = POLLIN }, { .events = POLLIN } };
+	FILE *stamps = NULL;
 	int done = 0;
 
-	if (argc != 5)
+	if (argc != 5 && argc != 6)
 		return 2;
+	if (argc == 6) {
+		stamps = fopen(argv[5], "wb");
+		if (!stamps)
+			return 1;
+	}
 	fds[1].fd = open_socket(atoi(argv[3]), atoi(argv[4]));
 	printf("listed %lld\n", list(atoi(argv[1]), atoi(argv[2])));
 	fflush(stdout);
@@ -95,14 +114,20 @@ int main(int argc, char **argv)
 		if (fds[1].revents) {
 			ssize_t length = recv(fds[1].fd, buffer, sizeof(buffer), MSG_DONTWAIT);
 
-			if (length > 0)
-				events += count(length, &done);
-			else if (length < 0 && errno == ENOBUFS)
+			if (length > 0) {
+				long long messages = count(length, &done);
+
+				events += messages;
+				if (stamps)
+					stamp(stamps, messages);
+			} else if (length < 0 && errno == ENOBUFS)
 				overruns++;
 		}
 		if (fds[0].revents) {
 			if (read(0, buffer, sizeof(buffer)) <= 0)
 				return 0;
+			if (stamps)
+				fflush(stamps);
 			printf("events %lld overruns %lld\n", events, overruns);
 			fflush(stdout);
 		}

@@ -1,7 +1,8 @@
 /** The part `latency`: how long a change takes from the kernel to the device, and what one nexthop under a full table takes. */
 
 import { table } from '../table.ts';
-import { measureLatencies, measureNexthop } from './latency.ts';
+import { prepareLoop } from './c-loop.ts';
+import { type Latency, measureLatencies, measureLoopLatencies, measureNexthop } from './latency.ts';
 import { plot } from './plot.ts';
 import { type Aim, aimsTable, machine, median, type ReportOptions, spread, writePage } from './report.ts';
 
@@ -14,16 +15,20 @@ export async function reportLatency(options: ReportOptions): Promise<void> {
   const { folder, rounds, say, isQuick } = options;
   const paces = isQuick ? QUICK.paces : PACES;
   const seconds = isQuick ? QUICK.seconds : SECONDS;
+  prepareLoop(folder);
+  const loop = await measureLoopLatencies(folder, paces, seconds, rounds, say);
   const latencies = await measureLatencies(folder, paces, seconds, rounds, say);
   const failures = [];
   for (const routes of isQuick ? QUICK.routes : ROUTES)
     failures.push(await measureNexthop(folder, routes, rounds, say));
   const number = (value: number) => value.toLocaleString('en');
-  const rows = latencies.map((of) => [
+  const row = (name: string, of: readonly Latency[]) => [
     number(of[0]!.wanted),
+    name,
     number(Math.round(median(of.map(({ pace }) => pace)))),
-    ...(['p50', 'p99', 'p999'] as const).map((name) => spread(of.map((one) => one[name]))),
-  ]);
+    ...(['p50', 'p99', 'p999'] as const).map((percentile) => spread(of.map((one) => one[percentile]))),
+  ];
+  const rows = latencies.flatMap((of, at) => [row('C loop', loop[at]!), row('EKHO', of)]);
   const failed = failures.map(({ routes, milliseconds, compat }) => [
     number(routes),
     spread(milliseconds),
@@ -47,7 +52,7 @@ export async function reportLatency(options: ReportOptions): Promise<void> {
   const text = [
     machine({ ...options, peers: new Map(), missing: new Map() }),
     '![Milliseconds from the kernel to the device](latency.svg)',
-    table([['changes a second', 'as taken', 'p50 ms', 'p99 ms', 'p99.9 ms'], ...rows]),
+    table([['changes a second', '', 'as taken', 'p50 ms', 'p99 ms', 'p99.9 ms'], ...rows]),
     table([['routes over the nexthop', 'ms', 'ms, every route announced again'], ...failed]),
     aimsTable(aims),
   ].join('\n\n');

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ENTRY_KIND } from '../../../host/plugin/records.ts';
+import { startStamping } from './c-loop.ts';
 import { type Answered, openPipeline, type Pipeline } from './pipeline.ts';
 import { pause } from './until.ts';
 import { World } from './world.ts';
@@ -43,9 +44,7 @@ export async function measureLatencies(
         for (const [at, pace] of paces.entries()) {
           const latency = await oneLatency(folder, world, pipeline, pace, first, pace * seconds);
           first += pace * seconds;
-          say(
-            `${pace}/s (${latency.pace.toFixed(0)}): p50 ${latency.p50.toFixed(3)} ms, p99 ${latency.p99.toFixed(3)} ms, p99.9 ${latency.p999.toFixed(3)} ms`,
-          );
+          say(told(latency));
           latencies[at]!.push(latency);
         }
       }
@@ -90,15 +89,70 @@ async function oneLatency(
   });
   const took = await world.change({ action: 'add', kind: 'route4', first, count: changes, pace, stamps });
   await done;
-  const bytes = readFileSync(stamps);
-  const latencies = new Float64Array(changes);
-  for (let at = 0; at < changes; at++)
-    latencies[at] = (answeredAt[at]! - Number(bytes.readBigInt64LE(at * 8))) / 1e6;
+  const latency = latencyOf(readStamps(stamps), answeredAt, pace, took);
   await pipeline.settled();
-  if (latencies.some((latency) => latency < 0)) throw new Error('routes were answered in another order');
-  const sorted = latencies.subarray(Math.floor(changes * WARM_SHARE)).toSorted();
+  return latency;
+}
+
+/** The C loop's, at the same paces: what the kernel and the machine take of each. */
+export async function measureLoopLatencies(
+  folder: string,
+  paces: readonly number[],
+  seconds: number,
+  rounds: number,
+  say: (line: string) => void,
+): Promise<Latency[][]> {
+  const world = new World();
+  const stamps = join(folder, 'stamps');
+  const arrivals = join(folder, 'arrivals');
+  try {
+    const latencies: Latency[][] = paces.map(() => []);
+    let first = FIRST;
+    for (let round = 0; round < rounds; round++) {
+      for (const [at, pace] of paces.entries()) {
+        const count = pace * seconds;
+        const loop = await startStamping(world.netns.name, arrivals);
+        try {
+          const took = await world.change({ action: 'add', kind: 'route4', first, count, pace, stamps });
+          first += count;
+          for (
+            const until = Date.now() + LIMIT_MS;
+            (await loop.ask('count', 'events')) < count;
+            await pause(20)
+          )
+            if (Date.now() > until) throw new Error(`the C loop heard fewer than ${count} changes`);
+          const latency = latencyOf(readStamps(stamps), readStamps(arrivals).subarray(0, count), pace, took);
+          say(`C loop ${told(latency)}`);
+          latencies[at]!.push(latency);
+        } finally {
+          await loop.stop();
+        }
+      }
+    }
+    return latencies;
+  } finally {
+    world.close();
+  }
+}
+
+function told({ wanted, pace, p50, p99, p999 }: Latency): string {
+  const [half, most, all] = [p50, p99, p999].map((value) => value.toFixed(3));
+  return `${wanted}/s (${pace.toFixed(0)}): p50 ${half} ms, p99 ${most} ms, p99.9 ${all} ms`;
+}
+
+/** Nanoseconds as programs wrote them. */
+function readStamps(file: string): Float64Array {
+  const bytes = readFileSync(file);
+  return Float64Array.from(new BigInt64Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 3), Number);
+}
+
+/** @param took milliseconds that all changes took */
+function latencyOf(written: Float64Array, heard: Float64Array, wanted: number, took: number): Latency {
+  const latencies = written.map((time, at) => (heard[at]! - time) / 1e6);
+  if (latencies.some((latency) => !(latency >= 0))) throw new Error('routes were answered in another order');
+  const sorted = latencies.subarray(Math.floor(latencies.length * WARM_SHARE)).toSorted();
   const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!;
-  return { wanted: pace, pace: (changes / took) * 1000, p50: at(0.5), p99: at(0.99), p999: at(0.999) };
+  return { wanted, pace: (latencies.length / took) * 1000, p50: at(0.5), p99: at(0.99), p999: at(0.999) };
 }
 
 export interface NexthopFailure {
