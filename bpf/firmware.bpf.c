@@ -167,7 +167,7 @@ static __always_inline int check(struct ekho_flow_ctx *flow, const struct ekho_f
 		return check_by_port(flow, rule);
 	if (!(can_kind & (1u << (rule->kind & 31))))
 		REFUSE(flow, "the device has no such rules");
-	if (!(can_face & (1u << (rule->direction & 31))))
+	if (rule->kind != EKHO_FLOW_ACTION && !(can_face & (1u << (rule->direction & 31))))
 		REFUSE(flow, "the device cannot filter in this direction");
 	if (rule->chain > chain_max)
 		REFUSE(flow, "the device has no such chain");

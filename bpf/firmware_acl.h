@@ -251,6 +251,8 @@ static __always_inline int check_by_port(struct ekho_flow_ctx *flow, const struc
 	__u32 ifindex = rule->ifindex;
 	const struct firmware_port *port = bpf_map_lookup_elem(&ports, &ifindex);
 
+	if (rule->kind == EKHO_FLOW_ACTION)
+		REFUSE(flow, "unsupported-kind: the plugin does not hold this kind");
 	if (!port)
 		REFUSE(flow, "the link is not a port of a plugin's device");
 	if (!(port->flags & FIRMWARE_PORT_READY))

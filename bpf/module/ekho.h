@@ -28,6 +28,8 @@ enum ekho_hook {
 	EKHO_HOOK_EGRESS,
 	EKHO_HOOK_FLOWTABLE,
 	EKHO_HOOKS,
+	/* Of no port, and nothing is bound to it. */
+	EKHO_HOOK_ACTION,
 };
 
 /* A place where blocks of rules are bound to a port. */
@@ -62,7 +64,9 @@ struct ekho_attr {
 struct ekho_firmware_port {
 	/* Under ekho_ports_lock. */
 	struct list_head list;
+	/* NULL: it is for the actions of a namespace, @net. */
 	struct net_device *dev;
+	struct net *net;
 	/* Everything below; taken inside of RTNL and ekho_ports_lock. */
 	struct mutex lock;
 	struct ekho_offload_ops *ops;
@@ -144,6 +148,11 @@ struct ekho_flow {
 	struct ekho_flow_action actions[] __counted_by(action_count);
 };
 
+static inline struct net *ekho_port_net(const struct ekho_firmware_port *port)
+{
+	return port->dev ? dev_net(port->dev) : port->net;
+}
+
 /* firmware.c */
 extern struct mutex ekho_ports_lock;
 struct ekho_firmware_port *ekho_port_find(const struct net_device *dev);
@@ -151,6 +160,9 @@ void ekho_port_others(struct ekho_firmware_port *port,
 		      void (*visit)(struct ekho_firmware_port *other,
 				    const void *data),
 		      const void *data);
+struct ekho_firmware_port *ekho_port_create(struct net_device *dev,
+					    struct net *net);
+struct ekho_firmware_port *ekho_port_of_actions(const struct net *net);
 void ekho_ports_resolve(void);
 void ekho_ports_hand_over(struct ekho_offload_ops *from,
 			  struct ekho_offload_ops *to);
@@ -158,7 +170,7 @@ int ekho_firmware_init(void);
 void ekho_firmware_exit(void);
 
 /* ops.c */
-struct ekho_offload_ops *ekho_ops_find(const struct net_device *dev);
+struct ekho_offload_ops *ekho_ops_find(const struct ekho_firmware_port *port);
 int ekho_ops_init(void);
 
 /* kfunc.c */
@@ -175,6 +187,8 @@ void ekho_flows_move(struct ekho_firmware_port *port,
 void ekho_flows_hand_over(struct ekho_firmware_port *port,
 			  struct ekho_offload_ops *ops);
 int ekho_flow_setup(enum tc_setup_type type, void *type_data, void *priv);
+int ekho_flow_action(struct ekho_firmware_port *port,
+		     struct flow_offload_action *offload);
 
 /* bridge.c */
 int ekho_bridge_init(struct ekho_firmware_port *port);
@@ -206,6 +220,10 @@ int ekho_match_fill(struct ekho_flow_match *match, const struct flow_rule *rule,
 int ekho_actions_fill(struct ekho_flow_action *actions,
 		      const struct flow_action *from,
 		      struct netlink_ext_ack *extack);
+
+/* act.c */
+int ekho_act_init(void);
+void ekho_act_exit(void);
 
 /* mark.c: kfuncs */
 int ekho_marks_open(int netns, u32 flags);

@@ -19,6 +19,8 @@ enum ekho_flow_kind {
 	EKHO_FLOW_FLOWER = 1,
 	EKHO_FLOW_MATCHALL = 2,
 	EKHO_FLOW_FLOWTABLE = 3,
+	/* An action of tc by itself, for several rules: of no port. */
+	EKHO_FLOW_ACTION = 4,
 };
 
 enum ekho_direction {
@@ -191,9 +193,9 @@ struct ekho_flow_ctx {
 	__u64 id;
 	/* Of this call: what ekho_request_complete() names. */
 	__u64 request;
-	/* Inode of the port's network namespace, and the port's index in it. */
+	/* Inode of the port's network namespace, and the port's index in it, or 0. */
 	__u32 netns, ifindex;
-	/* enum ekho_flow_kind, enum ekho_direction, enum ekho_flow_flags */
+	/* enum ekho_flow_kind; enum ekho_direction, or 0; enum ekho_flow_flags */
 	__u32 kind, direction, flags;
 	/* The lower preference is looked at first. */
 	__u32 chain, preference;

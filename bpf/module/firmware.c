@@ -52,7 +52,7 @@ void ekho_ports_resolve(void)
 
 	lockdep_assert_held(&ekho_ports_lock);
 	list_for_each_entry(port, &ekho_ports, list)
-		ekho_flows_move(port, ekho_ops_find(port->dev));
+		ekho_flows_move(port, ekho_ops_find(port));
 }
 
 /* Gives the ports of one firmware to another. */
@@ -67,16 +67,18 @@ void ekho_ports_hand_over(struct ekho_offload_ops *from,
 			ekho_flows_hand_over(port, to);
 }
 
-struct ekho_firmware_port *ekho_firmware_register(struct net_device *dev)
+/* Of a device, or for the actions of a namespace. */
+struct ekho_firmware_port *ekho_port_create(struct net_device *dev,
+					    struct net *net)
 {
 	struct ekho_firmware_port *port;
 	int hook, err;
 
-	ASSERT_RTNL();
 	port = kvzalloc(sizeof(*port), GFP_KERNEL);
 	if (!port)
 		return ERR_PTR(-ENOMEM);
 	port->dev = dev;
+	port->net = net;
 	mutex_init(&port->lock);
 	for (hook = 0; hook < EKHO_HOOKS; hook++) {
 		port->bindings[hook].port = port;
@@ -89,11 +91,14 @@ struct ekho_firmware_port *ekho_firmware_register(struct net_device *dev)
 	err = ekho_bridge_init(port);
 	if (err)
 		goto err_flows;
-	ekho_switchdev_open(port);
-	hash_add_rcu(ekho_ports_by_dev, &port->by_dev, (unsigned long)dev);
+	if (dev) {
+		ekho_switchdev_open(port);
+		hash_add_rcu(ekho_ports_by_dev, &port->by_dev,
+			     (unsigned long)dev);
+	}
 	mutex_lock(&ekho_ports_lock);
 	list_add_tail(&port->list, &ekho_ports);
-	ekho_flows_move(port, ekho_ops_find(dev));
+	ekho_flows_move(port, ekho_ops_find(port));
 	mutex_unlock(&ekho_ports_lock);
 	return port;
 
@@ -104,14 +109,38 @@ err_port:
 	kvfree(port);
 	return ERR_PTR(err);
 }
+
+/*
+ * The one for a namespace's actions, or NULL. It stays while the kernel can
+ * have something to say of them: until the namespace goes.
+ */
+struct ekho_firmware_port *ekho_port_of_actions(const struct net *net)
+{
+	struct ekho_firmware_port *port, *found = NULL;
+
+	mutex_lock(&ekho_ports_lock);
+	list_for_each_entry(port, &ekho_ports, list)
+		if (!port->dev && port->net == net)
+			found = port;
+	mutex_unlock(&ekho_ports_lock);
+	return found;
+}
+
+struct ekho_firmware_port *ekho_firmware_register(struct net_device *dev)
+{
+	ASSERT_RTNL();
+	return ekho_port_create(dev, NULL);
+}
 EXPORT_SYMBOL_GPL(ekho_firmware_register);
 
 void ekho_firmware_unregister(struct ekho_firmware_port *port)
 {
-	ASSERT_RTNL();
-	hash_del_rcu(&port->by_dev);
-	synchronize_net();
-	ekho_switchdev_close(port);
+	if (port->dev) {
+		ASSERT_RTNL();
+		hash_del_rcu(&port->by_dev);
+		synchronize_net();
+		ekho_switchdev_close(port);
+	}
 	mutex_lock(&ekho_ports_lock);
 	list_del(&port->list);
 	ekho_flows_move(port, NULL);
@@ -179,7 +208,7 @@ static int ekho_netdev_event(struct notifier_block *nb, unsigned long event,
 	if (event != NETDEV_REGISTER)
 		return NOTIFY_DONE;
 	mutex_lock(&ekho_ports_lock);
-	ekho_flows_move(port, ekho_ops_find(dev));
+	ekho_flows_move(port, ekho_ops_find(port));
 	mutex_unlock(&ekho_ports_lock);
 	return NOTIFY_DONE;
 }

@@ -7,6 +7,8 @@
  * that was refused. Programs see none of that: each accepted rule has an id of
  * its own, is destroyed once, and comes again when firmware comes again.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/slab.h>
 #include <net/pkt_cls.h>
 #include "ekho.h"
@@ -54,6 +56,18 @@ static void ekho_flow_set_offloaded(struct ekho_firmware_port *port,
 	flow->is_offloaded = is_offloaded;
 }
 
+static u32 ekho_direction(u32 hook)
+{
+	switch (hook) {
+	case EKHO_HOOK_ACTION:
+		return 0;
+	case EKHO_HOOK_EGRESS:
+		return EKHO_EGRESS;
+	default:
+		return EKHO_INGRESS;
+	}
+}
+
 /* Calls one operation about a rule; 0 or a negative errno. */
 static int ekho_flow_call(struct ekho_firmware_port *port,
 			  struct ekho_flow *flow, u32 flags,
@@ -71,11 +85,10 @@ static int ekho_flow_call(struct ekho_firmware_port *port,
 	ctx->version = EKHO_ABI_VERSION;
 	ctx->size = sizeof(*ctx);
 	ctx->id = flow->id;
-	ctx->netns = dev_net(port->dev)->ns.inum;
-	ctx->ifindex = port->dev->ifindex;
+	ctx->netns = ekho_port_net(port)->ns.inum;
+	ctx->ifindex = port->dev ? port->dev->ifindex : 0;
 	ctx->kind = flow->key.kind;
-	ctx->direction = flow->key.hook == EKHO_HOOK_EGRESS ? EKHO_EGRESS :
-							     EKHO_INGRESS;
+	ctx->direction = ekho_direction(flow->key.hook);
 	ctx->flags = flow->flags | flags;
 	ctx->chain = flow->chain;
 	ctx->preference = flow->preference;
@@ -116,8 +129,9 @@ static void ekho_flows_replay(struct ekho_firmware_port *port)
 	}
 	/* The kernel cannot be told: it asked long ago. */
 	if (refused)
-		netdev_warn(port->dev, "firmware %s refuses %u of %u rules that the kernel believes to be in hardware\n",
-			    port->ops->name, refused, port->flow_count);
+		pr_warn("%s: firmware %s refuses %u of %u rules that the kernel believes to be in hardware\n",
+			port->dev ? netdev_name(port->dev) : "actions",
+			port->ops->name, refused, port->flow_count);
 }
 
 /* Another firmware, or none, from now on. */
@@ -163,13 +177,16 @@ static struct ekho_flow *ekho_flow_find(struct ekho_firmware_port *port,
 	return rhashtable_lookup_fast(&port->table, key, ekho_flow_params);
 }
 
-/* The kernel's rule as the module keeps it, with no id yet. */
+/*
+ * The kernel's rule as the module keeps it, with no id yet. @rule is NULL where
+ * nothing is matched.
+ */
 static struct ekho_flow *ekho_flow_make(const struct ekho_flow_key *key,
 					const struct flow_cls_common_offload *common,
-					const struct flow_rule *rule)
+					const struct flow_rule *rule,
+					const struct flow_action *action)
 {
 	struct netlink_ext_ack *extack = common->extack;
-	const struct flow_action *action = &rule->action;
 	struct ekho_flow *flow;
 	int err;
 
@@ -190,9 +207,7 @@ static struct ekho_flow *ekho_flow_make(const struct ekho_flow_key *key,
 	flow->chain = common->chain_index;
 	flow->preference = common->prio;
 	flow->protocol = common->protocol;
-	err = key->kind == EKHO_FLOW_MATCHALL ?
-		      0 :
-		      ekho_match_fill(&flow->match, rule, extack);
+	err = rule ? ekho_match_fill(&flow->match, rule, extack) : 0;
 	if (!err)
 		err = ekho_actions_fill(flow->actions, action, extack);
 	if (err) {
@@ -234,27 +249,15 @@ static int ekho_flow_insert(struct ekho_firmware_port *port,
 	return 0;
 }
 
-static int ekho_flow_replace(struct ekho_binding *binding,
-			     const struct ekho_flow_key *key,
-			     const struct flow_cls_common_offload *common,
-			     const struct flow_rule *rule, u32 flags)
+/* Asks firmware for a rule, which is the port's then, or is freed. */
+static int ekho_flow_put(struct ekho_firmware_port *port,
+			 struct ekho_flow *flow, u32 flags,
+			 struct netlink_ext_ack *extack)
 {
-	struct ekho_firmware_port *port = binding->port;
-	struct netlink_ext_ack *extack = common->extack;
-	struct ekho_flow *flow;
 	int err;
 
-	if (binding->hook != EKHO_HOOK_FLOWTABLE && !tc_can_offload(port->dev)) {
-		NL_SET_ERR_MSG_WEAK_MOD(extack, "hw-tc-offload is off");
-		return -EOPNOTSUPP;
-	}
-	flow = ekho_flow_make(key, common, rule);
-	if (IS_ERR(flow))
-		return PTR_ERR(flow);
-	flow->flags = binding->is_shared ? EKHO_FLOW_SHARED : 0;
-
 	mutex_lock(&port->lock);
-	err = ekho_flow_insert(port, flow, ekho_flow_find(port, key));
+	err = ekho_flow_insert(port, flow, ekho_flow_find(port, &flow->key));
 	if (err) {
 		kvfree(flow);
 		goto out;
@@ -275,6 +278,27 @@ static int ekho_flow_replace(struct ekho_binding *binding,
 out:
 	mutex_unlock(&port->lock);
 	return err;
+}
+
+static int ekho_flow_replace(struct ekho_binding *binding,
+			     const struct ekho_flow_key *key,
+			     const struct flow_cls_common_offload *common,
+			     const struct flow_rule *rule, u32 flags)
+{
+	struct ekho_firmware_port *port = binding->port;
+	struct netlink_ext_ack *extack = common->extack;
+	bool is_all = key->kind == EKHO_FLOW_MATCHALL;
+	struct ekho_flow *flow;
+
+	if (binding->hook != EKHO_HOOK_FLOWTABLE && !tc_can_offload(port->dev)) {
+		NL_SET_ERR_MSG_WEAK_MOD(extack, "hw-tc-offload is off");
+		return -EOPNOTSUPP;
+	}
+	flow = ekho_flow_make(key, common, is_all ? NULL : rule, &rule->action);
+	if (IS_ERR(flow))
+		return PTR_ERR(flow);
+	flow->flags = binding->is_shared ? EKHO_FLOW_SHARED : 0;
+	return ekho_flow_put(port, flow, flags, extack);
 }
 
 /* A rule that is not there is as good as destroyed. */
@@ -356,6 +380,35 @@ static int ekho_matchall(struct ekho_binding *binding, u32 flags,
 		return ekho_flow_destroy(binding->port, &key, flags);
 	case TC_CLSMATCHALL_STATS:
 		return ekho_flow_stats(binding->port, &key, flags,
+				       &offload->stats);
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+/* The kernel's call about an action by itself. */
+int ekho_flow_action(struct ekho_firmware_port *port,
+		     struct flow_offload_action *offload)
+{
+	struct flow_cls_common_offload common = { .extack = offload->extack };
+	struct ekho_flow_key key = {
+		.cookie = offload->cookie,
+		.hook = EKHO_HOOK_ACTION,
+		.kind = EKHO_FLOW_ACTION,
+	};
+	struct ekho_flow *flow;
+
+	switch (offload->command) {
+	case FLOW_ACT_REPLACE:
+		flow = ekho_flow_make(&key, &common, NULL, &offload->action);
+		if (IS_ERR(flow))
+			return PTR_ERR(flow);
+		return ekho_flow_put(port, flow, EKHO_FLOW_RTNL,
+				     offload->extack);
+	case FLOW_ACT_DESTROY:
+		return ekho_flow_destroy(port, &key, EKHO_FLOW_RTNL);
+	case FLOW_ACT_STATS:
+		return ekho_flow_stats(port, &key, EKHO_FLOW_RTNL,
 				       &offload->stats);
 	default:
 		return -EOPNOTSUPP;

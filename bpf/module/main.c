@@ -18,15 +18,25 @@ static int __init ekho_init(void)
 	err = ekho_firmware_init();
 	if (err)
 		return err;
+	err = ekho_act_init();
+	if (err)
+		goto err_firmware;
 	err = ekho_link_init();
 	if (err)
-		ekho_firmware_exit();
+		goto err_act;
+	return 0;
+
+err_act:
+	ekho_act_exit();
+err_firmware:
+	ekho_firmware_exit();
 	return err;
 }
 
 static void __exit ekho_exit(void)
 {
 	ekho_link_exit();
+	ekho_act_exit();
 	ekho_firmware_exit();
 }
 

@@ -19,11 +19,12 @@ static bool ekho_ops_same_place(const struct ekho_offload_ops *a,
 	return a->netns == b->netns && a->ifindex == b->ifindex;
 }
 
-/* The most specific one for a device, or NULL. */
-struct ekho_offload_ops *ekho_ops_find(const struct net_device *dev)
+/* The most specific one for a port, or NULL. */
+struct ekho_offload_ops *ekho_ops_find(const struct ekho_firmware_port *port)
 {
 	struct ekho_offload_ops *found = NULL;
-	u32 netns = dev_net(dev)->ns.inum;
+	u32 netns = ekho_port_net(port)->ns.inum;
+	u32 ifindex = port->dev ? port->dev->ifindex : 0;
 	int i;
 
 	lockdep_assert_held(&ekho_ports_lock);
@@ -32,7 +33,7 @@ struct ekho_offload_ops *ekho_ops_find(const struct net_device *dev)
 
 		if (!ops || (ops->netns && ops->netns != netns))
 			continue;
-		if (ops->ifindex && ops->ifindex != dev->ifindex)
+		if (ops->ifindex && ops->ifindex != ifindex)
 			continue;
 		if (!found || (!found->netns && ops->netns) ||
 		    (!found->ifindex && ops->ifindex))

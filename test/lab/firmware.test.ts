@@ -155,6 +155,39 @@ describe('firmware', () => {
     clear();
   });
 
+  test('an action that rules share is in hardware by itself', async () => {
+    using firmware = attach({
+      capabilities: {
+        ...CAPABILITIES,
+        actions: [...CAPABILITIES.actions, 'police'],
+        kinds: [...CAPABILITIES.kinds, 'action'],
+      },
+    });
+    expect(space.refusal('tc actions add action skbedit mark 7 index 9 skip_sw')).toContain(
+      'the device cannot do one of the actions',
+    );
+    space.script(`
+      tc actions add action police rate 1mbit burst 10k conform-exceed drop index 7 skip_sw
+      tc filter add dev sw0 ingress pref 1 protocol ip flower skip_sw dst_ip 192.0.2.9 action police index 7
+    `);
+    const [action, rule] = [...firmware.rules()].sort((a, b) => Number(a.id - b.id));
+    expect(action).toMatchObject({ kind: 'action', ifindex: 0, direction: undefined, actions: ['police'] });
+    expect(rule).toMatchObject({ kind: 'flower', ifindex: space.ifindex('sw0'), actions: ['police'] });
+    expect([action!, rule!].map(({ context }) => context.actions[0]!.index)).toEqual([7, 7]);
+    firmware.count(action!.id, { packets: 40n, bytes: 4000n, drops: 4n });
+    const shown = () =>
+      space
+        .json('tc -s -j actions ls action police')
+        .flatMap(({ actions }) => (actions ?? []) as Record<string, unknown>[]);
+    expect(shown()).toMatchObject([{ in_hw: true, stats: { hw_packets: 40, hw_bytes: 4000 } }]);
+    // The kernel lets go of the rule's action a little after the rule.
+    space.script(`
+      tc filter del dev sw0 ingress
+      for n in {1..600}; do tc actions del action police index 7 && break; sleep 0.1; done
+    `);
+    expect([...firmware.rules()]).toEqual([]);
+  });
+
   test('a shared block is in hardware at every port of it', async () => {
     using firmware = attach();
     space.script(`

@@ -52,7 +52,7 @@ export const DIRECTIONS = { ingress: 1, egress: 2 } as const;
 export type Direction = keyof typeof DIRECTIONS;
 
 /** enum ekho_flow_kind */
-export const FLOW_KINDS = { flower: 1, matchall: 2, flowtable: 3 } as const;
+export const FLOW_KINDS = { flower: 1, matchall: 2, flowtable: 3, action: 4 } as const;
 export type FlowKind = keyof typeof FLOW_KINDS;
 
 /** The name of a number in one of the tables above. */

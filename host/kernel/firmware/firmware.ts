@@ -87,11 +87,12 @@ export interface FirmwareOptions {
 export interface FirmwareRule {
   /** Of the rule while it lives, and never used again. */
   readonly id: bigint;
-  /** Inode of the port's network namespace, and the port's index there. */
+  /** Inode of the port's network namespace, and the port's index there; 0 for an action by itself. */
   readonly netns: number;
   readonly ifindex: number;
   readonly kind: FlowKind;
-  readonly direction: Direction;
+  /** Not of an action by itself. */
+  readonly direction: Direction | undefined;
   readonly chain: number;
   readonly preference: number;
   readonly match: ReadonlySet<MatchKey>;
@@ -125,7 +126,7 @@ export interface FlowContext {
   readonly protocol: number;
   readonly match: FlowMatch;
   readonly action_count: number;
-  readonly actions: readonly { readonly kind: number }[];
+  readonly actions: readonly { readonly kind: number; readonly index: number }[];
 }
 
 /** What hardware counted for a rule since the kernel made it. */
@@ -328,7 +329,7 @@ function asRule(context: FlowContext): FirmwareRule {
     netns,
     ifindex,
     kind: nameOf(FLOW_KINDS, context.kind)!,
-    direction: nameOf(DIRECTIONS, context.direction)!,
+    direction: nameOf(DIRECTIONS, context.direction),
     chain,
     preference,
     match: new Set(keys.filter((key) => (context.match.keys & MATCH_KEYS[key]) !== 0)),

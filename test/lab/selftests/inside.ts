@@ -62,7 +62,7 @@ async function withFirmware(tests: readonly Selftest[]): Promise<void> {
       match: ['protocol', 'ethernet'],
       actions: ['accept', 'drop'],
       directions: ['ingress'],
-      kinds: ['flower'],
+      kinds: ['flower', 'action'],
       chainMax: 0,
     },
   });
