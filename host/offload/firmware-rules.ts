@@ -14,15 +14,17 @@ import type { FilterView } from './kernel-view.ts';
 const ETH_P_IPV6 = 0x86dd;
 const ZERO: Words = [0, 0, 0, 0];
 
-interface Placed {
-  readonly rule: FirmwareRule;
+/** Where a rule is looked for. */
+interface Place {
+  readonly preference: string;
   readonly match: string;
 }
 
 export class FirmwareRules {
   readonly #rules = new Map<bigint, FirmwareRule>();
-  /** By port, chain and preference. */
-  readonly #placed = new Map<string, Placed[]>();
+  readonly #places = new Map<bigint, Place>();
+  /** By port, chain and preference, then by what they match: thousands may be of one preference. */
+  readonly #placed = new Map<string, Map<string, FirmwareRule[]>>();
   readonly #flows = new Map<bigint, FlowTuple>();
 
   get size(): number {
@@ -49,27 +51,31 @@ export class FirmwareRules {
     // Of packets of another port: nothing is planned for it on this one.
     const { ifindex, ifindex_mask } = rule.context.match;
     if (ifindex_mask !== 0 && ifindex !== rule.ifindex) return;
-    const place = placeOf(rule.ifindex, rule.chain, rule.preference);
-    const placed = { rule, match: ruleMatch(rule) };
-    const there = this.#placed.get(place);
-    if (there === undefined) this.#placed.set(place, [placed]);
-    else there.push(placed);
+    const preference = placeOf(rule.ifindex, rule.chain, rule.preference);
+    const match = ruleMatch(rule);
+    this.#places.set(rule.id, { preference, match });
+    const there = this.#placed.get(preference) ?? new Map<string, FirmwareRule[]>();
+    this.#placed.set(preference, there);
+    there.set(match, [...(there.get(match) ?? []), rule]);
   }
 
   delete(id: bigint): void {
-    const rule = this.#rules.get(id);
-    if (rule === undefined) return;
     this.#rules.delete(id);
     this.#flows.delete(id);
-    const place = placeOf(rule.ifindex, rule.chain, rule.preference);
-    const left = (this.#placed.get(place) ?? []).filter((placed) => placed.rule.id !== id);
-    if (left.length === 0) this.#placed.delete(place);
-    else this.#placed.set(place, left);
+    const place = this.#places.get(id);
+    if (place === undefined) return;
+    this.#places.delete(id);
+    const there = this.#placed.get(place.preference)!;
+    const left = there.get(place.match)!.filter((rule) => rule.id !== id);
+    if (left.length > 0) there.set(place.match, left);
+    else there.delete(place.match);
+    if (there.size === 0) this.#placed.delete(place.preference);
   }
 
   clear(): void {
     this.#rules.clear();
     this.#flows.clear();
+    this.#places.clear();
     this.#placed.clear();
   }
 
@@ -78,12 +84,11 @@ export class FirmwareRules {
    * counts.
    */
   find(port: number, filter: FilterView): FirmwareRule | undefined {
-    const placed = this.#placed.get(placeOf(port, filter.chain, filter.priority));
-    if (placed === undefined) return undefined;
+    const there = this.#placed.get(placeOf(port, filter.chain, filter.priority));
+    if (there === undefined) return undefined;
     // Of matchall there is one at a preference.
-    if (filter.kind !== 'flower') return placed.at(-1)!.rule;
-    const match = filterMatch(filter);
-    return placed.findLast((each) => each.match === match)?.rule;
+    const same = filter.kind === 'flower' ? there.get(filterMatch(filter)) : there.values().next().value;
+    return same?.at(-1);
   }
 }
 

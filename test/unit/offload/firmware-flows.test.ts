@@ -114,3 +114,14 @@ test('a rule of a shared block for packets of another port is no filter on this 
   expect(rules.find(7, all)).toBeUndefined();
   expect(rules.size).toBe(1);
 });
+
+test('while a filter is being replaced, the rule that came last is it', () => {
+  const rules = new FirmwareRules();
+  const all = { kind: 'matchall', chain: 0, priority: 0 } as FilterView;
+  for (const id of [1n, 2n]) rules.put({ ...ruleOf(id, { ...IPV4, from: 7 }), kind: 'matchall' });
+  expect(rules.find(7, all)?.id).toBe(2n);
+  rules.delete(1n);
+  expect(rules.find(7, all)?.id).toBe(2n);
+  rules.delete(2n);
+  expect(rules.find(7, all)).toBeUndefined();
+});
