@@ -17,7 +17,7 @@ export interface Selftest {
   readonly command: string;
   readonly stage: Stage;
   readonly outcomes: (said: string) => Outcome[];
-  /** Why a test of it does not pass, where what it says does not tell. */
+  /** By test: what is to be known of its outcome in hardware, where what it says does not tell. */
   readonly notes?: Readonly<Record<string, string>>;
 }
 
@@ -27,14 +27,18 @@ function forwarding(name: string, notes?: Selftest['notes']): Selftest {
   return { ...script, outcomes: outcomesOf, ...(notes && { notes }) };
 }
 
+const NO_FLAGS = 'No rule of it is for hardware alone: software does what firmware refuses';
+
 /** Those of net/forwarding that call tc_offload_check, and tc-testing's cases of flower. */
 export const SELFTESTS: readonly Selftest[] = [
   forwarding('tc_flower.sh'),
   forwarding('tc_shblocks.sh'),
-  forwarding('tc_actions.sh'),
+  forwarding('tc_actions.sh', {
+    trap: 'The first of its filters is for software alone, and is obeyed: the packets of all that follow go to the kernel',
+  }),
   forwarding('tc_chains.sh'),
   forwarding('tc_flower_router.sh'),
-  forwarding('tc_mpls_l2vpn.sh'),
+  forwarding('tc_mpls_l2vpn.sh', { ping: NO_FLAGS, ping6: NO_FLAGS }),
   forwarding('tc_tunnel_key.sh'),
   {
     name: 'tc-testing-flower',

@@ -27,7 +27,7 @@ function section({ test, outcomes }: TestResult): string {
   const cell = (name: string, isHardware: boolean) => {
     const found = outcomes.find((outcome) => outcome.test === name && outcome.isHardware === isHardware);
     if (found === undefined) return '';
-    const note = found.result === 'fail' ? (test.notes?.[name] ?? '') : '';
+    const note = isHardware ? (test.notes?.[name] ?? '') : '';
     const reason = [found.reason, note].filter((text) => text !== '').join('. ');
     return reason === '' ? found.result : `${found.result}: ${reason}`;
   };
