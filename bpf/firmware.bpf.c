@@ -196,11 +196,20 @@ static __always_inline struct ekho_flow_ctx *keep(struct ekho_flow_ctx *flow)
 	return rule;
 }
 
-/* The room that a rule has in a table is free again. */
-static __always_inline void release(struct ekho_flow_ctx *flow)
+/* Nothing of the rule is left. */
+static __always_inline void forget(__u64 id)
 {
-	if (by_port && flow->kind != EKHO_FLOW_FLOWTABLE)
-		release_by_port(flow->ifindex);
+	release(id);
+	bpf_map_delete_elem(&flows, &id);
+	bpf_map_delete_elem(&counters, &id);
+}
+
+/* User space counts only what has a place: a rule that is gone gets none again. */
+static __always_inline int is_counted(__u64 id)
+{
+	static const struct firmware_counter zero;
+
+	return bpf_map_update_elem(&counters, &id, &zero, BPF_NOEXIST) == 0 || bpf_map_lookup_elem(&counters, &id);
 }
 
 SEC("struct_ops.s/flow_replace")
@@ -210,16 +219,15 @@ int BPF_PROG(flow_replace, struct ekho_flow_ctx *flow)
 	__u32 waits = wait_ms && !(flow->flags & no_wait);
 	__u64 id = flow->id;
 	struct ekho_flow_ctx *rule = keep(flow);
-	int has_room = !is_new(flow->flags);
 	int err;
 
-	if (!rule) {
+	if (!rule || !is_counted(id)) {
+		forget(id);
 		ekho_flow_explain(flow, "there is no room for more rules");
 		return -ENOSPC;
 	}
 	err = check(flow, rule);
 	if (!err) {
-		has_room = 1;
 		tell(id, flow->request, FIRMWARE_REPLACE, waits);
 		if (waits) {
 			err = ekho_request_wait(flow, wait_ms);
@@ -228,9 +236,7 @@ int BPF_PROG(flow_replace, struct ekho_flow_ctx *flow)
 		}
 	}
 	if (err) {
-		if (has_room)
-			release(flow);
-		bpf_map_delete_elem(&flows, &id);
+		forget(id);
 		/* It may have been told of before. */
 		if (waits || flow->flags & EKHO_FLOW_KNOWN)
 			tell(id, 0, FIRMWARE_DESTROY, 0);
@@ -243,9 +249,7 @@ int BPF_PROG(flow_destroy, struct ekho_flow_ctx *flow)
 {
 	__u64 id = flow->id;
 
-	release(flow);
-	bpf_map_delete_elem(&flows, &id);
-	bpf_map_delete_elem(&counters, &id);
+	forget(id);
 	tell(id, 0, FIRMWARE_DESTROY, 0);
 	return 0;
 }

@@ -74,7 +74,7 @@ struct {
 	__type(value, __u32);
 } room SEC(".maps");
 
-/* Rules that were accepted, by plugin. */
+/* Rules that have a place in its table, by plugin. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, FIRMWARE_PLUGINS_MAX);
@@ -82,10 +82,46 @@ struct {
 	__type(value, __u32);
 } taken SEC(".maps");
 
-/* This program has not counted the rule yet: firmware that is updated comes with tables of its own. */
-static __always_inline int is_new(__u32 flags)
+/* Where a rule has its place: the port may be another plugin's by the time the rule goes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, __u32);
+} holders SEC(".maps");
+
+/* The place that a rule has in a table, if it has one, is free again. */
+static __always_inline void release(__u64 id)
 {
-	return !(flags & EKHO_FLOW_KNOWN) || flags & EKHO_FLOW_REPLAY;
+	__u32 *holder = bpf_map_lookup_elem(&holders, &id);
+	__u32 plugin, *used;
+
+	if (!holder)
+		return;
+	plugin = *holder;
+	bpf_map_delete_elem(&holders, &id);
+	used = bpf_map_lookup_elem(&taken, &plugin);
+	if (used)
+		__sync_fetch_and_add(used, -1);
+}
+
+/* A place in the plugin's table, unless the rule has it already. */
+static __always_inline int take(__u64 id, __u32 plugin)
+{
+	__u32 *limit = bpf_map_lookup_elem(&room, &plugin);
+	__u32 *used = bpf_map_lookup_elem(&taken, &plugin);
+	__u32 *holder = bpf_map_lookup_elem(&holders, &id);
+
+	if (holder && *holder == plugin)
+		return 0;
+	release(id);
+	if (!limit || !used)
+		return -ENOSPC;
+	if (__sync_fetch_and_add(used, 1) < *limit && !bpf_map_update_elem(&holders, &id, &plugin, BPF_ANY))
+		return 0;
+	__sync_fetch_and_add(used, -1);
+	return -ENOSPC;
 }
 
 static __always_inline int is_set(const __be32 words[4])
@@ -187,15 +223,19 @@ static __always_inline int check_action(struct ekho_flow_ctx *flow, const struct
 	}
 }
 
+/* It is of a shared block, and this port has no packets for it: nothing is planned, so it needs no place. */
+static __always_inline int is_of_other_port(const struct ekho_flow_ctx *rule)
+{
+	return rule->match.keys & EKHO_MATCH_PORT && rule->match.ifindex != rule->ifindex;
+}
+
 static __always_inline int check_filter(struct ekho_flow_ctx *flow, const struct ekho_flow_ctx *rule,
 					const struct firmware_port *port)
 {
-	__u32 *limit = bpf_map_lookup_elem(&room, &port->plugin);
-	__u32 *used = bpf_map_lookup_elem(&taken, &port->plugin);
 	__u32 fields = fields_of(&rule->match);
 	int err;
 
-	if (rule->direction != EKHO_INGRESS || rule->chain || !limit || !used)
+	if (rule->direction != EKHO_INGRESS || rule->chain)
 		REFUSE(flow, "unsupported-kind: the plugin does not hold this kind");
 	if (rule->kind == EKHO_FLOW_MATCHALL && rule->protocol != bpf_htons(ETH_P_ALL))
 		fields |= ACL_ETHERTYPE;
@@ -204,10 +244,11 @@ static __always_inline int check_filter(struct ekho_flow_ctx *flow, const struct
 	err = check_action(flow, rule, port);
 	if (err)
 		return err;
-	if (!is_new(rule->flags))
+	if (is_of_other_port(rule)) {
+		release(rule->id);
 		return 0;
-	if (__sync_fetch_and_add(used, 1) >= *limit) {
-		__sync_fetch_and_add(used, -1);
+	}
+	if (take(rule->id, port->plugin)) {
 		ekho_flow_explain(flow, "table-full: the device has no room left in the table");
 		return -ENOSPC;
 	}
@@ -260,16 +301,6 @@ static __always_inline int check_by_port(struct ekho_flow_ctx *flow, const struc
 	if (rule->kind == EKHO_FLOW_FLOWTABLE)
 		return check_flow(flow, rule, port);
 	return check_filter(flow, rule, port);
-}
-
-/* A rule that was accepted goes. */
-static __always_inline void release_by_port(__u32 ifindex)
-{
-	const struct firmware_port *port = bpf_map_lookup_elem(&ports, &ifindex);
-	__u32 *used = port ? bpf_map_lookup_elem(&taken, &port->plugin) : 0;
-
-	if (used && *used)
-		__sync_fetch_and_add(used, -1);
 }
 
 #endif

@@ -249,8 +249,8 @@ export class Host {
     if ((enabled === 'off' && marks === 'off') || this.#firmware === undefined) return;
     await this.#planner.settled(AbortSignal.timeout(FIRST_SETTLE_MS)).catch(() => {});
     if (this.#stopping) return;
-    if (enabled !== 'off') this.#firmware.start();
-    if (marks === 'off') return;
+    if (enabled !== 'off') await this.#firmware.start();
+    if (marks === 'off' || this.#stopping) return;
     this.#marking = startMarking({
       mirror: this.mirror,
       planner: this.#planner,

@@ -9,8 +9,9 @@ import { EkhoError } from '../errors.ts';
 import { Firmware, type FirmwarePort, type FirmwareRule, PLUGINS_MAX } from '../kernel/firmware/firmware.ts';
 import { netnsPath } from '../netlink/syscall.ts';
 import type { EntryCounter } from '../offload/counters.ts';
-import { type Count, FirmwareCounts } from '../offload/firmware-counts.ts';
+import { type Count, FirmwareCounts, type LastCount } from '../offload/firmware-counts.ts';
 import { FirmwareRules } from '../offload/firmware-rules.ts';
+import { flowKey } from '../offload/flows.ts';
 import type { FilterEntry, OffloadStates } from '../offload/offload-state.ts';
 import type { Hardware, Planner } from '../offload/planner.ts';
 import { type ObjectOffload, REASONS } from '../offload/reasons.ts';
@@ -49,8 +50,10 @@ export class HostFirmware {
   readonly #parts: FirmwareParts;
   readonly #rules = new FirmwareRules();
   readonly #counts = new FirmwareCounts();
-  /** By plugin and handle: the rule an entry was for when counters were last read, and its counter. */
-  #last = new Map<string, Count & { readonly id: bigint }>();
+  /** By plugin and handle: counters of entries for rules and flows when they were last read. */
+  #last = new Map<string, LastCount>();
+  /** Plugins whose devices were read then. */
+  #read = new Set<string>();
   /** As programs were told, by interface index. */
   readonly #ports = new Map<number, string>();
   /** Numbers of plugins, by name: never used for another. */
@@ -60,6 +63,7 @@ export class HostFirmware {
   #firmware: Firmware | undefined;
   #reason: string | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #isClosed = false;
 
   constructor(parts: FirmwareParts) {
     this.#parts = parts;
@@ -67,12 +71,15 @@ export class HostFirmware {
 
   /**
    * Attaches it, once the plugins have had their time to come up: rules that were there before are replayed to what they can do.
+   * What their entries have counted by then is read first: what comes afterwards the kernel was not told.
    * @throws EkhoError E_UNAVAILABLE where the configuration insists and it cannot be
    */
-  start(): void {
-    const { config, log } = this.#parts;
+  async start(): Promise<void> {
+    const { config, log, statistics } = this.#parts;
     const { enabled } = config.firmware;
     if (enabled === 'off') return;
+    await statistics.now().catch(() => {});
+    if (this.#isClosed) return;
     try {
       const { netns } = config.mirror;
       this.#firmware = new Firmware(
@@ -100,6 +107,7 @@ export class HostFirmware {
       return;
     }
     this.#readAgain();
+    this.look();
     log('info', `firmware: attached, ${this.#rules.size} rules`);
     this.#timer = setInterval(() => this.look(), LOOK_MS);
     this.#timer.unref();
@@ -172,37 +180,54 @@ export class HostFirmware {
 
   /** Counters were read. */
   counted(): void {
-    const firmware = this.#firmware;
-    if (firmware === undefined) return;
-    const last = new Map<string, Count & { readonly id: bigint }>();
+    if (this.#parts.config.firmware.enabled === 'off') return;
+    const last = new Map<string, LastCount>();
+    const read = new Set<string>();
     for (const { plugin, states, counters } of this.#parts.planner.hardware()) {
+      if (states.readyPorts().next().done === true) continue;
+      read.add(plugin);
       const byHandle = new Map(counters().map((counter) => [counter.handle, counter]));
       for (const { port, filter, drops, handle } of states.filterEntries()) {
-        const rule = handle === undefined ? undefined : this.#rules.find(port, filter);
-        if (rule === undefined) continue;
-        const counter = byHandle.get(handle!);
-        const now = { packets: BigInt(counter?.packets ?? 0), bytes: BigInt(counter?.bytes ?? 0) };
+        if (handle === undefined) continue;
+        const now = countOf(byHandle.get(handle), 0n);
+        const rule = this.#rules.find(port, filter);
         const key = `${plugin} ${handle}`;
-        const told = this.#counts.tell(rule, now, this.#last.get(key), drops);
-        last.set(key, { id: rule.id, ...now });
-        if (told !== undefined) firmware.count(rule.id, told);
+        last.set(key, { id: rule?.id, ...now });
+        if (rule !== undefined) this.#tellCount(rule, now, this.#lastOf(plugin, key, now), drops);
       }
-      this.#countFlows(firmware, states, byHandle);
+      this.#countFlows(plugin, states, byHandle, last);
     }
     this.#last = last;
+    this.#read = read;
+  }
+
+  /** What a device that was not read before has counted by now, an earlier host may have told. */
+  #lastOf(plugin: string, key: string, now: Count): LastCount | undefined {
+    return this.#read.has(plugin) ? this.#last.get(key) : { id: undefined, ...now };
+  }
+
+  #tellCount(rule: FirmwareRule, now: Count, last: LastCount | undefined, drops: boolean): void {
+    const told = this.#counts.tell(rule, now, last, drops);
+    // One that is gone meanwhile is told of later.
+    if (told !== undefined) this.#firmware?.count(rule.id, told);
   }
 
   /** So that connections do not end, and conntrack counts their packets (with `counter` in the flowtable). */
-  #countFlows(firmware: Firmware, states: OffloadStates, byHandle: ReadonlyMap<number, EntryCounter>): void {
+  #countFlows(
+    plugin: string,
+    states: OffloadStates,
+    byHandle: ReadonlyMap<number, EntryCounter>,
+    last: Map<string, LastCount>,
+  ): void {
     for (const { rule, flow } of this.#rules.flows()) {
       const handle = states.heldFlow(flow);
-      const counter = handle === undefined ? undefined : byHandle.get(handle);
-      if (counter === undefined) continue;
-      const packets = BigInt(counter.packets);
+      if (handle === undefined) continue;
       // Conntrack counts from the network header on.
-      const now = { packets, bytes: BigInt(counter.bytes) - packets * ETHERNET_HEADER };
-      const told = this.#counts.tell(rule, now, undefined, false);
-      if (told !== undefined) firmware.count(rule.id, told);
+      const now = countOf(byHandle.get(handle), ETHERNET_HEADER);
+      // Handles are soon those of other connections.
+      const key = `${plugin} ${handle} ${flowKey(flow)}`;
+      last.set(key, { id: rule.id, ...now });
+      this.#tellCount(rule, now, this.#lastOf(plugin, key, now), false);
     }
   }
 
@@ -268,8 +293,15 @@ export class HostFirmware {
 
   /** The kernel keeps its rules, and the host that comes next is told of them. */
   close(): void {
+    this.#isClosed = true;
     clearInterval(this.#timer);
     this.#firmware?.close();
     this.#firmware = undefined;
   }
+}
+
+/** Without so many bytes of each packet. */
+function countOf(counter: EntryCounter | undefined, header: bigint): Count {
+  const packets = BigInt(counter?.packets ?? 0);
+  return { packets, bytes: BigInt(counter?.bytes ?? 0) - packets * header };
 }

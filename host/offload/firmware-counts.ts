@@ -10,6 +10,12 @@ export interface Count {
   readonly bytes: bigint;
 }
 
+/** The counter of an entry when it was read before. */
+export interface LastCount extends Count {
+  /** Of the rule that the entry was for; undefined: of none. */
+  readonly id: bigint | undefined;
+}
+
 const MAX = 2n ** 64n - 1n;
 const NOTHING: Count = { packets: 0n, bytes: 0n };
 
@@ -21,13 +27,13 @@ export class FirmwareCounts {
    * What to tell of a rule; `undefined`: nothing yet.
    *
    * @param now counter of its entry
-   * @param last of the same entry when it was read before, and the rule it was for
+   * @param last of the same entry; undefined: it was made since
    * @param drops whether its packets are dropped
    */
   tell(
     rule: FirmwareRule,
     now: Count,
-    last: (Count & { readonly id: bigint }) | undefined,
+    last: LastCount | undefined,
     drops: boolean,
   ): FirmwareCounter | undefined {
     const base = this.#baseOf(rule, now, last);
@@ -41,20 +47,22 @@ export class FirmwareCounts {
   }
 
   /**
-   * A rule older than this host has counted what the kernel was told of it, at least. One that replaced another took over its entry,
-   * whose counter goes on: what was told of the other is not its.
+   * A rule older than this host had counted what the kernel was told of it, at least, when its entry was read before it was told of
+   * here. One that replaced another took over its entry, whose counter goes on: what was told of the other is not its.
    */
-  #baseOf(
-    { id, context }: FirmwareRule,
-    now: Count,
-    last: (Count & { readonly id: bigint }) | undefined,
-  ): Count {
+  #baseOf({ id, context }: FirmwareRule, now: Count, last: LastCount | undefined): Count {
     let base = this.#bases.get(id);
     if (base !== undefined) return base;
     base = NOTHING;
-    if (context.packets > 0n || context.bytes > 0n)
-      base = { packets: inRange(context.packets - now.packets), bytes: inRange(context.bytes - now.bytes) };
-    else if (last !== undefined && last.id !== id && last.packets <= now.packets && last.bytes <= now.bytes)
+    if (context.packets > 0n || context.bytes > 0n) {
+      const { packets, bytes } = last ?? NOTHING;
+      base = { packets: inRange(context.packets - packets), bytes: inRange(context.bytes - bytes) };
+    } else if (
+      last?.id !== undefined &&
+      last.id !== id &&
+      last.packets <= now.packets &&
+      last.bytes <= now.bytes
+    )
       base = { packets: -last.packets, bytes: -last.bytes };
     this.#bases.set(id, base);
     return base;

@@ -40,6 +40,7 @@ export class Statistics {
   #lastSave = performance.now();
   #savePause_ms = SAVE_MS;
   #hasSaveFailed = false;
+  #hasTellFailed = false;
 
   constructor(options: StatisticsOptions) {
     this.#options = options;
@@ -89,11 +90,22 @@ export class Statistics {
   #read(isSample: boolean): Promise<void> {
     this.#reading = (this.#planner?.readCounters(isSample) ?? Promise.resolve()).finally(() => {
       this.#reading = undefined;
-      this.#options.onRead?.();
+      this.#tellRead();
       if (isSample) this.#options.onSample?.();
       if (isSample && performance.now() - this.#lastSave >= this.#savePause_ms) this.#save();
     });
     return this.#reading;
+  }
+
+  /** Samples and the file do not depend on what becomes of it. */
+  #tellRead(): void {
+    try {
+      this.#options.onRead?.();
+      this.#hasTellFailed = false;
+    } catch (error) {
+      if (!this.#hasTellFailed) this.#options.warn(`counters are not told on: ${(error as Error).message}`);
+      this.#hasTellFailed = true;
+    }
   }
 
   *#allSaved(planner: Planner): Generator<SavedEntry> {

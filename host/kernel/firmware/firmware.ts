@@ -291,9 +291,16 @@ export class Firmware implements Disposable {
   /**
    * Tells the kernel what hardware counted for a rule since the kernel made it, firmware before this one included; it is asked
    * for when somebody looks. Less than before is not believed.
+   * @returns false if the kernel has no such rule any more
    */
-  count(id: bigint, counter: FirmwareCounter): void {
-    this.#counters.set(id, counter);
+  count(id: bigint, counter: FirmwareCounter): boolean {
+    try {
+      this.#counters.set(id, counter, 'replace');
+      return true;
+    } catch (error) {
+      if (error instanceof BpfError && error.code === 'E_MISSING_KEY') return false;
+      throw error;
+    }
   }
 
   /**

@@ -25,14 +25,30 @@ test('a rule counts from its beginning', () => {
   });
 });
 
-test('a rule that is older than the host goes on from what was told, one that took over an entry from nothing', () => {
+test('a rule that is older than the host goes on from what was told, with all that was counted since', () => {
   const counts = new FirmwareCounts();
-  expect(counts.tell(rule(1n, count(10, 1000)), count(2, 200), undefined, false)).toMatchObject({
-    packets: 10n,
-  });
-  expect(counts.tell(rule(1n, count(10, 1000)), count(5, 500), undefined, false)).toMatchObject(
+  const none = { id: undefined };
+  const older = rule(1n, count(10, 1000));
+  // Its entry had counted 2 when the rule was told of.
+  const last = { ...none, ...count(2, 200) };
+  expect(counts.tell(older, count(5, 500), last, false)).toMatchObject(count(13, 1300));
+  expect(counts.tell(older, count(6, 600), { id: 1n, ...count(5, 500) }, false)).toMatchObject(
+    count(14, 1400),
+  );
+  // Its entry was made since.
+  expect(counts.tell(rule(2n, count(10, 1000)), count(3, 300), undefined, false)).toMatchObject(
     count(13, 1300),
   );
+  // The entry's counter goes on, too.
+  const more = { ...none, ...count(12, 1200) };
+  expect(counts.tell(rule(3n, count(10, 1000)), count(13, 1300), more, false)).toMatchObject(count(13, 1300));
+});
+
+test('a rule that took over an entry goes on from nothing', () => {
+  const counts = new FirmwareCounts();
+  // The rule was told of later than its entry was made.
+  const before = { id: undefined, ...count(1, 100) };
+  expect(counts.tell(rule(4n), count(2, 200), before, false)).toMatchObject(count(2, 200));
   const last = { id: 1n, ...count(5, 500) };
   expect(counts.tell(rule(2n), count(7, 700), last, false)).toMatchObject(count(2, 200));
   // Its entry was made anew since.

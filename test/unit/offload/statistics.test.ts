@@ -68,3 +68,37 @@ test('where saving takes a second, it is done once a minute', async () => {
   const changes = found.filter((packets, reading) => reading > 5 && packets !== found[reading - 1]);
   expect(changes).toHaveLength(2);
 });
+
+test('who is told of a reading and fails keeps neither samples nor saving from happening', async () => {
+  const warnings: string[] = [];
+  const samples: string[] = [];
+  let fails = true;
+  const statistics = new Statistics({
+    interval_ms: INTERVAL_MS,
+    file: join(folder, 'counters'),
+    warn: (message) => warnings.push(message),
+    onRead: () => {
+      if (fails) throw new Error('the map is full');
+    },
+    onSample: () => samples.push('sample'),
+  });
+  const counter = { packets: 7, bytes: 0, devicePackets: 7, deviceBytes: 0 };
+  const planner = {
+    readCounters: async () => {},
+    counters: () => [],
+    savedCounters: () => [{ plugin: 'softnic', entry: 'route', ...counter }],
+  };
+  statistics.start(planner as unknown as Planner);
+  for (let reading = 0; reading < 7; reading++) await vi.advanceTimersByTimeAsync(INTERVAL_MS);
+  expect(samples).toHaveLength(7);
+  expect(saved(join(folder, 'counters'))).toBe(7);
+  await expect(statistics.now()).resolves.toEqual([]);
+  expect(warnings).toEqual(['counters are not told on: the map is full']);
+  // Once it went well, the next failure is told of again.
+  fails = false;
+  await statistics.now();
+  fails = true;
+  await statistics.now();
+  expect(warnings).toHaveLength(2);
+  await statistics.stop();
+});
