@@ -11,9 +11,10 @@ import { MARK_FLAGS, Marks } from '../kernel/firmware/marks.ts';
 import type { Mirror } from '../mirror/mirror.ts';
 import { type ChangeSet, KIND, type KindNumber, OPERATION_DELETE, objectCursor } from '../mirror/types.ts';
 import { netnsPath } from '../netlink/syscall.ts';
-import { type MarkedKind, MarkWriter } from '../offload/mark-writer.ts';
+import { isExternal, type MarkedKind, MarkWriter } from '../offload/mark-writer.ts';
 import type { Planner } from '../offload/planner.ts';
 import type { ObjectOffload } from '../offload/reasons.ts';
+import { StationBook } from '../offload/station-book.ts';
 import type { Station } from '../offload/stations.ts';
 
 /** Longest one look holds the event loop, in milliseconds. */
@@ -31,10 +32,10 @@ const CHANGED_MAX = 65_536;
 
 /** What the kernel shows is not known: no flags are these. */
 const UNKNOWN = 255;
-/** Addresses that hardware learned, remembered until it forgets them. */
-const STATIONS_MAX = 65_536;
+/** Entries of bridges that left a port while they were marked there; what is more the module forgets by itself, or at the end. */
+const GONE_MAX = 65_536;
 /** In the place of kind and id. */
-const STATION = -1;
+const GONE = -1;
 /** Of kind and id in one number. */
 const ID_RANGE = 2 ** 32;
 
@@ -89,11 +90,13 @@ export class Marking {
   /** Of those that changed: kind and id. */
   readonly #changed = new Set<number>();
   readonly #cursor = objectCursor();
-  /** Kinds and ids of the marks that are to be shown next, in order. */
-  readonly #shown: number[] = [];
-  /** What hardware learned and the kernel was told, and those it is to be told of next. */
-  readonly #stations = new Map<string, Station>();
-  readonly #heard = new Set<string>();
+  /** Kinds and ids of the marks that are to be shown next, in order; of stations, their keys. */
+  readonly #shown: (number | string)[] = [];
+  readonly #stations = new StationBook();
+  #lacksRoom = false;
+  /** By mirror id, where entries of bridges are marked: the port's interface index. */
+  readonly #places = new Map<number, number>();
+  readonly #gone: { readonly place: number; readonly vlan: number; readonly mac: number }[] = [];
   /** Plugins whose devices were cleared. */
   #cleared: ReadonlySet<string> = new Set();
   #toldAll = performance.now();
@@ -121,13 +124,31 @@ export class Marking {
       if (told === undefined) continue;
       const id = changes.ids[place]!;
       const isGone = changes.operations[place] === OPERATION_DELETE;
-      const isOurs = !isGone && told[id] !== 0 && told[id] === this.#flagsShown(kind as MarkedKind, id);
-      if (isOurs) continue;
+      const hasMoved = kind === KIND.fdb && this.#noteEntry(id, isGone);
+      const isShown = !isGone && told[id] !== 0 && told[id] === this.#flagsShown(kind as MarkedKind, id);
+      if (isShown && !hasMoved) continue;
       if (id < told.length) told[id] = UNKNOWN;
       const key = kind * ID_RANGE + id;
       if (isGone) this.#changed.delete(key);
       else if (this.#changed.size < CHANGED_MAX) this.#changed.add(key);
     }
+  }
+
+  /** The mark of an entry is one of a port. @returns whether it is there no more */
+  #noteEntry(id: number, isGone: boolean): boolean {
+    const place = this.#places.get(id);
+    if (place === undefined && this.#stations.size === 0) return false;
+    const entry = this.#options.mirror.open(KIND.fdb, id, this.#cursor)
+      ? this.#writer.entryOf(this.#cursor)
+      : undefined;
+    if (entry === undefined) return false;
+    const { master: bridge, vlan, mac, ifindex } = entry;
+    if (isGone) this.#stations.left({ bridge, vlan, mac }, ifindex);
+    else this.#stations.seen({ bridge, vlan, mac }, !isExternal(entry));
+    if (place === undefined || (place === ifindex && !isGone)) return false;
+    this.#places.delete(id);
+    if (this.#gone.length < GONE_MAX) this.#gone.push({ place, vlan, mac });
+    return true;
   }
 
   #flagsShown(kind: MarkedKind, id: number): number {
@@ -150,6 +171,7 @@ export class Marking {
   }
 
   async #look(): Promise<void> {
+    this.#tellGone();
     this.#tellStations();
     const { mirror, planner } = this.#options;
     const now = performance.now();
@@ -204,37 +226,40 @@ export class Marking {
     return spent_ms;
   }
 
-  /** Hardware learned an address, or forgot it: only what was learned here is taken off. */
+  /** Hardware learned an address, or forgot it. */
   hear(station: Station): void {
-    const key = `${station.ifindex} ${station.vlan} ${station.mac}`;
-    if (station.isGone && !this.#stations.has(key)) return;
-    this.#stations.set(key, station);
-    if (this.#stations.size > STATIONS_MAX) this.#forgetStation();
-    this.#heard.add(key);
+    if (this.#stations.hear(station)) {
+      if (!this.#stations.isFull) this.#lacksRoom = false;
+      return;
+    }
+    if (!this.#lacksRoom)
+      this.#options.warn(
+        `hardware learned more than ${this.#stations.size} addresses; the kernel is not told of the others`,
+      );
+    this.#lacksRoom = true;
   }
 
-  /** The oldest: the kernel has it until the marks are closed. */
-  #forgetStation(): void {
-    const [oldest] = this.#stations.keys();
-    this.#stations.delete(oldest!);
-    this.#heard.delete(oldest!);
-  }
-
-  #forgetStations(): void {
-    for (const station of [...this.#stations.values()]) this.hear({ ...station, isGone: true });
-    this.#tellStations();
+  /** Before anything else: the same entry may be marked at another port next. */
+  #tellGone(): void {
+    for (const { place, vlan, mac } of this.#gone) {
+      this.#writer.addGone(place, vlan, mac);
+      this.#added(GONE);
+    }
+    this.#gone.length = 0;
+    this.#show();
   }
 
   #tellStations(): void {
-    for (const key of this.#heard) {
-      const station = this.#stations.get(key)!;
-      this.#writer.addStation(station);
-      this.#shown.push(STATION);
-      if (station.isGone) this.#stations.delete(key);
-      if (this.#writer.isFull) this.#show();
+    for (const news of this.#stations.news()) {
+      this.#writer.addStation(news);
+      this.#added(news.isGone ? GONE : news.key);
     }
-    this.#heard.clear();
     this.#show();
+  }
+
+  #added(key: number | string): void {
+    this.#shown.push(key);
+    if (this.#writer.isFull) this.#show();
   }
 
   /** False while its state is not known. */
@@ -246,7 +271,9 @@ export class Marking {
     let told = this.#told.get(kind)!;
     if (told[id] === flags) return true;
     if (!this.#options.mirror.open(kind, id, this.#cursor)) return true;
-    if (!this.#writer.add(kind, this.#cursor, flags)) return true;
+    if (kind === KIND.fdb) {
+      if (!this.#addEntry(id, flags)) return true;
+    } else if (!this.#writer.add(kind, this.#cursor, flags)) return true;
     if (id >= told.length) {
       const more = new Uint8Array(Math.max(id + 1, told.length * 2)).fill(UNKNOWN);
       more.set(told);
@@ -254,8 +281,19 @@ export class Marking {
       this.#told.set(kind, told);
     }
     told[id] = flags;
-    this.#shown.push(kind * ID_RANGE + id);
-    if (this.#writer.isFull) this.#show();
+    this.#added(kind * ID_RANGE + id);
+    return true;
+  }
+
+  /** The entry under the cursor. False for what has no marks. */
+  #addEntry(id: number, flags: number): boolean {
+    const entry = this.#writer.entryOf(this.#cursor);
+    if (entry === undefined) return false;
+    const { ifindex, master: bridge, vlan, mac } = entry;
+    const isStation = this.#stations.size > 0 && this.#stations.has({ bridge, vlan, mac });
+    if (!this.#writer.add(KIND.fdb, this.#cursor, flags, isStation)) return false;
+    if (isStation || (flags & MARK_FLAGS.offloaded) !== 0) this.#places.set(id, ifindex);
+    else this.#places.delete(id);
     return true;
   }
 
@@ -264,8 +302,9 @@ export class Marking {
     try {
       this.#marks.flush((place) => {
         const key = this.#shown[place]!;
+        if (typeof key === 'string') this.#stations.refused(key);
         // The port has left its bridge.
-        if (key === STATION) return;
+        if (typeof key === 'string' || key === GONE) return;
         this.#told.get(Math.floor(key / ID_RANGE) as KindNumber)![key % ID_RANGE] = UNKNOWN;
       });
     } finally {
@@ -286,8 +325,10 @@ export class Marking {
     this.#unsubscribe();
     this.#cleared = cleared;
     try {
-      if (!this.#options.isKept) this.#forgetStations();
-      else if (cleared.size > 0) await this.#lookAtAll(true);
+      if (!this.#options.isKept) {
+        this.#stations.forgetAll();
+        this.#tellStations();
+      } else if (cleared.size > 0) await this.#lookAtAll(true);
     } finally {
       this.#marks.close();
     }

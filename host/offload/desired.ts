@@ -911,7 +911,7 @@ export function fdbKey({ bridge, vlan, mac }: Pick<FdbWant, 'bridge' | 'vlan' | 
   return `${bridge}/${vlan}/${mac.toString(16)}`;
 }
 
-export function vlanKey({ ifindex, vid }: VlanView): string {
+export function vlanKey({ ifindex, vid }: Pick<VlanView, 'ifindex' | 'vid'>): string {
   return `${ifindex}/${vid}`;
 }
 

@@ -1,11 +1,11 @@
 /** Objects of the mirror as marks of the kernel, and which marks the kernel showed with them. */
-import { MARK_FLAGS, MARK_KIND, type Marks } from '../kernel/firmware/marks.ts';
+import { MARK_FLAGS, MARK_KIND, type MarkKind, type Marks } from '../kernel/firmware/marks.ts';
 import { KIND, type ObjectCursor } from '../mirror/types.ts';
 import { nexthopAttributes } from '../netlink/schema/nexthop.ts';
 import { NeighbourReader } from './neighbour-reader.ts';
 import { checkOf } from './route-check.ts';
 import { AF_BRIDGE, AF_INET, littleEndian32, RouteReader } from './route-reader.ts';
-import type { Station } from './stations.ts';
+import type { StationNews } from './station-book.ts';
 
 export type MarkedKind = typeof KIND.route | typeof KIND.nexthop | typeof KIND.fdb;
 
@@ -13,6 +13,7 @@ export type MarkedKind = typeof KIND.route | typeof KIND.nexthop | typeof KIND.f
 const ROUTE_FLAGS = { offload: 0x4000, trap: 0x8000, failed: 0x2000_0000 } as const;
 /** RTNH_F_OFFLOAD, RTNH_F_TRAP */
 const NEXTHOP_FLAGS = { offload: 8, trap: 64 } as const;
+const NTF_EXT_LEARNED = 0x10;
 const NTF_OFFLOADED = 0x20;
 /** struct nhmsg: nh_flags */
 const NHMSG_FLAGS = 4;
@@ -52,11 +53,15 @@ export class MarkWriter {
     );
   }
 
-  /** Adds the mark of the object under the cursor. @returns false for what has no marks */
-  add(kind: MarkedKind, cursor: ObjectCursor, flags: number): boolean {
+  /**
+   * Adds the mark of the object under the cursor.
+   * @param isStation it is an entry that hardware learned
+   * @returns false for what has no marks
+   */
+  add(kind: MarkedKind, cursor: ObjectCursor, flags: number, isStation = false): boolean {
     if (kind === KIND.route) return this.#addRoute(cursor, flags);
     // Nexthops and entries have no mark for what failed, entries none for what is trapped.
-    if (kind === KIND.fdb) return this.#addEntry(cursor, flags & MARK_FLAGS.offloaded);
+    if (kind === KIND.fdb) return this.#addEntry(cursor, flags & MARK_FLAGS.offloaded, isStation);
     return this.#addNexthop(cursor, flags & (MARK_FLAGS.offloaded | MARK_FLAGS.trapped));
   }
 
@@ -89,33 +94,42 @@ export class MarkWriter {
     return false;
   }
 
+  /** The entry of a bridge that is under the cursor, good until the next call; undefined: it is none. */
+  entryOf(cursor: ObjectCursor): NeighbourReader | undefined {
+    const entry = this.#entries;
+    const isOfBridge = entry.read(cursor) && entry.family === AF_BRIDGE && entry.master !== 0 && entry.hasMac;
+    return isOfBridge ? entry : undefined;
+  }
+
   /** An address that hardware learned, or forgot. */
-  addStation({ ifindex, vlan, mac, isGone }: Station): void {
+  addStation({ place, vlan, mac, isGone }: StationNews): void {
+    this.#addPlaced(MARK_KIND.fdbLearned, isGone ? 0 : MARK_FLAGS.offloaded, place, vlan, mac);
+  }
+
+  /** The bridge has no entry of it at the port any more. */
+  addGone(place: number, vlan: number, mac: number): void {
+    this.#addPlaced(MARK_KIND.fdb, 0, place, vlan, mac);
+  }
+
+  #addPlaced(kind: MarkKind, flags: number, place: number, vlan: number, mac: number): boolean {
     this.#setMac(mac);
-    this.#marks.add({
-      kind: MARK_KIND.fdbLearned,
-      flags: isGone ? 0 : MARK_FLAGS.offloaded,
-      place: ifindex,
-      number: vlan,
-      address: this.#mac,
-    });
+    return this.#marks.add({ kind, flags, place, number: vlan, address: this.#mac });
   }
 
   #setMac(mac: number): void {
     for (let byte = 0; byte < 6; byte++) this.#mac[byte] = Math.floor(mac / 2 ** (40 - 8 * byte)) % 256;
   }
 
-  #addEntry(cursor: ObjectCursor, flags: number): boolean {
-    const entry = this.#entries;
-    if (!entry.read(cursor) || entry.family !== AF_BRIDGE || entry.master === 0 || !entry.hasMac)
-      return false;
-    this.#setMac(entry.mac);
-    return this.#marks.add({
-      kind: MARK_KIND.fdb,
-      flags,
-      place: entry.ifindex,
-      number: entry.vlan,
-      address: this.#mac,
-    });
+  /** What hardware learned stays with it while it does not hold it: it would go with its mark when the host ends. */
+  #addEntry(cursor: ObjectCursor, flags: number, isStation: boolean): boolean {
+    const entry = this.entryOf(cursor);
+    if (entry === undefined) return false;
+    const { ifindex, vlan, mac } = entry;
+    if (isStation && flags === 0)
+      return this.#addPlaced(MARK_KIND.fdbLearned, MARK_FLAGS.trapped, ifindex, vlan, mac);
+    return this.#addPlaced(MARK_KIND.fdb, flags, ifindex, vlan, mac);
   }
 }
+
+/** Whoever learned the entry, it was not the bridge. */
+export const isExternal = ({ flags }: NeighbourReader) => (flags & NTF_EXT_LEARNED) !== 0;

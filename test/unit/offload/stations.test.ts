@@ -57,20 +57,20 @@ async function start(
   await planner.settled();
   const learn = (port: number, vlan: number, mac: number) =>
     runner.tell(EVENT_TYPE.macLearned, 0, 0, { port, vlan, mac });
-  return { planner, runner, told, learn };
+  return { kernel, planner, runner, told, learn };
 }
 
 test('a new address is one of the port and VLAN it was seen in', async () => {
   const { planner, told, learn } = await start(1);
   learn(PORT_HANDLE, 10, MAC);
-  expect(told).toEqual([{ ifindex: PORT, vlan: 10, mac: MAC, isGone: false }]);
+  expect(told).toEqual([{ bridge: BRIDGE, vlan: 10, mac: MAC, ifindex: PORT, isElsewhere: false }]);
   planner.close();
 });
 
 test('without VLAN filtering there is one table of addresses', async () => {
   const { planner, told, learn } = await start(0);
   learn(PORT_HANDLE, 10, MAC);
-  expect(told).toEqual([{ ifindex: PORT, vlan: 0, mac: MAC, isGone: false }]);
+  expect(told).toEqual([{ bridge: BRIDGE, vlan: 0, mac: MAC, ifindex: PORT, isElsewhere: false }]);
   planner.close();
 });
 
@@ -81,11 +81,31 @@ test('what cannot be, or is somewhere already, is not told', async () => {
   learn(PORT_HANDLE, 10, 0);
   learn(PORT_HANDLE, 0, MAC);
   learn(PORT_HANDLE, 4095, MAC);
+  // Of which the port is no member.
+  learn(PORT_HANDLE, 11, MAC);
   learn(PORT_HANDLE + 1, 10, MAC);
   learn(0xf0000000, 10, MAC);
   runner.tell(EVENT_TYPE.macAged, handleOf(ENTRY_KIND.fdbEntry, 2));
   runner.tell(EVENT_TYPE.macAged, PORT_HANDLE);
   expect(told).toEqual([]);
+  planner.close();
+});
+
+test('what the bridge has at another port is told as such', async () => {
+  const { planner, kernel, told, learn } = await start(1);
+  kernel.put('link', {
+    header: { family: 0, type: 1, flags: 0x10041, change: 0, index: PORT + 1 },
+    ifname: 'p2',
+    mtu: 1500,
+    address: '02:00:00:00:00:02',
+    master: BRIDGE,
+    linkinfo: { slave_kind: 'bridge', slave_data: { state: 3, learning: 1 } },
+  });
+  kernel.put('vlan', { header: { family: 7, ifindex: PORT + 1 }, entry: [{ info: { flags: 0, vid: 10 } }] });
+  kernel.commit();
+  await planner.settled();
+  learn(handleOf(ENTRY_KIND.port, 2), 10, KNOWN);
+  expect(told).toEqual([{ bridge: BRIDGE, vlan: 10, mac: KNOWN, ifindex: PORT + 1, isElsewhere: true }]);
   planner.close();
 });
 
@@ -103,6 +123,6 @@ test.each([
 test('an entry that has aged is the one that the handle stands for', async () => {
   const { planner, runner, told } = await start(1);
   runner.tell(EVENT_TYPE.macAged, handleOf(ENTRY_KIND.fdbEntry, 1));
-  expect(told).toEqual([{ ifindex: PORT, vlan: 10, mac: KNOWN, isGone: true }]);
+  expect(told).toEqual([{ bridge: BRIDGE, vlan: 10, mac: KNOWN, ifindex: 0, isElsewhere: false }]);
   planner.close();
 });
