@@ -11,7 +11,7 @@
 #include <linux/idr.h>
 #include <net/rtnetlink.h>
 #include "compat.h"
-#include "ekho.h"
+#include "switch.h"
 
 #define EKHO_SPEED SPEED_10000
 #define EKHO_FEATURES                                                    \
@@ -21,6 +21,7 @@
 struct ekho_port {
 	struct net_device __rcu *peer;
 	struct ekho_firmware_port *firmware;
+	struct ekho_plug plug;
 	int number;
 };
 
@@ -80,9 +81,15 @@ static int ekho_port_stop(struct net_device *dev)
 static int ekho_port_init(struct net_device *dev)
 {
 	struct ekho_port *port = netdev_priv(dev);
+	int err;
 
 	port->number = ida_alloc(&ekho_numbers, GFP_KERNEL);
-	return port->number < 0 ? port->number : 0;
+	if (port->number < 0)
+		return port->number;
+	err = ekho_plug_join(&port->plug, dev, port->number);
+	if (err)
+		ida_free(&ekho_numbers, port->number);
+	return err;
 }
 
 static void ekho_port_uninit(struct net_device *dev)
@@ -93,6 +100,7 @@ static void ekho_port_uninit(struct net_device *dev)
 	if (port->firmware)
 		ekho_firmware_unregister(port->firmware);
 	port->firmware = NULL;
+	ekho_plug_leave(&port->plug);
 	ida_free(&ekho_numbers, port->number);
 }
 
@@ -107,23 +115,6 @@ static int ekho_port_iflink(const struct net_device *dev)
 	ifindex = peer ? READ_ONCE(peer->ifindex) : 0;
 	rcu_read_unlock();
 	return ifindex;
-}
-
-static int ekho_port_switch_id(struct net_device *dev,
-			       struct netdev_phys_item_id *id)
-{
-	u64 cookie = dev_net(dev)->net_cookie;
-
-	id->id_len = sizeof(cookie);
-	memcpy(id->id, &cookie, sizeof(cookie));
-	return 0;
-}
-
-static int ekho_port_name(struct net_device *dev, char *name, size_t len)
-{
-	struct ekho_port *port = netdev_priv(dev);
-
-	return snprintf(name, len, "p%d", port->number) < len ? 0 : -EINVAL;
 }
 
 static int ekho_port_setup_tc(struct net_device *dev, enum tc_setup_type type,
@@ -160,8 +151,6 @@ static const struct net_device_ops ekho_port_ops = {
 	.ndo_set_mac_address = eth_mac_addr,
 	.ndo_validate_addr = eth_validate_addr,
 	.ndo_get_iflink = ekho_port_iflink,
-	.ndo_get_port_parent_id = ekho_port_switch_id,
-	.ndo_get_phys_port_name = ekho_port_name,
 	.ndo_setup_tc = ekho_port_setup_tc,
 	.ndo_set_features = ekho_port_set_features,
 };
@@ -322,13 +311,54 @@ static struct rtnl_link_ops ekho_link_ops = {
 	.get_link_net = ekho_port_link_net,
 };
 
+/* A port that moves to another namespace is one of that one's switch. */
+static int ekho_port_event(struct notifier_block *nb, unsigned long event,
+			   void *ptr)
+{
+	struct net_device *dev = netdev_notifier_info_to_dev(ptr);
+	struct ekho_port *port = netdev_priv(dev);
+
+	if (event != NETDEV_REGISTER || dev->netdev_ops != &ekho_port_ops)
+		return NOTIFY_DONE;
+	if (port->plug.sw && net_eq(port->plug.sw->net, dev_net(dev)))
+		return NOTIFY_DONE;
+	ekho_plug_leave(&port->plug);
+	if (ekho_plug_join(&port->plug, dev, port->number))
+		netdev_warn(dev, "no port of devlink's: out of memory\n");
+	return NOTIFY_DONE;
+}
+
+/* Before devlink, which ties ports that it has to their devices. */
+static struct notifier_block ekho_port_notifier = {
+	.notifier_call = ekho_port_event,
+	.priority = INT_MAX,
+};
+
 int ekho_link_init(void)
 {
-	return rtnl_link_register(&ekho_link_ops);
+	int err = ekho_switch_init();
+
+	if (err)
+		return err;
+	err = register_netdevice_notifier(&ekho_port_notifier);
+	if (err)
+		goto err_switch;
+	err = rtnl_link_register(&ekho_link_ops);
+	if (err)
+		goto err_notifier;
+	return 0;
+
+err_notifier:
+	unregister_netdevice_notifier(&ekho_port_notifier);
+err_switch:
+	ekho_switch_exit();
+	return err;
 }
 
 void ekho_link_exit(void)
 {
 	rtnl_link_unregister(&ekho_link_ops);
+	unregister_netdevice_notifier(&ekho_port_notifier);
+	ekho_switch_exit();
 	ida_destroy(&ekho_numbers);
 }
