@@ -55,8 +55,8 @@ static int ekho_bridge_call(struct ekho_firmware_port *port,
 		return -EOPNOTSUPP;
 	ctx->version = EKHO_ABI_VERSION;
 	ctx->size = sizeof(*ctx);
-	ctx->netns = dev_net(port->dev)->ns.inum;
-	ctx->ifindex = port->dev->ifindex;
+	ctx->netns = port->netns;
+	ctx->ifindex = port->ifindex;
 	ctx->bridge = port->bridge;
 	err = operation(ctx);
 	/* A program may return anything. */
@@ -92,7 +92,7 @@ static int ekho_object_call(struct ekho_firmware_port *port,
 	}
 }
 
-/* What the bridge shows of an entry; entries of other ports are left alone. */
+/* What the bridge shows of an entry, wherever the entry is by now. */
 static void ekho_fdb_mark(struct ekho_firmware_port *port,
 			  struct ekho_object *object, bool is_marked)
 {
@@ -148,7 +148,7 @@ static struct ekho_object *ekho_object_make(struct ekho_firmware_port *port,
 
 	if (port->object_count >= EKHO_OBJECTS_MAX)
 		return ERR_PTR(-ENOSPC);
-	object = kzalloc(sizeof(*object), GFP_KERNEL);
+	object = kzalloc(sizeof(*object), GFP_KERNEL_ACCOUNT);
 	if (!object)
 		return ERR_PTR(-ENOMEM);
 	object->key = *key;
@@ -163,6 +163,19 @@ static struct ekho_object *ekho_object_make(struct ekho_firmware_port *port,
 	return object;
 }
 
+/* A VLAN that is refused is not added, one that is to change stays as it was. */
+static void ekho_vlan_refused(struct ekho_firmware_port *port,
+			      struct ekho_object *object, bool is_new,
+			      u16 vlan_flags, bool was_offloaded)
+{
+	if (is_new) {
+		ekho_object_remove(port, object);
+		return;
+	}
+	object->vlan_flags = vlan_flags;
+	object->is_offloaded = was_offloaded;
+}
+
 /*
  * Something is new, or its flags are. What is to be said to the bridge: 0 if
  * hardware has it; -EOPNOTSUPP if software is to go on by itself, or a refusal.
@@ -172,7 +185,8 @@ int ekho_bridge_add(struct ekho_firmware_port *port,
 		    u16 vlan_flags, u32 flags)
 {
 	struct ekho_object *object = ekho_object_find(port, key);
-	bool is_new = !object;
+	bool is_new = !object, is_same, was_offloaded;
+	u16 old_vlan_flags;
 	int err;
 
 	lockdep_assert_held(&port->lock);
@@ -181,31 +195,88 @@ int ekho_bridge_add(struct ekho_firmware_port *port,
 	/* Software does what there is no room for. */
 	if (IS_ERR(object))
 		return -EOPNOTSUPP;
+	object->is_shared = !is_new && !object->is_doubted;
+	object->is_doubted = false;
+	is_same = object->flags == object_flags &&
+		  object->vlan_flags == vlan_flags;
+	old_vlan_flags = object->vlan_flags;
+	was_offloaded = object->is_offloaded;
+	/* Bridges that are asked again tell of all they have. */
+	if (flags & EKHO_FLOW_REPLAY && is_same && was_offloaded)
+		return 0;
 	object->flags = object_flags;
 	object->vlan_flags = vlan_flags;
 	err = ekho_object_offer(port, object, flags);
+	if (!err || err == -EOPNOTSUPP)
+		return err;
 	if (err == -EINPROGRESS)
 		return -EOPNOTSUPP;
-	/* A VLAN that is refused is not there; one that was there stays. */
-	if (err && err != -EOPNOTSUPP && is_new && key->kind == EKHO_OBJECT_VLAN &&
-	    !(flags & EKHO_FLOW_REPLAY))
-		ekho_object_remove(port, object);
+	if (key->kind != EKHO_OBJECT_VLAN)
+		return err;
+	/* Other ports may have said yes to a VLAN of the bridge: it stays. */
+	if (key->is_host || flags & EKHO_FLOW_REPLAY)
+		return -EOPNOTSUPP;
+	ekho_vlan_refused(port, object, is_new, old_vlan_flags, was_offloaded);
 	return err;
 }
 
-/* @is_moved: to another port, with the mark that it has */
+static void ekho_object_end(struct ekho_firmware_port *port,
+			    struct ekho_object *object)
+{
+	bool was_offloaded = object->is_offloaded;
+
+	ekho_object_withdraw(port, object, 0);
+	/* An entry that moves takes the mark along. */
+	if (was_offloaded || object->is_marked)
+		ekho_fdb_mark(port, object, false);
+	ekho_object_remove(port, object);
+}
+
 void ekho_bridge_del(struct ekho_firmware_port *port,
-		     const struct ekho_object_key *key, bool is_moved)
+		     const struct ekho_object_key *key)
 {
 	struct ekho_object *object = ekho_object_find(port, key);
 
 	lockdep_assert_held(&port->lock);
 	if (!object)
 		return;
-	ekho_object_withdraw(port, object, 0);
-	if (is_moved && object->is_marked)
-		ekho_fdb_mark(port, object, false);
-	ekho_object_remove(port, object);
+	if (key->kind != EKHO_OBJECT_MDB || !object->is_shared) {
+		ekho_object_end(port, object);
+		return;
+	}
+	/* Several groups may have the same MAC, and bridges do not say which. */
+	object->is_doubted = true;
+	WRITE_ONCE(port->has_doubts, true);
+	ekho_resync();
+}
+
+/* The bridge has told all it has: what it did not tell of is gone. */
+void ekho_bridge_settle(struct ekho_firmware_port *port)
+{
+	struct ekho_object *object, *next;
+
+	lockdep_assert_held(&port->lock);
+	if (!port->has_doubts)
+		return;
+	WRITE_ONCE(port->has_doubts, false);
+	list_for_each_entry_safe(object, next, &port->objects, list) {
+		if (object->is_doubted)
+			ekho_object_end(port, object);
+		cond_resched();
+	}
+}
+
+/* The bridge is going to tell of all entries again. */
+void ekho_bridge_withdraw_fdb(struct ekho_firmware_port *port)
+{
+	struct ekho_object *object, *next;
+
+	lockdep_assert_held(&port->lock);
+	list_for_each_entry_safe(object, next, &port->objects, list) {
+		if (object->key.kind == EKHO_OBJECT_FDB)
+			ekho_object_end(port, object);
+		cond_resched();
+	}
 }
 
 static int ekho_attr_call(struct ekho_firmware_port *port, u32 attr, u32 flags)
@@ -243,7 +314,9 @@ void ekho_bridge_clear(struct ekho_firmware_port *port)
 	list_for_each_entry_safe(object, next, &port->objects, list) {
 		ekho_object_withdraw(port, object, 0);
 		ekho_object_remove(port, object);
+		cond_resched();
 	}
+	WRITE_ONCE(port->has_doubts, false);
 	memset(port->attrs, 0, sizeof(port->attrs));
 	WRITE_ONCE(port->bridge, 0);
 	ekho_bridge_set(port, EKHO_PORT_BRIDGE, 0, ~0u, 0);
@@ -260,6 +333,7 @@ void ekho_bridge_detach(struct ekho_firmware_port *port)
 		ekho_object_withdraw(port, object, EKHO_FLOW_DETACH);
 		if (object->is_marked)
 			ekho_fdb_mark(port, object, false);
+		cond_resched();
 	}
 }
 
@@ -273,6 +347,8 @@ void ekho_bridge_replay(struct ekho_firmware_port *port)
 	for (attr = 0; attr < EKHO_PORT_ATTRS; attr++)
 		if (port->attrs[attr].mask)
 			ekho_attr_call(port, attr, EKHO_FLOW_REPLAY);
-	list_for_each_entry(object, &port->objects, list)
+	list_for_each_entry(object, &port->objects, list) {
 		ekho_object_offer(port, object, EKHO_FLOW_REPLAY);
+		cond_resched();
+	}
 }

@@ -14,6 +14,7 @@
 
 struct fib_info;
 struct fib6_info;
+struct switchdev_notifier_fdb_info;
 
 #define EKHO_KIND "ekho"
 /* Rules of one port; the kernel is refused what is more. */
@@ -51,9 +52,17 @@ struct ekho_call {
 	struct ekho_flow *flow;
 	/* Under ekho_requests_lock while the call is open. */
 	struct list_head list;
+	/* Whom it is a call of. */
+	const struct ekho_offload_ops *ops;
 	struct completion done;
 	bool is_answered;
 	int answer;
+};
+
+/* Firmware that goes, from the first look at its calls until it is gone. */
+struct ekho_leave {
+	struct list_head list;
+	const struct ekho_offload_ops *ops;
 };
 
 struct ekho_attr {
@@ -69,6 +78,8 @@ struct ekho_firmware_port {
 	struct net *net;
 	/* Everything below; taken inside of RTNL and ekho_ports_lock. */
 	struct mutex lock;
+	/* The device's, which changes them without these locks. */
+	u32 netns, ifindex;
 	struct ekho_offload_ops *ops;
 	struct rhashtable table;
 	/* In the order the kernel brought them. */
@@ -84,13 +95,15 @@ struct ekho_firmware_port {
 	u32 bridge;
 	struct ekho_attr attrs[EKHO_PORT_ATTRS];
 
+	/* There are groups of which it is not known whether they are gone. */
+	bool has_doubts;
+
 	/* By device, with RTNL or RCU. */
 	struct hlist_node by_dev;
-	/* Entries the bridge told of and that nobody looked at yet. */
-	spinlock_t fdb_lock;
+	/* Of fdb.c. */
 	struct list_head fdb_events;
 	unsigned int fdb_waiting;
-	struct work_struct fdb_work;
+	bool fdb_overrun;
 };
 
 enum ekho_object_kind {
@@ -121,6 +134,10 @@ struct ekho_object {
 	bool is_offloaded;
 	/* The bridge shows that. */
 	bool is_marked;
+	/* The bridge told of it more than once. */
+	bool is_shared;
+	/* It is gone, or the bridge still has another one that looks like it. */
+	bool is_doubted;
 };
 
 struct ekho_flow_key {
@@ -148,18 +165,15 @@ struct ekho_flow {
 	struct ekho_flow_action actions[] __counted_by(action_count);
 };
 
-static inline struct net *ekho_port_net(const struct ekho_firmware_port *port)
-{
-	return port->dev ? dev_net(port->dev) : port->net;
-}
-
 /* firmware.c */
 extern struct mutex ekho_ports_lock;
 struct ekho_firmware_port *ekho_port_find(const struct net_device *dev);
-void ekho_port_others(struct ekho_firmware_port *port,
-		      void (*visit)(struct ekho_firmware_port *other,
-				    const void *data),
-		      const void *data);
+void ekho_ports_of_bridge(const struct net_device *bridge,
+			  const struct net_device *except,
+			  void (*visit)(struct ekho_firmware_port *port,
+					const void *data),
+			  const void *data);
+void ekho_ports_visit(void (*visit)(struct ekho_firmware_port *port));
 struct ekho_firmware_port *ekho_port_create(struct net_device *dev,
 					    struct net *net);
 struct ekho_firmware_port *ekho_port_of_actions(const struct net *net);
@@ -175,9 +189,11 @@ int ekho_ops_init(void);
 
 /* kfunc.c */
 int ekho_kfunc_init(void);
-void ekho_call_open(struct ekho_call *call);
+void ekho_call_open(struct ekho_call *call, const struct ekho_offload_ops *ops);
 void ekho_call_close(struct ekho_call *call);
-void ekho_calls_abort(struct ekho_offload_ops *ops);
+void ekho_calls_abort(struct ekho_leave *leave,
+		      const struct ekho_offload_ops *ops);
+void ekho_calls_aborted(struct ekho_leave *leave);
 
 /* flow.c */
 int ekho_flows_init(struct ekho_firmware_port *port);
@@ -197,16 +213,43 @@ int ekho_bridge_add(struct ekho_firmware_port *port,
 		    const struct ekho_object_key *key, u32 object_flags,
 		    u16 vlan_flags, u32 flags);
 void ekho_bridge_del(struct ekho_firmware_port *port,
-		     const struct ekho_object_key *key, bool is_moved);
+		     const struct ekho_object_key *key);
 int ekho_bridge_set(struct ekho_firmware_port *port, u32 attr, u32 value,
 		    u32 mask, u32 flags);
+void ekho_bridge_withdraw_fdb(struct ekho_firmware_port *port);
+void ekho_bridge_settle(struct ekho_firmware_port *port);
 void ekho_bridge_clear(struct ekho_firmware_port *port);
 void ekho_bridge_detach(struct ekho_firmware_port *port);
 void ekho_bridge_replay(struct ekho_firmware_port *port);
 
+/* What a bridge has of an address. */
+struct ekho_fdb_entry {
+	bool is_there;
+	/* The bridge itself for its own. */
+	u32 port;
+	bool is_static;
+	/* By others than the bridge. */
+	bool is_learned;
+	/* Of a station that is not admitted yet. */
+	bool is_locked;
+};
+
+/* fdb_look.c */
+int ekho_fdb_look(struct net_device *bridge, const u8 *mac, u16 vlan,
+		  struct ekho_fdb_entry *entry, gfp_t gfp);
+
+/* fdb.c */
+void ekho_fdb_tell(struct ekho_firmware_port *port,
+		   const struct switchdev_notifier_fdb_info *info, bool is_gone,
+		   u32 flags);
+void ekho_fdb_forget(struct ekho_firmware_port *port);
+void ekho_resync(void);
+void ekho_fdb_open(struct ekho_firmware_port *port);
+int ekho_fdb_init(void);
+void ekho_fdb_exit(void);
+
 /* switchdev.c */
-void ekho_switchdev_open(struct ekho_firmware_port *port);
-void ekho_switchdev_close(struct ekho_firmware_port *port);
+int ekho_switchdev_replay(struct ekho_firmware_port *port, bool is_fdb);
 void ekho_bridge_event(struct ekho_firmware_port *port, unsigned long event,
 		       const struct netdev_notifier_changeupper_info *info);
 int ekho_switchdev_init(void);

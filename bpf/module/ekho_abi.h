@@ -282,7 +282,10 @@ enum ekho_mark_kind {
 	EKHO_MARK_BUCKET = 4,
 	/* place: ifindex of the bridge port, number: VLAN or 0, address: MAC */
 	EKHO_MARK_FDB = 5,
-	/* The same, learned by hardware; without flags it has aged there. */
+	/*
+	 * The same, learned by hardware; without flags it has aged there. Only
+	 * where the bridge has none from others.
+	 */
 	EKHO_MARK_FDB_LEARNED = 6,
 };
 

@@ -31,7 +31,11 @@ struct ekho_offload_ops {
 	 */
 	int (*fdb_replace)(struct ekho_bridge_ctx *ctx);
 	int (*fdb_destroy)(struct ekho_bridge_ctx *ctx);
-	/* A VLAN of a port; one that is refused is not added. */
+	/*
+	 * A VLAN of a port; one that is refused is not added, one whose change
+	 * is refused stays as it was. Of the bridge itself (EKHO_BRIDGE_HOST)
+	 * what is refused is in software.
+	 */
 	int (*vlan_replace)(struct ekho_bridge_ctx *ctx);
 	int (*vlan_destroy)(struct ekho_bridge_ctx *ctx);
 	/* A group of a port; 0: the bridge shows it as offloaded. */

@@ -29,20 +29,32 @@ struct ekho_firmware_port *ekho_port_find(const struct net_device *dev)
 	return NULL;
 }
 
-/* Calls @visit for the other ports of a port's bridge, in an RCU section. */
-void ekho_port_others(struct ekho_firmware_port *port,
-		      void (*visit)(struct ekho_firmware_port *other,
-				    const void *data),
-		      const void *data)
+/* Calls @visit for the ports of a bridge but one, in an RCU section. */
+void ekho_ports_of_bridge(const struct net_device *bridge,
+			  const struct net_device *except,
+			  void (*visit)(struct ekho_firmware_port *port,
+					const void *data),
+			  const void *data)
 {
-	struct ekho_firmware_port *other;
+	struct ekho_firmware_port *port;
 	int bucket;
 
-	hash_for_each_rcu(ekho_ports_by_dev, bucket, other, by_dev)
-		if (other != port &&
-		    READ_ONCE(other->bridge) == READ_ONCE(port->bridge) &&
-		    net_eq(dev_net(other->dev), dev_net(port->dev)))
-			visit(other, data);
+	hash_for_each_rcu(ekho_ports_by_dev, bucket, port, by_dev)
+		if (port->dev != except &&
+		    READ_ONCE(port->bridge) == bridge->ifindex &&
+		    net_eq(dev_net(port->dev), dev_net(bridge)))
+			visit(port, data);
+}
+
+/* Calls @visit for all ports. */
+void ekho_ports_visit(void (*visit)(struct ekho_firmware_port *port))
+{
+	struct ekho_firmware_port *port;
+	int bucket;
+
+	ASSERT_RTNL();
+	hash_for_each(ekho_ports_by_dev, bucket, port, by_dev)
+		visit(port);
 }
 
 /* Gives every port the firmware that is there for it now. */
@@ -53,6 +65,22 @@ void ekho_ports_resolve(void)
 	lockdep_assert_held(&ekho_ports_lock);
 	list_for_each_entry(port, &ekho_ports, list)
 		ekho_flows_move(port, ekho_ops_find(port));
+}
+
+/* A device has come, or has moved to another namespace. */
+static void ekho_port_place(struct ekho_firmware_port *port)
+{
+	lockdep_assert_held(&ekho_ports_lock);
+	mutex_lock(&port->lock);
+	if (port->dev) {
+		ASSERT_RTNL();
+		port->netns = dev_net(port->dev)->ns.inum;
+		port->ifindex = port->dev->ifindex;
+	} else {
+		port->netns = port->net->ns.inum;
+	}
+	mutex_unlock(&port->lock);
+	ekho_flows_move(port, ekho_ops_find(port));
 }
 
 /* Gives the ports of one firmware to another. */
@@ -91,14 +119,13 @@ struct ekho_firmware_port *ekho_port_create(struct net_device *dev,
 	err = ekho_bridge_init(port);
 	if (err)
 		goto err_flows;
-	if (dev) {
-		ekho_switchdev_open(port);
+	ekho_fdb_open(port);
+	if (dev)
 		hash_add_rcu(ekho_ports_by_dev, &port->by_dev,
 			     (unsigned long)dev);
-	}
 	mutex_lock(&ekho_ports_lock);
 	list_add_tail(&port->list, &ekho_ports);
-	ekho_flows_move(port, ekho_ops_find(port));
+	ekho_port_place(port);
 	mutex_unlock(&ekho_ports_lock);
 	return port;
 
@@ -139,7 +166,7 @@ void ekho_firmware_unregister(struct ekho_firmware_port *port)
 		ASSERT_RTNL();
 		hash_del_rcu(&port->by_dev);
 		synchronize_net();
-		ekho_switchdev_close(port);
+		ekho_fdb_forget(port);
 	}
 	mutex_lock(&ekho_ports_lock);
 	list_del(&port->list);
@@ -208,7 +235,8 @@ static int ekho_netdev_event(struct notifier_block *nb, unsigned long event,
 	if (event != NETDEV_REGISTER)
 		return NOTIFY_DONE;
 	mutex_lock(&ekho_ports_lock);
-	ekho_flows_move(port, ekho_ops_find(port));
+	ekho_flows_move(port, NULL);
+	ekho_port_place(port);
 	mutex_unlock(&ekho_ports_lock);
 	return NOTIFY_DONE;
 }

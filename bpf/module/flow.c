@@ -85,8 +85,8 @@ static int ekho_flow_call(struct ekho_firmware_port *port,
 	ctx->version = EKHO_ABI_VERSION;
 	ctx->size = sizeof(*ctx);
 	ctx->id = flow->id;
-	ctx->netns = ekho_port_net(port)->ns.inum;
-	ctx->ifindex = port->dev ? port->dev->ifindex : 0;
+	ctx->netns = port->netns;
+	ctx->ifindex = port->ifindex;
 	ctx->kind = flow->key.kind;
 	ctx->direction = ekho_direction(flow->key.hook);
 	ctx->flags = flow->flags | flags;
@@ -105,7 +105,7 @@ static int ekho_flow_call(struct ekho_firmware_port *port,
 	call->flow = flow;
 	call->stats = stats;
 	call->extack = extack;
-	ekho_call_open(call);
+	ekho_call_open(call, port->ops);
 	err = operation(ctx);
 	ekho_call_close(call);
 	/* A program may return anything. */
@@ -126,6 +126,7 @@ static void ekho_flows_replay(struct ekho_firmware_port *port)
 				     port->ops->flow_replace, NULL, NULL);
 		ekho_flow_set_offloaded(port, flow, !err);
 		refused += !!err;
+		cond_resched();
 	}
 	/* The kernel cannot be told: it asked long ago. */
 	if (refused)
@@ -149,6 +150,7 @@ void ekho_flows_move(struct ekho_firmware_port *port,
 		ekho_flow_call(port, flow, EKHO_FLOW_DETACH,
 			       port->ops->flow_destroy, NULL, NULL);
 		ekho_flow_set_offloaded(port, flow, false);
+		cond_resched();
 	}
 	ekho_bridge_detach(port);
 	WRITE_ONCE(port->ops, ops);
@@ -199,7 +201,7 @@ static struct ekho_flow *ekho_flow_make(const struct ekho_flow_key *key,
 		return ERR_PTR(-EOPNOTSUPP);
 	}
 	flow = kvzalloc(struct_size(flow, actions, action->num_entries),
-			GFP_KERNEL);
+			GFP_KERNEL_ACCOUNT);
 	if (!flow)
 		return ERR_PTR(-ENOMEM);
 	flow->action_count = action->num_entries;

@@ -12,16 +12,32 @@
 static DEFINE_SPINLOCK(ekho_requests_lock);
 /* One at most of each port. */
 static LIST_HEAD(ekho_requests);
+/* Firmware that goes: nobody waits for it. */
+static LIST_HEAD(ekho_leaving);
 static u64 ekho_request_last;
 
-/* Gives a call its number; user space may answer it until it is closed. */
-void ekho_call_open(struct ekho_call *call)
+static void ekho_call_answer(struct ekho_call *call, int answer)
 {
+	lockdep_assert_held(&ekho_requests_lock);
+	call->is_answered = true;
+	call->answer = answer;
+	complete(&call->done);
+}
+
+/* Gives a call its number; user space may answer it until it is closed. */
+void ekho_call_open(struct ekho_call *call, const struct ekho_offload_ops *ops)
+{
+	const struct ekho_leave *leave;
+
 	init_completion(&call->done);
 	call->is_answered = false;
+	call->ops = ops;
 	spin_lock(&ekho_requests_lock);
 	call->ctx.request = ++ekho_request_last;
 	list_add(&call->list, &ekho_requests);
+	list_for_each_entry(leave, &ekho_leaving, list)
+		if (leave->ops == ops && !call->is_answered)
+			ekho_call_answer(call, -ESHUTDOWN);
 	spin_unlock(&ekho_requests_lock);
 }
 
@@ -32,27 +48,26 @@ void ekho_call_close(struct ekho_call *call)
 	spin_unlock(&ekho_requests_lock);
 }
 
-static void ekho_call_answer(struct ekho_call *call, int answer)
-{
-	lockdep_assert_held(&ekho_requests_lock);
-	call->is_answered = true;
-	call->answer = answer;
-	complete(&call->done);
-}
-
-/* Firmware goes: whoever waits for user space waits no longer. */
-void ekho_calls_abort(struct ekho_offload_ops *ops)
+/* Firmware goes: nobody waits for user space any more, nor begins to. */
+void ekho_calls_abort(struct ekho_leave *leave,
+		      const struct ekho_offload_ops *ops)
 {
 	struct ekho_call *call;
 
+	leave->ops = ops;
 	spin_lock(&ekho_requests_lock);
-	list_for_each_entry(call, &ekho_requests, list) {
-		struct ekho_firmware_port *port;
-
-		port = container_of(call, struct ekho_firmware_port, call);
-		if (READ_ONCE(port->ops) == ops && !call->is_answered)
+	list_add(&leave->list, &ekho_leaving);
+	list_for_each_entry(call, &ekho_requests, list)
+		if (call->ops == ops && !call->is_answered)
 			ekho_call_answer(call, -ESHUTDOWN);
-	}
+	spin_unlock(&ekho_requests_lock);
+}
+
+/* Firmware is gone. */
+void ekho_calls_aborted(struct ekho_leave *leave)
+{
+	spin_lock(&ekho_requests_lock);
+	list_del(&leave->list);
 	spin_unlock(&ekho_requests_lock);
 }
 

@@ -23,17 +23,15 @@ static bool ekho_ops_same_place(const struct ekho_offload_ops *a,
 struct ekho_offload_ops *ekho_ops_find(const struct ekho_firmware_port *port)
 {
 	struct ekho_offload_ops *found = NULL;
-	u32 netns = ekho_port_net(port)->ns.inum;
-	u32 ifindex = port->dev ? port->dev->ifindex : 0;
 	int i;
 
 	lockdep_assert_held(&ekho_ports_lock);
 	for (i = 0; i < EKHO_OPS_MAX; i++) {
 		struct ekho_offload_ops *ops = ekho_attached[i];
 
-		if (!ops || (ops->netns && ops->netns != netns))
+		if (!ops || (ops->netns && ops->netns != port->netns))
 			continue;
-		if (ops->ifindex && ops->ifindex != ifindex)
+		if (ops->ifindex && ops->ifindex != port->ifindex)
 			continue;
 		if (!found || (!found->netns && ops->netns) ||
 		    (!found->ifindex && ops->ifindex))
@@ -126,26 +124,29 @@ static int ekho_ops_reg(void *kdata, struct bpf_link *link)
 
 static void ekho_ops_unreg(void *kdata, struct bpf_link *link)
 {
+	struct ekho_leave leave;
 	int i;
 
 	/* Who waits for user space holds a port's lock. */
-	ekho_calls_abort(kdata);
+	ekho_calls_abort(&leave, kdata);
 	mutex_lock(&ekho_ports_lock);
 	for (i = 0; i < EKHO_OPS_MAX; i++)
 		if (ekho_attached[i] == kdata)
 			ekho_attached[i] = NULL;
 	ekho_ports_resolve();
 	mutex_unlock(&ekho_ports_lock);
+	ekho_calls_aborted(&leave);
 }
 
 /* The new programs take over what the old ones hold: nothing is destroyed. */
 static int ekho_ops_update(void *kdata, void *old_kdata, struct bpf_link *link)
 {
+	struct ekho_leave leave;
 	int i, err = -ENOENT;
 
 	if (!ekho_ops_same_place(kdata, old_kdata))
 		return -EINVAL;
-	ekho_calls_abort(old_kdata);
+	ekho_calls_abort(&leave, old_kdata);
 	mutex_lock(&ekho_ports_lock);
 	for (i = 0; i < EKHO_OPS_MAX; i++) {
 		if (ekho_attached[i] == old_kdata) {
@@ -155,6 +156,7 @@ static int ekho_ops_update(void *kdata, void *old_kdata, struct bpf_link *link)
 		}
 	}
 	mutex_unlock(&ekho_ports_lock);
+	ekho_calls_aborted(&leave);
 	return err;
 }
 

@@ -2,29 +2,15 @@
 /*
  * What bridges tell drivers (switchdev), for ports that firmware decides about.
  *
- * Entries come in atomic context, with a lock of the bridge held: they wait in a
- * list of the port for a work item. All else comes under RTNL, and is answered.
+ * Entries come in atomic context and wait (fdb.c). All else comes under RTNL,
+ * and is answered.
  */
 #include <linux/etherdevice.h>
 #include <linux/if_bridge.h>
 #include <linux/module.h>
 #include <linux/rtnetlink.h>
-#include <linux/slab.h>
-#include <linux/workqueue.h>
 #include <net/switchdev.h>
 #include "ekho.h"
-
-/* Entries of a port that wait; of what is more software is in charge alone. */
-#define EKHO_FDB_WAITING_MAX 65536
-
-struct ekho_fdb_event {
-	struct list_head list;
-	struct ekho_object_key key;
-	u32 object_flags, flags;
-	bool is_gone, is_moved;
-};
-
-static struct workqueue_struct *ekho_fdb_queue;
 
 /* A replay is for one port, though it tells of all ports of the bridge. */
 static bool ekho_is_meant(const void *ctx, struct ekho_firmware_port *port)
@@ -32,97 +18,83 @@ static bool ekho_is_meant(const void *ctx, struct ekho_firmware_port *port)
 	return !ctx || ctx == port;
 }
 
-static void ekho_fdb_apply(struct ekho_firmware_port *port,
-			   const struct ekho_fdb_event *event)
+/* The bridge a device is, or is a port of, or NULL. */
+static struct net_device *ekho_bridge_of(struct net_device *dev)
 {
-	/* The port has left the bridge since. */
-	if (!port->bridge)
-		return;
-	if (event->is_gone)
-		ekho_bridge_del(port, &event->key, event->is_moved);
-	else
-		ekho_bridge_add(port, &event->key, event->object_flags, 0,
-				event->flags);
+	if (netif_is_bridge_master(dev))
+		return dev;
+	return netif_is_bridge_port(dev) ? netdev_master_upper_dev_get_rcu(dev) :
+					   NULL;
 }
 
-static void ekho_fdb_work(struct work_struct *work)
+static void ekho_fdb_left(struct ekho_firmware_port *port, const void *info)
 {
-	struct ekho_firmware_port *port = container_of(work, struct ekho_firmware_port,
-						       fdb_work);
-	struct ekho_fdb_event *event, *next;
-	LIST_HEAD(events);
-
-	mutex_lock(&port->lock);
-	spin_lock_bh(&port->fdb_lock);
-	list_splice_init(&port->fdb_events, &events);
-	port->fdb_waiting = 0;
-	spin_unlock_bh(&port->fdb_lock);
-	list_for_each_entry_safe(event, next, &events, list) {
-		ekho_fdb_apply(port, event);
-		kfree(event);
-		cond_resched();
-	}
-	mutex_unlock(&port->lock);
+	ekho_fdb_tell(port, info, true, 0);
 }
 
-static void ekho_fdb_event(struct ekho_firmware_port *port,
-			   const struct switchdev_notifier_fdb_info *info,
-			   bool is_gone, bool is_moved)
+/* Ports that the bridge does not tell that an entry of theirs is elsewhere. */
+static void ekho_fdb_leaves(const struct switchdev_notifier_fdb_info *info,
+			    const struct net_device *except)
 {
-	struct ekho_fdb_event *event;
+	struct net_device *bridge = ekho_bridge_of(info->info.dev);
 
-	/* That an entry is gone must be known, whatever waits. */
-	if (!is_gone && READ_ONCE(port->fdb_waiting) >= EKHO_FDB_WAITING_MAX)
-		return;
-	event = kzalloc(sizeof(*event), GFP_ATOMIC);
-	if (!event) {
-		net_warn_ratelimited("%s: no memory: firmware does not hear of an entry of its bridge\n",
-				     port->dev->name);
-		return;
-	}
-	event->key.kind = EKHO_OBJECT_FDB;
-	event->key.vlan = info->vid;
-	ether_addr_copy(event->key.mac, info->addr);
-	event->object_flags = (info->added_by_user ? EKHO_BRIDGE_STATIC : 0) |
-			      (info->locked ? EKHO_BRIDGE_LOCKED : 0);
-	event->flags = info->info.ctx ? EKHO_FLOW_REPLAY : 0;
-	event->is_gone = is_gone;
-	event->is_moved = is_moved;
-	spin_lock_bh(&port->fdb_lock);
-	list_add_tail(&event->list, &port->fdb_events);
-	port->fdb_waiting++;
-	spin_unlock_bh(&port->fdb_lock);
-	queue_work(ekho_fdb_queue, &port->fdb_work);
+	if (bridge)
+		ekho_ports_of_bridge(bridge, except, ekho_fdb_left, info);
 }
 
-static void ekho_fdb_moved(struct ekho_firmware_port *other, const void *data)
+/*
+ * A replay brings also what bridges tell drivers nothing of: stations that are
+ * not admitted yet, and what users made as dynamic.
+ */
+static bool ekho_fdb_is_told(const struct switchdev_notifier_fdb_info *info)
 {
-	ekho_fdb_event(other, data, true, true);
+	struct net_device *bridge = ekho_bridge_of(info->info.dev);
+	struct ekho_fdb_entry entry;
+
+	if (!bridge || ekho_fdb_look(bridge, info->addr, info->vid, &entry,
+				     GFP_ATOMIC))
+		return false;
+	return entry.is_there && !entry.is_locked &&
+	       (!info->added_by_user || entry.is_static || entry.is_learned);
+}
+
+static void ekho_fdb_event(const struct switchdev_notifier_fdb_info *info,
+			   bool is_gone)
+{
+	struct ekho_firmware_port *port = ekho_port_find(info->info.dev);
+
+	/* Where a user's entry was before: also one of the bridge itself. */
+	if (!is_gone && info->added_by_user && !info->info.ctx)
+		ekho_fdb_leaves(info, info->info.dev);
+	/* Addresses of the bridge itself are none of hardware's. */
+	if (info->is_local || !port || !READ_ONCE(port->bridge) ||
+	    !ekho_is_meant(info->info.ctx, port))
+		return;
+	if (info->info.ctx && !is_gone && !ekho_fdb_is_told(info))
+		return;
+	ekho_fdb_tell(port, info, is_gone,
+		      info->info.ctx ? EKHO_FLOW_REPLAY : 0);
 }
 
 static int ekho_switchdev_event(struct notifier_block *nb, unsigned long event,
 				void *ptr)
 {
 	struct switchdev_notifier_fdb_info *info = ptr;
-	struct ekho_firmware_port *port;
 
-	if (event != SWITCHDEV_FDB_ADD_TO_DEVICE &&
-	    event != SWITCHDEV_FDB_DEL_TO_DEVICE)
-		return NOTIFY_DONE;
-	/* Addresses of the bridge itself are none of hardware's. */
-	if (info->is_local)
-		return NOTIFY_DONE;
 	rcu_read_lock();
-	port = ekho_port_find(info->info.dev);
-	if (!port || !READ_ONCE(port->bridge) ||
-	    !ekho_is_meant(info->info.ctx, port))
-		goto out;
-	/* Where a user's entry was before the bridge does not tell. */
-	if (event == SWITCHDEV_FDB_ADD_TO_DEVICE && info->added_by_user &&
-	    !info->info.ctx)
-		ekho_port_others(port, ekho_fdb_moved, info);
-	ekho_fdb_event(port, info, event == SWITCHDEV_FDB_DEL_TO_DEVICE, false);
-out:
+	switch (event) {
+	case SWITCHDEV_FDB_ADD_TO_DEVICE:
+	case SWITCHDEV_FDB_DEL_TO_DEVICE:
+		ekho_fdb_event(info, event == SWITCHDEV_FDB_DEL_TO_DEVICE);
+		break;
+	/* Said to the bridge, which has done it and tells nobody of it. */
+	case SWITCHDEV_FDB_ADD_TO_BRIDGE:
+		ekho_fdb_leaves(info, info->info.dev);
+		break;
+	case SWITCHDEV_FDB_DEL_TO_BRIDGE:
+		ekho_fdb_leaves(info, NULL);
+		break;
+	}
 	rcu_read_unlock();
 	return NOTIFY_DONE;
 }
@@ -192,8 +164,7 @@ static int ekho_obj_add(struct net_device *dev, const void *ctx,
 	mutex_unlock(&port->lock);
 	if (err && err != -EOPNOTSUPP)
 		NL_SET_ERR_MSG_WEAK_MOD(extack, "firmware refuses it");
-	/* The bridge has had it for long. */
-	return ctx && err ? -EOPNOTSUPP : err;
+	return err;
 }
 
 static int ekho_obj_del(struct net_device *dev, const void *ctx,
@@ -206,9 +177,15 @@ static int ekho_obj_del(struct net_device *dev, const void *ctx,
 	    !ekho_object_key_of(obj, &key))
 		return -EOPNOTSUPP;
 	mutex_lock(&port->lock);
-	ekho_bridge_del(port, &key, false);
+	ekho_bridge_del(port, &key);
 	mutex_unlock(&port->lock);
 	return 0;
+}
+
+static u32 ekho_ageing_ms(clock_t ageing)
+{
+	return min_t(u64, jiffies64_to_msecs(clock_t_to_jiffies(ageing)),
+		     U32_MAX);
 }
 
 /* Of the kernel's flags those that are for hardware, as programs know them. */
@@ -224,59 +201,76 @@ static u32 ekho_bridge_flags_of(unsigned long from)
 	       (from & BR_PORT_LOCKED ? EKHO_BRIDGE_ADMITS_KNOWN : 0);
 }
 
+struct ekho_attr_told {
+	/* enum ekho_port_attr */
+	u32 name;
+	u32 value, mask;
+};
+
+/* Fills @told; whether firmware is told of it at all. */
+static bool ekho_attr_of(const struct switchdev_attr *attr,
+			 struct ekho_attr_told *told)
+{
+	told->mask = ~0u;
+	switch (attr->id) {
+	case SWITCHDEV_ATTR_ID_PORT_STP_STATE:
+		told->name = EKHO_PORT_STP_STATE;
+		told->value = attr->u.stp_state;
+		return true;
+	case SWITCHDEV_ATTR_ID_PORT_BRIDGE_FLAGS:
+		told->name = EKHO_PORT_FLAGS;
+		told->value = ekho_bridge_flags_of(attr->u.brport_flags.val);
+		told->mask = ekho_bridge_flags_of(attr->u.brport_flags.mask);
+		return told->mask;
+	case SWITCHDEV_ATTR_ID_PORT_MROUTER:
+		told->name = EKHO_PORT_MROUTER;
+		told->value = attr->u.mrouter;
+		return true;
+	case SWITCHDEV_ATTR_ID_BRIDGE_AGEING_TIME:
+		told->name = EKHO_PORT_AGEING_TIME;
+		told->value = ekho_ageing_ms(attr->u.ageing_time);
+		return true;
+	case SWITCHDEV_ATTR_ID_BRIDGE_VLAN_FILTERING:
+		told->name = EKHO_PORT_VLAN_FILTERING;
+		told->value = attr->u.vlan_filtering;
+		return true;
+	case SWITCHDEV_ATTR_ID_BRIDGE_VLAN_PROTOCOL:
+		told->name = EKHO_PORT_VLAN_PROTOCOL;
+		told->value = attr->u.vlan_protocol;
+		return true;
+	case SWITCHDEV_ATTR_ID_BRIDGE_MC_DISABLED:
+		told->name = EKHO_PORT_NO_SNOOPING;
+		told->value = attr->u.mc_disabled;
+		return true;
+	default:
+		return false;
+	}
+}
+
 static int ekho_attr_set(struct net_device *dev, const void *ctx,
 			 const struct switchdev_attr *attr,
 			 struct netlink_ext_ack *extack)
 {
 	struct ekho_firmware_port *port = ekho_port_find(dev);
-	u32 value, mask = ~0u;
-	int name, err;
+	struct ekho_attr_told told;
+	int err;
 
-	if (!ekho_is_meant(ctx, port) || !ekho_is_of(port, attr->orig_dev))
+	if (!ekho_is_meant(ctx, port) || !ekho_is_of(port, attr->orig_dev) ||
+	    !ekho_attr_of(attr, &told))
 		return -EOPNOTSUPP;
-	switch (attr->id) {
-	case SWITCHDEV_ATTR_ID_PORT_STP_STATE:
-		name = EKHO_PORT_STP_STATE;
-		value = attr->u.stp_state;
-		break;
-	case SWITCHDEV_ATTR_ID_PORT_BRIDGE_FLAGS:
-		name = EKHO_PORT_FLAGS;
-		value = ekho_bridge_flags_of(attr->u.brport_flags.val);
-		mask = ekho_bridge_flags_of(attr->u.brport_flags.mask);
-		break;
-	case SWITCHDEV_ATTR_ID_PORT_MROUTER:
-		name = EKHO_PORT_MROUTER;
-		value = attr->u.mrouter;
-		break;
-	case SWITCHDEV_ATTR_ID_BRIDGE_AGEING_TIME:
-		name = EKHO_PORT_AGEING_TIME;
-		value = jiffies_to_msecs(clock_t_to_jiffies(attr->u.ageing_time));
-		break;
-	case SWITCHDEV_ATTR_ID_BRIDGE_VLAN_FILTERING:
-		name = EKHO_PORT_VLAN_FILTERING;
-		value = attr->u.vlan_filtering;
-		break;
-	case SWITCHDEV_ATTR_ID_BRIDGE_VLAN_PROTOCOL:
-		name = EKHO_PORT_VLAN_PROTOCOL;
-		value = attr->u.vlan_protocol;
-		break;
-	case SWITCHDEV_ATTR_ID_BRIDGE_MC_DISABLED:
-		name = EKHO_PORT_NO_SNOOPING;
-		value = attr->u.mc_disabled;
-		break;
-	default:
-		return -EOPNOTSUPP;
-	}
 	mutex_lock(&port->lock);
-	err = ekho_bridge_set(port, name, value, mask, EKHO_FLOW_RTNL);
+	err = ekho_bridge_set(port, told.name, told.value, told.mask,
+			      EKHO_FLOW_RTNL);
 	mutex_unlock(&port->lock);
-	return err;
+	/* What firmware does not want is set all the same, in software. */
+	return err ? -EOPNOTSUPP : 0;
 }
 
 static int ekho_switchdev_blocking_event(struct notifier_block *nb,
 					 unsigned long event, void *ptr)
 {
 	struct net_device *dev = switchdev_notifier_info_to_dev(ptr);
+	const struct switchdev_notifier_info *info = ptr;
 	int err;
 
 	switch (event) {
@@ -295,11 +289,14 @@ static int ekho_switchdev_blocking_event(struct notifier_block *nb,
 	default:
 		return NOTIFY_DONE;
 	}
-	return notifier_from_errno(err);
+	/* A replay goes on: the bridge has had it for long, or it is others'. */
+	return notifier_from_errno(info->ctx ? 0 : err);
 }
 
+/* After the bridge, which may refuse what it is told. */
 static struct notifier_block ekho_switchdev_notifier = {
 	.notifier_call = ekho_switchdev_event,
+	.priority = -1,
 };
 
 static struct notifier_block ekho_switchdev_blocking_notifier = {
@@ -307,53 +304,70 @@ static struct notifier_block ekho_switchdev_blocking_notifier = {
 };
 
 /* Calls a function of the module `bridge`, which this one can do without. */
-#define EKHO_BRIDGE_ASK(function, dev, otherwise)                        \
+#define EKHO_BRIDGE_ASK(function, otherwise, ...)                        \
 	({                                                               \
 		typeof(&function) ask = symbol_get(function);            \
-		typeof(function(dev)) answer = otherwise;                \
+		typeof(function(__VA_ARGS__)) answer = otherwise;        \
 									 \
 		if (ask) {                                               \
-			answer = ask(dev);                               \
+			answer = ask(__VA_ARGS__);                       \
 			symbol_put(function);                            \
 		}                                                        \
 		answer;                                                  \
 	})
 
+static void ekho_bridge_begin(struct ekho_firmware_port *port, u32 attr,
+			      u32 value)
+{
+	ekho_bridge_set(port, attr, value,
+			attr == EKHO_PORT_FLAGS ? EKHO_BRIDGE_ALL_FLAGS : ~0u,
+			EKHO_FLOW_RTNL);
+}
+
 /* Attributes that a bridge has told nobody since the port joined it. */
 static void ekho_bridge_joined(struct ekho_firmware_port *port,
 			       const struct net_device *bridge)
 {
-	clock_t ageing = EKHO_BRIDGE_ASK(br_get_ageing_time, bridge, 0);
-	bool filters = EKHO_BRIDGE_ASK(br_vlan_enabled, bridge, false);
-	u8 state = EKHO_BRIDGE_ASK(br_port_get_stp_state, port->dev,
-				   BR_STATE_DISABLED);
+	clock_t ageing = EKHO_BRIDGE_ASK(br_get_ageing_time, 0, bridge);
+	bool filters = EKHO_BRIDGE_ASK(br_vlan_enabled, false, bridge);
+	bool snoops = EKHO_BRIDGE_ASK(br_multicast_enabled, false, bridge);
+	u8 state = EKHO_BRIDGE_ASK(br_port_get_stp_state, BR_STATE_DISABLED,
+				   port->dev);
+	u16 protocol = ETH_P_8021Q;
 	/* As br_add_if() has it. */
 	const u32 flags = EKHO_BRIDGE_LEARNS | EKHO_BRIDGE_FLOODS |
 			  EKHO_BRIDGE_FLOODS_GROUPS |
 			  EKHO_BRIDGE_FLOODS_BROADCAST;
 
+	EKHO_BRIDGE_ASK(br_vlan_get_proto, -ENOENT, bridge, &protocol);
 	lockdep_assert_held(&port->lock);
 	WRITE_ONCE(port->bridge, bridge->ifindex);
-	ekho_bridge_set(port, EKHO_PORT_BRIDGE, bridge->ifindex, ~0u,
-			EKHO_FLOW_RTNL);
-	ekho_bridge_set(port, EKHO_PORT_FLAGS, flags, EKHO_BRIDGE_ALL_FLAGS,
-			EKHO_FLOW_RTNL);
-	ekho_bridge_set(port, EKHO_PORT_AGEING_TIME,
-			jiffies_to_msecs(clock_t_to_jiffies(ageing)), ~0u,
-			EKHO_FLOW_RTNL);
-	ekho_bridge_set(port, EKHO_PORT_VLAN_FILTERING, filters, ~0u,
-			EKHO_FLOW_RTNL);
-	ekho_bridge_set(port, EKHO_PORT_STP_STATE, state, ~0u, EKHO_FLOW_RTNL);
+	ekho_bridge_begin(port, EKHO_PORT_BRIDGE, bridge->ifindex);
+	ekho_bridge_begin(port, EKHO_PORT_FLAGS, flags);
+	ekho_bridge_begin(port, EKHO_PORT_AGEING_TIME, ekho_ageing_ms(ageing));
+	ekho_bridge_begin(port, EKHO_PORT_VLAN_FILTERING, filters);
+	ekho_bridge_begin(port, EKHO_PORT_VLAN_PROTOCOL, protocol);
+	ekho_bridge_begin(port, EKHO_PORT_NO_SNOOPING, !snoops);
+	ekho_bridge_begin(port, EKHO_PORT_STP_STATE, state);
 }
 
 static void ekho_bridge_left(struct ekho_firmware_port *port)
 {
 	switchdev_bridge_port_unoffload(port->dev, port, &ekho_switchdev_notifier,
 					&ekho_switchdev_blocking_notifier);
-	flush_work(&port->fdb_work);
+	ekho_fdb_forget(port);
 	mutex_lock(&port->lock);
 	ekho_bridge_clear(port);
 	mutex_unlock(&port->lock);
+}
+
+/* Has a port's bridge tell it what it has, entries or all else. */
+int ekho_switchdev_replay(struct ekho_firmware_port *port, bool is_fdb)
+{
+	return switchdev_bridge_port_replay(port->dev, port->dev, port,
+					    is_fdb ? &ekho_switchdev_notifier : NULL,
+					    is_fdb ? NULL : &ekho_switchdev_blocking_notifier,
+					    NULL);
 }
 
 /* A port joined, or is about to leave, something. */
@@ -369,6 +383,8 @@ void ekho_bridge_event(struct ekho_firmware_port *port, unsigned long event,
 		ekho_bridge_left(port);
 	if (event != NETDEV_CHANGEUPPER || !info->linking)
 		return;
+	/* What came too late for the bridge before. */
+	ekho_fdb_forget(port);
 	mutex_lock(&port->lock);
 	ekho_bridge_joined(port, info->upper_dev);
 	mutex_unlock(&port->lock);
@@ -384,34 +400,15 @@ void ekho_bridge_event(struct ekho_firmware_port *port, unsigned long event,
 	mutex_unlock(&port->lock);
 }
 
-void ekho_switchdev_open(struct ekho_firmware_port *port)
-{
-	spin_lock_init(&port->fdb_lock);
-	INIT_LIST_HEAD(&port->fdb_events);
-	INIT_WORK(&port->fdb_work, ekho_fdb_work);
-}
-
-/* The port cannot be found any more. */
-void ekho_switchdev_close(struct ekho_firmware_port *port)
-{
-	struct ekho_fdb_event *event, *next;
-
-	cancel_work_sync(&port->fdb_work);
-	list_for_each_entry_safe(event, next, &port->fdb_events, list)
-		kfree(event);
-}
-
 int ekho_switchdev_init(void)
 {
-	int err;
+	int err = ekho_fdb_init();
 
-	/* One port after the other, so that entries move in order. */
-	ekho_fdb_queue = alloc_ordered_workqueue("ekho_fdb", 0);
-	if (!ekho_fdb_queue)
-		return -ENOMEM;
+	if (err)
+		return err;
 	err = register_switchdev_notifier(&ekho_switchdev_notifier);
 	if (err)
-		goto err_queue;
+		goto err_fdb;
 	err = register_switchdev_blocking_notifier(&ekho_switchdev_blocking_notifier);
 	if (err)
 		goto err_notifier;
@@ -419,8 +416,8 @@ int ekho_switchdev_init(void)
 
 err_notifier:
 	unregister_switchdev_notifier(&ekho_switchdev_notifier);
-err_queue:
-	destroy_workqueue(ekho_fdb_queue);
+err_fdb:
+	ekho_fdb_exit();
 	return err;
 }
 
@@ -429,5 +426,5 @@ void ekho_switchdev_exit(void)
 {
 	unregister_switchdev_blocking_notifier(&ekho_switchdev_blocking_notifier);
 	unregister_switchdev_notifier(&ekho_switchdev_notifier);
-	destroy_workqueue(ekho_fdb_queue);
+	ekho_fdb_exit();
 }

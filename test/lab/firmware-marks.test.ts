@@ -49,8 +49,9 @@ describe('marks', () => {
       ip link add d0 type dummy
       ip link add d1 type dummy
       ip link add br0 type bridge vlan_filtering 1
-      ip link set d1 master br0
-      for link in d0 d1 br0; do ip link set $link up; done
+      ip link add d2 type dummy
+      for link in d1 d2; do ip link set $link master br0; done
+      for link in d0 d1 d2 br0; do ip link set $link up; done
       ip addr add 192.0.2.1/24 dev d0
       ip addr add 2001:db8::1/64 dev d0 nodad
       ip nexthop add id 1 via 192.0.2.2 dev d0
@@ -83,9 +84,9 @@ describe('marks', () => {
   const nexthops = () =>
     Object.fromEntries(space.json('ip -j nexthop show').map(({ id, flags }) => [String(id), flags]));
 
-  const entry = (mac: string) =>
+  const entry = (mac: string, link = 'd1') =>
     space
-      .json('bridge -j fdb show dev d1')
+      .json(`bridge -j fdb show dev ${link}`)
       .find((row) => row.mac === mac && row.vlan === 1 && !(row.flags as string[]).includes('self'));
 
   test('routes of both families, multipath and unreachable ones too, until the marks are closed', () => {
@@ -170,17 +171,23 @@ describe('marks', () => {
     expect(nexthops()).toEqual({ 1: [], 2: [], 3: [] });
   });
 
+  const indexes = new Map<string, number>();
+  function ifindex(link: string): number {
+    if (!indexes.has(link)) indexes.set(link, Number(space.run('cat', [`/sys/class/net/${link}/ifindex`])));
+    return indexes.get(link)!;
+  }
+  const { fdbLearned: learned } = MARK_KIND;
+  const fdb = (address: number[], flags: number, kind: Mark['kind'] = MARK_KIND.fdb, link = 'd1'): Mark => ({
+    kind,
+    flags,
+    place: ifindex(link),
+    number: 1,
+    address,
+  });
+
   test('entries of bridges: what hardware holds, and what it learned and forgot', () => {
-    const fdb = (address: number[], flags: number, kind: Mark['kind'] = MARK_KIND.fdb): Mark => ({
-      kind,
-      flags,
-      place: Number(space.run('cat', ['/sys/class/net/d1/ifindex'])),
-      number: 1,
-      address,
-    });
     {
       using marks = open();
-      const learned = MARK_KIND.fdbLearned;
       expect(marks.set([fdb(MAC, offloaded), fdb(OTHER_MAC, offloaded, learned)])).toEqual(new Map());
       expect(entry('02:00:00:00:00:11')!.flags).toEqual(['offload']);
       expect(entry('02:00:00:00:00:22')!.flags).toEqual(['extern_learn', 'offload']);
@@ -197,6 +204,85 @@ describe('marks', () => {
       );
     }
     expect(entry('02:00:00:00:00:11')!.flags).toEqual([]);
+    expect(entry('02:00:00:00:00:22')).toBeUndefined();
+  });
+
+  test('entries that others have are theirs, before and after', () => {
+    const others = '02:00:00:00:00:33';
+    const OTHERS = [0x02, 0, 0, 0, 0, 0x33];
+    const refusal = (name: string) => new Map([[name, 1]]);
+    space.script(`bridge fdb add ${others} dev d1 master extern_learn vlan 1`);
+    {
+      using marks = open();
+      // What the bridge has is learned and forgotten by nobody else.
+      expect(marks.set([fdb(OTHERS, offloaded, learned)])).toEqual(refusal('EEXIST'));
+      expect(marks.set([fdb(OTHERS, offloaded, learned, 'd2')])).toEqual(refusal('EEXIST'));
+      expect(marks.set([fdb(MAC, offloaded, learned)])).toEqual(refusal('EEXIST'));
+      expect(marks.set([fdb(OTHERS, 0, learned)])).toEqual(refusal('ENOENT'));
+      expect(marks.set([fdb(OTHERS, offloaded, undefined, 'd2')])).toEqual(refusal('ENOENT'));
+      expect(entry(others)!.flags).toEqual(['extern_learn']);
+      // Hardware learns it elsewhere, and forgets where it was before: it stays.
+      expect(marks.set([fdb(OTHER_MAC, offloaded, learned)])).toEqual(new Map());
+      expect(marks.set([fdb(OTHER_MAC, offloaded, learned, 'd2')])).toEqual(new Map());
+      expect(marks.set([fdb(OTHER_MAC, 0, learned)])).toEqual(refusal('ENOENT'));
+      expect(entry('02:00:00:00:00:22', 'd2')!.flags).toEqual(['extern_learn', 'offload']);
+      // A user's by now, at the same port, and at another one.
+      space.script('bridge fdb replace 02:00:00:00:00:22 dev d2 master static vlan 1');
+      expect(marks.set([fdb(OTHER_MAC, 0, learned, 'd2')])).toEqual(refusal('ENOENT'));
+      expect(marks.set([fdb(MAC, offloaded)])).toEqual(new Map());
+      space.script('bridge fdb replace 02:00:00:00:00:11 dev d2 master static vlan 1');
+    }
+    expect(entry(others)!.flags).toEqual(['extern_learn']);
+    expect(entry('02:00:00:00:00:22', 'd2')!.state).toBe('static');
+    expect(entry('02:00:00:00:00:11', 'd2')!.state).toBe('static');
+    space.script(`
+      bridge fdb del ${others} dev d1 master vlan 1
+      bridge fdb del 02:00:00:00:00:22 dev d2 master vlan 1
+      bridge fdb replace 02:00:00:00:00:11 dev d1 master static vlan 1
+    `);
+  });
+
+  test('entries and nexthops that are gone are forgotten: who makes them again is left alone', () => {
+    const count = 300;
+    const macs = Array.from({ length: count }, (_, n) => [0x02, 0x22, 0, 0, n >> 8, n & 255]);
+    const text = (mac: number[]) => mac.map((byte) => byte.toString(16).padStart(2, '0')).join(':');
+    const shown = () =>
+      space
+        .json('bridge -j fdb show dev d2')
+        .filter(({ mac }) => (mac as string).startsWith('02:22:'))
+        .map(({ flags }) => flags);
+    {
+      using marks = open();
+      for (let round = 0; round < 3; round++) {
+        expect(marks.set(macs.map((mac) => fdb(mac, offloaded, learned, 'd2')))).toEqual(new Map());
+        expect(shown()).toHaveLength(count);
+        space.script('ip link set d2 nomaster; ip link set d2 master br0');
+        expect(shown()).toEqual([]);
+      }
+      expect(marks.set([{ kind: MARK_KIND.nexthop, flags: offloaded, place: 99 }])).toEqual(
+        new Map([['ENOENT', 1]]),
+      );
+      expect(marks.set([fdb(macs[0]!, offloaded, learned, 'd2')])).toEqual(new Map());
+      space.script(`bridge fdb del ${text(macs[0]!)} dev d2 master vlan 1`);
+      const lines = macs.map((mac) => `fdb add ${text(mac)} dev d2 master extern_learn vlan 1`);
+      space.script(`bridge -batch - <<'EOF'\n${lines.join('\n')}\nEOF`);
+    }
+    expect(shown()).toEqual(new Array(count).fill(['extern_learn']));
+    space.script('ip link set d2 nomaster; ip link set d2 master br0');
+  });
+
+  test('what is kept by one file is taken over by the next', () => {
+    const kept = () => new Marks(`/run/netns/${space.name}`, true);
+    {
+      using marks = kept();
+      expect(marks.set([fdb(OTHER_MAC, offloaded, learned), fdb(MAC, offloaded)])).toEqual(new Map());
+    }
+    expect(entry('02:00:00:00:00:22')!.flags).toEqual(['extern_learn', 'offload']);
+    expect(entry('02:00:00:00:00:11')!.flags).toEqual(['offload']);
+    using marks = kept();
+    expect(marks.set([fdb(OTHER_MAC, offloaded, learned), fdb(MAC, 0)])).toEqual(new Map());
+    expect(entry('02:00:00:00:00:11')!.flags).toEqual([]);
+    expect(marks.set([fdb(OTHER_MAC, 0, learned)])).toEqual(new Map());
     expect(entry('02:00:00:00:00:22')).toBeUndefined();
   });
 

@@ -132,7 +132,9 @@ export class Marks implements Disposable {
    * Shows the marks that were added, in three system calls.
    *
    * @param onRefused told of each that the kernel would not have, by the order in which they were added, with an errno: ENOENT for
-   * a route that is not there, or not the one of its prefix that counts; ESTALE for one that does anything else; ENODEV for a link that is no port of a bridge
+   * a route that is not there, or not the one of its prefix that counts, a nexthop that is gone, an entry that is not at the port, and one
+   * to be forgotten that was not learned through these marks; EEXIST for a learned one that the bridge has from others; ESTALE for a
+   * route that does anything else; ENODEV for a link that is no port of a bridge
    */
   flush(onRefused?: (place: number, errno: number) => void): void {
     if (this.#count === 0) return;
