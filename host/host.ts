@@ -40,6 +40,7 @@ import { KernelEvents } from './kernel/kernel-events.ts';
 import { rungsText } from './kernel/rungs-text.ts';
 import { KernelSync } from './kernel/sync.ts';
 import { Logs } from './log/log.ts';
+import { paced } from './log/paced.ts';
 import { Journal } from './mirror/journal.ts';
 import { Mirror } from './mirror/mirror.ts';
 import { KIND, KINDS, type Kind, type KindNumber } from './mirror/types.ts';
@@ -55,6 +56,8 @@ import type { TraceCounters, TraceExport } from './trace/otlp.ts';
 
 /** Differences listed by `verify`. */
 const DIFFERENCES_MAX = 1000;
+/** What comes again and again is told once in so long. */
+const TELL_MS = 10_000;
 /** Entries up to which counters are read every second while somebody looks. */
 const READ_EACH_SECOND_MAX = 65_536;
 /** Longest that firmware waits for the first plan to be in hardware. */
@@ -152,7 +155,12 @@ export class Host {
       log: (level, message, plugin) => logs.of('planner')[level]({ plugin }, message),
     });
     this.#statistics.start(this.#planner);
-    this.events?.subscribe({ record: (record) => this.#planner.kernelEvent(record), lost: () => {} });
+    this.events?.subscribe({
+      record: (record) => this.#planner.kernelEvent(record),
+      lost: paced((count: number) => {
+        this.#warn(`${count} events of the kernel’s notifiers or more found the ring full`);
+      }, TELL_MS),
+    });
     this.mirror.subscribe((changes) => {
       if (logs.isOn('mirror', 'trace'))
         logs.of('mirror').trace(`${changes.length} changes up to revision ${this.mirror.revision}`);
@@ -176,7 +184,7 @@ export class Host {
     });
     this.offloads = new Offloads({ store, planner: this.#planner, objects: this.objects });
     const parts = { config, objects: this.objects, planner: this.#planner, statistics: this.#statistics };
-    this.devices = new Devices(parts);
+    this.devices = new Devices({ ...parts, warn: this.#warn });
     this.plugins = new Plugins({ ...parts, devices: this.devices, logs, isStopping: () => this.#stopping });
     this.devices.open();
     if (this.#source instanceof KernelSync) {
@@ -199,6 +207,15 @@ export class Host {
         if (offloadedEntries(this.#planner) <= READ_EACH_SECOND_MAX) await this.#statistics.now();
       },
       hardwarePackets: (limit) => routedPackets(this.#planner, limit),
+      onHeld: paced((milliseconds: number) => {
+        const seconds = (milliseconds / 1000).toFixed(1);
+        this.#warn(`the host stood still for ${seconds} s: it was stopped, or had no processor time`);
+      }, TELL_MS),
+      onShort: paced(() => {
+        this.#warn(
+          'no file descriptor is left: connections are turned away. Raise the limit (LimitNOFILE=).',
+        );
+      }, TELL_MS),
     });
   }
 
@@ -526,6 +543,7 @@ export class Host {
       statistics: this.#statistics,
       plugins: this.plugins,
       devices: this.devices,
+      sampler: this.sampler,
     };
   }
 }

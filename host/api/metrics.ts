@@ -68,6 +68,24 @@ export const METRICS: readonly Metric[] = [
     samples: ({ status }) => one(status.memory_bytes),
   },
   {
+    name: 'ekho_loop_held_seconds_total',
+    type: 'counter',
+    help: 'Time in which the host stood still, two seconds or longer at a time: it was stopped, or had no processor time.',
+    samples: ({ status }) => one(status.held_s),
+  },
+  {
+    name: 'ekho_descriptors_short_seconds_total',
+    type: 'counter',
+    help: 'Time in which the host had no file descriptor left: it takes no connections then.',
+    samples: ({ status }) => one(status.descriptors_short_s),
+  },
+  {
+    name: 'ekho_mirror_namespace_deleted',
+    type: 'gauge',
+    help: '1 when the mirrored network namespace was deleted: the host is to be started again.',
+    samples: ({ status }) => one(Number(status.netns_deleted ?? false)),
+  },
+  {
     name: 'ekho_mirror_synced',
     type: 'gauge',
     help: '1 while the mirror is in sync with the kernel.',
@@ -161,6 +179,12 @@ export const METRICS: readonly Metric[] = [
       ofPlugins(status, ({ state }) => Number(state === 'active' || state === 'degraded')),
   },
   {
+    name: 'ekho_plugin_degraded',
+    type: 'gauge',
+    help: '1 while the plugin runs, but broke the contract within the last minute, or another version of its file does not run.',
+    samples: ({ status }) => ofPlugins(status, ({ state }) => Number(state === 'degraded')),
+  },
+  {
     name: 'ekho_plugin_restarts_total',
     type: 'counter',
     help: 'Times the plugin was started again.',
@@ -207,6 +231,12 @@ export const METRICS: readonly Metric[] = [
     type: 'counter',
     help: 'Rows removed from the device since it was opened.',
     samples: ({ status }) => status.devices.map(({ name, removes }) => [{ device: name }, removes]),
+  },
+  {
+    name: 'ekho_device_resets_total',
+    type: 'counter',
+    help: 'Times that the device lost its tables.',
+    samples: ({ status }) => status.devices.map(({ name, epoch }) => [{ device: name }, epoch]),
   },
   {
     name: 'ekho_device_detached_total',

@@ -178,6 +178,9 @@ export const Status = Type.Object({
   socket: Text,
   url: Type.Optional(Text),
   memory_bytes: Count,
+  /** Seconds so far: in which the host stood still, two or longer at a time, and in which it had no file descriptor left. */
+  held_s: Type.Number(),
+  descriptors_short_s: Type.Number(),
   revision: Count,
   synced: Type.Boolean(),
   kinds: Type.Array(KindStatus),

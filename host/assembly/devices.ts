@@ -14,11 +14,14 @@ export interface DevicesParts {
   readonly config: Config;
   readonly objects: Objects;
   readonly statistics: Statistics;
+  readonly warn: (message: string) => void;
 }
 
 export class Devices {
   readonly #parts: DevicesParts;
   readonly #devices = new Map<string, Device>();
+  /** How often somebody took the data path off its ports, as last told, by device. */
+  readonly #detached = new Map<string, number>();
   /** What devices handed to the kernel, by device. */
   readonly #traps = new Map<string, TrapCounters>();
 
@@ -89,13 +92,22 @@ export class Devices {
 
   /** Takes what devices handed to the kernel since, for the rates. `now` in milliseconds. */
   sampleTraps(now: number): void {
-    this.list();
+    this.#tellDetached(this.list());
     for (const counters of this.#traps.values()) counters.sample(now);
   }
 
   /** What is kept over restarts of the host. */
   *savedTraps(): Generator<SavedEntry> {
     for (const counters of this.#traps.values()) yield* counters.saved();
+  }
+
+  #tellDetached(devices: readonly DeviceStatus[]): void {
+    for (const { name, ports = [] } of devices) {
+      const times = ports.reduce((sum, { detached = 0 }) => sum + detached, 0);
+      if (times > (this.#detached.get(name) ?? 0))
+        this.#parts.warn(`device ${name}: somebody took the data path off a port (\`ekho status\`)`);
+      this.#detached.set(name, times);
+    }
   }
 
   #trapsOf(device: string, counted: readonly TrapCounter[]) {

@@ -4,6 +4,7 @@ import type { Config } from '../config/config.ts';
 import { portsOf } from '../config/port-owners.ts';
 import { EkhoError } from '../errors.ts';
 import type { Logs } from '../log/log.ts';
+import { paced } from '../log/paced.ts';
 import type { Objects } from '../objects.ts';
 import type { Planner, Retired } from '../offload/planner.ts';
 import { DisabledPlugins } from '../plugin/disabled-plugins.ts';
@@ -214,8 +215,10 @@ export class Plugins {
     const { planner, logs } = this.#parts;
     const log = logs.ofPlugin(plugin.name);
     const listener = {
-      fault: paced((error: Error, left: number) =>
-        log.warn(`${error.message}${left > 0 ? `; and ${left} faults more before` : ''}`),
+      fault: paced(
+        (error: Error, left: number) =>
+          log.warn(`${error.message}${left > 0 ? `; and ${left} faults more before` : ''}`),
+        FAULT_MS,
       ),
       // The supervisor says so, and why.
       down: () => {},
@@ -293,20 +296,4 @@ export class Plugins {
 /** What was asked for did not come about. */
 function throwTrouble({ trouble }: SupervisedPlugin): void {
   if (trouble !== undefined) throw trouble;
-}
-
-/** Tells one fault in `FAULT_MS`, with how many were left out since the one told last. */
-function paced(tell: (error: Error, left: number) => void): (error: Error) => void {
-  let toldAt = Number.NEGATIVE_INFINITY;
-  let left = 0;
-  return (error) => {
-    const now = performance.now();
-    if (now - toldAt < FAULT_MS) {
-      left++;
-      return;
-    }
-    tell(error, left);
-    toldAt = now;
-    left = 0;
-  };
 }

@@ -11,6 +11,7 @@ import type { Publisher } from '../remote/publisher.ts';
 import type { RemoteStatus } from '../remote/source.ts';
 import type { Source } from '../source.ts';
 import { residentMemory } from '../telemetry/resident.ts';
+import type { Sampler } from '../telemetry/sampler.ts';
 import { VERSION } from '../version.ts';
 import type { Devices } from './devices.ts';
 import type { HostFirmware } from './firmware.ts';
@@ -32,6 +33,7 @@ export interface StatusParts {
   readonly offloads: Offloads;
   readonly plugins: Plugins;
   readonly devices: Devices;
+  readonly sampler: Sampler;
 }
 
 /** `url`: where dashboard and API are served on TCP. */
@@ -59,6 +61,8 @@ export function statusOf(parts: StatusParts, url: string | undefined): Status {
     socket: config.api.socket,
     ...(url !== undefined && { url }),
     memory_bytes: residentMemory(),
+    held_s: tenths(parts.sampler.held_s),
+    descriptors_short_s: tenths(parts.sampler.short_s),
     revision: mirror.revision,
     synced: mirror.synced,
     kinds: kindsOf(config, mirror),
@@ -75,6 +79,8 @@ export function statusOf(parts: StatusParts, url: string | undefined): Status {
     devices: devices.list(),
   };
 }
+
+const tenths = (seconds: number): number => Math.round(seconds * 10) / 10;
 
 /** The kinds that the configuration wants, and how far each is mirrored. */
 export function kindsOf(config: Config, mirror: Mirror): KindStatus[] {

@@ -35,6 +35,7 @@ export async function status(client: Client, { json }: JsonOption): Promise<void
     ...firmwareLines(answer),
     ...hookLines(answer),
     ...detachedLines(answer),
+    ...shortageLines(answer),
     `socket ${answer.socket}${answer.url ? `, ${answer.url}` : ''}`,
   ];
   await print(`${head.join('\n')}\n\n`);
@@ -151,6 +152,11 @@ function detachedLines({ devices }: Status): string[] {
           ],
     ),
   );
+}
+
+function shortageLines({ descriptors_short_s }: Status): string[] {
+  if (descriptors_short_s === 0) return [];
+  return [`without file descriptors for ${descriptors_short_s} s in all: raise the limit (LimitNOFILE=)`];
 }
 
 /** Only where there is something to tell. */

@@ -50,6 +50,8 @@ export interface SilentChangesHandler {
   reread(scope: Scope): void;
   /** Resolves once what notifiers hinted at so far was looked at. */
   hinted(): Promise<void>;
+  /** Resolves once all routes that were announced before now are in the mirror. */
+  routesReleased(): Promise<void>;
 }
 
 export class SilentChanges implements Reactions {
@@ -319,6 +321,8 @@ export class SilentChanges implements Reactions {
     this.#walk = new Promise((resolve) => setTimeout(resolve, rest))
       // Where notifiers named the routes already, the walk finds none of them.
       .then(() => this.#handler.hinted())
+      // Those held back while routes are read may use what left: the walk would not see them.
+      .then(() => this.#handler.routesReleased())
       .then(() => this.#findSuspects());
   }
 

@@ -164,6 +164,8 @@ export class KernelSync {
   readonly #agenda: Agenda;
   readonly #control: ControlView;
   readonly #silent: SilentChanges;
+  /** Who waits until routes are not being read. */
+  readonly #awaitRoutes: (() => void)[] = [];
   readonly #hints: Hints;
   readonly #flows: FlowWatch;
   #hintsWereLost = false;
@@ -199,6 +201,7 @@ export class KernelSync {
     this.#silent = new SilentChanges(mirror, {
       reread: (scope) => this.#reread(scope),
       hinted: () => this.#hinted(),
+      routesReleased: () => this.#routesReleased(),
     });
     this.#hints = new Hints(() => this.#reread(HINTED));
     this.#flows = new FlowWatch({
@@ -384,6 +387,7 @@ export class KernelSync {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    for (const released of this.#awaitRoutes.splice(0)) released();
     this.#endWatch?.();
     this.#agenda.close();
     this.#flows.close();
@@ -600,7 +604,7 @@ export class KernelSync {
     if (this.#closed) return;
     if (unavailable !== undefined) {
       this.#recovered(scope, whole);
-      this.#phases[kind] = UNREAD;
+      this.#phase(kind, UNREAD);
       this.#held = [];
       await this.#empty(kind);
       this.#commit();
@@ -611,7 +615,7 @@ export class KernelSync {
     if (complete) await this.#sweep(scope, whole);
     await this.#release(kind);
     if (this.#closed) return;
-    this.#phases[kind] = FOLLOWING;
+    this.#phase(kind, FOLLOWING);
     this.#commit();
     if (kind === KIND.flow) this.#flows.wasRead(performance.now() - began);
     if (failure !== undefined) {
@@ -633,6 +637,19 @@ export class KernelSync {
    */
   async #passAnnounced(kind: KindNumber): Promise<void> {
     await this.#subscriptions.get(protocolOf(KINDS[kind]!))?.drain();
+  }
+
+  /** The kind is not being read any more. */
+  #phase(kind: KindNumber, phase: typeof UNREAD | typeof FOLLOWING): void {
+    this.#phases[kind] = phase;
+    if (kind !== KIND.route) return;
+    for (const released of this.#awaitRoutes.splice(0)) released();
+  }
+
+  /** Resolves once no notification of a route is held back that came before now. */
+  async #routesReleased(): Promise<void> {
+    if (this.#phases[KIND.route] !== READING || this.#closed) return;
+    await new Promise<void>((resolve) => this.#awaitRoutes.push(resolve));
   }
 
   /** From now on notifications of the kind are held back. */
@@ -679,7 +696,7 @@ export class KernelSync {
     }
     await this.#release(KIND.route);
     if (this.#closed) return;
-    this.#phases[KIND.route] = FOLLOWING;
+    this.#phase(KIND.route, FOLLOWING);
     this.#commit();
     if (!complete || this.#heldOverflowed) this.#agenda.add({ kind: KIND.route });
     else if (!this.#hints.isEmpty) this.#agenda.add(HINTED);

@@ -125,7 +125,14 @@ export class BulkSocket {
     });
     worker.on('message', (message: FromWorker) => this.#receive(message));
     worker.on('error', (error) => this.#fail(error as Error));
-    worker.on('exit', releaseFreeMemory);
+    worker.on('exit', () => {
+      releaseFreeMemory();
+      if (this.#worker !== worker) return;
+      // Nobody told it to: what it was asked is answered by nobody.
+      process.off('exit', this.#onExit);
+      this.#worker = undefined;
+      this.#fail(new EkhoError('E_NETLINK', 'the thread that receives dumps ended'));
+    });
     process.on('exit', this.#onExit);
     return worker;
   }

@@ -38,6 +38,7 @@ import { ResyncPace } from './resync-pace.ts';
 import { Retries } from './retries.ts';
 import { RouteEntries } from './route-entries.ts';
 import { stationOf } from './stations.ts';
+import { Trouble } from './trouble.ts';
 
 /** Answers that lead to further changes a `settled` waits for; under a storm there is always more. */
 const SETTLE_ROUNDS = 16;
@@ -68,6 +69,7 @@ export class Plan {
   readonly #retiring: readonly EntryTable<unknown>[];
   readonly #counters: Counters;
   readonly #retries: Retries;
+  readonly #trouble: Trouble;
 
   #runner: Runner | undefined;
   /** Read back and compared: changes may go out. */
@@ -121,6 +123,11 @@ export class Plan {
     ] as (EntryTable<unknown> | RouteEntries)[];
     this.#retiring = [tunnels, groups, nexthops, interfaces, ports] as EntryTable<unknown>[];
     this.states = new OffloadStates(this.#desired, options, () => this.#isReady);
+    this.#trouble = new Trouble({
+      failing: () => this.#desired.failing,
+      refused: () => this.#desired.refused,
+      log: options.log,
+    });
     this.#retries = new Retries({
       failing: () => this.#desired.failing + (this.#needsReadback ? 1 : 0),
       refused: () => this.#desired.refused,
@@ -156,6 +163,7 @@ export class Plan {
     clearTimeout(this.#resyncTimer);
     this.#desired.notices.clear();
     this.#retries.stop();
+    this.#trouble.stop();
     this.#lastAnswered = this.#lastCommitted = 0;
     this.#waitAnew();
   }
@@ -380,6 +388,7 @@ export class Plan {
 
   #answersTaken(): void {
     if (this.#desired.failing + this.#desired.refused > 0) this.#retries.schedule();
+    this.#trouble.look();
     this.#desired.noteAnswers();
     this.#settle();
     this.schedule();

@@ -40,14 +40,15 @@ export class TranspileCache {
     this.folder = join(folder, 'plugins');
   }
 
-  /** Undefined when there is none or it is damaged, which removes it. Throws E_CACHE for a folder others can write. */
-  async read(key: string): Promise<CacheEntry | undefined> {
+  /** Undefined when there is none or it is damaged, which is told and removes it. Throws E_CACHE for a folder others can write. */
+  async read(key: string, damaged: (folder: string) => void = () => {}): Promise<CacheEntry | undefined> {
     await this.open();
     const folder = join(this.folder, key);
     try {
       return await this.entry(key);
     } catch (error) {
       if (error instanceof EkhoError) throw error;
+      if (!isMissing(error)) damaged(folder);
       await rm(folder, { recursive: true, force: true });
       return undefined;
     }
@@ -132,6 +133,10 @@ async function checkOwner(path: string): Promise<void> {
   throw new EkhoError('E_CACHE', `${path} is not a folder that only this user can write`, {
     remedy: 'Remove it, or name another folder: `cache` under [plugins].',
   });
+}
+
+function isMissing(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ENOENT';
 }
 
 function unusable(folder: string, error: unknown): EkhoError {

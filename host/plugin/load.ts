@@ -41,6 +41,8 @@ export interface LoadOptions {
   readonly grants: readonly string[];
   /** Folder for transpiled plugins. Default: the user's cache folder. */
   readonly cache?: string;
+  /** Its transpiled copy was not as it was written; it is made again. */
+  readonly onDamagedCopy?: (folder: string) => void;
   /** Bytes the plugin's memory may grow to. Default 256 MiB. */
   readonly memoryMax?: number;
   /** Bytes of the file. Default 32 MiB. */
@@ -93,7 +95,8 @@ export async function loadPlugin(file: string, options: LoadOptions): Promise<Lo
     const key = sha256(
       JSON.stringify([CACHE_FORMAT, hash, transpilerVersion(), TRANSPILE_OPTIONS, memoryMax]),
     );
-    const found = (await new TranspileCache(SHIPPED).readOnly(key)) ?? (await cache.read(key));
+    const found =
+      (await new TranspileCache(SHIPPED).readOnly(key)) ?? (await cache.read(key, options.onDamagedCopy));
     const entry = found ?? (await cache.write(key, checkFiles(await transpile(bytes), memoryMax)));
     return {
       name,

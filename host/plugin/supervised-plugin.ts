@@ -404,6 +404,8 @@ export class SupervisedPlugin {
   private loadOptions(setup: PluginSetup): LoadOptions {
     return {
       grants: setup.devices.map(({ kind }) => kind),
+      onDamagedCopy: (folder) =>
+        this.keepLine(1, `its transpiled copy in ${folder} is damaged: it is made again`),
       ...(this.options.cache !== undefined && { cache: this.options.cache }),
       ...(this.options.signatures !== undefined && { signatures: this.options.signatures }),
       ...(this.options.trustedKeys !== undefined && { trustedKeys: this.options.trustedKeys }),

@@ -1,4 +1,5 @@
 /** Looks at the host once a second: changes, time until hardware has them, who forwards, what the process costs. */
+import { closeSync, openSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { MirrorReader } from '../mirror/types.ts';
 import { residentMemory } from './resident.ts';
@@ -14,6 +15,8 @@ const WATCHED_MS = 15_000;
 const SETTLE_MAX_MS = 10_000;
 /** Pause between two measurements of how long a change takes. */
 const MEASURE_PAUSE_MS = 50;
+/** From here on the host stood still: it was stopped, or had no processor time. */
+const HELD_MS = 2000;
 /** Entries that counted, beyond which their sum is not taken every second. */
 const SUMMED_MAX = 20_000;
 
@@ -40,10 +43,17 @@ export interface SamplerOptions {
   readonly readHardware: () => Promise<void>;
   /** Packets that hardware's routes forwarded, as last read; undefined where more than `limit` entries count. */
   readonly hardwarePackets: (limit: number) => number | undefined;
+  /** The event loop was held for so long, at least two seconds. */
+  readonly onHeld: (milliseconds: number) => void;
+  /** No file descriptor was left for so long, as far as is known. */
+  readonly onShort: (seconds: number) => void;
 }
 
 export class Sampler {
   readonly series = new Series<SeriesName>(SERIES_NAMES);
+  /** Seconds that the event loop was held for two seconds or longer, and those in which no file descriptor was left. */
+  held_s = 0;
+  short_s = 0;
   readonly #options: SamplerOptions;
   #lookEvery = IDLE_LOOK_MS;
   #loop = monitorEventLoopDelay({ resolution: IDLE_LOOK_MS });
@@ -127,6 +137,9 @@ export class Sampler {
     const rate = (from: number | undefined, to: number | undefined) =>
       // Counters of entries that went, or that began again, make the sum smaller.
       from === undefined || to === undefined ? Number.NaN : Math.max(0, to - from) / seconds;
+    // What is measured is the time between two looks.
+    const held_ms = Math.max(0, this.#loop.max / 1e6 - this.#lookEvery);
+    this.#tellTrouble(held_ms, seconds);
     const sorted = this.#latencies.sort((a, b) => a - b);
     this.#latencies = [];
     this.series.add(Date.now(), {
@@ -135,11 +148,20 @@ export class Sampler {
       latency_p99_ms: quantile(sorted, 0.99),
       kernel_packets_per_s: rate(before.kernel, now.kernel),
       hardware_packets_per_s: rate(before.hardware, now.hardware),
-      // What is measured is the time between two looks.
-      loop_delay_ms: Math.max(0, this.#loop.max / 1e6 - this.#lookEvery),
+      loop_delay_ms: held_ms,
       memory_bytes: residentMemory(),
     });
     this.#lookAtLoop(isWatched ? LOOK_MS : IDLE_LOOK_MS);
+  }
+
+  #tellTrouble(held_ms: number, seconds: number): void {
+    if (held_ms >= HELD_MS) {
+      this.held_s += held_ms / 1000;
+      this.#options.onHeld(held_ms);
+    }
+    if (hasDescriptor()) return;
+    this.short_s += seconds;
+    this.#options.onShort(seconds);
   }
 
   /** For the next second. Every look wakes the process. */
@@ -157,4 +179,15 @@ export class Sampler {
 
 function quantile(sorted: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+}
+
+/** Whether one is left for whoever connects next. */
+function hasDescriptor(): boolean {
+  try {
+    closeSync(openSync('/dev/null', 'r'));
+    return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return code !== 'EMFILE' && code !== 'ENFILE';
+  }
 }

@@ -3,11 +3,13 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import type { PluginStatus, Status } from '../../host/api/schemas.ts';
 import { pause, type TestHost } from '../support/host.ts';
+import type { Random } from '../support/random.ts';
 import type { Site } from './site.ts';
 
 /** What faults are tried on. */
 export interface Place {
   readonly host: TestHost;
+  readonly random: Random;
   /** Changes what the host follows; `count` of changes, some that the kernel refuses. */
   churn(count?: number): void;
   /** Waits until mirror, device and packets are as they should; throws when they are not within so many seconds. */
@@ -16,9 +18,11 @@ export interface Place {
   close(): Promise<void>;
 }
 
+/** `memory` is resident, in bytes. */
 export interface Usage {
-  /** Resident, in bytes. */
   readonly memory: number;
+  /** Of the processes that the host started: that of the plugin. */
+  readonly plugin: number;
   readonly descriptors: number;
 }
 
@@ -27,15 +31,28 @@ export interface Fault<P extends Place = Site> {
   readonly what: string;
   /** Seconds from the fault's end until all is right again. */
   readonly within: number;
-  /** Does it, and takes it back. What it returns is to hold afterwards: the fault can be seen. */
-  run(place: P): Promise<Seen | undefined>;
+  /** Does it, and takes it back. */
+  run(place: P): Promise<Signs>;
 }
 
-/** Whether status, log or metrics tell of the fault. */
-export type Seen = (place: Place) => Promise<boolean>;
+/** What shows that the fault happened, whatever the host says, and where the host tells of it. */
+export interface Signs {
+  readonly happened: Seen | typeof SHOWN;
+  readonly status: Sign;
+  readonly metrics: Sign;
+  readonly log: Sign;
+}
+
+/** To hold some time after the fault; or it did hold while it lasted; or why it is not told there. */
+export type Sign = Seen | typeof SHOWN | { readonly not: string };
+export type Seen = () => Promise<boolean>;
+export const SHOWN = 'shown';
 
 /** How often the check is repeated while things settle. */
 const AGAIN_MS = 200;
+/** What comes again and again is logged once in so long. */
+const TELL_MS = 10_000;
+const SHOWN_MS = 90_000;
 
 export function fault<P extends Place = Site>(
   name: string,
@@ -51,45 +68,90 @@ export function plugin({ plugins }: Status): PluginStatus {
   return plugins[0]!;
 }
 
-/** The plugin was started again since `before`. */
-export function restarted(before: Status): Seen {
-  return async ({ host }) => plugin(await host.status()).restarts > plugin(before).restarts;
+/** Waits until it is so, while the fault lasts. */
+export async function shown({ host }: Place, what: string, test: Seen): Promise<typeof SHOWN> {
+  await host.until(what, test, SHOWN_MS);
+  return SHOWN;
 }
 
-/** The log has the text, from this position on. What comes again within ten seconds is not logged twice. */
-export function said(text: string, since = 0): Seen {
-  return async ({ host }) => host.output.slice(since).includes(text);
+/** The log has the text since now; with `isPaced`, or had it so shortly before that it is not told twice. */
+export function said({ host }: Place, text: string, isPaced = false): Seen {
+  const from = performance.now() - (isPaced ? TELL_MS : 0);
+  return async () => (host.saidAt(text) ?? Number.NEGATIVE_INFINITY) >= from;
 }
 
-export function all(...ways: readonly Seen[]): Seen {
-  return async (site) => {
-    for (const way of ways) if (!(await way(site))) return false;
-    return true;
-  };
+export function status({ host }: Place, test: (status: Status) => boolean): Seen {
+  return async () => test(await host.status());
 }
 
-/** Sum of a metric over its labels. */
-export async function metric(site: Place, name: string): Promise<number> {
+/** Sum of a metric over the samples that have all of the labels, as they are written. */
+export async function metric(place: Place, name: string, ...labels: readonly string[]): Promise<number> {
   let text = '';
-  for await (const part of await site.host.client.open('/metrics', 'text/plain')) text += part;
-  const samples = text.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? ([0-9.e+]+)$`, 'gm'));
-  return [...samples].reduce((sum, [, value]) => sum + Number(value), 0);
+  for await (const part of await place.host.client.open('/metrics', 'text/plain')) text += part;
+  let sum = 0;
+  for (const [, found = '', value] of text.matchAll(new RegExp(`^${name}(\\{[^}]*\\})? ([0-9.e+-]+)$`, 'gm')))
+    if (labels.every((label) => found.includes(label))) sum += Number(value);
+  return sum;
 }
 
 /** The metric is above what it is now. */
-export async function grows(site: Place, name: string): Promise<Seen> {
-  const before = await metric(site, name);
-  return async (after) => (await metric(after, name)) > before;
+export async function grows(place: Place, name: string, ...labels: readonly string[]): Promise<Seen> {
+  const before = await metric(place, name, ...labels);
+  return async () => (await metric(place, name, ...labels)) > before;
 }
 
-export async function whileStopped(site: Place, during: () => void): Promise<void> {
-  process.kill(site.host.pid, 'SIGSTOP');
+/** The plugin is started again from now on. */
+export async function restarts(place: Place): Promise<Pick<Signs, 'status' | 'metrics'>> {
+  const before = plugin(await place.host.status()).restarts;
+  return {
+    status: status(place, (now) => plugin(now).restarts > before),
+    metrics: await grows(place, 'ekho_plugin_restarts_total'),
+  };
+}
+
+/** The host is another process from now on. */
+export async function startsAnew(place: Place): Promise<Record<'status' | 'metrics' | 'log', Seen>> {
+  const { host } = place;
+  const began = performance.now();
+  return {
+    status: status(
+      place,
+      ({ pid, uptime_s }) => pid === host.pid && uptime_s < (performance.now() - began) / 1000,
+    ),
+    metrics: await grows(place, 'process_start_time_seconds'),
+    log: said(place, 'mirror in sync after'),
+  };
+}
+
+export async function whileStopped({ host }: Place, during: () => void | Promise<void>): Promise<void> {
+  const { pid } = host;
+  process.kill(pid, 'SIGSTOP');
   try {
-    during();
+    for (const task of readdirSync(`/proc/${pid}/task`)) await stopped(Number(task), pid);
+    await during();
   } finally {
-    process.kill(site.host.pid, 'SIGCONT');
+    process.kill(pid, 'SIGCONT');
   }
   await pause(50);
+}
+
+/** Resolves once the thread does not run any more. */
+export async function stopped(task: number, pid = task): Promise<void> {
+  const limit = performance.now() + SHOWN_MS;
+  while (!isStopped(task, pid)) {
+    if (performance.now() > limit) throw new Error(`thread ${task} of process ${pid} does not stop`);
+    await pause(2);
+  }
+}
+
+function isStopped(task: number, pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/task/${task}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).startsWith('T');
+  } catch {
+    // Ended meanwhile.
+    return true;
+  }
 }
 
 /** Checks until `check` does not throw any more; throws what it last threw when the time is over. */
@@ -108,11 +170,32 @@ export async function until(within: number, check: () => Promise<void>): Promise
   }
 }
 
-/** Of the host's own process. */
+/** Of the host, and of what it started. */
 export function usageOf(pid: number): Usage {
-  const resident = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
   return {
-    memory: Number(resident![1]) * 1024,
+    memory: resident(pid),
+    plugin: childrenOf(pid).reduce((sum, child) => sum + resident(child), 0),
     descriptors: readdirSync(`/proc/${pid}/fd`).length,
   };
+}
+
+/** Processes that a process started. */
+export function childrenOf(pid: number): number[] {
+  return readdirSync(`/proc/${pid}/task`).flatMap((task) =>
+    readOf(`/proc/${pid}/task/${task}/children`).trim().split(/\s+/).filter(Boolean).map(Number),
+  );
+}
+
+/** In bytes; 0 of a process that is gone. */
+function resident(pid: number): number {
+  return Number(/^VmRSS:\s+(\d+)/m.exec(readOf(`/proc/${pid}/status`))?.[1] ?? 0) * 1024;
+}
+
+/** Empty where it went meanwhile. */
+function readOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
 }

@@ -2,7 +2,7 @@
  * Faults, each with what it does while the router goes on changing, and how an operator sees that it happened. Most of it is what a
  * machine does to a process: signals, limits, files, links.
  */
-import { type Fault, fault } from './fault.ts';
+import { type Fault, fault, grows } from './fault.ts';
 import { DEVICE_FAULTS } from './faults/device.ts';
 import { DISK_FAULTS } from './faults/disk.ts';
 import { LINK_FAULTS } from './faults/links.ts';
@@ -12,8 +12,10 @@ import { PROCESS_FAULTS } from './faults/process.ts';
 
 export const FAULTS: readonly Fault[] = [
   fault('none', 'changes of the router alone', 20, async (site) => {
+    const metrics = await grows(site, 'ekho_mirror_changes_total');
     site.churn(120);
-    return undefined;
+    const why = { not: 'nothing is wrong' };
+    return { happened: metrics, status: why, metrics, log: why };
   }),
   ...NETLINK_FAULTS,
   ...PROCESS_FAULTS,

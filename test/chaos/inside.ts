@@ -9,8 +9,20 @@ import worker, { getEnvironmentData, isMainThread, setEnvironmentData } from 'no
 import { RawNetlinkSocket } from 'netlink';
 import { interruptedDump, isDump, type Spoiled, spoil, withUnknown } from './spoil.ts';
 
-/** What is to be spoilt: how many datagrams more, but `unknown` (1: all of them) and `clock` (by how many seconds it is ahead). */
-export const SPOILS = ['notifications', 'dumps', 'interrupted', 'unknown', 'clock'] as const;
+/**
+ * What is to be spoilt: how many datagrams more, but `unknown` (1: all of them) and `clock` (by how many seconds it is ahead). Those
+ * after them count: datagrams that got something unknown, and threads (of dumps, and of a plugin) that were ended, which setting them does.
+ */
+export const SPOILS = [
+  'notifications',
+  'dumps',
+  'interrupted',
+  'unknown',
+  'clock',
+  'grown',
+  'dumpThread',
+  'pluginThread',
+] as const;
 export type Spoils = { readonly [name in (typeof SPOILS)[number]]: number };
 
 /** Where the test's socket is to be: a path in the environment. */
@@ -21,6 +33,15 @@ const DUMPS = 1;
 const INTERRUPTED = 2;
 const UNKNOWN = 3;
 const CLOCK = 4;
+const GROWN = 5;
+const DUMP_THREAD = 6;
+const PLUGIN_THREAD = 7;
+
+/** Threads that run, by the word they are counted in. */
+const threads = new Map<number, Set<worker.Worker>>([
+  [DUMP_THREAD, new Set()],
+  [PLUGIN_THREAD, new Set()],
+]);
 
 const words = isMainThread
   ? new Int32Array(new SharedArrayBuffer(SPOILS.length * 4))
@@ -55,7 +76,9 @@ function spoiled(bytes: Buffer): Spoiled[] {
   if (dump === undefined) return [{ data: bytes, isTruncated: false }];
   const way = take(dump ? DUMPS : NOTIFICATIONS);
   if (way !== undefined) return [spoil(bytes, way)];
-  const parts = Atomics.load(words, UNKNOWN) === 1 ? withUnknown(bytes) : [bytes];
+  const isToGrow = Atomics.load(words, UNKNOWN) === 1;
+  const parts = isToGrow ? withUnknown(bytes) : [bytes];
+  if (isToGrow) Atomics.add(words, GROWN, 1);
   const isInterrupted = dump && take(INTERRUPTED) !== undefined;
   return parts.map((part) => ({ data: isInterrupted ? interruptedDump(part) : part, isTruncated: false }));
 }
@@ -80,9 +103,20 @@ function followIntoThread(): void {
     constructor(file: string | URL, options: worker.WorkerOptions = {}) {
       const isForDumps = String(file).endsWith('/bulk-worker.ts');
       super(file, isForDumps ? { ...options, execArgv: ['--import', import.meta.url] } : options);
+      const running = threads.get(isForDumps ? DUMP_THREAD : PLUGIN_THREAD)!;
+      running.add(this);
+      this.on('exit', () => running.delete(this));
     }
   };
   syncBuiltinESMExports();
+}
+
+/** As if the system had no memory for them: they end wherever they are. */
+function endThreads(word: number): void {
+  for (const thread of threads.get(word)!) {
+    void thread.terminate();
+    Atomics.add(words, word, 1);
+  }
 }
 
 /** Each line is a JSON object with the words to set; the answer is all of them. */
@@ -93,7 +127,9 @@ function serve(path: string): void {
     socket.on('data', (text: string) => {
       const wanted = JSON.parse(text) as Partial<Spoils>;
       for (const [word, name] of SPOILS.entries())
-        if (wanted[name] !== undefined) Atomics.store(words, word, wanted[name]);
+        if (wanted[name] === undefined) continue;
+        else if (threads.has(word)) endThreads(word);
+        else Atomics.store(words, word, wanted[name]);
       socket.end(JSON.stringify(Object.fromEntries(SPOILS.map((name, word) => [name, words[word]]))));
     });
   });

@@ -1,8 +1,8 @@
 /**
- * `npm run chaos -- [--minutes N | --hours N] [--seed N] [--fault NAME]… [--list] [--write]`: random faults of kernel, host, plugin,
+ * `npm run chaos -- [--minutes N | --hours N] [--seed N] [--routes N] [--fault NAME]… [--list] [--write]`: random faults of kernel, host, plugin,
  * device and machine in random order while a router changes, a routing daemon announces and hosts send. After each, within its time: the
  * mirror equals the kernel, the device equals the plan, sampled packets fare as the kernel says or go to it, memory and descriptors are as
- * before, and the fault can be seen. Hours are tried one after the other, each with a seed and a result of its own. Needs root.
+ * before, and the fault is proven and can be seen in status, metrics and log. Hours are tried one after the other, each with a seed and a result of its own. Needs root.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, release, tmpdir } from 'node:os';
@@ -17,19 +17,23 @@ import type { Fault, Place } from './fault.ts';
 import { DATAPATH_FAULTS } from './faults/datapath.ts';
 import { FAULTS } from './faults.ts';
 import { Site } from './site.ts';
-import { tryFault } from './trial.ts';
+import { atLeast, type Outcome, SIGNS, tryFault } from './trial.ts';
 import { WiredSite } from './wired.ts';
 
 const PAGE = fileURLToPath(new URL('../../docs/chaos.md', import.meta.url));
 /** A host that lives through this many faults is then replaced by one on another router. */
 const FAULTS_PER_SITE = 40;
 const FAULTS_PER_PATH = 10;
+/** The data path's tables as they are by default have room for these. */
+const ROUTES_WIRED = 50_000;
 const LOG_LINES = 60;
+/** Beyond it the daemon's prefixes would meet other networks. */
+const ROUTES_MAX = 1_000_000;
 
 type About = Pick<Fault, 'name' | 'what' | 'within'>;
 
-/** Seconds from the end of a fault to all being right, for each time it was tried. */
-type Recoveries = Map<string, number[]>;
+/** What came of it each time that a fault was tried. */
+type Recoveries = Map<string, Outcome[]>;
 
 interface Piece {
   readonly seed: number;
@@ -48,6 +52,7 @@ const { values: options } = parseArgs({
     minutes: { type: 'string', default: '10' },
     hours: { type: 'string' },
     seed: { type: 'string', default: String(SEED) },
+    routes: { type: 'string', default: '120000' },
     fault: { type: 'string', multiple: true },
     list: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
@@ -64,16 +69,19 @@ async function main(): Promise<void> {
   const minutes = options.hours === undefined ? Number(options.minutes) : 60;
   if (!Number.isSafeInteger(seed) || !(minutes > 0) || !(Number.isSafeInteger(pieces) && pieces > 0))
     return refuse('--seed and --hours take whole numbers, --minutes one above 0.');
+  const routes = Number(options.routes);
+  if (!(Number.isSafeInteger(routes) && routes >= 1000 && routes <= ROUTES_MAX))
+    return refuse(`--routes takes a whole number from 1000 to ${ROUTES_MAX}.`);
   const chosen = ALL.filter(({ name }) => options.fault?.includes(name) ?? true);
   const unknown = options.fault?.find((name) => !ALL.some((fault) => fault.name === name));
   if (unknown !== undefined) return refuse(`there is no fault "${unknown}"; --list names those there are.`);
-  const grounds = groundsFor(chosen, await hasBird());
+  const grounds = groundsFor(chosen, (await hasBird()) ? routes : undefined);
   for (let piece = 0; piece < pieces; piece++) {
     const recoveries = await onePiece(seed + piece, minutes, grounds);
     const text = table(recoveries);
     console.log(`\n${text}\n`);
     if (process.exitCode === 1) return;
-    if (options.write) writePage(text, seed + piece, minutes);
+    if (options.write) writePage(text, seed + piece, minutes, routes);
   }
 }
 
@@ -93,13 +101,20 @@ async function hasBird(): Promise<boolean> {
   }
 }
 
-function groundsFor(chosen: readonly About[], withBird: boolean): Ground[] {
+/** `routes`: of BIRD; undefined: without. */
+function groundsFor(chosen: readonly About[], routes: number | undefined): Ground[] {
   const among = <P extends Place>(faults: readonly Fault<P>[]) =>
     faults.filter((fault) => chosen.some(({ name }) => name === fault.name));
   const [site, path] = [among(FAULTS), among(DATAPATH_FAULTS)];
   return [
-    ...(site.length === 0 ? [] : [ground(site, FAULTS_PER_SITE, (random) => Site.start(random, withBird))]),
-    ...(path.length === 0 ? [] : [ground(path, FAULTS_PER_PATH, (random) => WiredSite.start(random))]),
+    ...(site.length === 0 ? [] : [ground(site, FAULTS_PER_SITE, (random) => Site.start({ random, routes }))]),
+    ...(path.length === 0
+      ? []
+      : [
+          ground(path, FAULTS_PER_PATH, (random) =>
+            WiredSite.start({ random, routes: routes && Math.min(routes, ROUTES_WIRED) }),
+          ),
+        ]),
   ];
 }
 
@@ -131,29 +146,42 @@ function ground<P extends Place>(
     if (begunOf !== seed) begun = 0;
     begunOf = seed;
     const place = await start(new Random(seed + ++begun));
+    let isWell = false;
     try {
       place.churn(120);
-      await place.right(60);
+      await place.right(120);
       let usual = place.usage();
-      for (let count = 0; count < most && performance.now() < end; count++) {
+      const { memory, plugin } = usual;
+      console.log(`a host with ${mebibytes(memory)} MiB, its plugin with ${mebibytes(plugin)} MiB`);
+      for (let count = 0; count < most && (count === 0 || performance.now() < end); count++) {
         // Each at least once, in random order, before any comes again.
         const least = Math.min(...faults.map(times));
         const fault = order.pick(faults.filter((one) => times(one) === least));
         process.stdout.write(fault.name.padEnd(24));
-        const seconds = await tryFault(place, fault, usual);
-        recoveries.set(fault.name, [...(recoveries.get(fault.name) ?? []), seconds]);
-        console.log(`${seconds.toFixed(1)} s`);
+        const began = performance.now();
+        const outcome = await tryFault(place, fault, usual);
+        recoveries.set(fault.name, [...(recoveries.get(fault.name) ?? []), outcome]);
+        const whole = ((performance.now() - began) / 1000).toFixed(1);
+        console.log(`right after ${outcome.seconds.toFixed(1)} s, ${whole} s in all`);
         // Heaps find their size in the first minutes.
-        if (count < 10) usual = { ...usual, memory: Math.max(usual.memory, place.usage().memory) };
+        if (count < 10) usual = { ...atLeast(usual, place.usage()), descriptors: usual.descriptors };
       }
-      return true;
+      isWell = true;
     } catch (error) {
       console.log(`FAILED\n${error instanceof Error ? error.message : error}\n${said(place)}`);
-      return false;
-    } finally {
-      await place.close();
     }
+    try {
+      await place.close();
+    } catch (error) {
+      console.log(`FAILED\n${error instanceof Error ? error.message : error}`);
+      isWell = false;
+    }
+    return isWell;
   };
+}
+
+function mebibytes(bytes: number): number {
+  return Math.round(bytes / 2 ** 20);
 }
 
 /** The end of the host's log. Each of the test's own requests has a line there, too. */
@@ -164,23 +192,40 @@ function said({ host }: Place): string {
 
 function table(recoveries: Recoveries): string {
   const lines = ALL.flatMap(({ name, what, within }) => {
-    const sorted = [...(recoveries.get(name) ?? [])].sort((a, b) => a - b);
+    const outcomes = recoveries.get(name) ?? [];
+    const sorted = outcomes.map(({ seconds }) => seconds).sort((a, b) => a - b);
     if (sorted.length === 0) return [];
     const median = sorted[Math.floor((sorted.length - 1) / 2)]!;
     const numbers = `${sorted.length} | ${median.toFixed(1)} | ${sorted.at(-1)!.toFixed(1)} | ${within}`;
-    return [`| \`${name}\` | ${what} | ${numbers} |`];
+    return [`| \`${name}\` | ${what} | ${numbers} | ${seenIn(outcomes.at(-1)!)} |`];
   });
   return [
-    '| fault | what | times | median s | longest s | limit s |',
-    '|---|---|---|---|---|---|',
+    '| fault | what | times | median s | longest s | limit s | told in |',
+    '|---|---|---|---|---|---|---|',
     ...lines,
   ].join('\n');
 }
 
-function writePage(text: string, seed: number, minutes: number): void {
+/** Where the host told of it, and why not elsewhere. */
+function seenIn({ signs }: Outcome): string {
+  const places = SIGNS.filter((name) => name !== 'happened');
+  const isTold = (name: (typeof places)[number]) =>
+    !(typeof signs[name] === 'object' && 'not' in signs[name]);
+  const told = places.filter(isTold);
+  const reasons = new Map<string, string[]>();
+  for (const name of places) {
+    const sign = signs[name];
+    if (typeof sign === 'object' && 'not' in sign)
+      reasons.set(sign.not, [...(reasons.get(sign.not) ?? []), name]);
+  }
+  const missing = [...reasons].map(([why, names]) => `not in ${names.join(', ')}: ${why}`);
+  return [told.join(', '), ...missing].filter(Boolean).join('; ');
+}
+
+function writePage(text: string, seed: number, minutes: number, routes: number): void {
   const [before, rest] = readFileSync(PAGE, 'utf8').split('<!-- chaos -->\n') as [string, string];
   const after = rest.slice(rest.indexOf('<!-- /chaos -->'));
-  const about = `${minutes} minutes with seed ${seed}, Linux ${release()}, ${cpus().length} CPUs, Node ${process.versions.node}:`;
+  const about = `${minutes} minutes with seed ${seed}, ${routes} routes of BIRD’s, Linux ${release()}, ${cpus().length} CPUs, Node ${process.versions.node}:`;
   writeFileSync(PAGE, `${before}<!-- chaos -->\n${about}\n\n${text}\n${after}`);
   console.log(`written to docs/${PAGE.slice(join(PAGE, '..').length + 1)}`);
 }

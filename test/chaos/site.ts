@@ -1,37 +1,42 @@
 /** What faults are tried on: a router whose configuration changes all the time, and a host that keeps an ASIC in line with it. */
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { connect } from 'node:net';
+import { appendFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { LookupAnswer } from '../../host/api/schemas.ts';
 import { TestHost } from '../support/host.ts';
-import { askKernel, askNeighbours, objection } from '../support/kernel-answer.ts';
 import type { Random } from '../support/random.ts';
-import { Router } from '../support/router.ts';
+import { host4, host6, Router, repairLines } from '../support/router.ts';
 import { type Command, type Probe, World } from '../support/world.ts';
-import { Daemon } from './daemon.ts';
-import { plugin, type Usage, until, usageOf } from './fault.ts';
+import { compare } from './compare.ts';
+import { Control } from './control.ts';
+import { announced, Daemon, fourOf } from './daemon.ts';
+import { childrenOf, type Place, plugin, type Usage, until, usageOf } from './fault.ts';
 import type { Spoils } from './inside.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const INSIDE = new URL('./inside.ts', import.meta.url).href;
-/** Where inside.ts finds the path of its socket. */
-const CONTROL = 'EKHO_CHAOS_CONTROL';
 export const PORTS = 3;
 export const PLUGIN = 'softnic';
-/** IPv4 routes that the device has room for. */
-export const ROUTES = 8192;
-/** Lookups asked at the same time. */
-const ASKED = 16;
+/** IPv4 routes that the device has room for beyond what is announced. */
+export const ROOM = 8192;
+/** Of the packets that the kernel forwards hardware is to forward this share, or all of the plain ones once rules and links are plain. */
+const SHARE = 0.5;
+/** As many must be there for a share to mean anything. */
+const FORWARDED = 20;
+const PLAIN = 32;
 /** Size of the file system that the host's files are on. */
 const DISK = '48m';
 /** Small enough that a storm overruns it. */
 const RECEIVE_BUFFER = 90_000;
 const RING = 4096;
 
-export class Site {
+export interface SiteOptions {
+  readonly random: Random;
+  /** Routes that BIRD announces; absent: no BIRD. */
+  readonly routes?: number | undefined;
+}
+
+export class Site implements Place {
   readonly random: Random;
   router: Router;
   readonly host: TestHost;
@@ -39,8 +44,7 @@ export class Site {
   readonly disk = mkdtempSync(join(tmpdir(), 'ekho-chaos-'));
   readonly plugin = join(this.disk, 'plugins', `${PLUGIN}.wasm`);
   readonly cache = join(this.disk, 'cache');
-  /** Socket of what is loaded into the host (inside.ts). */
-  readonly #control = join(this.disk, 'control');
+  readonly #control = new Control(this.disk);
   readonly #world: World;
   /** Commands that were carried out, the last of them. */
   readonly history: string[] = [];
@@ -48,7 +52,7 @@ export class Site {
   /** Absent: without a routing daemon. */
   readonly #daemon: Daemon | undefined;
 
-  private constructor(random: Random, withDaemon: boolean) {
+  private constructor({ random, routes }: SiteOptions) {
     this.random = random;
     this.#world = new World(random, PORTS);
     execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK}`, 'ekho-chaos', this.disk]);
@@ -60,7 +64,7 @@ export class Site {
       this.#unmount();
       throw error;
     }
-    this.#daemon = withDaemon ? new Daemon(random, PORTS) : undefined;
+    this.#daemon = routes === undefined ? undefined : new Daemon({ random, routes, ports: PORTS });
     this.#daemon?.start(this.router);
     this.host = new TestHost({
       netns: this.router.name,
@@ -71,17 +75,18 @@ export class Site {
       keepsState: true,
       receiveBuffer: RECEIVE_BUFFER,
       statisticsInterval: 1,
-      tables: { lpm4: ROUTES },
+      kept: this.disk,
+      tables: { lpm4: fourOf(routes ?? 0) + ROOM },
       sections: ['[notifier]', `ring-size = ${RING}`],
-      ahead: { module: INSIDE, env: { [CONTROL]: this.#control } },
+      ahead: this.#control.ahead,
     });
   }
 
-  /** `withDaemon`: BIRD is on the machine, and takes part. */
-  static async start(random: Random, withDaemon = false): Promise<Site> {
-    const site = new Site(random, withDaemon);
+  static async start(options: SiteOptions): Promise<Site> {
+    const site = new Site(options);
     try {
       await site.host.start();
+      await announced(site.host, options.routes);
     } catch (error) {
       await site.close();
       throw error;
@@ -105,6 +110,8 @@ export class Site {
   copyPlugin(folder = join(ROOT, 'build/plugins')): void {
     for (const file of readdirSync(folder))
       if (file.startsWith(`${PLUGIN}.`)) cpSync(join(folder, file), join(this.disk, 'plugins', file));
+    // Another file than the one that hosts are shipped with, which is transpiled already: a custom section without a name.
+    appendFileSync(this.plugin, Buffer.from([0, 1, 0]));
   }
 
   /** The namespace goes, and what runs in it. */
@@ -119,13 +126,9 @@ export class Site {
     this.#daemon?.start(this.router);
   }
 
-  /** Has what the host receives spoilt (inside.ts); resolves to what is left to be. */
-  async spoil(what: Partial<Spoils>): Promise<Spoils> {
-    const socket = connect(this.#control).setEncoding('utf8');
-    socket.write(`${JSON.stringify(what)}\n`);
-    let answer = '';
-    for await (const text of socket) answer += text;
-    return JSON.parse(answer);
+  /** As Control does. */
+  spoil(what: Partial<Spoils>): Promise<Spoils> {
+    return this.#control.spoil(what);
   }
 
   right(within: number): Promise<void> {
@@ -156,30 +159,62 @@ export class Site {
 
   /** Mirror against kernel, plan against device, and what hardware does with sampled packets against what the kernel does. */
   async check(): Promise<void> {
-    const { state } = plugin(await this.host.status());
-    if (state !== 'active') throw new Error(`the plugin is ${state}`);
+    const { state, reason } = plugin(await this.host.status());
+    if (state !== 'active') throw new Error(`the plugin is ${state}: ${reason}`);
     await this.host.verified();
-    const probes = this.#world.probes(120);
-    const kernel = askKernel(this.router, probes);
-    const neighbours = askNeighbours(this.router);
-    const hardware = await this.#askHardware(probes);
-    for (const [number, probe] of probes.entries()) {
-      const why = objection(probe, kernel[number]!, hardware[number]!, neighbours);
-      if (why === undefined) continue;
-      const said = JSON.stringify({ probe, kernel: kernel[number], hardware: hardware[number] });
-      throw new Error(`${why}: ${said}\n${this.history.slice(-60).join('\n')}`);
+    const probes = [...this.#world.probes(100), ...(this.#daemon?.probes(40) ?? [])];
+    const { kernel, hardware } = await this.#compare(probes);
+    if (kernel >= FORWARDED && hardware >= kernel * SHARE) return;
+    this.plain();
+    await this.host.settled();
+    const all = this.#plainProbes();
+    const plain = await this.#compare(all);
+    if (plain.kernel < all.length || plain.hardware < all.length)
+      throw new Error(
+        `of ${all.length} plain packets the kernel forwards ${plain.kernel}, hardware ${plain.hardware}: ${plain.other}`,
+      );
+  }
+
+  async #compare(probes: readonly Probe[]) {
+    try {
+      return await compare(this.router, this.host, probes);
+    } catch (error) {
+      throw new Error(`${(error as Error).message}\n${this.history.slice(-60).join('\n')}`, { cause: error });
     }
   }
 
-  async #askHardware(probes: readonly Probe[]): Promise<LookupAnswer[]> {
-    const answers: LookupAnswer[] = [];
-    for (let from = 0; from < probes.length; from += ASKED) {
-      const asked = probes
-        .slice(from, from + ASKED)
-        .map(({ family: _, ...query }) => this.host.lookup(query));
-      answers.push(...(await Promise.all(asked)));
+  /** No rules but those of every kernel, all links as they were in the beginning, and some routes that nothing hides. */
+  plain(): void {
+    for (const family of ['-4', '-6']) {
+      // In the table that is looked at first only the kernel's own routes are plain.
+      const rules = ['rule flush', 'rule add pref 32766 lookup 254', 'route flush table 255 proto boot'];
+      this.router.batch(family === '-4' ? [...rules, 'rule add pref 32767 lookup 253'] : rules, 'ip', [
+        family,
+      ]);
     }
-    return answers;
+    const ports = Array.from({ length: PORTS }, (_, port) => port);
+    const settings = ports.flatMap((port) => [
+      `net.ipv4.conf.p${port}.rp_filter=0`,
+      `net.ipv4.conf.p${port}.forwarding=1`,
+      `net.ipv6.conf.p${port}.forwarding=1`,
+      `net.ipv4.conf.p${port}.ignore_routes_with_linkdown=0`,
+    ]);
+    this.router.run('sysctl', ['-qew', ...settings]);
+    const routes = this.#plainProbes().map(({ family, destination }, number) => {
+      const port = number % PORTS;
+      return family === 4
+        ? `route replace ${destination}/32 via ${host4(port, 2)}`
+        : `route replace ${destination}/128 via ${host6(port, 2)}`;
+    });
+    this.router.batch([...ports.flatMap(repairLines), ...routes]);
+  }
+
+  #plainProbes(): Probe[] {
+    return Array.from({ length: PLAIN }, (_, number) => {
+      const family = number % 2 === 0 ? 4 : 6;
+      const destination = family === 4 ? `198.51.100.${number}` : `2001:db8:c::${number.toString(16)}`;
+      return { family, destination, ipproto: 17, sport: 4000, dport: 5000 };
+    });
   }
 
   usage(): Usage {
@@ -188,13 +223,6 @@ export class Site {
 
   /** Processes that the host started. */
   children(): number[] {
-    const tasks = readdirSync(`/proc/${this.host.pid}/task`);
-    return tasks.flatMap((task) =>
-      readFileSync(`/proc/${this.host.pid}/task/${task}/children`, 'utf8')
-        .trim()
-        .split(/\s+/)
-        .filter(Boolean)
-        .map(Number),
-    );
+    return childrenOf(this.host.pid);
   }
 }

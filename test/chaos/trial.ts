@@ -1,39 +1,70 @@
 /** One fault on a site, and what must be so afterwards. */
 import { pause } from '../support/host.ts';
-import type { Fault, Place, Seen, Usage } from './fault.ts';
+import { type Fault, type Place, SHOWN, type Sign, type Signs, type Usage } from './fault.ts';
 
 /** Beyond what the first faults left: heaps grow before they are collected. */
 const MEMORY_MORE = 96 * 1024 * 1024;
+const PLUGIN_MORE = 64 * 1024 * 1024;
 const DESCRIPTORS_MORE = 6;
 /** The fault must be visible, and memory and descriptors back, within this many seconds of all being right. */
-const CALM_S = 30;
+const CALM_S = 60;
 
-/** Seconds it took until all was right. */
-export async function tryFault<P extends Place>(site: P, fault: Fault<P>, usual: Usage): Promise<number> {
-  const seen = await fault.run(site);
+export const SIGNS = ['happened', 'status', 'metrics', 'log'] as const;
+
+export interface Outcome {
+  /** From the end of the fault until all was right. */
+  readonly seconds: number;
+  readonly signs: Signs;
+}
+
+export async function tryFault<P extends Place>(site: P, fault: Fault<P>, usual: Usage): Promise<Outcome> {
+  const signs = await fault.run(site);
   const began = performance.now();
   await site.right(fault.within);
   const seconds = (performance.now() - began) / 1000;
-  await calm(site, seen, usual);
-  return seconds;
+  await calm(site, signs, usual);
+  return { seconds, signs };
 }
 
-async function calm(site: Place, seen: Seen | undefined, usual: Usage): Promise<void> {
+/** Of two usages the greater in each. */
+export function atLeast(one: Usage, other: Usage): Usage {
+  return {
+    memory: Math.max(one.memory, other.memory),
+    plugin: Math.max(one.plugin, other.plugin),
+    descriptors: Math.max(one.descriptors, other.descriptors),
+  };
+}
+
+async function calm(site: Place, signs: Signs, usual: Usage): Promise<void> {
   const limit = performance.now() + CALM_S * 1000;
+  const open = new Set(SIGNS);
   for (;;) {
-    const { memory, descriptors } = site.usage();
-    const wrong =
-      seen !== undefined && !(await seen(site))
-        ? 'neither status nor log nor metrics tell of it'
-        : memory > usual.memory + MEMORY_MORE
-          ? `the host has ${mebibytes(memory)} MiB, ${mebibytes(usual.memory)} before`
-          : descriptors > usual.descriptors + DESCRIPTORS_MORE
-            ? `the host has ${descriptors} descriptors, ${usual.descriptors} before`
-            : undefined;
+    for (const name of open) if (await holds(signs[name])) open.delete(name);
+    const wrong = open.size > 0 ? unseen([...open]) : excess(site.usage(), usual);
     if (wrong === undefined) return;
     if (performance.now() > limit) throw new Error(wrong);
-    await pause(500);
+    await pause(250);
   }
+}
+
+async function holds(sign: Sign): Promise<boolean> {
+  return typeof sign === 'function' ? await sign() : sign === SHOWN || 'not' in sign;
+}
+
+function unseen(names: readonly string[]): string {
+  return names
+    .map((name) => (name === 'happened' ? 'nothing shows that it happened' : `${name}: nothing tells of it`))
+    .join(', ');
+}
+
+function excess(now: Usage, usual: Usage): string | undefined {
+  if (now.memory > usual.memory + MEMORY_MORE)
+    return `the host has ${mebibytes(now.memory)} MiB, ${mebibytes(usual.memory)} before`;
+  if (now.plugin > usual.plugin + PLUGIN_MORE)
+    return `the plugin’s process has ${mebibytes(now.plugin)} MiB, ${mebibytes(usual.plugin)} before`;
+  if (now.descriptors > usual.descriptors + DESCRIPTORS_MORE)
+    return `the host has ${now.descriptors} descriptors, ${usual.descriptors} before`;
+  return undefined;
 }
 
 function mebibytes(bytes: number): number {

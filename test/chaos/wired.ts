@@ -1,4 +1,7 @@
-/** Two hosts that send all the time, through a router whose XDP data path a host keeps in line with its kernel. */
+/**
+ * Two hosts that send all the time, through a router whose XDP data path a host keeps in line with its kernel, while the router's other
+ * ports and routes change at random and BIRD announces its table to the same kernel.
+ */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,39 +9,85 @@ import { join } from 'node:path';
 import { Datapath } from '../support/datapath.ts';
 import type { TestHost } from '../support/host.ts';
 import type { Random } from '../support/random.ts';
+import { portLines } from '../support/router.ts';
 import { address4, address6, Wires } from '../support/wires.ts';
+import { World } from '../support/world.ts';
+import { compare } from './compare.ts';
+import { Control } from './control.ts';
+import { announced, Daemon } from './daemon.ts';
 import { type Place, type Usage, until, usageOf } from './fault.ts';
+import type { Spoils } from './inside.ts';
 
+const HOSTS = 2;
+/** Ports beside those of the hosts. */
+const PORTS = 3;
 /** Packets sent each way for a check. */
 const PACKETS = 5;
 const PREFIXES = 4096;
+/** Of what is sent all the while so much must be answered, whatever is done to the host. */
+const ANSWERED = 0.9;
+
+export interface WiredOptions {
+  readonly random: Random;
+  /** Routes that BIRD announces; absent: no BIRD. */
+  readonly routes?: number | undefined;
+}
 
 export class WiredSite implements Place {
   readonly random: Random;
+  /** Commands that were carried out, the last of them. */
+  readonly history: string[] = [];
   /** Where the data path is pinned. */
   readonly state: string;
   readonly #folder: string;
   readonly #path: Datapath;
+  readonly #world: World;
+  readonly #daemon: Daemon | undefined;
+  readonly #control: Control;
   readonly #traffic: { stop(): Promise<{ sent: number; received: number }> };
 
-  private constructor(random: Random, folder: string, state: string, path: Datapath) {
+  private constructor(options: WiredOptions, folder: string, path: Datapath, control: Control) {
+    const { random, routes } = options;
     this.random = random;
-    this.state = state;
+    this.state = statePath(folder);
     this.#folder = folder;
     this.#path = path;
+    this.#control = control;
+    // Without rules: what the hosts send is to be forwarded whatever happens on other ports.
+    this.#world = new World(random, PORTS, HOSTS, false);
+    this.#daemon =
+      routes === undefined ? undefined : new Daemon({ random, routes, ports: PORTS, first: HOSTS });
+    this.#daemon?.start(path.wires.router);
     this.#traffic = path.wires.pingMeanwhile(0, address4(1));
   }
 
-  static async start(random: Random): Promise<WiredSite> {
+  static async start(options: WiredOptions): Promise<WiredSite> {
     const folder = mkdtempSync(join(tmpdir(), 'ekho-chaos-bpf-'));
     execFileSync('mount', ['-t', 'bpf', 'bpf', folder]);
-    const state = join(folder, 'path');
+    const sockets = mkdtempSync(join(tmpdir(), 'ekho-chaos-'));
+    const state = statePath(folder);
     mkdirSync(state);
+    let site: WiredSite;
     try {
-      const path = await Datapath.start(new Wires(), { mode: 'generic', state, statisticsInterval: 1 });
-      return new WiredSite(random, folder, state, path);
+      const wires = new Wires({ hosts: HOSTS });
+      for (let port = HOSTS; port < HOSTS + PORTS; port++) wires.router.batch(portLines(port));
+      const control = new Control(sockets);
+      const path = await Datapath.start(wires, {
+        mode: 'generic',
+        state,
+        statisticsInterval: 1,
+        ahead: control.ahead,
+      });
+      site = new WiredSite(options, folder, path, control);
     } catch (error) {
       unmount(folder);
+      throw error;
+    }
+    try {
+      await announced(site.host, options.routes);
+      return site;
+    } catch (error) {
+      await site.close().catch(() => {});
       throw error;
     }
   }
@@ -53,54 +102,95 @@ export class WiredSite implements Place {
 
   async close(): Promise<void> {
     const { sent, received } = await this.#traffic.stop();
-    console.log(`of ${sent} packets sent all the while, ${received} were answered`);
     await this.#path.close();
+    this.#daemon?.close();
     unmount(this.#folder);
+    console.log(`of ${sent} packets sent all the while, ${received} were answered`);
+    if (!(received >= sent * ANSWERED)) throw new Error(`${sent - received} of ${sent} packets were lost`);
   }
 
   churn(count = 60): void {
+    const { router } = this.wires;
+
     const lines = Array.from({ length: count }, () => {
       const number = this.random.below(PREFIXES);
       const prefix = `198.${18 + (number >> 8)}.${number & 255}.0/24`;
       if (this.random.chance(0.4)) return `route del ${prefix}`;
-      return `route replace ${prefix} via ${address4(this.random.below(2))}`;
+      return `route replace ${prefix} via ${address4(this.random.below(HOSTS))}`;
     });
-    this.wires.router.batch(lines);
+    const { commands, settings } = this.#world.changes(count);
+    for (const family of [undefined, 4, 6] as const) {
+      const own = commands.filter((command) => command.family === family).map(({ line }) => line);
+      const failed = router.batch(own, 'ip', family === undefined ? [] : [`-${family}`]);
+      this.history.push(...own.filter((_, number) => !failed.has(number)));
+      this.history.splice(0, this.history.length - 2000);
+    }
+    if (settings.length > 0) router.run('sysctl', ['-qew', ...settings]);
+    router.batch(lines);
+    this.#daemon?.turn();
   }
 
   right(within: number): Promise<void> {
     return until(within, () => this.#check());
   }
 
-  /** What the hosts send arrives, and by the data path. */
+  /** What the hosts send arrives, and by the data path; what others would send fares as the kernel says, or goes to it. */
   async #check(): Promise<void> {
     await this.host.verified();
     for (const [from, to] of [
       [0, address4(1)],
       [1, address4(0)],
       [0, address6(1)],
-    ] as const) {
-      const entry = `route ${to}/${to.includes(':') ? 128 : 32}`;
-      const before = await this.#path.packets(entry);
-      const answered = this.wires.ping(from, to, PACKETS);
-      if (answered !== PACKETS) throw new Error(`${answered} of ${PACKETS} packets to ${to} were answered`);
-      const by = (await this.#path.packets(entry)) - before;
-      if (by < PACKETS) throw new Error(`the data path forwarded ${by} of ${PACKETS} packets to ${to}`);
-    }
+    ] as const)
+      await this.#checkPackets(from, to);
+    const probes = [...this.#world.probes(60), ...(this.#daemon?.probes(20) ?? [])];
+    await compare(this.wires.router, this.host, probes);
+  }
+
+  /** Also what is sent all the while is the data path's: the kernel forwards none of it. */
+  async #checkPackets(from: number, to: string): Promise<void> {
+    const entry = `route ${to}/${to.includes(':') ? 128 : 32}`;
+    const before = await this.#path.packets(entry);
+    const { v4, v6 } = this.#path.forwarded();
+    const answered = this.wires.ping(from, to, PACKETS);
+    if (answered !== PACKETS) throw new Error(`${answered} of ${PACKETS} packets to ${to} were answered`);
+    const now = this.#path.forwarded();
+    const byKernel = now.v4 - v4 + now.v6 - v6;
+    const by = (await this.#path.packets(entry)) - before;
+    if (by < PACKETS) throw new Error(`the data path forwarded ${by} of ${PACKETS} packets to ${to}`);
+    if (byKernel > 0) throw new Error(`the kernel forwarded ${byKernel} packets itself`);
   }
 
   /** Takes the program off a port, as `bpftool` does. */
   detach(port: string): void {
-    const words = ['-j', 'link', 'show', port];
-    const [{ ifindex }] = JSON.parse(this.wires.router.run('ip', words)) as [{ ifindex: number }];
+    const [{ ifindex }] = this.#link(port);
     const [layout] = readdirSync(this.state);
     execFileSync('bpftool', ['link', 'detach', 'pinned', join(this.state, layout!, `link-${ifindex}`)]);
+  }
+
+  /** Number of the XDP program on a port. */
+  programOf(port: string): number | undefined {
+    return this.#link(port)[0].xdp?.prog?.id;
+  }
+
+  #link(port: string) {
+    const words = ['-j', '-d', 'link', 'show', port];
+    return JSON.parse(this.wires.router.run('ip', words)) as [
+      { ifindex: number; xdp?: { prog?: { id: number } } },
+    ];
+  }
+
+  /** As Control does. */
+  spoil(what: Partial<Spoils>): Promise<Spoils> {
+    return this.#control.spoil(what);
   }
 
   usage(): Usage {
     return usageOf(this.host.pid);
   }
 }
+
+const statePath = (folder: string) => join(folder, 'path');
 
 function unmount(folder: string): void {
   execFileSync('umount', ['-l', folder]);

@@ -39,6 +39,8 @@ export interface HostOptions {
   readonly tables?: { readonly [table: string]: number };
   /** Keep the ASIC's state in a file, which outlives the process. */
   readonly keepsState?: boolean;
+  /** Folder for what it keeps of counters and disabled plugins; default its own. */
+  readonly kept?: string;
   /** Path of the device's state. */
   readonly state?: string;
   readonly receiveBuffer?: number;
@@ -76,6 +78,8 @@ export class TestHost {
   readonly plugin: string;
   /** What all its processes printed. */
   output = '';
+  /** Where each part of it ends, and when it came. */
+  readonly #heard: { readonly end: number; readonly at: number }[] = [];
   #process: ChildProcess | undefined;
   readonly #ahead: HostOptions['ahead'];
 
@@ -116,6 +120,7 @@ export class TestHost {
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => {
         this.output += text;
+        this.#heard.push({ end: this.output.length, at: performance.now() });
       });
     }
     child.on('exit', (code, signal) => {
@@ -127,6 +132,13 @@ export class TestHost {
         throw new Error(`the host did not start:\n${this.output}`);
       await pause(20);
     }
+  }
+
+  /** When it last printed `text`, by `performance.now`; undefined: never. */
+  saidAt(text: string): number | undefined {
+    const from = this.output.lastIndexOf(text);
+    if (from < 0) return undefined;
+    return this.#heard.find(({ end }) => end >= from + text.length)?.at;
   }
 
   get isRunning(): boolean {
@@ -277,11 +289,11 @@ function toml(options: HostOptions, plugin: string, folder: string): string {
     `listen = "${options.listen ?? 'off'}"`,
     ...(netfilter === undefined ? [] : ['[planner]', `netfilter = "${netfilter}"`]),
     '[statistics]',
-    `state = ${text(join(folder, 'counters'))}`,
+    `state = ${text(join(options.kept ?? folder, 'counters'))}`,
     ...(options.statisticsInterval === undefined ? [] : [`interval = ${options.statisticsInterval}`]),
     '[plugins]',
     ...(options.folder === undefined ? [] : [`folder = ${text(options.folder)}`]),
-    `state = ${text(join(folder, 'disabled'))}`,
+    `state = ${text(join(options.kept ?? folder, 'disabled'))}`,
     `cache = ${text(options.cache ?? join(ROOT, 'build/fixtures/cache'))}`,
     ...(options.isOnlyMirror === true ? ['[plugin]'] : pluginLines(options, plugin, folder)),
     ...sections,

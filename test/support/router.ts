@@ -17,30 +17,34 @@ export class Router extends Netns {
       'net.ipv6.conf.all.accept_dad=0',
       'net.ipv6.route.max_size=2147483647',
     );
-    const lines: string[] = [];
-    for (let port = 0; port < ports; port++) {
-      lines.push(
-        `link add p${port} type veth peer name v${port}`,
-        `link set p${port} up`,
-        `link set v${port} up`,
-        `addr add ${host4(port, 1)}/24 dev p${port}`,
-        `addr add ${host6(port, 1)}/64 dev p${port} nodad`,
-      );
-      for (let number = 2; number <= 5; number++) {
-        lines.push(
-          `neigh add ${host4(port, number)} lladdr ${macOf(port, number)} dev p${port} nud permanent`,
-        );
-        lines.push(
-          `neigh add ${host6(port, number)} lladdr ${macOf(port, number)} dev p${port} nud permanent`,
-        );
-      }
-    }
+    const lines = Array.from({ length: ports }, (_, port) => portLines(port)).flat();
     const failed = this.batch(lines);
     if (failed.size > 0) {
       this.close();
       throw new Error(`ip refuses: ${[...failed].map((line) => lines[line]).join('; ')}`);
     }
   }
+}
+
+/** A port with its network and neighbours. */
+export function portLines(port: number): string[] {
+  return [`link add p${port} type veth peer name v${port}`, ...repairLines(port)];
+}
+
+/** A port that is there, up and with its network and neighbours whatever it had before. */
+export function repairLines(port: number): string[] {
+  const neighbours = [2, 3, 4, 5].flatMap((number) =>
+    [host4(port, number), host6(port, number)].map(
+      (address) => `neigh replace ${address} lladdr ${macOf(port, number)} dev p${port} nud permanent`,
+    ),
+  );
+  return [
+    `link set p${port} up`,
+    `link set v${port} up`,
+    `addr replace ${host4(port, 1)}/24 dev p${port}`,
+    `addr replace ${host6(port, 1)}/64 dev p${port} nodad`,
+    ...neighbours,
+  ];
 }
 
 /** Address of host `number` on the network of a port. */

@@ -25,6 +25,8 @@ export interface Probe {
 }
 
 const TABLES = [254, 254, 254, 254, 254, 254, 254, 254, 254, 100, 100, 100, 101, 255, 253];
+/** The table that is looked at first. */
+const LOCAL = 255;
 const LENGTHS = {
   4: [8, 16, 20, 21, 22, 22, 23, 24, 24, 26, 30, 32],
   6: [32, 48, 60, 62, 62, 63, 64, 64, 80, 127, 128],
@@ -42,13 +44,20 @@ interface Prefix {
 export class World {
   readonly #random: Random;
   readonly #ports: number;
+  readonly #first: number;
+  readonly #hasRules: boolean;
+  readonly #tables: readonly number[];
   /** Prefixes routes were made for: at their edges the answers differ. */
   readonly #prefixes: Prefix[] = [];
   readonly #rules: string[][] = [[], []];
 
-  constructor(random: Random, ports: number) {
+  /** Of `ports` ports from p<first> on. Without rules, and routes that come before all others, what other ports forward stays as it is. */
+  constructor(random: Random, ports: number, first = 0, hasRules = true) {
     this.#random = random;
     this.#ports = ports;
+    this.#first = first;
+    this.#hasRules = hasRules;
+    this.#tables = hasRules ? TABLES : TABLES.filter((table) => table !== LOCAL);
   }
 
   /** Some commands of `ip` (with the family they need) and settings of sysctl. */
@@ -62,8 +71,8 @@ export class World {
         [2, () => commands.push(this.#route('append'))],
         [6, () => commands.push(this.#routeDelete())],
         [4, () => commands.push(this.#nexthop())],
-        [1.2, () => commands.push(this.#rule())],
-        [1.5, () => commands.push(this.#ruleDelete())],
+        [this.#hasRules ? 1.2 : 0, () => commands.push(this.#rule())],
+        [this.#hasRules ? 1.5 : 0, () => commands.push(this.#ruleDelete())],
         [2, () => commands.push(this.#neighbour())],
         [0.7, () => commands.push(this.#address())],
         [0.4, () => commands.push(this.#link())],
@@ -87,7 +96,7 @@ export class World {
       };
       if (this.#random.chance(0.5)) probes.push({ family, destination, ...flow });
       else {
-        const port = this.#random.below(this.#ports);
+        const port = this.#port();
         const source = this.#random.weighted<() => string>([
           [4, () => (family === 4 ? host4(port, 77) : host6(port, 77))],
           [3, () => text(this.#address_(family))],
@@ -106,7 +115,7 @@ export class World {
   }
 
   #port(): number {
-    return this.#random.below(this.#ports);
+    return this.#first + this.#random.below(this.#ports);
   }
 
   /** A few networks that cover each other often, and parts of the connected ones. */
@@ -196,7 +205,7 @@ export class World {
     const tos = family === 4 && random.chance(0.04) ? `tos ${random.pick(['0x10', '0x08'])}` : '';
     const mtu = type === '' && random.chance(0.03) ? 'mtu 1400' : '';
     const from = family === 6 && random.chance(0.03) ? `from ${text(this.#prefix(6))}/48` : '';
-    const line = `route ${verb} ${type} ${textOf(prefix)} ${from} ${tos} table ${random.pick(TABLES)} ${metric} ${target} ${mtu}`;
+    const line = `route ${verb} ${type} ${textOf(prefix)} ${from} ${tos} table ${random.pick(this.#tables)} ${metric} ${target} ${mtu}`;
     return { line: line.replace(/ +/g, ' ').trim() };
   }
 
@@ -206,7 +215,7 @@ export class World {
     if (known.length === 0) return this.#route('add');
     return {
       family,
-      line: `route del ${textOf(this.#random.pick(known))} table ${this.#random.pick(TABLES)}`,
+      line: `route del ${textOf(this.#random.pick(known))} table ${this.#random.pick(this.#tables)}`,
     };
   }
 

@@ -1,18 +1,49 @@
 /** Links and namespaces: other names, other indices, other masters, or gone. */
-import { type Fault, fault, said } from '../fault.ts';
-import { PORTS } from '../site.ts';
+import { type Fault, fault, grows, plugin, said, SHOWN, type Signs, shown, startsAnew, status } from '../fault.ts';
+import { PORTS, type Site } from '../site.ts';
+
+/** What iproute2's JSON has of a link. */
+interface Link {
+  readonly ifname: string;
+  readonly ifindex: number;
+  readonly address: string;
+  readonly master?: string;
+}
+
+const CHANGE = { not: 'a change that the kernel may make at any time: it is in `ekho changes`' };
+
+/** As the host has it. */
+async function linkOf({ host }: Site, name: string): Promise<Link | undefined> {
+  const links = await host.client.get<Link[]>('/api/v1/objects/link');
+  return links.find(({ ifname }) => ifname === name);
+}
+
+async function changes(site: Site, status: Signs['status']): Promise<Signs> {
+  return { happened: SHOWN, status, metrics: await grows(site, 'ekho_mirror_changes_total'), log: CHANGE };
+}
 
 export const LINK_FAULTS: readonly Fault[] = [
   fault('link-renamed', 'a port gets another name and its own again', 20, async (site) => {
     const port = site.random.below(PORTS);
+    const signs = await changes(site, SHOWN);
     site.router.batch([`link set p${port} down`, `link set p${port} name q${port}`, `link set q${port} up`]);
     site.churn();
+    await shown(
+      site,
+      'the port is none any more',
+      status(site, (now) => !plugin(now).ports.includes(`p${port}`)),
+    );
+    if ((await linkOf(site, `q${port}`)) === undefined) throw new Error('the kernel did not rename the link');
     site.router.batch([`link set q${port} down`, `link set q${port} name p${port}`, `link set p${port} up`]);
-    return undefined;
+    return {
+      ...signs,
+      happened: status(site, (now) => plugin(now).ports.includes(`p${port}`)),
+    };
   }),
   fault('ifindex-reused', 'a port is deleted and another link has its index and name', 20, async (site) => {
     const port = site.random.below(PORTS);
-    const [link] = JSON.parse(site.router.ip(`-j link show p${port}`)) as [{ ifindex: number }];
+    const signs = await changes(site, { not: 'the port is one as before, with the same name' });
+    const [link] = JSON.parse(site.router.ip(`-j link show p${port}`)) as [Link];
     site.router.batch([`link del p${port}`]);
     site.churn();
     site.router.batch([
@@ -22,21 +53,31 @@ export const LINK_FAULTS: readonly Fault[] = [
       `addr add 10.255.${port}.1/24 dev p${port}`,
       `addr add 2001:db8:f${port}::1/64 dev p${port} nodad`,
     ]);
-    return undefined;
+    const [now] = JSON.parse(site.router.ip(`-j link show p${port}`)) as [Link];
+    if (now.ifindex !== link.ifindex || now.address === link.address)
+      throw new Error(`p${port} is link ${now.ifindex} ${now.address}, it was ${link.ifindex} ${link.address}`);
+    return {
+      ...signs,
+      happened: async () => (await linkOf(site, `p${port}`))?.address === now.address,
+    };
   }),
-  fault('masters-change', 'a port goes through a bridge and a VRF', 20, async (site) => {
+  fault('masters-change', 'a port goes through a bridge and a VRF (or another bridge, where the kernel has no VRFs)', 20, async (site) => {
     const port = site.random.below(PORTS);
+    const signs = await changes(site, { not: 'the port is one as before' });
+    const isBelow = (master: string | undefined) => async () =>
+      (await linkOf(site, `p${port}`))?.master === master;
     site.router.batch(['link add cbr type bridge', 'link set cbr up', `link set p${port} master cbr`]);
     site.churn();
-    site.router.batch([
-      'link add cvrf type vrf table 77',
-      'link set cvrf up',
-      `link set p${port} master cvrf`,
-    ]);
+    await shown(site, 'the port is the bridge’s', isBelow('cbr'));
+    // Not every kernel has VRFs.
+    if (site.router.batch(['link add cm type vrf table 77']).size > 0)
+      site.router.batch(['link add cm type bridge']);
+    site.router.batch(['link set cm up', `link set p${port} master cm`]);
     site.churn();
-    site.router.batch([`link set p${port} nomaster`, 'link del cvrf', 'link del cbr']);
+    await shown(site, 'the port is the other’s', isBelow('cm'));
+    site.router.batch([`link set p${port} nomaster`, 'link del cm', 'link del cbr']);
     site.router.batch([`addr add 2001:db8:f${port}::1/64 dev p${port} nodad`]);
-    return undefined;
+    return { ...signs, happened: isBelow(undefined) };
   }),
   fault(
     'namespace-recreated',
@@ -44,16 +85,23 @@ export const LINK_FAULTS: readonly Fault[] = [
     60,
     async (site) => {
       const { host } = site;
-      const since = host.output.length;
+      const log = said(site, 'was deleted');
+      const gone = await grows(site, 'ekho_mirror_namespace_deleted');
       site.removeRouter();
-      const gone = said('was deleted', since);
-      await host.until('the host says that its namespace is gone', () => gone(site));
+      await shown(site, 'the log says that the namespace is gone', log);
+      await shown(
+        site,
+        'so does status',
+        status(site, ({ netns_deleted }) => netns_deleted === true),
+      );
+      await shown(site, 'so do metrics', gone);
       site.remakeRouter();
       site.churn(120);
+      const anew = await startsAnew(site);
       await host.stop();
       await host.launch();
       site.churn();
-      return gone;
+      return { happened: anew.status, status: SHOWN, metrics: SHOWN, log };
     },
   ),
 ];

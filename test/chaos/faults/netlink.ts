@@ -1,12 +1,15 @@
 /** What the kernel sends is lost, damaged, interrupted, or of a kernel to come. */
 import { pause } from '../../support/host.ts';
 import { host4, macOf, stormRoutes } from '../../support/router.ts';
-import { all, type Fault, fault, grows, said, whileStopped } from '../fault.ts';
+import { type Fault, fault, grows, metric, said, shown, status, whileStopped } from '../fault.ts';
+import type { SPOILS } from '../inside.ts';
 import { PORTS, type Site } from '../site.ts';
 
 const STORM = 8000;
 /** Longest that datagrams are spoilt for. */
-const SPOILT_MS = 20_000;
+const SPOILT_MS = 60_000;
+/** More than can come meanwhile. */
+const ALL = 2 ** 30;
 
 /** Every kernel tells of neighbours. */
 function* neighbours(verb: 'replace' | 'del'): Generator<string> {
@@ -17,14 +20,16 @@ function* neighbours(verb: 'replace' | 'del'): Generator<string> {
     }
 }
 
-/** Changes go on until the host received so much that what was to be spoilt was. */
-async function whileSpoilt(site: Site, name: 'notifications' | 'dumps' | 'interrupted'): Promise<void> {
+/** Changes go on until what was to be spoilt was. */
+async function whileSpoilt(site: Site, name: (typeof SPOILS)[number]): Promise<void> {
   const end = performance.now() + SPOILT_MS;
-  do {
+  for (;;) {
     site.churn();
-    await pause(200);
-  } while ((await site.spoil({}))[name] > 0 && performance.now() < end);
-  await site.spoil({ notifications: 0, dumps: 0, interrupted: 0 });
+    await pause(100);
+    const left = (await site.spoil({}))[name];
+    if (left <= 0) return;
+    if (performance.now() > end) throw new Error(`${left} datagrams (${name}) were not spoilt: none came`);
+  }
 }
 
 export const NETLINK_FAULTS: readonly Fault[] = [
@@ -34,12 +39,13 @@ export const NETLINK_FAULTS: readonly Fault[] = [
     40,
     async (site) => {
       const counted = await grows(site, 'ekho_sync_overruns_total');
+      const log = said(site, 'read again: overrun', true);
       await whileStopped(site, () => {
         site.router.batch([...stormRoutes(STORM, PORTS)]);
         site.churn();
         site.router.batch([...stormRoutes(STORM, PORTS, 'del')]);
       });
-      return all(counted, said('read again: overrun'));
+      return { happened: counted, status: resynced(site), metrics: counted, log };
     },
   ),
   fault(
@@ -48,46 +54,101 @@ export const NETLINK_FAULTS: readonly Fault[] = [
     40,
     async (site) => {
       const counted = await grows(site, 'ekho_sync_malformed_messages_total');
+      const log = said(site, 'read again: malformed', true);
+      const seen = resynced(site);
       await site.spoil({ notifications: 10 });
       await whileSpoilt(site, 'notifications');
-      return all(counted, said('read again: malformed'));
+      return { happened: 'shown', status: seen, metrics: counted, log };
     },
   ),
-  fault('dump-malformed', 'so do ten datagrams of dumps', 60, async (site) => {
-    const since = site.host.output.length;
-    await site.spoil({ notifications: 1, dumps: 10 });
-    await whileSpoilt(site, 'dumps');
-    return said('tried again', since);
+  fault('dump-malformed', 'all datagrams of dumps do, until somebody sees it', 60, async (site) => {
+    const counted = await grows(site, 'ekho_sync_resyncs_total');
+    const log = said(site, 'tried again');
+    await site.spoil({ notifications: 1, dumps: ALL });
+    await whileSpoilt(site, 'notifications');
+    const seen = await shown(site, 'a kind is not in sync, and why', async () =>
+      (await site.host.status()).kinds.some(
+        ({ state, reason }) => state === 'syncing' && reason !== undefined,
+      ),
+    );
+    const { dumps } = await site.spoil({ dumps: 0 });
+    if (dumps >= ALL) throw new Error('no dump was spoilt');
+    return { happened: 'shown', status: seen, metrics: counted, log };
   }),
   fault(
     'dump-interrupted',
-    'the kernel says of forty datagrams of dumps that they do not fit together',
+    'the kernel says of all dumps that their parts do not fit together, until somebody sees it',
     60,
     async (site) => {
       const counted = await grows(site, 'ekho_sync_interrupted_dumps_total');
-      await site.spoil({ notifications: 1, interrupted: 40 });
-      await whileSpoilt(site, 'interrupted');
-      return counted;
+      const log = said(site, 'changed during each of');
+      await site.spoil({ notifications: 1, interrupted: ALL });
+      await whileSpoilt(site, 'notifications');
+      const seen = await shown(
+        site,
+        'the mirror is not in sync',
+        async () => !(await site.host.status()).synced && (await log()),
+      );
+      await site.spoil({ interrupted: 0 });
+      return { happened: counted, status: seen, metrics: counted, log };
     },
   ),
+  fault('dump-thread-killed', 'the thread that receives dumps ends while it does', 60, async (site) => {
+    const counted = await grows(site, 'ekho_sync_resyncs_total');
+    const log = said(site, 'the thread that receives dumps ended');
+    const { dumpThread } = await site.spoil({});
+    const end = performance.now() + SPOILT_MS;
+    // Nobody but the log tells whether something was asked of it just then.
+    for (let round = 0; !(await log()); round++) {
+      if (performance.now() > end) throw new Error('no thread ended while it was in use');
+      if (round % 10 === 0) await site.spoil({ notifications: 1 });
+      site.churn(20);
+      await site.spoil({ dumpThread: 1 });
+    }
+    return {
+      happened: async () => (await site.spoil({})).dumpThread > dumpThread,
+      status: resynced(site),
+      metrics: counted,
+      log,
+    };
+  }),
   fault('newer-kernel', 'every message has an attribute that nobody knows', 60, async (site) => {
+    const { grown } = await site.spoil({});
     // A notification that cannot be read has everything read again.
     await site.spoil({ unknown: 1, notifications: 1 });
     await whileSpoilt(site, 'notifications');
     site.churn();
     await site.right(40);
-    await site.spoil({ unknown: 0, notifications: 1 });
+    const before = await metric(site, 'ekho_sync_malformed_messages_total');
+    site.churn();
+    await site.right(40);
+    if ((await metric(site, 'ekho_sync_malformed_messages_total')) > before)
+      throw new Error('a message with an attribute that nobody knows counts as malformed');
+    const { grown: grownNow } = await site.spoil({ unknown: 0, notifications: 1 });
     await whileSpoilt(site, 'notifications');
-    return undefined;
+    const why = { not: 'nothing is wrong: what is not known is passed over' };
+    return { happened: async () => grownNow > grown + 10, status: why, metrics: why, log: why };
   }),
   fault('ring-lost', 'the host sleeps until the ring of the kernel’s notifiers is full', 40, async (site) => {
     const { notifier } = await site.host.status();
     const counted = await grows(site, 'ekho_notifier_lost_events_total');
+    const log = said(site, 'found the ring full', true);
     await whileStopped(site, () => {
       site.router.batch([...neighbours('replace')]);
       site.churn();
       site.router.batch([...neighbours('del')]);
     });
-    return notifier?.state === 'on' ? counted : undefined;
+    if (notifier?.state !== 'on') {
+      const why = { not: 'this kernel gives no notifiers' };
+      return { happened: 'shown', status: why, metrics: why, log: why };
+    }
+    const lost = status(site, ({ notifier: now }) => now!.lost > notifier.lost);
+    return { happened: lost, status: lost, metrics: counted, log };
   }),
 ];
+
+/** What was read again began after now. */
+function resynced(site: Site) {
+  const began = Date.now();
+  return status(site, ({ resync }) => resync !== undefined && Date.parse(resync.started) >= began - 1);
+}

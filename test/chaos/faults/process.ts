@@ -1,16 +1,19 @@
-/** The host’s own process: signals, the clock, limits, and its configuration. */
+/** The host’s own process on a router: its clock, its limits, and its configuration. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { pause } from '../../support/host.ts';
 import { stormRoutes } from '../../support/router.ts';
-import { all, type Fault, fault, grows, said } from '../fault.ts';
+import { type Fault, fault, grows, said, shown, startsAnew, status } from '../fault.ts';
 import { PORTS, type Site } from '../site.ts';
+import { hostKilled, hostRestarted, hostStopped } from './host.ts';
 
 const DAY_S = 86_400;
 const STORM = 8000;
 /** Address space that the host may have beyond what it has. */
 const SPARE = 48 * 2 ** 20;
+/** How near to its limit it must have come. */
+const NEAR = 16 * 2 ** 20;
 
 /** Soft limit of a resource, in bytes or pieces; resolves to what puts the old one back. */
 function limit(site: Site, option: string, name: RegExp, soft: number): () => void {
@@ -22,40 +25,52 @@ function limit(site: Site, option: string, name: RegExp, soft: number): () => vo
   };
 }
 
+/** In bytes, of /proc/PID/status. */
+function memory(pid: number, name: 'VmSize' | 'VmPeak'): number {
+  const text = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(text)![1]) * 1024;
+}
+
+/** Milliseconds by which the host's clock is ahead of this process', by what it writes down. */
+async function clockOf({ host }: Site): Promise<number> {
+  const { times } = await host.client.get<{ times: number[] }>('/api/v1/series');
+  return (times.at(-1) ?? Number.NaN) - Date.now();
+}
+
 export const PROCESS_FAULTS: readonly Fault[] = [
-  fault('host-stopped', 'SIGSTOP for two seconds', 20, async (site) => {
-    process.kill(site.host.pid, 'SIGSTOP');
-    site.churn();
-    await pause(2000);
-    process.kill(site.host.pid, 'SIGCONT');
-    return undefined;
-  }),
-  fault('host-killed', 'SIGKILL, changes, a new host', 40, async (site) => {
-    const { host } = site;
-    const before = (await host.status()).pid;
-    await host.stop('SIGKILL');
-    site.churn();
-    await host.launch();
-    return async () => (await host.status()).pid !== before;
-  }),
-  fault('host-restarted', 'SIGTERM, changes, a new host', 40, async (site) => {
-    const { host } = site;
-    const before = (await host.status()).pid;
-    const code = await host.stop();
-    if (code !== 0) throw new Error(`the host ended with exit code ${code}:\n${host.output.slice(-4000)}`);
-    site.churn();
-    await host.launch();
-    return async () => (await host.status()).pid !== before;
-  }),
+  hostStopped<Site>('host-stopped', 20),
+  hostKilled<Site>('host-killed', 60),
+  hostRestarted<Site>('host-restarted', 60),
   fault('descriptors', 'no file descriptor is left, and clients connect', 40, async (site) => {
     const { descriptors } = site.usage();
+    const counted = await grows(site, 'ekho_descriptors_short_seconds_total');
+    const before = (await site.host.status()).descriptors_short_s;
+    const log = said(site, 'no file descriptor is left', true);
     const lift = limit(site, 'nofile', /^Max open files\s+(\S+)/m, descriptors + 2);
-    const sockets = Array.from({ length: 20 }, () => connect(site.host.socket).on('error', () => {}));
-    site.churn();
-    await pause(500);
-    for (const socket of sockets) socket.destroy();
-    lift();
-    return undefined;
+    const turnedAway = Promise.withResolvers<void>();
+    const sockets = Array.from({ length: 20 }, () =>
+      connect(site.host.socket)
+        .on('error', () => turnedAway.resolve())
+        .on('close', () => turnedAway.resolve()),
+    );
+    try {
+      site.churn();
+      await turnedAway.promise;
+      const end = performance.now() + 60_000;
+      while (!(await log()) && performance.now() < end) {
+        site.churn(5);
+        await pause(100);
+      }
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      lift();
+    }
+    return {
+      happened: log,
+      status: status(site, ({ descriptors_short_s }) => descriptors_short_s > before),
+      metrics: counted,
+      log,
+    };
   }),
   fault(
     'memory',
@@ -63,42 +78,57 @@ export const PROCESS_FAULTS: readonly Fault[] = [
     60,
     async (site) => {
       const { host } = site;
-      const since = host.output.length;
-      const size =
-        Number(/^VmSize:\s+(\d+)/m.exec(readFileSync(`/proc/${host.pid}/status`, 'utf8'))![1]) * 1024;
-      const lift = limit(site, 'as', /^Max address space\s+(\S+)/m, size + SPARE);
+      const anew = await startsAnew(site);
+      const ended = said(site, 'the process ended');
+      const most = memory(host.pid, 'VmSize') + SPARE;
+      const lift = limit(site, 'as', /^Max address space\s+(\S+)/m, most);
       site.router.batch([...stormRoutes(STORM, PORTS)]);
       site.churn();
       await pause(1000);
+      const isThere = host.isRunning;
+      const isNear = isThere && memory(host.pid, 'VmPeak') > most - NEAR;
       site.router.batch([...stormRoutes(STORM, PORTS, 'del')]);
       lift();
       // A process that the system gives no memory ends, and what runs it starts it again.
-      if (host.isRunning) return undefined;
-      await host.launch();
-      return said('the process ended', since);
+      if (!host.isRunning) {
+        await host.launch();
+        return { ...anew, happened: ended };
+      }
+      const why = { not: 'the host needed no more than there was' };
+      return { happened: async () => isNear, status: why, metrics: why, log: why };
     },
   ),
   fault('clock-jumps', 'the clock goes a day ahead, then two back, then right', 20, async (site) => {
     for (const clock of [DAY_S, -DAY_S, 0]) {
       await site.spoil({ clock });
       site.churn();
+      await shown(
+        site,
+        'the host has the new time',
+        async () => Math.abs((await clockOf(site)) - clock * 1000) < DAY_S * 100,
+      );
       await site.right(20);
     }
-    return undefined;
+    const why = { not: 'the time of day is the system’s, and nothing the host does goes by it' };
+    return { happened: 'shown', status: why, metrics: why, log: why };
   }),
   fault('config-torn', 'half of the configuration file, SIGHUP, then all of it', 20, async (site) => {
     const { host } = site;
-    const since = host.output.length;
     const whole = readFileSync(host.config, 'utf8');
-    const counted = await grows(site, 'ekho_log_lines_total');
+    const metrics = await grows(site, 'ekho_log_lines_total', 'level="error"');
+    const log = said(site, 'configuration not read again, all stays as it was');
+    const again = said(site, 'configuration read again');
     writeFileSync(host.config, whole.slice(0, whole.lastIndexOf('"')));
     process.kill(host.pid, 'SIGHUP');
     site.churn();
-    await host.until('the host says that the file is wrong', async () =>
-      host.output.slice(since).includes(host.config),
-    );
+    await shown(site, 'the host says that the file is wrong', log);
     writeFileSync(host.config, whole);
     process.kill(host.pid, 'SIGHUP');
-    return all(counted, said('configuration read again', since));
+    return {
+      happened: again,
+      status: { not: 'what the host runs with is right: the file is not' },
+      metrics,
+      log,
+    };
   }),
 ];
