@@ -203,8 +203,8 @@ export class Site implements Place {
     const routes = this.#plainProbes().map(({ family, destination }, number) => {
       const port = number % PORTS;
       return family === 4
-        ? `route replace ${destination}/32 via ${host4(port, 2)}`
-        : `route replace ${destination}/128 via ${host6(port, 2)}`;
+        ? `route replace ${destination}/32 via ${host4(port, 2)} dev p${port} onlink`
+        : `route replace ${destination}/128 via ${host6(port, 2)} dev p${port} onlink`;
     });
     this.router.batch([...ports.flatMap(repairLines), ...routes]);
   }
