@@ -26,6 +26,7 @@ const FORWARDED = 20;
 const PLAIN = 32;
 /** Size of the file system that the host's files are on. */
 const DISK = '48m';
+const FILES = 1024;
 /** Small enough that a storm overruns it. */
 const RECEIVE_BUFFER = 90_000;
 const RING = 4096;
@@ -44,7 +45,9 @@ export class Site implements Place {
   readonly disk = mkdtempSync(join(tmpdir(), 'ekho-chaos-'));
   readonly plugin = join(this.disk, 'plugins', `${PLUGIN}.wasm`);
   readonly cache = join(this.disk, 'cache');
-  readonly #control = new Control(this.disk);
+  /** Elsewhere: it is to be had when the disk is full, too. */
+  readonly #sockets = mkdtempSync(join(tmpdir(), 'ekho-chaos-'));
+  readonly #control = new Control(this.#sockets);
   readonly #world: World;
   /** Commands that were carried out, the last of them. */
   readonly history: string[] = [];
@@ -55,7 +58,7 @@ export class Site implements Place {
   private constructor({ random, routes }: SiteOptions) {
     this.random = random;
     this.#world = new World(random, PORTS);
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK}`, 'ekho-chaos', this.disk]);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK},nr_inodes=${FILES}`, 'ekho-chaos', this.disk]);
     try {
       mkdirSync(join(this.disk, 'plugins'));
       this.copyPlugin();
@@ -103,7 +106,7 @@ export class Site implements Place {
 
   #unmount(): void {
     execFileSync('umount', ['-l', this.disk]);
-    rmSync(this.disk, { recursive: true, force: true });
+    for (const folder of [this.disk, this.#sockets]) rmSync(folder, { recursive: true, force: true });
   }
 
   /** The file that vendors would drop, and the description beside it. */

@@ -1,6 +1,6 @@
 /** The disk: full, or read-only. */
 import { execFileSync } from 'node:child_process';
-import { rmSync, statfsSync, statSync } from 'node:fs';
+import { mkdirSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Fault, fault, grows, said, shown } from '../fault.ts';
 import type { Site } from '../site.ts';
@@ -23,23 +23,35 @@ async function whileUnwritable(site: Site, restart: () => Promise<void>, free: (
   return { happened: written, status: NO_STATUS, metrics: 'shown', log } as const;
 }
 
+/** Until there is room for neither another file nor another block. */
+function fill(folder: string): void {
+  mkdirSync(folder);
+  try {
+    execFileSync('dd', ['if=/dev/zero', `of=${join(folder, 'blocks')}`, 'bs=4k'], { stdio: 'ignore' });
+  } catch {
+    // Without room for the next block: that is what it is for.
+  }
+  try {
+    for (let number = 0; ; number++) writeFileSync(join(folder, `${number}`), '');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+  }
+}
+
 export const DISK_FAULTS: readonly Fault[] = [
   fault('disk-full', 'no room on the disk while the host ends and starts', 60, async (site) => {
     const { host } = site;
     const full = join(site.disk, 'full');
-    try {
-      execFileSync('dd', ['if=/dev/zero', `of=${full}`, 'bs=4k'], { stdio: 'ignore' });
-    } catch {
-      // Until there is no room: that is what it is for.
-    }
-    if (statfsSync(site.disk).bavail > 0) throw new Error('the disk is not full');
+    fill(full);
+    const { bavail, ffree } = statfsSync(site.disk);
+    if (bavail > 0 || ffree > 0) throw new Error('the disk is not full');
     return whileUnwritable(
       site,
       async () => {
         await host.stop();
         await host.launch();
       },
-      () => rmSync(full),
+      () => rmSync(full, { recursive: true }),
     );
   }),
   fault('disk-read-only', 'the disk is read-only for a while', 60, async (site) => {

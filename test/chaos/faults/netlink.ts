@@ -40,12 +40,13 @@ export const NETLINK_FAULTS: readonly Fault[] = [
     async (site) => {
       const counted = await grows(site, 'ekho_sync_overruns_total');
       const log = said(site, 'read again: overrun', true);
+      const seen = resynced(site);
       await whileStopped(site, () => {
         site.router.batch([...stormRoutes(STORM, PORTS)]);
         site.churn();
         site.router.batch([...stormRoutes(STORM, PORTS, 'del')]);
       });
-      return { happened: counted, status: resynced(site), metrics: counted, log };
+      return { happened: counted, status: seen, metrics: counted, log };
     },
   ),
   fault(
@@ -96,6 +97,7 @@ export const NETLINK_FAULTS: readonly Fault[] = [
   fault('dump-thread-killed', 'the thread that receives dumps ends while it does', 60, async (site) => {
     const counted = await grows(site, 'ekho_sync_resyncs_total');
     const log = said(site, 'the thread that receives dumps ended');
+    const seen = resynced(site);
     const { dumpThread } = await site.spoil({});
     const end = performance.now() + SPOILT_MS;
     // Nobody but the log tells whether something was asked of it just then.
@@ -107,7 +109,7 @@ export const NETLINK_FAULTS: readonly Fault[] = [
     }
     return {
       happened: async () => (await site.spoil({})).dumpThread > dumpThread,
-      status: resynced(site),
+      status: seen,
       metrics: counted,
       log,
     };
