@@ -64,6 +64,9 @@ export class Sampler {
   #isMeasuring = false;
   #watched = Number.NEGATIVE_INFINITY;
   #isSampling = false;
+  /** When the timer last came, and the longest that it came late since the last sample: the loop's own measure may be begun anew just then. */
+  #tick = performance.now();
+  #late_ms = 0;
   #before: { at: number; revision: number; kernel: number | undefined; hardware: number | undefined };
 
   constructor(options: SamplerOptions) {
@@ -76,7 +79,10 @@ export class Sampler {
     };
     this.#loop.enable();
     this.#unsubscribe = options.mirror.subscribe(() => this.#measure());
-    this.#timer = setInterval(() => void this.#sample(), SECOND_MS);
+    this.#timer = setInterval(() => {
+      this.#noteLate(performance.now());
+      void this.#sample();
+    }, SECOND_MS);
     this.#timer.unref();
   }
 
@@ -111,6 +117,11 @@ export class Sampler {
     });
   }
 
+  #noteLate(now: number): void {
+    this.#late_ms = Math.max(this.#late_ms, now - this.#tick - SECOND_MS);
+    this.#tick = now;
+  }
+
   async #sample(): Promise<void> {
     if (this.#isSampling) return;
     this.#isSampling = true;
@@ -138,7 +149,8 @@ export class Sampler {
       // Counters of entries that went, or that began again, make the sum smaller.
       from === undefined || to === undefined ? Number.NaN : Math.max(0, to - from) / seconds;
     // What is measured is the time between two looks.
-    const held_ms = Math.max(0, this.#loop.max / 1e6 - this.#lookEvery);
+    const held_ms = Math.max(this.#late_ms, this.#loop.max / 1e6 - this.#lookEvery);
+    this.#late_ms = 0;
     this.#tellTrouble(held_ms, seconds);
     const sorted = this.#latencies.sort((a, b) => a - b);
     this.#latencies = [];
