@@ -5,9 +5,8 @@ import { FAULTS } from '../chaos/faults.ts';
 import { Site } from '../chaos/site.ts';
 import { atLeast, tryFault } from '../chaos/trial.ts';
 import { Random } from '../support/random.ts';
+import { SEED } from '../support/seed.ts';
 
-/** Another one with each run, also in CI: a failure says which. */
-const SEED = Number(process.env.EKHO_SEED ?? Date.now() % 2 ** 31);
 const CHOSEN = ['descriptors', 'cache-corrupted', 'ifindex-reused', 'netlink-overrun', 'device-off'];
 
 let site: Site;
