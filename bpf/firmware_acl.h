@@ -15,6 +15,8 @@
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86dd
 #define ETH_P_8021Q 0x8100
+/* Of members `fragment` and `fragment_mask` */
+#define FRAGMENT_ANY 1
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
 
@@ -35,6 +37,7 @@ enum acl_field {
 	ACL_ICMP_CODE = 1 << 12,
 	/* Rules of the planner alone have it. */
 	ACL_FRAGMENT = 1 << 13,
+	ACL_UNFRAGMENTED = 1 << 14,
 	/* No field has it: what has none cannot be matched. */
 	ACL_NONE = 1u << 31,
 };
@@ -158,15 +161,24 @@ static __always_inline __u32 fields_of_port(const struct ekho_flow_match *match)
 	return match->keys & EKHO_MATCH_PORT && match->ifindex_mask != 0xffffffff ? ACL_NONE : 0;
 }
 
+/* Of fragments some may be told from others by none. */
+static __always_inline __u32 fields_of_fragment(const struct ekho_flow_match *match)
+{
+	if (!match->fragment_mask)
+		return 0;
+	return match->fragment_mask == FRAGMENT_ANY && !match->fragment ? ACL_UNFRAGMENTED : ACL_NONE;
+}
+
 /* Which fields say what a rule matches; ACL_NONE among them if none says it exactly. */
 static __always_inline __u32 fields_of(const struct ekho_flow_match *match)
 {
-	const __u32 plain = EKHO_MATCH_PORT | EKHO_MATCH_PROTOCOL | EKHO_MATCH_ETHERNET | EKHO_MATCH_VLAN | EKHO_MATCH_IPV4 |
+	const __u32 plain = EKHO_MATCH_PORT | EKHO_MATCH_FRAGMENT | EKHO_MATCH_PROTOCOL | EKHO_MATCH_ETHERNET | EKHO_MATCH_VLAN | EKHO_MATCH_IPV4 |
 			    EKHO_MATCH_IPV6 | EKHO_MATCH_PORTS | EKHO_MATCH_PORT_RANGE | EKHO_MATCH_TCP |
 			    EKHO_MATCH_IP | EKHO_MATCH_ICMP;
 	__u32 fields = match->keys & ~plain ? ACL_NONE : 0;
 
 	fields |= fields_of_port(match);
+	fields |= fields_of_fragment(match);
 	fields |= whole(match->protocol_mask, 0xffff, ACL_ETHERTYPE);
 	fields |= whole(match->ip_protocol_mask, 0xff, ACL_PROTOCOL);
 	if (match->keys & EKHO_MATCH_VLAN)

@@ -10,6 +10,7 @@ import type { Decoded, Value } from '../netlink/decode.ts';
 import { ACL_ACTION, ACL_FIELDS, ACL_STAGE, FAMILY } from '../plugin/records.ts';
 import { parseAddress } from './addresses.ts';
 import type { AclWant } from './codecs.ts';
+import { prioritiesWithoutOrder } from './flower-order.ts';
 import { type FilterView, type KernelView, macNumber, nested, number32, text } from './kernel-view.ts';
 import { REASON } from './reasons.ts';
 import { isTerminal, prioritiesWithTables, u32Match } from './u32-match.ts';
@@ -24,6 +25,8 @@ const TC_ACT_OK = 0;
 const TC_ACT_SHOT = 2;
 const TC_ACT_PIPE = 3;
 const TC_ACT_TRAP = 8;
+/** TCA_FLOWER_KEY_FLAGS_IS_FRAGMENT */
+const FLAG_IS_FRAGMENT = 1;
 const EGRESS_REDIRECT = 1;
 const SKIP_HW = 1;
 
@@ -59,7 +62,8 @@ export function planFilters(
 ): AclPlan[] {
   const plans: AclPlan[] = [];
   let isCovered = false;
-  const unordered = prioritiesWithoutOrder(filters);
+  const flower = filters.filter((each) => each.kind === 'flower' && each.chain === 0 && isRealFilter(each));
+  const unordered = prioritiesWithoutOrder(flower, wholeMatchOf);
   const withTables = prioritiesWithTables(filters);
   for (const filter of filters) {
     if (!isRealFilter(filter)) continue;
@@ -122,50 +126,6 @@ function isRealFilter(filter: FilterView): boolean {
 /** Among filters of one priority. The handle of a u32 filter is its table, bucket and place. */
 function orderOf({ kind, handle }: FilterView): number {
   return kind === 'u32' ? handle & 0xfff : Math.min(handle, 0xffff);
-}
-
-/**
- * Flower filters of one priority are tried mask by mask in the order the masks came, and those with port ranges in the
- * order they came, which netlink does not tell: it is not known which of two such filters goes first.
- */
-function prioritiesWithoutOrder(filters: readonly FilterView[]): Set<number> {
-  const masks = new Map<number, string>();
-  const unordered = new Set<number>();
-  for (const filter of filters) {
-    if (filter.kind !== 'flower' || filter.chain !== 0 || !isRealFilter(filter)) continue;
-    const mask = rawMask(filter);
-    const known = masks.get(filter.priority);
-    if (known === undefined) masks.set(filter.priority, mask);
-    else if (known !== mask) unordered.add(filter.priority);
-  }
-  return unordered;
-}
-
-/** Options of flower that are no part of its mask. */
-const UNMASKED = new Set(['classid', 'act', 'flags', 'in_hw_count']);
-const rawMasks = new WeakMap<FilterView, string>();
-
-/** The mask as the kernel compares it (fl_mask): which keys the filter has, and their bits. */
-function rawMask(filter: FilterView): string {
-  let mask = rawMasks.get(filter);
-  if (mask === undefined) {
-    const { options } = filter;
-    const parts: string[] = [];
-    for (const [name, value] of Object.entries(options)) {
-      if (UNMASKED.has(name)) continue;
-      // Ports of every protocol are the same two fields.
-      const key = name.replace(/^key_(tcp|udp|sctp)_(src|dst)/, 'key_port_$2');
-      if (/^key_port_(src|dst)_min$/.test(name)) parts.push(`range of ${filter.id}`);
-      else if (!name.endsWith('_mask')) parts.push(key);
-      else
-        parts.push(
-          `${key} ${JSON.stringify(value, (_, part) => (typeof part === 'bigint' ? `${part}` : part))}`,
-        );
-    }
-    mask = parts.sort().join();
-    rawMasks.set(filter, mask);
-  }
-  return mask;
 }
 
 /** The part of an ACL rule that says which packets it is for. */
@@ -358,6 +318,13 @@ function flowerMatch(builder: MatchBuilder, options: Decoded): void {
     if (value === undefined) continue;
     if (mask !== undefined && number32(mask) !== 0xff) builder.isExact = false;
     else builder.add(field, name === 'type' ? { icmpType: number32(value) } : { icmpCode: number32(value) });
+  }
+  const fragment = take('key_flags');
+  const fragmentMask = number32(take('key_flags_mask'));
+  if (fragment !== undefined && fragmentMask !== 0) {
+    if (fragmentMask === FLAG_IS_FRAGMENT && number32(fragment) === 0)
+      builder.add(ACL_FIELDS.unfragmented, {});
+    else builder.isExact = false;
   }
   // A mask of zero bits matches everything: such a key says nothing.
   for (const name of Object.keys(options)) {

@@ -166,6 +166,7 @@ class RuleMatch {
     this.#ports('source', ACL_FIELDS.sourcePort);
     this.#ports('destination', ACL_FIELDS.destinationPort);
     this.#aboveIp();
+    if (this.#number('fragment_mask') !== 0) this.#add(ACL_FIELDS.unfragmented, {});
     const family = protocol === ETH_P_IPV6 ? FAMILY.ipv6 : FAMILY.ipv4;
     return { family, ...this.#parts, fields: this.#fields } as AclMatch;
   }

@@ -38,7 +38,7 @@ const TAKING_MACVLANS = new Set([8, 16]);
 /** linux/if_ether.h */
 const ETH_P_8021Q = 0x8100;
 /** Masters whose ports still are ports. */
-const PORT_MASTERS = new Set(['bridge', 'vrf']);
+const PORT_MASTERS = new Set(['bridge', 'vrf', 'openvswitch']);
 const BR_STATE_FORWARDING = 3;
 /** NFPROTO_* (linux/netfilter.h) */
 const NFPROTO_INET = 1;
@@ -169,7 +169,9 @@ export function planPorts(view: KernelView, options: PortsOptions): PortsPlan {
   }
 
   for (const { link: port, want, trapReason } of ports.values()) {
-    if (want.bridge === 0 && trapReason !== REASON['stacked-link'])
+    // Without an interface the kernel gets what filters leave: Open vSwitch takes it behind them.
+    const isInSwitch = view.link(port.master)?.kind === 'openvswitch';
+    if (want.bridge === 0 && trapReason !== REASON['stacked-link'] && !isInSwitch)
       interfaces.set(port.ifindex, interfaceOf(view, port, port, 0, options, hooks));
   }
   for (const link of interfaceLinks) {

@@ -176,7 +176,7 @@ const REASONS_BY_NAME = {
       'Keep local routes in tables that no rule with a selector leads to: `ip rule`, `ip route show table all type local`.',
   },
   'stacked-link': {
-    why: 'another link takes the packets that arrive here (bond, team, MACsec, ipvlan, macvlan of mode passthru or source, Open vSwitch), or some of a bridge port’s (a VLAN link on it that is no router interface)',
+    why: 'another link takes the packets that arrive here (bond, team, MACsec, ipvlan, macvlan of mode passthru or source), or some of a bridge port’s (a VLAN link on it that is no router interface)',
     remedy: 'Use the port by itself, or as a bridge or VRF member without such links.',
   },
   'xdp-attached': {

@@ -633,6 +633,11 @@ export const ACL_FIELDS = {
    * fragment header (IPv6); others with IPv6 extension headers may count as some. Only with the action `trap`.
    */
   fragment: 8192,
+  /**
+   * No value: the packet is no fragment, or no IP packet at all. One that may be a fragment may be trapped instead, whatever other rules
+   * say of it.
+   */
+  unfragmented: 16384,
 } as const;
 
 /** Ternary match. Rules of a stage are tried by ascending `priority`, the first match decides; no match accepts. */

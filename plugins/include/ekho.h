@@ -275,6 +275,9 @@ enum {
   /* No value: the packet is a fragment of a larger one, or may be. All are that have more fragments to come or an offset (IPv4), or a
    * fragment header (IPv6); others with IPv6 extension headers may count as some. Only with the action `trap`. */
   EKHO_ACL_FIELDS_FRAGMENT = 1u << 13,
+  /* No value: the packet is no fragment, or no IP packet at all. One that may be a fragment may be trapped instead, whatever other rules
+   * say of it. */
+  EKHO_ACL_FIELDS_UNFRAGMENTED = 1u << 14,
 };
 
 /* Ternary match. Rules of a stage are tried by ascending `priority`, the first match decides; no match accepts. */

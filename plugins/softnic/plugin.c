@@ -40,7 +40,7 @@ void ekho_plugin_describe(ekho_plugin_description *result) {
       .name = EKHO_STRING("softnic"),
       .version = EKHO_STRING("0.1.0"),
       .abilities = {abilities, KINDS},
-      .acl_fields = (EKHO_ACL_FIELDS_FRAGMENT << 1) - 1,
+      .acl_fields = (EKHO_ACL_FIELDS_UNFRAGMENTED << 1) - 1,
       .group_members = softnic.group_members,
       .reverse_path = true,
       .vlan_interfaces = true,

@@ -120,6 +120,7 @@ static void translate(const ekho_acl_rule *rule, struct dp_match *match, struct 
     match->has |= DP_HAS_FRAGMENT;
     bits->has |= DP_HAS_FRAGMENT;
   }
+  if (HAS(UNFRAGMENTED)) bits->has |= DP_HAS_FRAGMENT;
   if (HAS(TCP_FLAGS)) {
     match->tcp_flags = rule->tcp_flags;
     bits->tcp_flags = rule->tcp_flags_mask;
@@ -140,7 +141,8 @@ static void translate(const ekho_acl_rule *rule, struct dp_match *match, struct 
 /* Whether a rule looks at what is only known when the whole header chain is understood. */
 static bool looks_behind(const ekho_acl_rule *rule) {
   return (rule->fields & (EKHO_ACL_FIELDS_PROTOCOL | EKHO_ACL_FIELDS_SOURCE_PORT | EKHO_ACL_FIELDS_DESTINATION_PORT |
-                          EKHO_ACL_FIELDS_TCP_FLAGS | EKHO_ACL_FIELDS_ICMP_TYPE | EKHO_ACL_FIELDS_ICMP_CODE)) != 0;
+                          EKHO_ACL_FIELDS_TCP_FLAGS | EKHO_ACL_FIELDS_ICMP_TYPE | EKHO_ACL_FIELDS_ICMP_CODE |
+                          EKHO_ACL_FIELDS_UNFRAGMENTED)) != 0;
 }
 
 /* The keys of a rule: the ports' prefixes in `values` and `bits`. 0 for more than PAIRS_MAX. */

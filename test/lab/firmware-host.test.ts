@@ -93,7 +93,7 @@ describe('firmware of a host', () => {
   test('what was accepted and is not in hardware is told of', async () => {
     const add = 'tc filter add dev sw0 ingress pref 1 protocol ip flower';
     // Which of two masks goes first the kernel does not tell.
-    space.script(`${add} dst_ip 192.0.2.200 action drop; ${add} dst_ip 192.0.2.208/29 action drop`);
+    space.script(`${add} dst_ip 192.0.2.209 action drop; ${add} dst_ip 192.0.2.208/29 action drop`);
     await space.settled();
     await expect.poll(status, SOON).toEqual({ state: 'on', rules: 2, amiss: 2 });
     expect(space.said.join('\n')).toContain('the kernel was told that the flower rule with preference 1');

@@ -24,7 +24,7 @@ import { type Arch, CACHE, LabError, OWN_ARCH, oneOf } from './machine.ts';
 /** Longest a tool that works on a root file system may take, in milliseconds. */
 const TOOL_LIMIT = 5 * 60_000;
 
-export const FLAVOUR_NAMES = ['6.1', '6.12', '6.12-frr', '6.12-selftests', 'newest'] as const;
+export const FLAVOUR_NAMES = ['6.1', '6.12', '6.12-frr', '6.12-ovs', '6.12-selftests', 'newest'] as const;
 export type FlavourName = (typeof FLAVOUR_NAMES)[number];
 
 /** A Debian release and the kernel of its guests. */
@@ -42,6 +42,12 @@ export const FLAVOURS: Readonly<Record<FlavourName, Flavour>> = {
   '6.1': { suite: 'bookworm', kernel: 'own', hasModule: false },
   '6.12': { suite: 'trixie', kernel: 'own', hasModule: true },
   '6.12-frr': { suite: 'trixie', kernel: 'own', hasModule: true, packages: ['frr'] },
+  '6.12-ovs': {
+    suite: 'trixie',
+    kernel: 'own',
+    hasModule: true,
+    packages: ['openvswitch-switch', 'iperf3', 'conntrack', 'tcpdump'],
+  },
   '6.12-selftests': {
     suite: 'trixie',
     kernel: 'own',

@@ -240,7 +240,7 @@ export const TABLES: readonly TableDeclaration[] = [
       field('redirect-port', 'Slot of the port to leave by with action redirect, else 0xffffffff.'),
       field(
         'fields',
-        'What counts. Bits: 0 source-mac, 1 destination-mac, 2 ethertype, 3 vlan, 4 source-address, 5 destination-address, 6 protocol, 7 dscp, 8 source-port, 9 destination-port, 10 tcp-flags, 11 icmp-type, 12 icmp-code, 13 fragment.',
+        'What counts. Bits: 0 source-mac, 1 destination-mac, 2 ethertype, 3 vlan, 4 source-address, 5 destination-address, 6 protocol, 7 dscp, 8 source-port, 9 destination-port, 10 tcp-flags, 11 icmp-type, 12 icmp-code, 13 fragment, 14 unfragmented.',
       ),
       field(
         'ethertype',

@@ -570,7 +570,7 @@ export class AsicTables {
     if (port !== NONE && !this.holds(ports, port)) return false;
     if (action === ACL_REDIRECT ? stage === STAGE_ROUTING || !this.holds(ports, redirect) : redirect !== NONE)
       return false;
-    if (row[at + W.aclFields]! >= 1 << 13) return false;
+    if (row[at + W.aclFields]! >= 1 << 15) return false;
     // Values of less than a word, up to the masked MACs.
     for (const [word, limit] of ACL_LIMITS) if (row[at + word]! > limit) return false;
     if (row[at + W.aclSourcePort]! > row[at + W.aclSourcePort + 1]!) return false;

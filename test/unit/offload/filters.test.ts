@@ -148,6 +148,33 @@ describe('flower', () => {
     });
   });
 
+  test('packets that are no fragments are a field; those that are cannot be told from each other', () => {
+    const of = (key_flags: number, key_flags_mask: number) =>
+      plan([
+        filter(1, 'flower', {
+          key_eth_type: 0x0800,
+          key_flags,
+          key_flags_mask,
+          act: [redirect(SECOND_PORT)],
+        }),
+      ])[0];
+    expect(of(0, 1)).toMatchObject({
+      reason: 'none',
+      want: { action: ACL_ACTION.redirect, fields: ACL_FIELDS.ethertype | ACL_FIELDS.unfragmented },
+    });
+    expect(of(0, 0)).toMatchObject({ reason: 'none', want: { fields: ACL_FIELDS.ethertype } });
+    for (const [flags, mask] of [
+      [1, 1],
+      [1, 3],
+      [0, 3],
+      [3, 3],
+    ] as const)
+      expect(of(flags, mask)).toMatchObject({
+        reason: 'unsupported-match',
+        want: { action: ACL_ACTION.trap, fields: ACL_FIELDS.ethertype },
+      });
+  });
+
   test('several masks in one priority: their order is not known', () => {
     const both = plan([
       filter(
@@ -189,6 +216,34 @@ describe('masks of one priority', () => {
   test('the same keys with other values keep their actions', () => {
     const to = (address: string) => ({ key_ipv4_dst: address, key_ipv4_dst_mask: '255.255.255.255' });
     expect(two(to('192.0.2.1'), to('192.0.2.2'))).toEqual(exact);
+  });
+
+  test('where no packet can match both, their order does not matter', () => {
+    const macs = (last: number, key_flags_mask: number) => ({
+      key_eth_src: `02:00:00:00:00:0${last}`,
+      key_flags: 0,
+      key_flags_mask,
+    });
+    const to = (address: string, key_ipv4_dst_mask: string) => ({ key_ipv4_dst: address, key_ipv4_dst_mask });
+    expect(two(macs(1, 1), macs(2, 0))).toEqual(exact);
+    expect(two(macs(1, 1), macs(1, 0))).toEqual(traps);
+    expect(two(to('192.0.2.200', '255.255.255.255'), to('192.0.2.208', '255.255.255.248'))).toEqual(exact);
+    expect(two(to('192.0.2.209', '255.255.255.255'), to('192.0.2.208', '255.255.255.248'))).toEqual(traps);
+    // Nothing that both look at.
+    expect(two(to('192.0.2.209', '255.255.255.255'), macs(1, 0))).toEqual(traps);
+    // One says the frame is tagged, the other what the tag carries: one frame may be both.
+    expect(
+      two(
+        { key_eth_type: 0x8100, key_vlan_id: 5, key_vlan_eth_type: 0x0800 },
+        { key_eth_type: 0x8100, key_vlan_eth_type: 0x0800 },
+      ),
+    ).toEqual(traps);
+    expect(
+      two(
+        { key_ip_proto: 6, key_tcp_dst: 53, key_tcp_dst_mask: 0xffff },
+        { key_ip_proto: 6, key_port_dst_min: 60, key_port_dst_max: 70 },
+      ),
+    ).toEqual(traps);
   });
 
   test('ports of TCP and of UDP are one mask', () => {

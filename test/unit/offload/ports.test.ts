@@ -71,6 +71,7 @@ function plan(setup: (kernel: KernelModel) => void, options: Partial<PortsOption
   };
   return {
     ports: [...plans.ports.keys()],
+    interfaces: plans.interfaces,
     port: (ifindex: number) => {
       const { want, trapReason } = plans.ports.get(ifindex)!;
       return { traps: (want.flags & PORT_FLAGS.trapAll) !== 0, why: REASON_NAMES[trapReason] };
@@ -234,12 +235,21 @@ describe('ports', () => {
     });
   });
 
-  test.each(['bond', 'team', 'openvswitch'])('a port of a %s is its own no more', (kind) => {
+  test.each(['bond', 'team'])('a port of a %s is its own no more', (kind) => {
     const { port } = plan((kernel) => {
       kernel.put('link', kindOfLink(40, kind));
       kernel.put('link', link(PORT, 'p1', { master: 40 }));
     });
     expect(port(PORT)).toEqual({ traps: true, why: 'stacked-link' });
+  });
+
+  test('a port of Open vSwitch has its filters, and what they leave is the kernel’s: it is no router interface', () => {
+    const { port, interfaces } = plan((kernel) => {
+      kernel.put('link', kindOfLink(40, 'openvswitch'));
+      kernel.put('link', link(PORT, 'p1', { master: 40 }));
+    });
+    expect(port(PORT)).toEqual({ traps: false, why: 'none' });
+    expect(interfaces.has(PORT)).toBe(false);
   });
 });
 

@@ -86,7 +86,7 @@ test('it says what it can do, in the sizes of its ASIC', async () => {
   expect(runner.description).toMatchObject({
     vendor: 'EKHO',
     name: 'softnic',
-    aclFields: (1 << 14) - 1,
+    aclFields: (1 << 15) - 1,
     groupMembers: 64,
     reversePath: true,
     vlanInterfaces: true,
