@@ -22,6 +22,8 @@ export class Mirror implements MirrorReader {
   readonly #listeners = new Set<ChangeListener>();
   readonly #stateListeners = new Set<() => void>();
   #synced = false;
+  /** Listeners are being told: they may ask for it, and would be told twice. */
+  #isTelling = false;
 
   constructor() {
     this.#tables = KINDS.map((kind, number) => new ObjectTable(number, KEYS[kind], this.#transaction));
@@ -106,6 +108,7 @@ export class Mirror implements MirrorReader {
     const tables = this.#tables;
     let failure: unknown;
     if (transaction.length > 0) {
+      this.#isTelling = true;
       dropTransient(
         transaction,
         (kind, id) => tables[kind]!.cameAndWent(id),
@@ -121,11 +124,16 @@ export class Mirror implements MirrorReader {
       const { kinds, ids, length } = transaction;
       for (let at = 0; at < length; at++) tables[kinds[at]!]!.settle(ids[at]!);
       transaction.reset();
+      this.#isTelling = false;
     }
     let more = false;
     for (const table of tables) if (table.gather()) more = true;
     if (failure !== undefined) throw failure;
     return more;
+  }
+
+  tell(): void {
+    if (!this.#isTelling && this.pending > 0) this.commit();
   }
 
   #tellState(): void {

@@ -73,6 +73,11 @@ export interface MirrorReader {
   forEach(kind: KindNumber, callback: (id: ObjectId) => void): void;
   /** Returns the function that ends the subscription. */
   subscribe(listener: ChangeListener): () => void;
+  /**
+   * Tells the listeners of all that was changed so far. Whoever keeps what it reads calls this first: an object that comes and goes
+   * between two tellings is never told of, and what is kept of it would stay for good.
+   */
+  tell(): void;
   /** Called whenever `synced` or a kind's state changes. */
   onState(listener: () => void): () => void;
 }

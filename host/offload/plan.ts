@@ -213,6 +213,7 @@ export class Plan {
     });
     if (this.#runner !== runner) return;
     // Places follow what the device already holds, so the mirror is read after it.
+    this.#options.mirror.tell();
     if (!desired.isLoaded) desired.load();
     for (const table of desired.allTables) table.requeueAll();
     desired.routes.entries.requeueAll();
@@ -301,6 +302,7 @@ export class Plan {
     }
     const { tracer, name } = this.#options;
     const isTraced = tracer?.planning(name) === true;
+    this.#options.mirror.tell();
     this.#desired.settleStructure();
     this.#desired.notices.flush(runner);
     if (this.#straysInFlight) {
