@@ -24,6 +24,9 @@ struct switchdev_notifier_fdb_info;
 /* Longest that a program may wait for user space. */
 #define EKHO_WAIT_MS_MAX 500
 
+/* Routes of one namespace; software does what is more. */
+#define EKHO_ROUTES_MAX (4 * 1024 * 1024)
+
 enum ekho_hook {
 	EKHO_HOOK_INGRESS,
 	EKHO_HOOK_EGRESS,
@@ -63,6 +66,21 @@ struct ekho_call {
 struct ekho_leave {
 	struct list_head list;
 	const struct ekho_offload_ops *ops;
+};
+
+/* One call about a route. */
+struct ekho_route_call {
+	struct ekho_route_ctx ctx;
+	/* enum ekho_mark_flags */
+	u32 mark;
+};
+
+/* One call about a nexthop object. */
+struct ekho_nexthop_call {
+	struct ekho_nexthop_ctx ctx;
+	/* enum ekho_mark_flags */
+	u32 mark;
+	struct netlink_ext_ack *extack;
 };
 
 struct ekho_attr {
@@ -185,6 +203,7 @@ void ekho_firmware_exit(void);
 
 /* ops.c */
 struct ekho_offload_ops *ekho_ops_find(const struct ekho_firmware_port *port);
+struct ekho_offload_ops *ekho_ops_find_net(const struct net *net);
 int ekho_ops_init(void);
 
 /* kfunc.c */
@@ -277,6 +296,11 @@ int ekho_marks_activity(int fd, u32 nexthop, void *buckets, u32 buckets__sz,
 /* check.c */
 u32 ekho_check_route4(struct fib_info *route, u8 type, dscp_t dscp);
 u32 ekho_check_route6(struct fib6_info **routes, unsigned int count);
+
+/* switch.c */
+void ekho_switches_resolve(void);
+void ekho_switches_hand_over(struct ekho_offload_ops *from,
+			     struct ekho_offload_ops *to);
 
 /* port.c */
 int ekho_link_init(void);

@@ -271,6 +271,87 @@ struct ekho_bridge_ctx {
 	__u32 attr, value, mask;
 };
 
+/* Longest that calls tell of: routes and groups of more ways are software's. */
+#define EKHO_WAYS_MAX 128
+
+enum ekho_way_flags {
+	/* Packets are dropped. */
+	EKHO_WAY_BLACKHOLE = 1 << 0,
+	/* An entry of a bridge or a tunnel, not a neighbour. */
+	EKHO_WAY_FDB = 1 << 1,
+	/* Packets are put into a tunnel or get labels. */
+	EKHO_WAY_ENCAP = 1 << 2,
+	/* The gateway needs no route. */
+	EKHO_WAY_ONLINK = 1 << 3,
+	/* The link is down, or has no carrier. */
+	EKHO_WAY_DEAD = 1 << 4,
+};
+
+/* A way out, of a route or a nexthop object. */
+struct ekho_way {
+	/* Of the nexthop object, 0 for none. */
+	__u32 id;
+	__u32 ifindex;
+	/* From 1 on; 0 in buckets. */
+	__u32 weight;
+	/* enum ekho_way_flags */
+	__u16 flags;
+	/* 4 or 6, or 0 without a gateway; IPv4 is the first of four words. */
+	__u16 family;
+	__be32 gateway[4];
+};
+
+/* More flags of calls about routes, beside enum ekho_flow_flags. */
+enum ekho_route_flags {
+	/* It has metrics of its own: an MTU. */
+	EKHO_ROUTE_MTU = 1 << 8,
+};
+
+/* A route: of each prefix and table the one that counts. */
+struct ekho_route_ctx {
+	/* EKHO_ABI_VERSION, and how many bytes the module filled */
+	__u32 version, size;
+	/* Of the prefix while it has a route, and never used again. */
+	__u64 id;
+	/* Inode of the switch's network namespace. */
+	__u32 netns;
+	__u32 table, metric;
+	/* enum ekho_flow_flags, enum ekho_route_flags */
+	__u32 flags;
+	/* 4 or 6, length of the prefix, RTN_..., and DSCP with ECN bits 0 */
+	__u8 family, length, type, tos;
+	/* What it does, as in struct ekho_mark. */
+	__u32 check;
+	__be32 address[4];
+	/* Of the nexthop object; then no ways are told. */
+	__u32 nexthop;
+	__u32 way_count;
+	struct ekho_way ways[EKHO_WAYS_MAX];
+};
+
+enum ekho_nexthop_kind {
+	EKHO_NEXTHOP_SINGLE = 1,
+	EKHO_NEXTHOP_GROUP = 2,
+	/* A group with a table of buckets. */
+	EKHO_NEXTHOP_RESILIENT = 3,
+};
+
+/* A nexthop object. */
+struct ekho_nexthop_ctx {
+	/* EKHO_ABI_VERSION, and how many bytes the module filled */
+	__u32 version, size;
+	/* Inode of the switch's network namespace, and the kernel's id. */
+	__u32 netns, id;
+	/* enum ekho_nexthop_kind, enum ekho_flow_flags */
+	__u32 kind, flags;
+	/* Of a resilient group: which bucket, in calls about one. */
+	__u32 bucket;
+	/* Of a resilient group: buckets. */
+	__u32 way_count;
+	/* Of a resilient group: only the first, of that bucket. */
+	struct ekho_way ways[EKHO_WAYS_MAX];
+};
+
 /* What is marked, and which of it. */
 enum ekho_mark_kind {
 	/* place: table, number: metric, address and length: prefix */

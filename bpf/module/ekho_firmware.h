@@ -11,7 +11,9 @@
 
 /*
  * Operations return 0 or a negative errno. Those of one port are called one
- * after the other and may sleep. What is left out says -EOPNOTSUPP.
+ * after the other and may sleep, and so are those of a switch: routes and
+ * nexthops, which ask firmware that is for a whole namespace. What is left out
+ * says -EOPNOTSUPP.
  */
 struct ekho_offload_ops {
 	/*
@@ -43,6 +45,30 @@ struct ekho_offload_ops {
 	int (*mdb_destroy)(struct ekho_bridge_ctx *ctx);
 	/* enum ekho_port_attr */
 	int (*port_attr)(struct ekho_bridge_ctx *ctx);
+	/*
+	 * A route of the switch's namespace is new, or another one counts for
+	 * its prefix; from a worker. 0: it is shown as ekho_route_mark() said,
+	 * rt_offload without; -EINPROGRESS: accepted, and marked by whoever
+	 * knows when; -EOPNOTSUPP: not for hardware; anything else:
+	 * rt_offload_failed. One that is refused is not there any more.
+	 */
+	int (*route_replace)(struct ekho_route_ctx *ctx);
+	/* Called once for what was accepted; prefix, table and id count. */
+	int (*route_destroy)(struct ekho_route_ctx *ctx);
+	/*
+	 * A nexthop object is new, or is replaced; under RTNL. Answers are as
+	 * of routes, but what is refused the kernel does not take either, with
+	 * the text of ekho_nexthop_explain(). If it was to replace another one
+	 * (EKHO_FLOW_KNOWN), that stays.
+	 */
+	int (*nexthop_replace)(struct ekho_nexthop_ctx *ctx);
+	/* Called once for what was accepted; the id counts. */
+	int (*nexthop_destroy)(struct ekho_nexthop_ctx *ctx);
+	/*
+	 * What one bucket of a resilient group that was accepted is for. Left
+	 * out, buckets are marked as their group.
+	 */
+	int (*nexthop_bucket)(struct ekho_nexthop_ctx *ctx);
 	/* EKHO_ABI_VERSION the programs were compiled with */
 	u32 version;
 	/*

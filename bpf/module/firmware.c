@@ -65,6 +65,7 @@ void ekho_ports_resolve(void)
 	lockdep_assert_held(&ekho_ports_lock);
 	list_for_each_entry(port, &ekho_ports, list)
 		ekho_flows_move(port, ekho_ops_find(port));
+	ekho_switches_resolve();
 }
 
 /* A device has come, or has moved to another namespace. */
@@ -93,6 +94,7 @@ void ekho_ports_hand_over(struct ekho_offload_ops *from,
 	list_for_each_entry(port, &ekho_ports, list)
 		if (port->ops == from)
 			ekho_flows_hand_over(port, to);
+	ekho_switches_hand_over(from, to);
 }
 
 /* Of a device, or for the actions of a namespace. */

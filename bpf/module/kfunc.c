@@ -181,6 +181,56 @@ __bpf_kfunc int ekho_request_complete(u64 request, int answer)
 }
 
 /**
+ * ekho_route_mark - how the kernel shows a route that is accepted
+ * @ctx: of route_replace
+ * @flags: enum ekho_mark_flags; without any the route has no mark
+ *
+ * Return: 0 or -EINVAL
+ */
+__bpf_kfunc int ekho_route_mark(struct ekho_route_ctx *ctx, u32 flags)
+{
+	if (flags & ~EKHO_MARK_ALL)
+		return -EINVAL;
+	container_of(ctx, struct ekho_route_call, ctx)->mark = flags;
+	return 0;
+}
+
+/**
+ * ekho_nexthop_mark - how the kernel shows a nexthop or bucket that is accepted
+ * @ctx: of nexthop_replace or nexthop_bucket
+ * @flags: EKHO_MARK_OFFLOADED, EKHO_MARK_TRAPPED; without any it has no mark
+ *
+ * Return: 0 or -EINVAL
+ */
+__bpf_kfunc int ekho_nexthop_mark(struct ekho_nexthop_ctx *ctx, u32 flags)
+{
+	if (flags & ~(EKHO_MARK_OFFLOADED | EKHO_MARK_TRAPPED))
+		return -EINVAL;
+	container_of(ctx, struct ekho_nexthop_call, ctx)->mark = flags;
+	return 0;
+}
+
+/**
+ * ekho_nexthop_explain - why a nexthop is refused, for whoever asked for it
+ * @ctx: of nexthop_replace or nexthop_bucket
+ * @text__str: one line; cut where extended acknowledgements end
+ *
+ * Return: 0, or -ENOENT if nobody can be told
+ */
+__bpf_kfunc int ekho_nexthop_explain(struct ekho_nexthop_ctx *ctx,
+				     const char *text__str)
+{
+	struct ekho_nexthop_call *call;
+
+	call = container_of(ctx, struct ekho_nexthop_call, ctx);
+	if (!call->extack)
+		return -ENOENT;
+	NL_SET_ERR_MSG_FMT(call->extack, "%.*s", NETLINK_MAX_FMTMSG_LEN - 1,
+			   text__str);
+	return 0;
+}
+
+/**
  * ekho_packet_forwarded - hardware has sent a frame out of other ports, too
  * @skb: what came by a port of a bridge
  *
@@ -211,6 +261,9 @@ BTF_KFUNCS_START(ekho_ops_kfuncs)
 BTF_ID_FLAGS(func, ekho_flow_count, KF_TRUSTED_ARGS)
 BTF_ID_FLAGS(func, ekho_flow_explain, KF_TRUSTED_ARGS)
 BTF_ID_FLAGS(func, ekho_request_wait, KF_TRUSTED_ARGS | KF_SLEEPABLE)
+BTF_ID_FLAGS(func, ekho_route_mark, KF_TRUSTED_ARGS)
+BTF_ID_FLAGS(func, ekho_nexthop_mark, KF_TRUSTED_ARGS)
+BTF_ID_FLAGS(func, ekho_nexthop_explain, KF_TRUSTED_ARGS)
 BTF_KFUNCS_END(ekho_ops_kfuncs)
 
 static const struct btf_kfunc_id_set ekho_ops_kfunc_set = {

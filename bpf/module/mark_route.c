@@ -11,16 +11,10 @@
 #include <net/ip_fib.h>
 #include "ekho.h"
 #include "mark.h"
+#include "route6.h"
 
 /* Routes of one file; those that are more cannot be marked. */
 #define EKHO_MARKED_ROUTES_MAX (4 * 1024 * 1024)
-
-/* An IPv6 route: the siblings of a multipath one are routes, too. */
-struct ekho_route6 {
-	refcount_t references;
-	unsigned int count;
-	struct fib6_info *routes[] __counted_by(count);
-};
 
 struct ekho_marked_key {
 	/* EKHO_MARK_ROUTE4 or EKHO_MARK_ROUTE6 */
@@ -53,55 +47,6 @@ static const struct rhashtable_params ekho_marked_params = {
 	.max_size = EKHO_MARKED_ROUTES_MAX / 2,
 	.automatic_shrinking = true,
 };
-
-static void ekho_route6_put(struct ekho_route6 *route)
-{
-	unsigned int i;
-
-	if (!route || !refcount_dec_and_test(&route->references))
-		return;
-	for (i = 0; i < route->count; i++)
-		fib6_info_release(route->routes[i]);
-	kfree(route);
-}
-
-static struct ekho_route6 *ekho_route6_alloc(unsigned int count)
-{
-	struct ekho_route6 *route;
-
-	route = kzalloc(struct_size(route, routes, count), GFP_ATOMIC);
-	if (!route)
-		return NULL;
-	refcount_set(&route->references, 1);
-	route->count = count;
-	return route;
-}
-
-static void ekho_route6_take(struct ekho_route6 *route, unsigned int i,
-			     struct fib6_info *info)
-{
-	fib6_info_hold(info);
-	route->routes[i] = info;
-}
-
-/* Adds a route and its next siblings behind @first ones that stay. */
-static void ekho_route6_fill(struct ekho_route6 *route, unsigned int first,
-			     struct fib6_info *info)
-{
-	struct fib6_info *sibling;
-	unsigned int i = first;
-
-	ekho_route6_take(route, i++, info);
-	if (i == route->count)
-		return;
-	list_for_each_entry(sibling, &info->fib6_siblings, fib6_siblings) {
-		ekho_route6_take(route, i++, sibling);
-		if (i == route->count)
-			return;
-	}
-	/* Fewer than was said. */
-	route->count = i;
-}
 
 static void ekho_marked_drop(struct ekho_marked *marked)
 {
@@ -181,25 +126,6 @@ static void ekho_marks_on_route4(struct ekho_marked_routes *marks, unsigned long
 	marked->flags = 0;
 }
 
-/* Without the routes from @info on that are gone; NULL if none is left. */
-static struct ekho_route6 *ekho_route6_without(struct ekho_route6 *from,
-					       const struct fib6_info *gone)
-{
-	struct ekho_route6 *route;
-	unsigned int i, kept = 0;
-
-	if (from->count < 2)
-		return NULL;
-	route = ekho_route6_alloc(from->count);
-	if (!route)
-		return NULL;
-	for (i = 0; i < from->count; i++)
-		if (from->routes[i] != gone)
-			ekho_route6_take(route, kept++, from->routes[i]);
-	route->count = kept;
-	return route;
-}
-
 static void ekho_marks_on_route6(struct ekho_marked_routes *marks, unsigned long event,
 				 struct fib6_entry_notifier_info *info)
 {
@@ -219,11 +145,9 @@ static void ekho_marks_on_route6(struct ekho_marked_routes *marks, unsigned long
 		if (!marked || !marked->route6)
 			return;
 		before = marked->route6;
-		/* All of it, or one of its ways. */
-		for (i = 0; i < before->count && before->routes[i] != rt; i++)
-			;
-		if (i == before->count)
+		if (!ekho_route6_has(before, rt))
 			return;
+		/* All of it, or one of its ways. */
 		route = info->nsiblings + 1 >= before->count ?
 				NULL : ekho_route6_without(before, rt);
 		if (!route) {

@@ -40,6 +40,25 @@ struct ekho_offload_ops *ekho_ops_find(const struct ekho_firmware_port *port)
 	return found;
 }
 
+/* The one for all of a namespace, or NULL. */
+struct ekho_offload_ops *ekho_ops_find_net(const struct net *net)
+{
+	struct ekho_offload_ops *found = NULL;
+	int i;
+
+	lockdep_assert_held(&ekho_ports_lock);
+	for (i = 0; i < EKHO_OPS_MAX; i++) {
+		struct ekho_offload_ops *ops = ekho_attached[i];
+
+		if (!ops || ops->ifindex ||
+		    (ops->netns && ops->netns != net->ns.inum))
+			continue;
+		if (!found || ops->netns)
+			found = ops;
+	}
+	return found;
+}
+
 static int ekho_ops_init_btf(struct btf *btf)
 {
 	return 0;
@@ -92,7 +111,9 @@ static int ekho_ops_validate(void *kdata)
 	if ((ops->flow_replace && !ops->flow_destroy) ||
 	    (ops->fdb_replace && !ops->fdb_destroy) ||
 	    (ops->vlan_replace && !ops->vlan_destroy) ||
-	    (ops->mdb_replace && !ops->mdb_destroy))
+	    (ops->mdb_replace && !ops->mdb_destroy) ||
+	    (ops->route_replace && !ops->route_destroy) ||
+	    (ops->nexthop_replace && !ops->nexthop_destroy))
 		return -EINVAL;
 	return 0;
 }
@@ -170,6 +191,16 @@ static int ekho_stub_bridge(struct ekho_bridge_ctx *ctx)
 	return -EOPNOTSUPP;
 }
 
+static int ekho_stub_route(struct ekho_route_ctx *ctx)
+{
+	return -EOPNOTSUPP;
+}
+
+static int ekho_stub_nexthop(struct ekho_nexthop_ctx *ctx)
+{
+	return -EOPNOTSUPP;
+}
+
 static struct ekho_offload_ops ekho_ops_stubs = {
 	.flow_replace = ekho_stub_flow,
 	.flow_destroy = ekho_stub_flow,
@@ -181,6 +212,11 @@ static struct ekho_offload_ops ekho_ops_stubs = {
 	.mdb_replace = ekho_stub_bridge,
 	.mdb_destroy = ekho_stub_bridge,
 	.port_attr = ekho_stub_bridge,
+	.route_replace = ekho_stub_route,
+	.route_destroy = ekho_stub_route,
+	.nexthop_replace = ekho_stub_nexthop,
+	.nexthop_destroy = ekho_stub_nexthop,
+	.nexthop_bucket = ekho_stub_nexthop,
 };
 
 static const struct bpf_func_proto *

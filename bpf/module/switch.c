@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Switches: all ports of type ekho in a network namespace are of one, which is
- * there, and a device of devlink's, from the first of them to the last.
+ * there from the first of them to the last. Firmware that is for the whole
+ * namespace serves it.
  *
  * Ports come and go under RTNL, so a switch's devlink lock is taken inside of
- * RTNL: nothing that devlink calls may take RTNL.
+ * RTNL: nothing that devlink calls may take RTNL. What takes RTNL by itself, to
+ * follow routes, is done by a worker.
  */
+#include <linux/debugfs.h>
 #include <linux/platform_device.h>
 #include <linux/rtnetlink.h>
 #include <linux/slab.h>
@@ -13,9 +16,136 @@
 #include "switch.h"
 
 static LIST_HEAD(ekho_switches);
+/* Switches are opened and closed one after the other. */
+static struct workqueue_struct *ekho_switch_queue;
+static struct dentry *ekho_knobs;
 
-static const struct devlink_ops ekho_devlink_ops = {
-};
+/* Firmware goes, or hardware starts anew. */
+void ekho_switch_withdraw(struct ekho_switch *sw)
+{
+	lockdep_assert_held(&sw->lock);
+	ekho_fib_detach(sw);
+	ekho_nexthops_detach(sw);
+}
+
+/* Firmware gets all there is; -ENOSPC if that is more than there is room for. */
+int ekho_switch_offer(struct ekho_switch *sw, struct netlink_ext_ack *extack)
+{
+	lockdep_assert_held(&sw->lock);
+	if (atomic64_read(&sw->fib.room4.used) > sw->fib.room4.size ||
+	    atomic64_read(&sw->fib.room6.used) > sw->fib.room6.size) {
+		NL_SET_ERR_MSG_MOD(extack, "the kernel has more routes than the switch has room for");
+		return -ENOSPC;
+	}
+	if (atomic64_read(&sw->nexthop_room.used) > sw->nexthop_room.size) {
+		NL_SET_ERR_MSG_MOD(extack, "the kernel has more nexthops than the switch has room for");
+		return -ENOSPC;
+	}
+	ekho_nexthops_replay(sw);
+	ekho_fib_replay(sw);
+	return 0;
+}
+
+static void ekho_switch_move(struct ekho_switch *sw,
+			     struct ekho_offload_ops *ops)
+{
+	mutex_lock(&sw->lock);
+	if (sw->ops != ops) {
+		ekho_switch_withdraw(sw);
+		sw->ops = ops;
+		if (ops && !sw->is_down)
+			ekho_switch_offer(sw, NULL);
+	}
+	mutex_unlock(&sw->lock);
+}
+
+/* Gives every switch the firmware that is there for it now. */
+void ekho_switches_resolve(void)
+{
+	struct ekho_switch *sw;
+
+	lockdep_assert_held(&ekho_ports_lock);
+	list_for_each_entry(sw, &ekho_switches, list)
+		ekho_switch_move(sw, ekho_ops_find_net(sw->net));
+}
+
+/* Gives the switches of one firmware to another, with all it holds. */
+void ekho_switches_hand_over(struct ekho_offload_ops *from,
+			     struct ekho_offload_ops *to)
+{
+	struct ekho_switch *sw;
+
+	lockdep_assert_held(&ekho_ports_lock);
+	list_for_each_entry(sw, &ekho_switches, list) {
+		mutex_lock(&sw->lock);
+		if (sw->ops == from) {
+			sw->ops = to;
+			ekho_switch_offer(sw, NULL);
+		}
+		mutex_unlock(&sw->lock);
+	}
+}
+
+static void ekho_switch_open(struct ekho_switch *sw)
+{
+	int err = ekho_nexthops_open(sw);
+
+	if (err)
+		goto err_nexthops;
+	err = ekho_fib_open(sw);
+	if (err)
+		goto err_fib;
+	sw->is_open = true;
+	return;
+
+err_fib:
+	ekho_nexthops_close(sw);
+err_nexthops:
+	dev_warn(&sw->parent->dev, "routes are not followed: %d\n", err);
+}
+
+static void ekho_switch_free(struct ekho_switch *sw)
+{
+	if (sw->is_open) {
+		ekho_fib_close(sw);
+		ekho_nexthops_close(sw);
+	}
+	ekho_fib_exit(sw);
+	ekho_nexthops_exit(sw);
+	platform_device_unregister(sw->parent);
+	mutex_destroy(&sw->lock);
+	kvfree(sw);
+}
+
+/* Without RTNL. */
+static void ekho_switch_work(struct work_struct *work)
+{
+	struct ekho_switch *sw = container_of(work, struct ekho_switch, work);
+
+	if (READ_ONCE(sw->is_going))
+		ekho_switch_free(sw);
+	else
+		ekho_switch_open(sw);
+}
+
+/* What a test can have the switch do; nobody misses it without debugfs. */
+static void ekho_switch_add_knobs(struct ekho_switch *sw)
+{
+	struct dentry *fib;
+
+	sw->knobs = debugfs_create_dir(dev_name(&sw->parent->dev), ekho_knobs);
+	fib = debugfs_create_dir("fib", sw->knobs);
+	debugfs_create_bool("fail_route_offload", 0600, fib,
+			    &sw->fail_route_offload);
+	debugfs_create_bool("fail_route_delete", 0600, fib,
+			    &sw->fail_route_delete);
+	debugfs_create_bool("fail_res_nexthop_group_replace", 0600, fib,
+			    &sw->fail_res_nexthop_group_replace);
+	debugfs_create_bool("fail_nexthop_bucket_replace", 0600, fib,
+			    &sw->fail_nexthop_bucket_replace);
+	debugfs_create_file("nexthop_bucket_activity", 0200, fib, sw,
+			    &ekho_activity_fops);
+}
 
 static struct ekho_switch *ekho_switch_find(const struct net *net)
 {
@@ -31,42 +161,61 @@ static struct ekho_switch *ekho_switch_find(const struct net *net)
 static struct ekho_switch *ekho_switch_make(struct net *net)
 {
 	struct ekho_switch *sw;
-	int err = -ENOMEM;
+	int err;
 
-	sw = kzalloc(sizeof(*sw), GFP_KERNEL);
+	sw = kvzalloc(sizeof(*sw), GFP_KERNEL);
 	if (!sw)
 		return ERR_PTR(-ENOMEM);
 	sw->net = net;
+	mutex_init(&sw->lock);
 	INIT_LIST_HEAD(&sw->plugs);
+	INIT_WORK(&sw->work, ekho_switch_work);
+	err = ekho_nexthops_init(sw);
+	if (err)
+		goto err_switch;
+	err = ekho_fib_init(sw);
+	if (err)
+		goto err_nexthops;
 	sw->parent = platform_device_register_simple(EKHO_KIND,
 						     PLATFORM_DEVID_AUTO,
 						     NULL, 0);
 	if (IS_ERR(sw->parent)) {
 		err = PTR_ERR(sw->parent);
-		goto err_switch;
+		goto err_fib;
 	}
-	sw->devlink = devlink_alloc_ns(&ekho_devlink_ops, 0, net,
-				       &sw->parent->dev);
-	if (!sw->devlink)
+	err = ekho_devlink_register(sw);
+	if (err)
 		goto err_parent;
-	devlink_register(sw->devlink);
+	ekho_switch_add_knobs(sw);
+	mutex_lock(&ekho_ports_lock);
 	list_add_tail(&sw->list, &ekho_switches);
+	ekho_switch_move(sw, ekho_ops_find_net(net));
+	mutex_unlock(&ekho_ports_lock);
+	queue_work(ekho_switch_queue, &sw->work);
 	return sw;
 
 err_parent:
 	platform_device_unregister(sw->parent);
+err_fib:
+	ekho_fib_exit(sw);
+err_nexthops:
+	ekho_nexthops_exit(sw);
 err_switch:
-	kfree(sw);
+	mutex_destroy(&sw->lock);
+	kvfree(sw);
 	return ERR_PTR(err);
 }
 
 static void ekho_switch_drop(struct ekho_switch *sw)
 {
+	mutex_lock(&ekho_ports_lock);
 	list_del(&sw->list);
-	devlink_unregister(sw->devlink);
-	devlink_free(sw->devlink);
-	platform_device_unregister(sw->parent);
-	kfree(sw);
+	ekho_switch_move(sw, NULL);
+	mutex_unlock(&ekho_ports_lock);
+	debugfs_remove_recursive(sw->knobs);
+	ekho_devlink_unregister(sw);
+	WRITE_ONCE(sw->is_going, true);
+	queue_work(ekho_switch_queue, &sw->work);
 }
 
 /*
@@ -145,6 +294,8 @@ static void __net_exit ekho_switch_pre_exit(struct net *net)
 		ekho_plug_leave(list_first_entry(&sw->plugs, struct ekho_plug,
 						 list));
 	rtnl_unlock();
+	/* Nothing that follows the namespace's routes outlives it. */
+	flush_workqueue(ekho_switch_queue);
 }
 
 static struct pernet_operations ekho_switch_net_ops = {
@@ -153,10 +304,23 @@ static struct pernet_operations ekho_switch_net_ops = {
 
 int ekho_switch_init(void)
 {
-	return register_pernet_subsys(&ekho_switch_net_ops);
+	int err;
+
+	ekho_switch_queue = alloc_ordered_workqueue("ekho", 0);
+	if (!ekho_switch_queue)
+		return -ENOMEM;
+	ekho_knobs = debugfs_create_dir(EKHO_KIND, NULL);
+	err = register_pernet_subsys(&ekho_switch_net_ops);
+	if (err) {
+		debugfs_remove_recursive(ekho_knobs);
+		destroy_workqueue(ekho_switch_queue);
+	}
+	return err;
 }
 
 void ekho_switch_exit(void)
 {
 	unregister_pernet_subsys(&ekho_switch_net_ops);
+	destroy_workqueue(ekho_switch_queue);
+	debugfs_remove_recursive(ekho_knobs);
 }
