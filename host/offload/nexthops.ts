@@ -497,8 +497,8 @@ export class Nexthops {
   }
 
   #leaveHop(hop: Hop, group: Group): void {
-    hop.groups.delete(group);
-    if (hop.groups.size > 0) return;
+    // A group may have a hop more than once.
+    if (!hop.groups.delete(group) || hop.groups.size > 0) return;
     this.#options.nexthops.drop(hop.key);
     this.#hops.delete(hop.key);
     const onLink = this.#hopsByIfindex.get(hop.ifindex)!;
