@@ -74,6 +74,7 @@ export class Plan {
   #runner: Runner | undefined;
   /** Read back and compared: changes may go out. */
   #isReady = false;
+  #isFaulty = false;
   #wasSynced = false;
   #isSynced = false;
   #straysInFlight = false;
@@ -190,6 +191,11 @@ export class Plan {
     return this.#desired.failing;
   }
 
+  /** Something went wrong in it: the next start needs another plan. */
+  get isFaulty(): boolean {
+    return this.#isFaulty;
+  }
+
   get resyncs(): number {
     return this.#resyncs;
   }
@@ -268,11 +274,16 @@ export class Plan {
     });
   }
 
-  /** A fault here must not end the host: the plugin is started over, which reads everything back. */
+  /**
+   * A fault here must not end the host: the plugin is started over, which reads everything back. What was thrown by mistake left
+   * something half done, so that this plan does nothing more and another one is made.
+   */
   #guard(action: () => void): void {
+    if (this.#isFaulty) return;
     try {
       action();
     } catch (error) {
+      this.#isFaulty = !(error instanceof EkhoError);
       this.#fail(error);
     }
   }

@@ -159,7 +159,11 @@ export class Planner {
     let plan = before;
     plan?.stop();
     // A plugin that can do something else than before (another version) is planned for from scratch.
-    if (plan === undefined || abilitiesOf(plan.description) !== abilitiesOf(runner.description)) {
+    if (
+      plan === undefined ||
+      plan.isFaulty ||
+      abilitiesOf(plan.description) !== abilitiesOf(runner.description)
+    ) {
       plan = this.#planFor(plugin, runner.description);
       plugin.plan = plan;
       before?.close();
