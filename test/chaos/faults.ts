@@ -11,7 +11,7 @@ import { PLUGIN_FAULTS } from './faults/plugin.ts';
 import { PROCESS_FAULTS } from './faults/process.ts';
 
 export const FAULTS: readonly Fault[] = [
-  fault('none', 'changes of the router alone', 20, async (site) => {
+  fault('none', 'changes of the router alone', 60, async (site) => {
     const metrics = await grows(site, 'ekho_mirror_changes_total');
     site.churn(120);
     const why = { not: 'nothing is wrong' };

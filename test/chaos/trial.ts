@@ -22,6 +22,8 @@ export async function tryFault<P extends Place>(site: P, fault: Fault<P>, usual:
   const began = performance.now();
   await site.right(fault.within);
   const seconds = (performance.now() - began) / 1000;
+  if (seconds > fault.within)
+    throw new Error(`right after ${seconds.toFixed(1)} s, which is more than ${fault.within} s`);
   await calm(site, signs, usual);
   return { seconds, signs };
 }

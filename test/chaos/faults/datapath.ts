@@ -5,7 +5,7 @@ import type { WiredSite } from '../wired.ts';
 import { hostKilled, hostStopped } from './host.ts';
 
 export const DATAPATH_FAULTS: readonly Fault<WiredSite>[] = [
-  fault('program-removed', 'somebody takes the BPF program off a port', 40, async (site) => {
+  fault('program-removed', 'somebody takes the BPF program off a port', 60, async (site) => {
     const metrics = await grows(site, 'ekho_device_detached_total');
     const log = said(site, 'somebody took the data path off a port');
     const port = `p${site.random.below(2)}`;
@@ -20,7 +20,7 @@ export const DATAPATH_FAULTS: readonly Fault<WiredSite>[] = [
     await shown(site, 'a program is on the port again', async () => site.programOf(port) !== undefined);
     return { happened: seen, status: seen, metrics, log };
   }),
-  fault('pins-removed', 'the folder with all that is pinned is removed', 40, async (site) => {
+  fault('pins-removed', 'the folder with all that is pinned is removed', 60, async (site) => {
     const pins = () => {
       try {
         return readdirSync(site.state, { recursive: true }).length;
@@ -37,8 +37,8 @@ export const DATAPATH_FAULTS: readonly Fault<WiredSite>[] = [
     return { happened: async () => removed && pins() >= before, status: why, metrics: why, log: why };
   }),
   hostKilled<WiredSite>('path-host-killed', 60),
-  hostStopped<WiredSite>('path-host-stopped', 40),
-  fault('path-plugin-restarted', 'the plugin starts anew under the packets', 40, async (site) => {
+  hostStopped<WiredSite>('path-host-stopped', 60),
+  fault('path-plugin-restarted', 'the plugin starts anew under the packets', 60, async (site) => {
     const signs = await restarts(site);
     const log = said(site, 'active (');
     await site.host.restartPlugin();

@@ -59,7 +59,7 @@ async function whileTrouble(
 }
 
 export const DEVICE_FAULTS: readonly Fault[] = [
-  fault('device-refuses', 'the device refuses all writes until somebody sees it', 40, async (site) => {
+  fault('device-refuses', 'the device refuses all writes until somebody sees it', 60, async (site) => {
     const signs = await whileTrouble(site, { refuse: true }, 'refused', REFUSES);
     await site.host.inject({ refuse: false });
     return signs;
@@ -69,7 +69,7 @@ export const DEVICE_FAULTS: readonly Fault[] = [
     await site.host.inject({ failEvery: 0 });
     return signs;
   }),
-  fault('device-slow', 'each burst takes 20 ms', 40, async (site) => {
+  fault('device-slow', 'each burst takes 20 ms', 60, async (site) => {
     const { batches, apply_us } = plugin(await site.host.status());
     const seconds = await metric(site, 'ekho_plugin_apply_seconds_total');
     await site.host.inject({ delay: SLOW_US });

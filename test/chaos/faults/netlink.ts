@@ -36,7 +36,7 @@ export const NETLINK_FAULTS: readonly Fault[] = [
   fault(
     'netlink-overrun',
     'the host sleeps while thousands of routes come and go: the kernel drops notifications',
-    40,
+    60,
     async (site) => {
       const counted = await grows(site, 'ekho_sync_overruns_total');
       const log = said(site, 'read again: overrun', true);
@@ -52,7 +52,7 @@ export const NETLINK_FAULTS: readonly Fault[] = [
   fault(
     'netlink-malformed',
     'ten notifications arrive cut short or with lengths that lie',
-    40,
+    60,
     async (site) => {
       const counted = await grows(site, 'ekho_sync_malformed_messages_total');
       const log = said(site, 'read again: malformed', true);
@@ -131,7 +131,7 @@ export const NETLINK_FAULTS: readonly Fault[] = [
     const why = { not: 'nothing is wrong: what is not known is passed over' };
     return { happened: async () => grownNow > grown + 10, status: why, metrics: why, log: why };
   }),
-  fault('ring-lost', 'the host sleeps until the ring of the kernel’s notifiers is full', 40, async (site) => {
+  fault('ring-lost', 'the host sleeps until the ring of the kernel’s notifiers is full', 60, async (site) => {
     const { notifier } = await site.host.status();
     const counted = await grows(site, 'ekho_notifier_lost_events_total');
     const log = said(site, 'found the ring full', true);

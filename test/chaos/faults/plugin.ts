@@ -83,7 +83,7 @@ function cached(site: Site): Map<string, string> {
 }
 
 export const PLUGIN_FAULTS: readonly Fault[] = [
-  fault('plugin-killed', 'SIGKILL for the process of the plugin', 40, async (site) => {
+  fault('plugin-killed', 'SIGKILL for the process of the plugin', 60, async (site) => {
     const signs = await restarts(site);
     const log = said(site, 'down: ');
     const children = processes(site);
@@ -105,7 +105,7 @@ export const PLUGIN_FAULTS: readonly Fault[] = [
     });
     return { ...signs, happened: SHOWN, log };
   }),
-  fault('plugin-restarted', 'an operator restarts the plugin', 40, async (site) => {
+  fault('plugin-restarted', 'an operator restarts the plugin', 60, async (site) => {
     const signs = await restarts(site);
     const log = said(site, 'active (');
     const children = processes(site);

@@ -38,10 +38,10 @@ async function clockOf({ host }: Site): Promise<number> {
 }
 
 export const PROCESS_FAULTS: readonly Fault[] = [
-  hostStopped<Site>('host-stopped', 20),
+  hostStopped<Site>('host-stopped', 60),
   hostKilled<Site>('host-killed', 60),
   hostRestarted<Site>('host-restarted', 60),
-  fault('descriptors', 'no file descriptor is left, and clients connect', 40, async (site) => {
+  fault('descriptors', 'no file descriptor is left, and clients connect', 60, async (site) => {
     const { descriptors } = site.usage();
     const counted = await grows(site, 'ekho_descriptors_short_seconds_total');
     const before = (await site.host.status()).descriptors_short_s;
@@ -98,7 +98,7 @@ export const PROCESS_FAULTS: readonly Fault[] = [
       return { happened: async () => isNear, status: why, metrics: why, log: why };
     },
   ),
-  fault('clock-jumps', 'the clock goes a day ahead, then two back, then right', 20, async (site) => {
+  fault('clock-jumps', 'the clock goes a day ahead, then two back, then right', 60, async (site) => {
     for (const clock of [DAY_S, -DAY_S, 0]) {
       await site.spoil({ clock });
       site.churn();
@@ -112,7 +112,7 @@ export const PROCESS_FAULTS: readonly Fault[] = [
     const why = { not: 'the time of day is the system’s, and nothing the host does goes by it' };
     return { happened: 'shown', status: why, metrics: why, log: why };
   }),
-  fault('config-torn', 'half of the configuration file, SIGHUP, then all of it', 20, async (site) => {
+  fault('config-torn', 'half of the configuration file, SIGHUP, then all of it', 60, async (site) => {
     const { host } = site;
     const whole = readFileSync(host.config, 'utf8');
     const metrics = await grows(site, 'ekho_log_lines_total', 'level="error"');
