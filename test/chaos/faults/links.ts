@@ -1,5 +1,16 @@
 /** Links and namespaces: other names, other indices, other masters, or gone. */
-import { type Fault, fault, grows, plugin, said, SHOWN, type Signs, shown, startsAnew, status } from '../fault.ts';
+import {
+  type Fault,
+  fault,
+  grows,
+  plugin,
+  SHOWN,
+  type Signs,
+  said,
+  shown,
+  startsAnew,
+  status,
+} from '../fault.ts';
 import { PORTS, type Site } from '../site.ts';
 
 /** What iproute2's JSON has of a link. */
@@ -55,30 +66,37 @@ export const LINK_FAULTS: readonly Fault[] = [
     ]);
     const [now] = JSON.parse(site.router.ip(`-j link show p${port}`)) as [Link];
     if (now.ifindex !== link.ifindex || now.address === link.address)
-      throw new Error(`p${port} is link ${now.ifindex} ${now.address}, it was ${link.ifindex} ${link.address}`);
+      throw new Error(
+        `p${port} is link ${now.ifindex} ${now.address}, it was ${link.ifindex} ${link.address}`,
+      );
     return {
       ...signs,
       happened: async () => (await linkOf(site, `p${port}`))?.address === now.address,
     };
   }),
-  fault('masters-change', 'a port goes through a bridge and a VRF (or another bridge, where the kernel has no VRFs)', 60, async (site) => {
-    const port = site.random.below(PORTS);
-    const signs = await changes(site, { not: 'the port is one as before' });
-    const isBelow = (master: string | undefined) => async () =>
-      (await linkOf(site, `p${port}`))?.master === master;
-    site.router.batch(['link add cbr type bridge', 'link set cbr up', `link set p${port} master cbr`]);
-    site.churn();
-    await shown(site, 'the port is the bridge’s', isBelow('cbr'));
-    // Not every kernel has VRFs.
-    if (site.router.batch(['link add cm type vrf table 77']).size > 0)
-      site.router.batch(['link add cm type bridge']);
-    site.router.batch(['link set cm up', `link set p${port} master cm`]);
-    site.churn();
-    await shown(site, 'the port is the other’s', isBelow('cm'));
-    site.router.batch([`link set p${port} nomaster`, 'link del cm', 'link del cbr']);
-    site.router.batch([`addr add 2001:db8:f${port}::1/64 dev p${port} nodad`]);
-    return { ...signs, happened: isBelow(undefined) };
-  }),
+  fault(
+    'masters-change',
+    'a port goes through a bridge and a VRF (or another bridge, where the kernel has no VRFs)',
+    60,
+    async (site) => {
+      const port = site.random.below(PORTS);
+      const signs = await changes(site, { not: 'the port is one as before' });
+      const isBelow = (master: string | undefined) => async () =>
+        (await linkOf(site, `p${port}`))?.master === master;
+      site.router.batch(['link add cbr type bridge', 'link set cbr up', `link set p${port} master cbr`]);
+      site.churn();
+      await shown(site, 'the port is the bridge’s', isBelow('cbr'));
+      // Not every kernel has VRFs.
+      if (site.router.batch(['link add cm type vrf table 77']).size > 0)
+        site.router.batch(['link add cm type bridge']);
+      site.router.batch(['link set cm up', `link set p${port} master cm`]);
+      site.churn();
+      await shown(site, 'the port is the other’s', isBelow('cm'));
+      site.router.batch([`link set p${port} nomaster`, 'link del cm', 'link del cbr']);
+      site.router.batch([`addr add 2001:db8:f${port}::1/64 dev p${port} nodad`]);
+      return { ...signs, happened: isBelow(undefined) };
+    },
+  ),
   fault(
     'namespace-recreated',
     'the namespace is deleted, another has its name, and the host is started again',
