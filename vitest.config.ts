@@ -2,7 +2,7 @@
  * Five layers: `unit` needs no rights and is quick, `netns` makes network namespaces and needs root (`netns-alone` goes after
  * it, as what it does concerns the whole machine), `web` looks at the dashboard of a host in a namespace with a browser, `lab` runs inside a
  * guest (test/lab/suite.ts), whose kernel has what a machine's own may lack; `lab-last` goes after it there, as what it
- * does cannot be undone; `lab-ovs` in a guest that has Open vSwitch. `guests` boots such guests itself.
+ * does cannot be undone; `lab-ovs` and `lab-frr` in guests that have Open vSwitch and FRR. `guests` boots such guests itself.
  */
 import { defineConfig } from 'vitest/config';
 
@@ -82,6 +82,13 @@ export default defineConfig({
           ...lab,
           name: 'lab-ovs',
           include: ['test/lab/ovs/*.test.ts'],
+        },
+      },
+      {
+        test: {
+          ...lab,
+          name: 'lab-frr',
+          include: ['test/lab/frr/*.test.ts'],
         },
       },
       {
