@@ -4,17 +4,7 @@ import { expect, test } from 'vitest';
 import { Planner } from '../../../host/offload/planner.ts';
 import { FAMILY } from '../../../host/plugin/records.ts';
 import { FakeDevice, FakeRunner } from './fake-device.ts';
-import { GATEWAY_BASE, KernelModel, type ModelRoute, PORT } from './kernel-model.ts';
-
-const route = (prefix: number): ModelRoute => ({
-  table: 254,
-  prefix,
-  length: 24,
-  priority: 0,
-  tos: 0,
-  type: 'unicast',
-  gateways: [1],
-});
+import { GATEWAY_BASE, KernelModel, PORT, route24 } from './kernel-model.ts';
 
 test('the next start of the plugin gets a plan of the whole mirror', async () => {
   const kernel = new KernelModel();
@@ -49,13 +39,13 @@ test('the next start of the plugin gets a plan of the whole mirror', async () =>
     ifname: 'p2',
     mtu: 1400,
   });
-  kernel.addRoute(route(0x0a000100));
+  kernel.addRoute(route24(0x0a000100));
   kernel.commit();
   await expect.poll(() => fell, { timeout: 60_000 }).toBe(true);
   expect(faults.join()).toContain('a mistake');
   isBroken = false;
   // Nobody plans this one: the plan is faulty, and the plugin is down.
-  kernel.addRoute(route(0x0a000200));
+  kernel.addRoute(route24(0x0a000200));
   kernel.commit();
 
   await start();

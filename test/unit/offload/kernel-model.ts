@@ -162,3 +162,8 @@ export function routeObject(route: ModelRoute): DecodedObject {
     }),
   } as DecodedObject;
 }
+
+/** A /24 of the main table through gateways of `PORT`. */
+export function route24(prefix: number, gateways: number[] = [1]): ModelRoute {
+  return { table: 254, prefix, length: 24, priority: 0, tos: 0, type: 'unicast', gateways };
+}

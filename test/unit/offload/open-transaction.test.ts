@@ -4,17 +4,7 @@ import { expect, test } from 'vitest';
 import { Planner } from '../../../host/offload/planner.ts';
 import { FAMILY } from '../../../host/plugin/records.ts';
 import { FakeDevice, FakeRunner } from './fake-device.ts';
-import { GATEWAY_BASE, KernelModel, type ModelRoute, PORT } from './kernel-model.ts';
-
-const route = (prefix: number): ModelRoute => ({
-  table: 254,
-  prefix,
-  length: 24,
-  priority: 0,
-  tos: 0,
-  type: 'unicast',
-  gateways: [1],
-});
+import { GATEWAY_BASE, KernelModel, PORT, route24 } from './kernel-model.ts';
 
 test('a route that was seen before it was told of', async () => {
   const kernel = new KernelModel();
@@ -30,13 +20,13 @@ test('a route that was seen before it was told of', async () => {
   // The plan looks through the mirror for what the new domains consist of, and a route is in there that nobody was told of.
   kernel.setRules([255, 100, 254]);
   kernel.commit();
-  kernel.addRoute(route(0x0a000100));
+  kernel.addRoute(route24(0x0a000100));
   await planner.settled();
-  kernel.deleteRoute(route(0x0a000100));
+  kernel.deleteRoute(route24(0x0a000100));
   kernel.commit();
 
   // The next one takes its place in the mirror.
-  kernel.addRoute(route(0x0a000200));
+  kernel.addRoute(route24(0x0a000200));
   kernel.commit();
   await planner.settled();
   const forward = { action: 'forward', ways: [`${PORT}/${GATEWAY_BASE + 1}`] };

@@ -4,17 +4,7 @@ import { expect, test } from 'vitest';
 import { Planner } from '../../../host/offload/planner.ts';
 import { FAMILY } from '../../../host/plugin/records.ts';
 import { FakeDevice, FakeRunner } from './fake-device.ts';
-import { GATEWAY_BASE, KernelModel, type ModelRoute, PORT } from './kernel-model.ts';
-
-const route = (prefix: number, gateways: number[]): ModelRoute => ({
-  table: 254,
-  prefix,
-  length: 24,
-  priority: 0,
-  tos: 0,
-  type: 'unicast',
-  gateways,
-});
+import { GATEWAY_BASE, KernelModel, PORT, route24 } from './kernel-model.ts';
 
 test('a route with one hop twice comes and goes', async () => {
   const kernel = new KernelModel();
@@ -31,16 +21,16 @@ test('a route with one hop twice comes and goes', async () => {
   planner.addPlugin({ name: 'fake', isPort: undefined });
   await planner.pluginUp('fake', new FakeRunner(device), { fault: () => {}, down: () => {} });
 
-  kernel.addRoute(route(0x0a000100, [1, 1]));
+  kernel.addRoute(route24(0x0a000100, [1, 1]));
   kernel.commit();
   await planner.settled();
-  kernel.deleteRoute(route(0x0a000100, [1, 1]));
+  kernel.deleteRoute(route24(0x0a000100, [1, 1]));
   kernel.commit();
   await planner.settled();
   expect(faults).toEqual([]);
 
   kernel.setNeighbour(1, true);
-  kernel.addRoute(route(0x0a000200, [1, 1]));
+  kernel.addRoute(route24(0x0a000200, [1, 1]));
   kernel.commit();
   await planner.settled();
   const { action, ways } = device.lookup(0, FAMILY.ipv4, 0x0a000201n);
