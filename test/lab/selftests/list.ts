@@ -1,12 +1,13 @@
 /** Which of the kernel's selftests `npm run lab:selftests` runs, and on what. */
-import { type Outcome, outcomesOf, tapOutcomesOf } from './output.ts';
+import { type Outcome, outcomesOf, switchOutcomesOf, tapOutcomesOf } from './output.ts';
 
 /**
  * What a test meets in the guest:
  * - `host`: three wires between ports of type ekho, h0–sw0, h1–sw1 and h2–sw2, and a host whose plugin `xdp` holds sw0 to sw2;
- * - `firmware`: the same wires, and firmware without a host that takes rules on Ethernet addresses.
+ * - `firmware`: the same wires, and firmware without a host that takes rules on Ethernet addresses;
+ * - `switch`: instead of netdevsim, a port of type ekho (netdevsim.bash), and firmware without a host that takes all routes and nexthops.
  */
-export type Stage = 'host' | 'firmware';
+export type Stage = 'host' | 'firmware' | 'switch';
 
 export interface Selftest {
   /** As one asks for it, and as the page calls it. */
@@ -27,9 +28,14 @@ function forwarding(name: string, notes?: Selftest['notes']): Selftest {
   return { ...script, outcomes: outcomesOf, ...(notes && { notes }) };
 }
 
+function netdevsim(name: string): Selftest {
+  const script = { name, folder: 'drivers/net/netdevsim', command: `./${name}`, stage: 'switch' } as const;
+  return { ...script, outcomes: switchOutcomesOf };
+}
+
 const NO_FLAGS = 'No rule of it is for hardware alone: software does what firmware refuses';
 
-/** Those of net/forwarding that call tc_offload_check, and tc-testing's cases of flower. */
+/** Those of net/forwarding that call tc_offload_check, tc-testing's cases of flower, and netdevsim's of routes and nexthops. */
 export const SELFTESTS: readonly Selftest[] = [
   forwarding('tc_flower.sh'),
   forwarding('tc_shblocks.sh'),
@@ -47,4 +53,7 @@ export const SELFTESTS: readonly Selftest[] = [
     stage: 'firmware',
     outcomes: tapOutcomesOf,
   },
+  netdevsim('fib.sh'),
+  netdevsim('fib_notifications.sh'),
+  netdevsim('nexthop.sh'),
 ];

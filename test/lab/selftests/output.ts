@@ -5,19 +5,28 @@ export type Result = 'pass' | 'fail' | 'not applicable';
 export interface Outcome {
   /** As the script calls it. */
   readonly test: string;
-  /** Whether its rules were for hardware alone (`skip_sw`). */
-  readonly isHardware: boolean;
+  /** Scripts go through their tests once or twice: SOFTWARE, HARDWARE, or what the script says it has set. */
+  readonly round: string;
   readonly result: Result;
   /** Why not `pass`. */
   readonly reason: string;
 }
 
+/** Of rules for software alone (`skip_hw`). */
+export const SOFTWARE = 'software';
+/** Of rules for hardware alone (`skip_sw`), or of what there is no other way to have. */
+export const HARDWARE = 'hardware';
+
 const TEST = /^TEST: (.+?)\s+\[\s*(OK|FAIL|SKIP|XFAIL)\s*\]$/;
 const ROUND = / \(skip_(sw|hw)\)$/;
+/** With text of firmware's, or of the kernel's own; or with an error number alone. */
+const REFUSAL = /^(?:Error: (?:ekho: )?|RTNETLINK answers: )(.*?)\.?$/;
+/** What is to be deleted is not there: no refusal, but what follows from one. */
+const MISSING = /^RTNETLINK answers: No such file or directory$/;
 
 /**
- * The outcomes of a script, in its order. A test of rules that firmware refused is not applicable, and what it said is the reason: the
- * script goes on without the rule, and what it then finds means nothing.
+ * The outcomes of a script on tc, in its order. A test of rules that firmware refused is not applicable, and what it said is the reason:
+ * the script goes on without the rule, and what it then finds means nothing.
  *
  * @param text what it wrote to both outputs, in order
  */
@@ -27,24 +36,59 @@ export function outcomesOf(text: string): Outcome[] {
   let refusal = '';
   const lines = text.split('\n');
   for (const [number, line] of lines.entries()) {
-    const error = /^Error: (?:ekho: )?(.*)$/.exec(line)?.[1];
     // What follows from the first: rules that are to be deleted are not there.
-    if (error !== undefined && refusal === '') refusal = error.replace(/\.$/, '');
-    const [, title, word] = TEST.exec(line) ?? [];
-    if (title === undefined) continue;
-    const test = title.replace(ROUND, '');
-    const round = ROUND.exec(title)?.[1];
+    if (refusal === '' && !MISSING.test(line)) refusal = REFUSAL.exec(line)?.[1] ?? '';
+    const found = testOf(lines, number);
+    if (found === undefined) continue;
+    const test = found.title.replace(ROUND, '');
+    const skips = ROUND.exec(found.title)?.[1];
     // Those that say no round are run in both.
-    const isHardware = round === undefined ? seen.has(test) : round === 'sw';
+    const isHardware = skips === undefined ? seen.has(test) : skips === 'sw';
     seen.add(test);
-    const told = lines[number + 1]?.startsWith('\t') ? lines[number + 1]!.trim() : '';
-    outcomes.push({ test, isHardware, ...judge(word!, isHardware ? refusal : '', told) });
+    const round = isHardware ? HARDWARE : SOFTWARE;
+    outcomes.push({ test, round, ...judge(found, isHardware ? refusal : '') });
     refusal = '';
   }
   return outcomes;
 }
 
-function judge(word: string, refusal: string, told: string): { result: Result; reason: string } {
+/** The outcomes of a script on a switch, where a refusal is a failure: all there is to offload it takes. */
+export function switchOutcomesOf(text: string): Outcome[] {
+  const outcomes: Outcome[] = [];
+  const times = new Map<string, number>();
+  let round = HARDWARE;
+  const lines = text.split('\n');
+  for (const [number, line] of lines.entries()) {
+    const [, name, value] = /^INFO: Set (\w+) to (\w+)$/.exec(line) ?? [];
+    if (name !== undefined) {
+      round = `${name}=${value}`;
+      times.clear();
+    }
+    const found = testOf(lines, number);
+    if (found === undefined) continue;
+    const time = (times.get(found.title) ?? 0) + 1;
+    times.set(found.title, time);
+    const test = time === 1 ? found.title : `${found.title} (${time})`;
+    outcomes.push({ test, round, ...judge(found, '') });
+  }
+  return outcomes;
+}
+
+interface Found {
+  readonly title: string;
+  readonly word: string;
+  /** Of what went wrong, from the line below. */
+  readonly told: string;
+}
+
+function testOf(lines: readonly string[], number: number): Found | undefined {
+  const [, title, word] = TEST.exec(lines[number]!) ?? [];
+  if (title === undefined) return undefined;
+  const told = lines[number + 1]?.startsWith('\t') ? lines[number + 1]!.trim() : '';
+  return { title, word: word!, told };
+}
+
+function judge({ word, told }: Found, refusal: string): { result: Result; reason: string } {
   if (refusal !== '') return { result: 'not applicable', reason: refusal };
   if (word === 'OK') return { result: 'pass', reason: '' };
   if (word === 'SKIP') return { result: 'not applicable', reason: told };
@@ -55,7 +99,7 @@ function judge(word: string, refusal: string, told: string): { result: Result; r
 export function tapOutcomesOf(text: string): Outcome[] {
   return [...text.matchAll(/^(not )?ok \d+ (\w+ - .*?)( # skipped.*)?$/gm)].map(([, not, test, skipped]) => ({
     test: test!,
-    isHardware: true,
+    round: HARDWARE,
     result: skipped !== undefined ? 'not applicable' : not === undefined ? 'pass' : 'fail',
     reason: skipped?.slice(' # '.length) ?? '',
   }));

@@ -1,36 +1,61 @@
 /** docs/firmware-selftests.md: what became of the kernel's selftests. */
 import type { Selftest } from './list.ts';
-import type { Outcome } from './output.ts';
+import { type Outcome, type Result, SOFTWARE } from './output.ts';
 
 export interface TestResult {
   readonly test: Pick<Selftest, 'name' | 'notes'>;
   readonly outcomes: readonly Outcome[];
 }
 
+const RESULTS: readonly Result[] = ['pass', 'fail', 'not applicable'];
+
 const HEAD = (release: string) => `# The kernel's own selftests
 
-\`npm run lab:selftests\` fetches the selftests of Debian's kernel sources, runs those of \`net/forwarding\` that try hardware in a guest
-(${release}), and writes this page. They run on ports of type [\`ekho\`](firmware.md#ports), whose hardware is the XDP data path with a host; packets are
-sent once the host says that the rules are in hardware. Each script goes through its tests twice: with rules for software alone (\`skip_hw\`), and
-with rules for hardware alone (\`skip_sw\`). tc-testing's cases of flower, which are about many rules at once, run on a port whose firmware takes
-all of them, with a hundredth of the rules and all of them for hardware alone. Where the firmware refuses a rule of a test, the test is not applicable, and the reason is what
-\`tc\` printed.
+\`npm run lab:selftests\` fetches the selftests of Debian's kernel sources, runs those that try offload in a guest (${release}), and writes
+this page. They run on ports of type [\`ekho\`](firmware.md#ports).
+
+- **\`net/forwarding\`**: hardware is the XDP data path with a host; packets are sent once the host says that the rules are in hardware. Each script
+  goes through its tests twice: with rules for software alone (\`skip_hw\`), and with rules for hardware alone (\`skip_sw\`). Where the firmware
+  refuses a rule of a test, the test is not applicable, and the reason is what \`tc\` printed.
+- **tc-testing**: its cases of flower, which are about many rules at once, run on a port whose firmware takes all of them, with a hundredth of the rules
+  and all of them for hardware alone.
+- **netdevsim**: its scripts about routes and nexthops run on the [switch](firmware.md#switches) of a port of type \`ekho\`, with firmware that takes all and
+  shows it as trapped ([firmware_routes.bpf.c](../bpf/firmware_routes.bpf.c)), as netdevsim does. [netdevsim.bash](../test/lab/selftests/netdevsim.bash)
+  stands between: it makes a port where a script makes a netdevsim, and reloads with \`action fw_activate\`. Knobs are the ones in debugfs.
+
 `;
 
 /** The whole page. */
 export function page(release: string, results: readonly TestResult[]): string {
-  return [HEAD(release), ...results.map(section)].join('\n');
+  return [HEAD(release) + summary(results), ...results.map(section)].join('\n');
+}
+
+/** How many tests have which outcome where it is not software's alone. */
+function summary(results: readonly TestResult[]): string {
+  const count = (outcomes: readonly Outcome[], result: Result) =>
+    outcomes.filter((outcome) => outcome.round !== SOFTWARE && outcome.result === result).length;
+  const rows = results.map(({ test, outcomes }) => [
+    `[${test.name}](#${test.name.toLowerCase().replaceAll('.', '')})`,
+    ...RESULTS.map((result) => count(outcomes, result)),
+  ]);
+  return table(['in hardware', ...RESULTS], rows);
 }
 
 function section({ test, outcomes }: TestResult): string {
   const names = [...new Set(outcomes.map((outcome) => outcome.test))];
-  const cell = (name: string, isHardware: boolean) => {
-    const found = outcomes.find((outcome) => outcome.test === name && outcome.isHardware === isHardware);
+  const rounds = [...new Set(outcomes.map(({ round }) => round))];
+  const cell = (name: string, round: string) => {
+    const found = outcomes.find((outcome) => outcome.test === name && outcome.round === round);
     if (found === undefined) return '';
-    const note = isHardware ? (test.notes?.[name] ?? '') : '';
+    const note = round === SOFTWARE ? '' : (test.notes?.[name] ?? '');
     const reason = [found.reason, note].filter((text) => text !== '').join('. ');
     return reason === '' ? found.result : `${found.result}: ${reason}`;
   };
-  const rows = names.map((name) => `| ${name} | ${cell(name, false)} | ${cell(name, true)} |`);
-  return [`## ${test.name}`, '', '| test | software | hardware |', '|---|---|---|', ...rows, ''].join('\n');
+  const rows = names.map((name) => [name, ...rounds.map((round) => cell(name, round))]);
+  return `## ${test.name}\n\n${table(['test', ...rounds], rows)}`;
+}
+
+function table(heads: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+  const row = (cells: readonly (string | number)[]) => `| ${cells.join(' | ')} |\n`;
+  return `${row(heads)}|${'---|'.repeat(heads.length)}\n${rows.map(row).join('')}`;
 }

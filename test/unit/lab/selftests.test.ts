@@ -1,6 +1,6 @@
 /** What the kernel's selftests print, as the lab's table says it. */
 import { expect, test } from 'vitest';
-import { outcomesOf } from '../../lab/selftests/output.ts';
+import { outcomesOf, switchOutcomesOf } from '../../lab/selftests/output.ts';
 import { page } from '../../lab/selftests/table.ts';
 
 const SAID = `
@@ -19,18 +19,38 @@ TEST: create destroy chain                                          [FAIL]
 \tFailed to get chain 1
 TEST: ports (skip_sw)                                               [SKIP]
 \tno such thing here
+RTNETLINK answers: No such file or directory
+RTNETLINK answers: Operation not supported
+We have an error talking to the kernel
+TEST: mirror (skip_sw)                                              [FAIL]
+RTNETLINK answers: No such file or directory
+TEST: redirect (skip_sw)                                            [FAIL]
+\tPackets did not come
+`;
+
+const SWITCH_SAID = `
+INFO: Set fib_notify_on_flag_change to 1
+TEST: IPv4 identical routes                                         [ OK ]
+Error: ekho: no room in hardware for one more route.
+TEST: IPv4 route delete                                             [FAIL]
+\tSole route not in hardware when should
+INFO: Set fib_notify_on_flag_change to 0
+TEST: IPv4 identical routes                                         [ OK ]
+TEST: IPv4 identical routes                                         [FAIL]
 `;
 
 test('each test has an outcome for software and one for hardware, with the reason', () => {
   const outcomes = outcomesOf(SAID);
-  expect(outcomes.map(({ test, isHardware, result, reason }) => [test, isHardware, result, reason])).toEqual([
-    ['dst_mac match', false, 'pass', ''],
-    ['TTL match', false, 'fail', 'Did not match on correct filter'],
-    ['create destroy chain', false, 'pass', ''],
-    ['dst_mac match', true, 'not applicable', 'first refusal'],
-    ['TTL match', true, 'not applicable', 'no place for dissector key 30'],
-    ['create destroy chain', true, 'fail', 'Failed to get chain 1'],
-    ['ports', true, 'not applicable', 'no such thing here'],
+  expect(outcomes.map(({ test, round, result, reason }) => [test, round, result, reason])).toEqual([
+    ['dst_mac match', 'software', 'pass', ''],
+    ['TTL match', 'software', 'fail', 'Did not match on correct filter'],
+    ['create destroy chain', 'software', 'pass', ''],
+    ['dst_mac match', 'hardware', 'not applicable', 'first refusal'],
+    ['TTL match', 'hardware', 'not applicable', 'no place for dissector key 30'],
+    ['create destroy chain', 'hardware', 'fail', 'Failed to get chain 1'],
+    ['ports', 'hardware', 'not applicable', 'no such thing here'],
+    ['mirror', 'hardware', 'not applicable', 'Operation not supported'],
+    ['redirect', 'hardware', 'fail', 'Packets did not come'],
   ]);
   const test = { name: 'tc_flower.sh', notes: { 'create destroy chain': 'It is so by design.' } };
   const text = page('6.12', [{ test, outcomes }]);
@@ -40,4 +60,28 @@ test('each test has an outcome for software and one for hardware, with the reaso
   expect(text).toContain(
     '| TTL match | fail: Did not match on correct filter | not applicable: no place for dissector key 30 |',
   );
+});
+
+test('a script on a switch has a round for each setting, and refusals are failures', () => {
+  const outcomes = switchOutcomesOf(SWITCH_SAID);
+  expect(outcomes.map(({ result, reason }) => [result, reason])).toEqual([
+    ['pass', ''],
+    ['fail', 'Sole route not in hardware when should'],
+    ['pass', ''],
+    ['fail', ''],
+  ]);
+  const text = page('6.12', [{ test: { name: 'fib.sh' }, outcomes }]);
+  expect(text).toContain(`
+| in hardware | pass | fail | not applicable |
+|---|---|---|---|
+| [fib.sh](#fibsh) | 2 | 2 | 0 |
+
+## fib.sh
+
+| test | fib_notify_on_flag_change=1 | fib_notify_on_flag_change=0 |
+|---|---|---|
+| IPv4 identical routes | pass | pass |
+| IPv4 route delete | fail: Sole route not in hardware when should |  |
+| IPv4 identical routes (2) |  | fail |
+`);
 });
