@@ -42,6 +42,10 @@ export class Subscription {
   #sequence = 0;
   readonly #drains = new Map<number, () => void>();
   readonly #onMessage: MessageHandler;
+  readonly #afterTurn = (): void => {
+    this.#checkScheduled = false;
+    this.#checkLosses();
+  };
 
   /** Throws E_NETNS or E_NETLINK. */
   constructor(options: SubscriptionOptions, handler: SubscriptionHandler) {
@@ -115,10 +119,7 @@ export class Subscription {
   #receive(data: Datagram): void {
     if (!this.#checkScheduled) {
       this.#checkScheduled = true;
-      setImmediate(() => {
-        this.#checkScheduled = false;
-        this.#checkLosses();
-      });
+      setImmediate(this.#afterTurn);
     }
     if (!walkMessages(data, this.#onMessage)) this.#handler.malformed();
   }

@@ -19,7 +19,13 @@ import {
   type KindState,
   type ObjectId,
 } from '../mirror/types.ts';
-import { type Datagram, NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_XFRM } from '../netlink/message.ts';
+import {
+  type Datagram,
+  datagram,
+  NETLINK_NETFILTER,
+  NETLINK_ROUTE,
+  NETLINK_XFRM,
+} from '../netlink/message.ts';
 import { NetlinkClient, type NetlinkClientOptions, NetlinkError } from '../netlink/request.ts';
 import type { ChangeTracer } from '../trace/change-tracer.ts';
 import { Agenda, type Job } from './agenda.ts';
@@ -174,6 +180,10 @@ export class KernelSync {
   #heldBytes = 0;
   #heldOverflowed = false;
   #commitScheduled = false;
+  readonly #afterTurn = (): void => {
+    this.#commitScheduled = false;
+    this.#commit();
+  };
   #endWatch: (() => void) | undefined;
   #isOrphaned = false;
   #closed = false;
@@ -463,13 +473,15 @@ export class KernelSync {
 
   #hold(type: number, flags: number, data: Datagram, start: number, end: number): void {
     if (this.#heldOverflowed) return;
-    this.#heldBytes += data.bytes.length;
+    this.#heldBytes += end - start;
     if (this.#heldBytes > HELD_BYTES || this.#held.length >= HELD_MESSAGES) {
       this.#heldOverflowed = true;
       this.#held = [];
       return;
     }
-    this.#held.push({ type, flags, data, start, end });
+    // The datagram is not valid any more when this call returns.
+    const copy = datagram(new Uint8Array(data.bytes.subarray(start, end)));
+    this.#held.push({ type, flags, data: copy, start: 0, end: end - start });
   }
 
   #apply(
@@ -509,10 +521,7 @@ export class KernelSync {
       this.#commit();
     } else if (!this.#commitScheduled) {
       this.#commitScheduled = true;
-      setImmediate(() => {
-        this.#commitScheduled = false;
-        this.#commit();
-      });
+      setImmediate(this.#afterTurn);
     }
   }
 

@@ -18,6 +18,8 @@ const NOT_MIRRORED: KindState = { state: 'unavailable', reason: 'not mirrored' }
 export class Mirror implements MirrorReader {
   readonly #transaction = new Transaction();
   readonly #tables: readonly ObjectTable[];
+  readonly #cameAndWent = (kind: KindNumber, id: ObjectId): boolean => this.#tables[kind]!.cameAndWent(id);
+  readonly #settle = (kind: KindNumber, id: ObjectId): void => this.#tables[kind]!.settle(id);
   readonly #states: KindState[] = KINDS.map(() => NOT_MIRRORED);
   readonly #listeners = new Set<ChangeListener>();
   readonly #stateListeners = new Set<() => void>();
@@ -109,11 +111,7 @@ export class Mirror implements MirrorReader {
     let failure: unknown;
     if (transaction.length > 0) {
       this.#isTelling = true;
-      dropTransient(
-        transaction,
-        (kind, id) => tables[kind]!.cameAndWent(id),
-        (kind, id) => tables[kind]!.settle(id),
-      );
+      dropTransient(transaction, this.#cameAndWent, this.#settle);
       for (const listener of this.#listeners) {
         try {
           if (transaction.length > 0) listener(transaction);

@@ -2,7 +2,7 @@
 
 import { RawNetlinkSocket } from 'netlink';
 import { EkhoError } from '../errors.ts';
-import { type Datagram, datagram } from './message.ts';
+import { align4, type Datagram, datagram } from './message.ts';
 import {
   findNetlinkSocket,
   inNetns,
@@ -31,6 +31,7 @@ export interface NetlinkSocketOptions {
   readonly datagramSize: number;
 }
 
+/** Datagrams are valid during the call that hands them over. */
 export interface NetlinkSocketHandler {
   /** A datagram from the kernel. Others' are dropped. */
   datagram(data: Datagram): void;
@@ -40,15 +41,47 @@ export interface NetlinkSocketHandler {
   failed(error: Error): void;
 }
 
+/** Up to here a datagram is copied to one place, as notifications are: no views are made for it. */
+const SHORT_BYTES = 4096;
+
+/** The place for short datagrams, with views of each length made when it first comes. */
+class Shelf {
+  readonly #bytes = new Uint8Array(SHORT_BYTES);
+  readonly #views: (Datagram | undefined)[] = [];
+
+  put(buffer: Uint8Array): Datagram {
+    const length = align4(buffer.length);
+    const bytes = this.#bytes;
+    // What fills up the last word is 0.
+    for (let at = buffer.length; at < length; at++) bytes[at] = 0;
+    bytes.set(buffer);
+    this.#views[length >>> 2] ??= datagram(bytes.subarray(0, length));
+    return this.#views[length >>> 2]!;
+  }
+}
+
+/**
+ * Gives the memory of a datagram back. Left to the collector, thousands of them would be given back all at once, and nothing
+ * else would be done meanwhile.
+ */
+function release({ buffer, byteLength }: Buffer): void {
+  // Not where it is a part of something larger.
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
+}
+
 /** An error thrown through the package's native code ends the process: throw it where it can be caught. */
 function guard(action: () => void): void {
   try {
     action();
   } catch (error) {
-    setImmediate(() => {
-      throw error;
-    });
+    throwLater(error);
   }
+}
+
+function throwLater(error: unknown): void {
+  setImmediate(() => {
+    throw error;
+  });
 }
 
 export class NetlinkSocket {
@@ -60,6 +93,7 @@ export class NetlinkSocket {
   readonly hasExtendedAcks: boolean;
   #drops: number;
   #closed = false;
+  readonly #shelf = new Shelf();
 
   /** Throws E_NETNS when the namespace cannot be entered, E_NETLINK when the kernel gives no such socket. */
   constructor(options: NetlinkSocketOptions, handler: NetlinkSocketHandler) {
@@ -95,14 +129,26 @@ export class NetlinkSocket {
     if (options.receiveBuffer !== undefined) setReceiveBuffer(this.#fd, options.receiveBuffer);
     this.#drops = socketDrops(this.#fd);
     this.#socket.on('message', (buffer, from) => {
-      if (from.port === 0 && !this.#closed) guard(() => handler.datagram(datagram(buffer)));
+      if (from.port === 0) this.#hand(buffer, false, handler);
     });
     this.#socket.on('truncatedMessage', (buffer, from) => {
-      if (from.port === 0 && !this.#closed) guard(() => handler.truncated(datagram(buffer)));
+      if (from.port === 0) this.#hand(buffer, true, handler);
     });
     this.#socket.on('error', (error) => {
       if (!this.#closed) guard(() => handler.failed(error));
     });
+  }
+
+  #hand(buffer: Buffer, isTruncated: boolean, handler: NetlinkSocketHandler): void {
+    if (this.#closed) return;
+    try {
+      const data = buffer.length > SHORT_BYTES ? datagram(buffer) : this.#shelf.put(buffer);
+      if (isTruncated) handler.truncated(data);
+      else handler.datagram(data);
+    } catch (error) {
+      throwLater(error);
+    }
+    release(buffer);
   }
 
   /** Size of the receive buffer as the kernel counts it: twice what was asked for, if that was granted. */

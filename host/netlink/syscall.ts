@@ -164,9 +164,16 @@ export function socketBacklog(fd: number): number {
   return memoryInfo(fd, SK_MEMINFO_RMEM_ALLOC);
 }
 
+const memoryVars = new Uint32Array(SK_MEMINFO_VARS);
+const memoryVarsBytes = new Uint8Array(memoryVars.buffer);
+const memoryVarsLength = new Uint32Array(1);
+
+/** Asked after each turn of the event loop in which something came: nothing is allocated for it. */
 function memoryInfo(fd: number, field: number): number {
-  const bytes = readOption(fd, SOL_SOCKET, SO_MEMINFO, SK_MEMINFO_VARS * 4);
-  return bytes === undefined ? 0 : (new Uint32Array(bytes.buffer)[field] ?? 0);
+  memoryVarsLength[0] = memoryVarsBytes.length;
+  const isTold = getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memoryVarsBytes, memoryVarsLength) === 0;
+  // An older kernel tells of fewer.
+  return isTold && field * 4 < memoryVarsLength[0]! ? memoryVars[field]! : 0;
 }
 
 /** Who connected a unix socket (unix(7)): numbers of the user and the process; undefined: it is no such socket. */

@@ -233,7 +233,12 @@ export class Plan {
 
   /** A change of a route, nexthop or fdb entry. */
   change(kind: number, id: number, isDelete: boolean): void {
-    this.#guard(() => this.#desired.change(kind, id, isDelete));
+    if (this.#isFaulty) return;
+    try {
+      this.#desired.change(kind, id, isDelete);
+    } catch (error) {
+      this.#caught(error);
+    }
   }
 
   /** The mirror lost or regained step with the kernel, or a kind came or went. */
@@ -268,11 +273,14 @@ export class Plan {
   schedule(): void {
     if (this.#pumpIsScheduled) return;
     this.#pumpIsScheduled = true;
-    setImmediate(() => {
-      this.#pumpIsScheduled = false;
-      this.#guard(() => this.pump());
-    });
+    setImmediate(this.#afterTurn);
   }
+
+  readonly #pump = (): void => this.pump();
+  readonly #afterTurn = (): void => {
+    this.#pumpIsScheduled = false;
+    this.#guard(this.#pump);
+  };
 
   /**
    * A fault here must not end the host: the plugin is started over, which reads everything back. What was thrown by mistake left
@@ -283,9 +291,13 @@ export class Plan {
     try {
       action();
     } catch (error) {
-      this.#isFaulty = !(error instanceof EkhoError);
-      this.#fail(error);
+      this.#caught(error);
     }
+  }
+
+  #caught(error: unknown): void {
+    this.#isFaulty = !(error instanceof EkhoError);
+    this.#fail(error);
   }
 
   #fail(error: unknown): void {
@@ -384,7 +396,8 @@ export class Plan {
       this.schedule();
       return;
     }
-    this.#results.clear();
+    // Emptying a map that is empty makes a new one.
+    if (this.#results.size > 0) this.#results.clear();
     for (outcomes.rewind(); outcomes.next(); ) {
       this.#results.set(outcomes.handle, { status: outcomes.status, reason: outcomes.reason });
     }
