@@ -134,6 +134,11 @@ whole handle. In \`{…}\`, sums and products of the numbers of \`for\` are work
 After every \`apply\` the suite reads back and holds the plugin to its own answers: what it carried out is held with every field as
 sent, what it refused or failed left what was held before, and \`tables\` counts what is held.
 
+Cases named \`kind-…\` are of the [kinds](../offloads.md) that the plugin declares itself (step \`offloads\`), and left out where it declares none. Their
+objects are made from nothing but the declaration, checked and packed as the host does it: each field at its limits, all that must be there and no more, and
+with every default. A plugin may decline an object of these as unsupported, but not all of a kind, and none as invalid: then
+the declaration allows too much. Links are the ports 101 to 104, where it holds ports.
+
 Of the kernel’s selftests of \`netdevsim\`, all cases of \`fib.sh\` and those of \`nexthop.sh\` are covered, but for the resilient groups
 (\`nexthop_res_group_…\`, \`nexthop_single_in_res_group_…\`): the contract has groups without buckets.
 `;

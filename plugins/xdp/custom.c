@@ -156,10 +156,12 @@ static ekho_reason row_of_sample(const ekho_custom *custom, uint32_t *row) {
   };
   if (custom->present != ALL_FIELDS(SAMPLE_FIELDS) || value.every == 0 || value.family > EKHO_FAMILY_IPV6)
     return EKHO_REASON_INVALID;
-  row[0] = index_of(port);
-  if (custom->operation == EKHO_OPERATION_REMOVE) return EKHO_REASON_NONE;
   /* Of a link that is no port it sees no packet. */
   if (port == 0) return EKHO_REASON_UNSUPPORTED_MATCH;
+  /* An index of something else would be that of another port. */
+  if (port != handle_of(EKHO_KIND_PORT, index_of(port))) return EKHO_REASON_INVALID;
+  row[0] = index_of(port);
+  if (custom->operation == EKHO_OPERATION_REMOVE) return EKHO_REASON_NONE;
   if (!held_has(EKHO_KIND_PORT, port)) return EKHO_REASON_MISSING_REFERENCE;
   memcpy(row + 1, &value, sizeof value);
   return EKHO_REASON_NONE;

@@ -13,6 +13,9 @@ import { fill, type Numbers } from './template.ts';
 /** The suite's own cases. */
 export const CASES_FOLDER = fileURLToPath(new URL('../cases/', import.meta.url));
 
+/** Interface indexes of the ports that objects of kinds with links are on. */
+export const OFFLOAD_LINKS = [101, 102, 103, 104] as const;
+
 /** Lines that one step may be repeated to: a mistyped range would fill memory. */
 const LINES_MAX = 200_000;
 
@@ -54,13 +57,18 @@ function readCase(file: string): Case {
   const kinds = new Set<Kind>();
   const ports = new Set<number>();
   let members = 0;
-  for (const [index, step] of steps.entries())
+  for (const [index, step] of steps.entries()) {
+    if (step.offloads !== undefined) {
+      kinds.add('custom');
+      for (const ifindex of OFFLOAD_LINKS) ports.add(ifindex);
+    }
     for (const entry of attempt(file, index, () => entriesOf(step, says.tables))) {
       kinds.add(entry.kind);
       const { ifindex } = entry.value;
       if (entry.kind === 'port' && typeof ifindex === 'number' && ifindex > 0) ports.add(ifindex);
       members = Math.max(members, entry.members?.length ?? 0);
     }
+  }
   return { name: basename(file, '.toml'), file, says, steps, kinds, members, ports };
 }
 

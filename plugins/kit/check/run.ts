@@ -10,8 +10,8 @@ import type { Case } from './case.ts';
 import type { Entry } from './entry.ts';
 import { Model } from './model.ts';
 import { ACTIONS, type CaseStep } from './schema.ts';
-import { type Context, LeftOut, STEPS } from './steps.ts';
-import { LOG_LINES, Subject, type Way, Wrong } from './subject.ts';
+import { type Context, STEPS } from './steps.ts';
+import { LeftOut, LOG_LINES, Subject, type Way, Wrong } from './subject.ts';
 
 export interface CaseResult {
   readonly case: Case;

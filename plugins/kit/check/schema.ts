@@ -99,6 +99,10 @@ export const ACTIONS = {
         'Puts `line` for `{i}` from 1 to the capacity the plugin declares for its kind and `beyond`: what is past it must be refused as table-full. Left out when the capacity is above `most`.',
     },
   ),
+  offloads: Type.Enum(['limits', 'put', 'replace', 'remove', 'counters', 'mistakes', 'hostile', 'full'], {
+    description:
+      'Does so with objects of the kinds that the plugin declares itself, made from what it declares: with each field at its `limits`; `put` a few with names of their own; `replace` what is no key in all that are held; `remove` every second one; look that `counters` are of what is held; have the host refuse the `mistakes` that users may make; send `hostile` words; fill each kind until it is `full`.',
+  }),
 } as const;
 
 const Step = Type.Object(

@@ -1,20 +1,18 @@
 /** What the steps of a case do, on a running plugin and the model of what it should hold. */
 
 import type { Device } from '../../../host/device/types.ts';
-import { BATCH_ENTRIES_MAX } from '../../../host/plugin/batch.ts';
 import { ENTRY_KIND_NAMES, NOTICE_TYPE_NAMES } from '../../../host/plugin/records.ts';
 import { NOTICES_MAX } from '../../../host/plugin/runner.ts';
+import { batchesOf } from './batches.ts';
 import { expand } from './case.ts';
 import { type Entry, nameOf, parseEntry } from './entry.ts';
 import { latency, storm } from './load.ts';
 import type { Model } from './model.ts';
+import { offloads } from './offloads.ts';
 import { packets } from './packets.ts';
 import type { CaseStep } from './schema.ts';
-import { type Outcome, roomOf, type Subject, Wrong } from './subject.ts';
+import { LeftOut, type Outcome, type Subject, told, Wrong } from './subject.ts';
 import { fill } from './template.ts';
-
-/** The case does not apply to this plugin. */
-export class LeftOut extends Error {}
 
 export interface Context {
   readonly subject: Subject;
@@ -75,6 +73,7 @@ export const STEPS: Readonly<Record<string, Action>> = {
     context.figures.push(...(await latency(context.subject, context.model, step)));
   },
   capacity,
+  offloads: (context, step) => offloads(context, step.offloads!),
 };
 
 function faultyOf({ faulty }: Subject): Device {
@@ -103,33 +102,6 @@ async function applyAll(context: Context, entries: readonly Entry[], step: CaseS
   const writes = writesOf(subject)! - before;
   if (writes > step.writes)
     throw new Wrong(`the ASIC was made to write ${writes} rows; ${step.writes} were enough`);
-}
-
-/** In the order of dependency, so that a split never refers to what comes later; removals the other way round. */
-function batchesOf(entries: readonly Entry[], most: number): Entry[][] {
-  const rank = ({ kind, value }: Entry) =>
-    value.operation === 'put' ? ENTRY_KIND_NAMES.indexOf(kind) : -1 - ENTRY_KIND_NAMES.indexOf(kind);
-  const batches: Entry[][] = [];
-  let room = 0;
-  let removing = false;
-  let handles = new Set<number>();
-  for (const entry of [...entries].sort((a, b) => rank(a) - rank(b))) {
-    const { handle, operation } = entry.value;
-    const count = batches.at(-1)?.length ?? 0;
-    const turns = removing && operation === 'put';
-    // Lists of a batch go by kind: removals of several kinds would go the wrong way within one.
-    const mixed = operation === 'remove' && count > 0 && batches.at(-1)![0]!.kind !== entry.kind;
-    if (count === 0 || count >= most || room < roomOf(entry) || turns || mixed || handles.has(handle)) {
-      batches.push([]);
-      room = BATCH_ENTRIES_MAX;
-      handles = new Set();
-    }
-    removing = operation === 'remove';
-    handles.add(handle);
-    batches.at(-1)!.push(entry);
-    room -= roomOf(entry);
-  }
-  return batches;
 }
 
 function writesOf({ asic }: Subject): number | undefined {
@@ -172,10 +144,6 @@ function checkFull(entries: readonly Entry[], outcomes: ReadonlyMap<number, Outc
         `${nameOf(value.handle)} past the end of the table: ${told(outcome)}, expected refused (table-full)`,
       );
   }
-}
-
-function told(outcome: Outcome | undefined): string {
-  return outcome === undefined ? 'ok' : `${outcome.status} (${outcome.reason})`;
 }
 
 async function events({ subject }: Context, { events }: CaseStep): Promise<void> {

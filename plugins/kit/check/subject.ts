@@ -22,10 +22,18 @@ import { OtherKernel } from './other-kernel.ts';
 /** The plugin did what the contract does not allow. */
 export class Wrong extends Error {}
 
+/** The case does not apply to this plugin. */
+export class LeftOut extends Error {}
+
 export interface Outcome {
   readonly handle: number;
   readonly status: (typeof STATUS_NAMES)[number];
   readonly reason: (typeof REASON_NAMES)[number];
+}
+
+/** An answer as the report has it. */
+export function told(outcome: Outcome | undefined): string {
+  return outcome === undefined ? 'ok' : `${outcome.status} (${outcome.reason})`;
 }
 
 export interface Counter {
