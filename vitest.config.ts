@@ -5,11 +5,12 @@
  * does cannot be undone; `lab-ovs` and `lab-frr` in guests that have Open vSwitch and FRR. `guests` boots such guests itself.
  */
 import { defineConfig } from 'vitest/config';
+import { PACE } from './test/lab/pace.ts';
 
 const lab = {
-  testTimeout: 300_000,
-  expect: { poll: { timeout: 60_000, interval: 10 } },
-  hookTimeout: 300_000,
+  testTimeout: 300_000 * PACE,
+  expect: { poll: { timeout: 60_000 * PACE, interval: 10 } },
+  hookTimeout: 300_000 * PACE,
   pool: 'forks',
   isolate: false,
   fileParallelism: false,

@@ -96,7 +96,11 @@ export class Archive implements Disposable {
   }
 
   depends(name: string): string {
-    return /^Depends: (.*)$/m.exec(this.#run('apt-cache', 'show', '--no-all-versions', name))?.[1] ?? '';
+    return this.#field(name, 'Depends');
+  }
+
+  version(name: string): string {
+    return this.#field(name, 'Version');
   }
 
   /** Puts the packages' files into a folder; nothing they come with is run. */
@@ -110,6 +114,12 @@ export class Archive implements Disposable {
 
   [Symbol.dispose](): void {
     rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  /** A field of a package's description, empty where it has none. */
+  #field(name: string, field: string): string {
+    const text = this.#run('apt-cache', 'show', '--no-all-versions', name);
+    return new RegExp(`^${field}: (.*)$`, 'm').exec(text)?.[1] ?? '';
   }
 
   #run(command: string, ...words: string[]): string {

@@ -5,6 +5,7 @@ import type { Diagnosis } from '../../host/api/schemas.ts';
 import { parseConfig } from '../../host/config/config.ts';
 import { diagnose } from '../../host/doctor/diagnose.ts';
 import { Host } from '../../host/host.ts';
+import { PACE } from './pace.ts';
 import { LabSpace } from './support.ts';
 
 /** `yes` or what it is (a rung, say), else `no: ` and why. */
@@ -64,7 +65,7 @@ const TRIALS: Readonly<Record<string, string>> = {
 };
 
 /** Longest a mirror may take to be whole, in milliseconds. */
-const MIRROR_LIMIT = 600_000;
+const MIRROR_LIMIT = 600_000 * PACE;
 
 export async function findCapabilities(): Promise<Capabilities> {
   // First: some kinds and hooks are in modules that these make the kernel load.

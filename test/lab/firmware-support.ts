@@ -5,10 +5,11 @@ import { release } from 'node:os';
 import { expect, type TestContext } from 'vitest';
 import type { FirmwareCapabilities } from '../../host/kernel/firmware/firmware.ts';
 import { moduleFile } from './module.ts';
+import { PACE } from './pace.ts';
 import { LabSpace } from './support.ts';
 
 /** For what ends soon, on any machine; in milliseconds. */
-export const SOON = { timeout: 120_000, interval: 200 };
+export const SOON = { timeout: 120_000 * PACE, interval: 200 };
 
 /** Skips a test where there is no module for the kernel. */
 export function needsModule(context: TestContext): void {
@@ -24,7 +25,7 @@ export function load(): void {
 /** Programs and maps that were closed hold the module until the kernel has freed them, which it does later. */
 export async function unload(): Promise<void> {
   let refusal = '';
-  for (const end = Date.now() + 120_000; Date.now() < end; ) {
+  for (const end = Date.now() + SOON.timeout; Date.now() < end; ) {
     refusal = spawnSync('rmmod', ['ekho'], { encoding: 'utf8' }).stderr;
     if (refusal === '') return;
     await new Promise((resolve) => setTimeout(resolve, 100));

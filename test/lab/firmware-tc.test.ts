@@ -7,10 +7,11 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { faults, isLoaded, load, needsModule, SOON, Switch, unload } from './firmware-support.ts';
+import { PACE } from './pace.ts';
 
 const PACKETS = Number(process.env.EKHO_FIRMWARE_PACKETS ?? 20_000);
 /** For all of them, on a slow machine, in milliseconds. */
-const LIMIT = 250_000 + PACKETS;
+const LIMIT = (250_000 + PACKETS) * PACE;
 const PINGS = 20;
 /** Bytes of a frame, without a checksum. */
 const FRAME = 60;
@@ -233,7 +234,7 @@ describe('tc and the firmware of a host', () => {
         clear();
         expect(faults().filter((line) => !before.includes(line))).toEqual([]);
       },
-      LIMIT + 120_000,
+      LIMIT + SOON.timeout,
     );
   });
 });

@@ -6,9 +6,10 @@ import { once } from 'node:events';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { Firmware, type FirmwareRule } from '../../host/kernel/firmware/firmware.ts';
 import { CAPABILITIES, faults, isLoaded, load, needsModule, Switch, unload } from './firmware-support.ts';
+import { PACE } from './pace.ts';
 
 /** Milliseconds in which a record of the ring arrives, on any machine. */
-const SOON = { timeout: 120_000 };
+const SOON = { timeout: 120_000 * PACE };
 const RULES = 1000;
 
 beforeEach((context) => needsModule(context));

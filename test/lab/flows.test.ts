@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Netns } from '../support/netns.ts';
+import { PACE } from './pace.ts';
 import { LabSpace } from './support.ts';
 
 const LINK = 'flows0';
@@ -15,7 +16,7 @@ const CLIENT = '10.201.1.2';
 const SERVER = '10.201.2.2';
 const OUTSIDE = '10.201.2.1';
 const PORT = 7000;
-const LIMIT = 240_000;
+const LIMIT = 240_000 * PACE;
 /** Packets that hardware must have forwarded in each direction. */
 const ENOUGH = 10;
 

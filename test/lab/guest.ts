@@ -16,9 +16,10 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
-import { DEFAULT_FLAVOUR, type FlavourName, type Image, image } from './image.ts';
+import { firstReport } from './debug/reports.ts';
+import { DEFAULT_FLAVOUR, FLAVOURS, type FlavourName, type Image, image } from './image.ts';
 import { type Arch, CHECKOUT, LabError, OWN_ARCH, QEMU, virtiofsd } from './machine.ts';
-import { buildModule } from './module.ts';
+import { buildModule, FAULTS } from './module.ts';
 import { accelerator, qemuWords } from './qemu.ts';
 import { checkoutShares, type Share, systemShares } from './shares.ts';
 import { systemRoot } from './system.ts';
@@ -30,7 +31,14 @@ const BOOT_LIMIT = 180_000;
 /** With systemd, which starts some forty units first. */
 const SYSTEM_BOOT_LIMIT = 600_000;
 const RUN_LIMIT = 10 * 60_000;
+/** The debug kernel boots several times as long, and its checkers need memory of their own. */
+const DEBUG_BOOT_LIMIT = 600_000;
 const MEMORY_MIB = 1024;
+const DEBUG_MEMORY_MIB = 3072;
+/** How often a debug kernel's console is looked at, in milliseconds. */
+const WATCH_INTERVAL = 1000;
+/** Longest that a report is waited for to be whole, in milliseconds. */
+const REPORT_LIMIT = 20_000;
 /** Lines of the console that a fault shows. */
 const CONSOLE_LINES = 60;
 /** Output of one command kept for `run`'s result, in bytes each of stdout and stderr; what is more is cut at the front. */
@@ -39,6 +47,7 @@ const OUTPUT_MAX = 16 << 20;
 export interface GuestOptions {
   readonly flavour?: FlavourName;
   readonly arch?: Arch;
+  /** Default: 1024, of the debug kernel 3072. */
   readonly memoryMiB?: number;
   /**
    * `systemd`: Debian as installed, started by systemd, without the checkout and what it needs; commands run in root's home.
@@ -102,12 +111,16 @@ export class Guest implements AsyncDisposable {
   #hasEnded = false;
   #commands = 0;
   #waiting: Waiting | undefined;
+  /** Whether the first report of the kernel ends it. */
+  readonly #isDebug: boolean;
+  #watch: NodeJS.Timeout | undefined;
   #fail: (error: Error) => void = () => {};
   /** Rejects when the guest ends by itself. */
   readonly #failed: Promise<never>;
 
-  private constructor(image: Image) {
+  private constructor(image: Image, isDebug: boolean) {
     this.release = image.release;
+    this.#isDebug = isDebug;
     sweep();
     this.#folder = mkdtempSync(join(tmpdir(), `${FOLDER_PREFIX}${process.pid}-`));
     this.exchange = join(this.#folder, 'exchange');
@@ -122,13 +135,15 @@ export class Guest implements AsyncDisposable {
   static async boot(options: GuestOptions = {}): Promise<Guest> {
     const { flavour = DEFAULT_FLAVOUR, arch = OWN_ARCH, say = () => {} } = options;
     const files = image(flavour, arch, say);
+    const isDebug = FLAVOURS[flavour].kernel === 'debug';
     const accel = await accelerator(arch, files);
     if (options.init === undefined) {
       await warm();
       buildModule(files, say);
+      if (isDebug) buildModule(files, say, FAULTS);
     }
     for (let attempt = 1; ; attempt++) {
-      const guest = new Guest(files);
+      const guest = new Guest(files, isDebug);
       try {
         await guest.#start(files, arch, accel, options);
         return guest;
@@ -136,14 +151,15 @@ export class Guest implements AsyncDisposable {
         const why = /Kernel panic.*/.exec(guest.console())?.[0] ?? 'it was reset without a word';
         const hasEnded = guest.#hasEnded;
         await guest.end();
-        if (!hasEnded || attempt > 1) throw error;
+        if (!hasEnded || attempt > 1 || isDebug) throw error;
         say(`The guest did not boot: ${why}; trying once more`);
       }
     }
   }
 
   async #start(files: Image, arch: Arch, accel: string, options: GuestOptions): Promise<void> {
-    const { memoryMiB = MEMORY_MIB, init, wires = [], kernelWords = [], say = () => {} } = options;
+    const { init, wires = [], kernelWords = [], say = () => {} } = options;
+    const { memoryMiB = this.#isDebug ? DEBUG_MEMORY_MIB : MEMORY_MIB } = options;
     const shares =
       init === 'systemd'
         ? systemShares(systemRoot(arch, files, say), this.exchange)
@@ -195,7 +211,8 @@ export class Guest implements AsyncDisposable {
     // A fault of the kernel ends the guest, as what it says afterwards means nothing.
     const kernel = [
       `console=${console}`,
-      'loglevel=4',
+      // Lockdep and WARN() only warn.
+      `loglevel=${this.#isDebug ? 5 : 4}`,
       'oops=panic',
       'panic=-1',
       'rootfstype=virtiofs',
@@ -214,16 +231,17 @@ export class Guest implements AsyncDisposable {
       this.#hasEnded = true;
       this.#fail(this.#fault(`The guest ended (${signal ?? `exit code ${code}`})`));
     });
-    await this.#limited(
-      isReady,
-      init === 'systemd' ? SYSTEM_BOOT_LIMIT : BOOT_LIMIT,
-      'The guest did not boot',
-    );
+    if (this.#isDebug) this.#watchReports();
+    const limit = init === 'systemd' ? SYSTEM_BOOT_LIMIT : this.#isDebug ? DEBUG_BOOT_LIMIT : BOOT_LIMIT;
+    await this.#limited(isReady, limit, 'The guest did not boot');
     if (wires.length > 0) await this.run('modprobe virtio_net');
   }
 
-  /** Runs a shell command in the checkout. Throws LabError if the guest ends or hangs; it is of no use then. */
-  run(command: string, options: RunOptions = {}): Promise<RunResult> {
+  /**
+   * Runs a shell command in the checkout. Throws LabError if the guest ends or hangs, or its debug kernel reports a fault; it is of no use
+   * then.
+   */
+  async run(command: string, options: RunOptions = {}): Promise<RunResult> {
     if (this.#waiting) throw new LabError('a guest runs one command at a time');
     const id = ++this.#commands;
     const exports = Object.entries(options.env ?? {}).map(
@@ -242,11 +260,15 @@ export class Guest implements AsyncDisposable {
       resolve,
     };
     this.#control!.write(`${id} ${mark}\n`);
-    return this.#limited(promise, options.limit ?? RUN_LIMIT, 'The command did not end');
+    const result = await this.#limited(promise, options.limit ?? RUN_LIMIT, 'The command did not end');
+    // One that came with the command's last breath is still being written.
+    if (this.#isDebug && firstReport(this.console())) await this.#failed;
+    return result;
   }
 
   /** Turns it off, as it stands. */
   async end(): Promise<void> {
+    clearInterval(this.#watch);
     this.#fail(new LabError('the guest was turned off'));
     for (const child of this.#processes.reverse()) {
       if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) continue;
@@ -270,6 +292,25 @@ export class Guest implements AsyncDisposable {
     } catch {
       return '';
     }
+  }
+
+  /** Ends the guest at the first report of its kernel, once that is whole. */
+  #watchReports(): void {
+    let since = 0;
+    let length = 0;
+    this.#watch = setInterval(() => {
+      const console = this.console();
+      const report = firstReport(console);
+      if (report === undefined) return;
+      since ||= Date.now();
+      if (console.length !== length && Date.now() - since < REPORT_LIMIT) {
+        length = console.length;
+        return;
+      }
+      const lines = report.map((line) => `  | ${line}`.trimEnd());
+      this.#fail(new LabError(`The kernel reported a fault:\n${lines.join('\n').trimEnd()}`));
+      void this.end();
+    }, WATCH_INTERVAL);
   }
 
   #path(name: string): string {

@@ -4,34 +4,29 @@
  */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { aptSources, debootstrap } from '../../packaging/apt.ts';
 import { unpackNewestKernel } from './archive.ts';
+import { debugKernel, inputs } from './debug/kernel.ts';
 import { makeInitramfs } from './initramfs.ts';
 import { type Arch, CACHE, LabError, OWN_ARCH, oneOf } from './machine.ts';
+import { keep } from './roots.ts';
 
 /** Longest a tool that works on a root file system may take, in milliseconds. */
 const TOOL_LIMIT = 5 * 60_000;
 
-export const FLAVOUR_NAMES = ['6.1', '6.12', '6.12-frr', '6.12-ovs', '6.12-selftests', 'newest'] as const;
+export const FLAVOUR_NAMES = ['6.1', '6.12', '6.12-frr', '6.12-ovs', '6.12-selftests', 'newest', 'debug'] as const;
 export type FlavourName = (typeof FLAVOUR_NAMES)[number];
 
 /** A Debian release and the kernel of its guests. */
 export interface Flavour {
   readonly suite: string;
-  /** The release's own, or the newest 6.x that it or its backports have, if that is newer than `newerThan`. */
-  readonly kernel: 'own' | { readonly newerThan: string };
+  /**
+   * The release's own, the newest 6.x that it or its backports have, if that is newer than `newerThan`, or its own compiled anew
+   * with KASAN, lockdep and kmemleak.
+   */
+  readonly kernel: 'own' | 'debug' | { readonly newerThan: string };
   /** Whether bpf/module is built for it: that takes headers, which backports do not always have. */
   readonly hasModule: boolean;
   /** What its guests have besides PACKAGES. */
@@ -55,6 +50,7 @@ export const FLAVOURS: Readonly<Record<FlavourName, Flavour>> = {
     packages: ['jq', 'ncat', 'netsniff-ng', 'python3'],
   },
   newest: { suite: 'trixie', kernel: { newerThan: '6.12' }, hasModule: false },
+  debug: { suite: 'trixie', kernel: 'debug', hasModule: true },
 };
 
 export const DEFAULT_FLAVOUR: FlavourName = '6.12';
@@ -93,12 +89,6 @@ const BUILD_PACKAGES = ['gcc', 'make', 'pahole'];
 
 /** Counts up when what is done to the unpacked packages changes. */
 const RECIPE = 4;
-/** Half-built roots older than this go, in milliseconds. */
-const BUILD_LIMIT = 15 * 60_000;
-/** Roots not used for this long go when another is built, in milliseconds. */
-const KEEP = 7 * 24 * 3_600_000;
-/** Roots kept at most, besides the one just built. */
-const ROOTS_MAX = 12;
 
 export interface Image {
   readonly root: string;
@@ -111,12 +101,14 @@ export interface Image {
 /** The root for a flavour and architecture, built if it is not there. `say` is told of a build. */
 export function image(name: FlavourName, arch: Arch, say: (line: string) => void): Image {
   const flavour = FLAVOURS[name];
+  const parts: unknown[] = [RECIPE, flavour, arch, PACKAGES, BUILD_PACKAGES];
+  if (flavour.kernel === 'debug') parts.push(inputs());
   const key = createHash('sha256')
-    .update(JSON.stringify([RECIPE, flavour, arch, PACKAGES, BUILD_PACKAGES]))
+    .update(JSON.stringify(parts))
     .digest('hex')
     .slice(0, 16);
   const root = join(CACHE, `root-${name}-${arch}-${key}`);
-  keep(root, `Debian ${flavour.suite}, ${arch}`, (folder) => build(folder, flavour, arch), say);
+  keep(root, `Debian ${flavour.suite}, ${arch}`, (folder) => build(folder, flavour, arch, say), say);
   const kernel = readdirSync(join(root, 'boot')).find((file) => file.startsWith('vmlinuz-'));
   if (kernel === undefined) throw new LabError(`${root}/boot has no kernel: delete ${root} and try again`);
   const initramfs = join(root, 'boot/initramfs');
@@ -128,50 +120,26 @@ export function image(name: FlavourName, arch: Arch, say: (line: string) => void
   };
 }
 
-/** Has `make` fill a folder that becomes `root`, unless that is there; then it counts as used just now. */
-export function keep(
-  root: string,
-  what: string,
-  make: (folder: string) => void,
-  say: (line: string) => void,
-): void {
-  if (!existsSync(root)) {
-    mkdirSync(CACHE, { recursive: true });
-    clean(root);
-    say(`Building a root file system in ${root} (${what}): a minute or two, once`);
-    const started = performance.now();
-    const folder = `${root}.tmp-${process.pid}`;
-    try {
-      make(folder);
-      renameSync(folder, root);
-    } catch (error) {
-      // Another process that built the same meanwhile is as good.
-      if (!existsSync(root)) {
-        if (error instanceof LabError) throw error;
-        throw new LabError(
-          `The root file system could not be built: ${(error as Error).message.split('\n')[0]}`,
-        );
-      }
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
-    }
-    say(`Built in ${((performance.now() - started) / 1000).toFixed(0)} s`);
-  }
-  const now = new Date();
-  utimesSync(root, now, now);
-}
-
-function build(folder: string, flavour: Flavour, arch: Arch): void {
+function build(folder: string, flavour: Flavour, arch: Arch, say: (line: string) => void): void {
   const { suite } = flavour;
+  // First, as it takes longest.
+  const compiled = flavour.kernel === 'debug' ? debugKernel(arch, say) : undefined;
   const own = flavour.kernel === 'own' ? [`linux-image-${arch}`] : [];
   // The compiler runs here, so it is for guests of this machine's architecture.
-  if (flavour.hasModule && arch === OWN_ARCH) own.push(`linux-headers-${arch}`, ...BUILD_PACKAGES);
+  if (flavour.hasModule && arch === OWN_ARCH)
+    own.push(...(compiled ? [] : [`linux-headers-${arch}`]), ...BUILD_PACKAGES);
   // Unpacking is all it takes: no maintainer script runs, so any architecture works and nothing leaks out.
   debootstrap('extract', suite, arch, [...PACKAGES, ...(flavour.packages ?? []), ...own], folder, [
     // Debian 12's packages still spread over /bin and /usr/bin.
     ...(suite === 'bookworm' ? ['--hook-directory=/usr/share/mmdebstrap/hooks/merged-usr'] : []),
   ]);
-  if (flavour.kernel !== 'own') {
+  // Links, as nobody writes into either.
+  if (compiled)
+    execFileSync('cp', ['--archive', '--link', `${compiled}/.`, folder], {
+      stdio: 'inherit',
+      timeout: TOOL_LIMIT,
+    });
+  if (typeof flavour.kernel === 'object') {
     unpackNewestKernel(aptSources(suite, true), arch, flavour.kernel.newerThan, folder);
   }
   finish(folder);
@@ -204,6 +172,7 @@ function finish(folder: string): void {
 /** Modules that guests do load: unpacked here, it is not done under emulation each time. */
 function unpackModules(kernel: string): void {
   for (const part of ['net', 'lib', 'fs/overlayfs', 'drivers/net']) {
+    if (!existsSync(join(kernel, part))) continue;
     const files = readdirSync(join(kernel, part), { recursive: true, encoding: 'utf8' })
       .filter(
         (file) => file.endsWith('.ko.xz') && !file.startsWith('ethernet/') && !file.startsWith('wireless/'),
@@ -214,25 +183,5 @@ function unpackModules(kernel: string): void {
         stdio: 'inherit',
         timeout: TOOL_LIMIT,
       });
-  }
-}
-
-/** Removes half-built roots and those nobody uses any more. */
-function clean(keep: string): void {
-  const roots = readdirSync(CACHE)
-    .filter((name) => name.startsWith('root-'))
-    .map((name) => join(CACHE, name))
-    .filter((path) => path !== keep)
-    // Another process may be done with one of them just now.
-    .map((path) => ({
-      path,
-      age: Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now()),
-    }))
-    .sort((a, b) => a.age - b.age);
-  let kept = 0;
-  for (const { path, age } of roots) {
-    const isHalf = path.includes('.tmp-');
-    if (isHalf ? age > BUILD_LIMIT : age > KEEP || ++kept > ROOTS_MAX)
-      rmSync(path, { recursive: true, force: true });
   }
 }

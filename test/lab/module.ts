@@ -19,7 +19,16 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { CHECKOUT, LabError } from './machine.ts';
 
-const SOURCES = join(CHECKOUT, 'bpf/module');
+/** A kernel module of the project. */
+export interface Module {
+  readonly name: string;
+  readonly sources: string;
+}
+
+const EKHO: Module = { name: 'ekho', sources: join(CHECKOUT, 'bpf/module') };
+/** Deliberate bugs, which the debug kernel has to find. */
+export const FAULTS: Module = { name: 'faults', sources: join(CHECKOUT, 'test/lab/debug/faults') };
+
 /** Longest a build may take, in milliseconds; seconds on an idle machine. */
 const LIMIT = 10 * 60_000;
 
@@ -29,30 +38,35 @@ export interface ModuleRoot {
   readonly release: string;
 }
 
-/** Where the module for a kernel release is, in the checkout; the same in a guest. */
-export const moduleFile = (release: string) => join(CHECKOUT, 'build/module', release, 'ekho.ko');
+/** Where a module for a kernel release is, in the checkout; the same in a guest. */
+export const moduleFile = (release: string, { name }: Module = EKHO) =>
+  join(CHECKOUT, 'build/module', release, `${name}.ko`);
 
 /**
- * Compiles bpf/module for the kernel of a root, unless that was done from the same sources. Without headers in the root there is
+ * Compiles a module, bpf/module by default, for the kernel of a root, unless that was done from the same sources. Without headers in the root there is
  * nothing to do.
  *
  * @param say told of a build
  * @throws LabError with the compiler's messages
  */
-export function buildModule({ root, release }: ModuleRoot, say: (line: string) => void): void {
+export function buildModule(
+  { root, release }: ModuleRoot,
+  say: (line: string) => void,
+  module: Module = EKHO,
+): void {
   const headers = `/usr/src/linux-headers-${release}`;
   if (!existsSync(join(root, headers))) return;
-  const file = moduleFile(release);
+  const file = moduleFile(release, module);
   const stamp = `${file}.inputs`;
-  const inputs = inputsOf(root);
+  const inputs = inputsOf(root, module);
   if (existsSync(file) && existsSync(stamp) && readFileSync(stamp, 'utf8') === inputs) return;
   const started = performance.now();
   const folder = mkdtempSync(join(tmpdir(), 'ekho-module-'));
   try {
-    cpSync(SOURCES, folder, { recursive: true });
+    cpSync(module.sources, folder, { recursive: true });
     const { status, stdout, stderr } = inRoot(root, folder, `make -s -C ${headers} M=/mnt modules`);
     if (status !== 0)
-      throw new LabError(`The kernel module does not build for ${release}:\n${stdout}${stderr}`);
+      throw new LabError(`The kernel module ${module.name} does not build for ${release}:\n${stdout}${stderr}`);
     mkdirSync(join(file, '..'), { recursive: true });
     // Several processes may build at once: each its own, then into place.
     const making = `${file}.${process.pid}`;
@@ -62,7 +76,7 @@ export function buildModule({ root, release }: ModuleRoot, say: (line: string) =
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-  say(`The kernel module for ${release}: built in ${((performance.now() - started) / 1000).toFixed(1)} s`);
+  say(`The kernel module ${module.name} for ${release}: built in ${((performance.now() - started) / 1000).toFixed(1)} s`);
 }
 
 /** Runs a line of shell in a root, with `folder` as /mnt; the mounts are gone when it ends. */
@@ -83,9 +97,9 @@ export function inRoot(root: string, folder: string, line: string, limit = LIMIT
 }
 
 /** The root's name tells its compiler and kernel. */
-function inputsOf(root: string): string {
+function inputsOf(root: string, { sources }: Module): string {
   const hash = createHash('sha256').update(basename(root));
-  for (const name of readdirSync(SOURCES, { recursive: true, encoding: 'utf8' }).sort())
-    if (/\.[ch]$|^Kbuild$|^Makefile$/.test(name)) hash.update(name).update(readFileSync(join(SOURCES, name)));
+  for (const name of readdirSync(sources, { recursive: true, encoding: 'utf8' }).sort())
+    if (/\.[ch]$|^Kbuild$|^Makefile$/.test(name)) hash.update(name).update(readFileSync(join(sources, name)));
   return hash.digest('hex');
 }

@@ -11,6 +11,7 @@ import { KIND, type ObjectId, OPERATION_DELETE, objectCursor } from '../../host/
 import { decodeObject } from '../../host/netlink/decode.ts';
 import { MirrorBench } from '../netns/mirror-support.ts';
 import { manyRoutes } from '../support/many-routes.ts';
+import { PACE } from './pace.ts';
 
 /** Routes that stay: so many that reading all of them takes its time. */
 const MANY = Number(process.env.EKHO_TEST_ROUTES ?? 10_000);
@@ -159,7 +160,7 @@ describe('deletions without a word', () => {
     return Number(at - first!) / 1e6;
   }
 
-  test.each(CASES)('$name', { timeout: 600_000 }, async (one) => {
+  test.each(CASES)('$name', { timeout: 600_000 * PACE }, async (one) => {
     const times = { with: [] as number[], without: [] as number[] };
     for (let round = 0; round < ROUNDS; round++) {
       for (const way of ['without', 'with'] as const) {
@@ -182,7 +183,7 @@ describe('deletions without a word', () => {
     expect(sums.with).toBeLessThan(sums.without);
   });
 
-  test('the mirror equals a fresh dump', { timeout: 120_000 }, async () => {
+  test('the mirror equals a fresh dump', { timeout: 120_000 * PACE }, async () => {
     expect(await bench.differences()).toEqual([]);
     expect(events.status()).toMatchObject({ state: 'on', lost: 0 });
   });

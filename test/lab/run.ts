@@ -1,7 +1,8 @@
 /** `npm run lab -- [OPTIONS] COMMAND…`: runs a command in a guest; its output and exit code are the guest's. */
 import { parseArgs } from 'node:util';
+import { checkMemory } from './debug/check.ts';
 import { Guest, quote } from './guest.ts';
-import { asFlavour, DEFAULT_FLAVOUR, FLAVOUR_NAMES } from './image.ts';
+import { asFlavour, DEFAULT_FLAVOUR, FLAVOUR_NAMES, FLAVOURS } from './image.ts';
 import { ARCHES, asArch, installMissing, LabError, OWN_ARCH, whyNot } from './machine.ts';
 
 const USAGE = `npm run lab -- [OPTIONS] COMMAND [WORD…]
@@ -9,7 +10,7 @@ const USAGE = `npm run lab -- [OPTIONS] COMMAND [WORD…]
 Runs a shell command in a virtual machine with a stock Debian kernel, in this checkout.
   --kernel VERSION   ${FLAVOUR_NAMES.join(', ')} (${DEFAULT_FLAVOUR})
   --arch ARCH        ${ARCHES.join(', ')} (${OWN_ARCH})
-  --memory MIB       of the guest (1024)
+  --memory MIB       of the guest (1024; debug: 3072)
   --timeout SECONDS  after which it is ended and its console shown (600)
 Options come before the command. See docs/lab.md.`;
 
@@ -32,11 +33,12 @@ async function main(): Promise<number> {
   const say = (line: string) => console.error(`lab: ${line}`);
   const arch = asArch(values.arch);
   const flavour = asFlavour(values.kernel);
-  const memoryMiB = number('memory', values.memory, 256, 16_384);
+  const { memory } = values;
+  const memoryMiB = memory === undefined ? undefined : number('memory', memory, 256, 16_384);
   const limit = number('timeout', values.timeout, 1, 86_400) * 1000;
   const reason = whyNot() ?? installMissing(say, arch);
   if (reason !== undefined) throw new LabError(reason);
-  await using guest = await Guest.boot({ flavour, arch, memoryMiB, say });
+  await using guest = await Guest.boot({ flavour, arch, ...(memoryMiB !== undefined && { memoryMiB }), say });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.once(signal, () => guest.end().finally(() => process.kill(process.pid, signal)));
   }
@@ -46,6 +48,7 @@ async function main(): Promise<number> {
     limit,
     onOutput: (stream, data) => process[stream].write(data),
   });
+  if (FLAVOURS[flavour].kernel === 'debug') await checkMemory(guest);
   return code;
 }
 
@@ -54,7 +57,7 @@ function parsed(args: string[]) {
     const options = {
       kernel: { type: 'string', default: DEFAULT_FLAVOUR },
       arch: { type: 'string', default: OWN_ARCH },
-      memory: { type: 'string', default: '1024' },
+      memory: { type: 'string' },
       timeout: { type: 'string', default: '600' },
       help: { type: 'boolean' },
     } as const;

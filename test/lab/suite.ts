@@ -11,14 +11,17 @@ import { buildAllBpf } from '../../bpf/build.mjs';
 import { compileAll } from '../../bpf/libbpf-ts/test/compile.ts';
 import { SEED } from '../support/seed.ts';
 import { NotOffered } from './archive.ts';
+import { checkMemory } from './debug/check.ts';
 import { Guest, quote } from './guest.ts';
-import { asFlavour, DEFAULT_FLAVOUR } from './image.ts';
+import { asFlavour, DEFAULT_FLAVOUR, FLAVOURS } from './image.ts';
 import { asArch, installMissing, LabError, OWN_ARCH, whyNot } from './machine.ts';
 import { isInTable, record, type Skip } from './matrix.ts';
 
 /** The suite is meant to end within half of it, in milliseconds; emulating another architecture takes longer. */
 const SUITE_LIMIT = 28 * 60_000;
 const FOREIGN_LIMIT = 35 * 60_000;
+/** How many times as long as on another kernel anything may take on the debug kernel. */
+const DEBUG_PACE = 5;
 
 /** As scripts/projects.mjs writes it; the rest of it is passed on as it is. */
 interface Results {
@@ -60,9 +63,12 @@ async function main(): Promise<number> {
   // What a guest has besides a kernel, `ovs` in `6.12-ovs`, is for tests of its own.
   const [, extra] = flavour.split('-');
   const words = ['node', 'scripts/projects.mjs', extra ? `lab-${extra}` : 'lab,lab-last'];
+  const isDebug = FLAVOURS[flavour].kernel === 'debug';
+  const pace = isDebug ? DEBUG_PACE : 1;
   const { code } = await guest.run([...words, ...positionals].map(quote).join(' '), {
-    limit: arch === OWN_ARCH ? SUITE_LIMIT : FOREIGN_LIMIT,
+    limit: (arch === OWN_ARCH ? SUITE_LIMIT : FOREIGN_LIMIT) * pace,
     env: {
+      EKHO_LAB_PACE: String(pace),
       EKHO_TEST_RESULTS: '/run/lab/results.json',
       EKHO_LAB_KERNEL: flavour,
       EKHO_SEED: String(SEED),
@@ -81,6 +87,7 @@ async function main(): Promise<number> {
       say(`not here: ${name}: ${reason}`);
   }
   if (values.record) record(flavour, arch, guest.exchange);
+  if (isDebug) await checkMemory(guest);
   say(`done after ${seconds()} s`);
   return code;
 }

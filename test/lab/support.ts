@@ -11,9 +11,10 @@ import type { Json } from '../../host/iproute2/context.ts';
 import type { Kind } from '../../host/mirror/types.ts';
 import { differences, parseJson } from '../netns/iproute2-support.ts';
 import { Netns } from '../support/netns.ts';
+import { PACE } from './pace.ts';
 
 /** Longest a host may take to get everything into hardware, in milliseconds. */
-const SETTLE_LIMIT = 240_000;
+const SETTLE_LIMIT = 240_000 * PACE;
 
 /** Timers and counters that move between the two readings. */
 const MOVING = new Set([

@@ -7,8 +7,9 @@ import { createHash } from 'node:crypto';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { debootstrap } from '../../packaging/apt.ts';
-import { DEFAULT_FLAVOUR, FLAVOURS, type Image, keep } from './image.ts';
+import { DEFAULT_FLAVOUR, FLAVOURS, type Image } from './image.ts';
 import { type Arch, CACHE, installPackages, OWN_ARCH } from './machine.ts';
+import { keep } from './roots.ts';
 
 /** What the packages under test depend on comes from here, as guests have no network; and what tests look with. */
 const PACKAGES = [

@@ -2,8 +2,8 @@
  * Kernel lockdown, which cannot be taken back: after all other tests of the guest. What it takes from BPF is a typed error,
  * all else goes on.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { BpfObject, lockdownMode, probe } from '../../../bpf/libbpf-ts/src/index.ts';
 import { compile } from '../../../bpf/libbpf-ts/test/compile.ts';
 import { errorOf } from '../../../bpf/libbpf-ts/test/support.ts';
@@ -16,6 +16,10 @@ function only(file: string, program: string): BpfObject {
   for (const name of object.programNames) object.program(name).setAutoload(name === program);
   return object;
 }
+
+beforeEach((context) => {
+  if (!existsSync(LOCKDOWN)) context.skip('the kernel has no lockdown');
+});
 
 let probed: BpfObject;
 beforeAll(() => {
