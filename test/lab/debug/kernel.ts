@@ -68,7 +68,7 @@ const BUILD = `
   cd source
   make --silent tinyconfig
   cat ../kernel.config >>.config
-  make --silent olddefconfig 2>/dev/null
+  make --silent olddefconfig
   while read -r line; do
     case $line in
     '# CONFIG_'*) name=\${line#'# '}; ! grep -q "^\${name%% *}=" .config || echo "$line" ;;

@@ -1,6 +1,6 @@
 /** What counts as a report of a debug kernel, and what kmemleak found. */
 import { describe, expect, test } from 'vitest';
-import { firstReport, leaks } from '../lab/debug/reports.ts';
+import { firstReport, leaks } from '../../lab/debug/reports.ts';
 
 describe('reports on a console', () => {
   test.each([
