@@ -16,7 +16,15 @@ import { keep } from './roots.ts';
 /** Longest a tool that works on a root file system may take, in milliseconds. */
 const TOOL_LIMIT = 5 * 60_000;
 
-export const FLAVOUR_NAMES = ['6.1', '6.12', '6.12-frr', '6.12-ovs', '6.12-selftests', 'newest', 'debug'] as const;
+export const FLAVOUR_NAMES = [
+  '6.1',
+  '6.12',
+  '6.12-frr',
+  '6.12-ovs',
+  '6.12-selftests',
+  'newest',
+  'debug',
+] as const;
 export type FlavourName = (typeof FLAVOUR_NAMES)[number];
 
 /** A Debian release and the kernel of its guests. */
@@ -103,10 +111,7 @@ export function image(name: FlavourName, arch: Arch, say: (line: string) => void
   const flavour = FLAVOURS[name];
   const parts: unknown[] = [RECIPE, flavour, arch, PACKAGES, BUILD_PACKAGES];
   if (flavour.kernel === 'debug') parts.push(inputs());
-  const key = createHash('sha256')
-    .update(JSON.stringify(parts))
-    .digest('hex')
-    .slice(0, 16);
+  const key = createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 16);
   const root = join(CACHE, `root-${name}-${arch}-${key}`);
   keep(root, `Debian ${flavour.suite}, ${arch}`, (folder) => build(folder, flavour, arch, say), say);
   const kernel = readdirSync(join(root, 'boot')).find((file) => file.startsWith('vmlinuz-'));

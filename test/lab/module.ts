@@ -66,7 +66,9 @@ export function buildModule(
     cpSync(module.sources, folder, { recursive: true });
     const { status, stdout, stderr } = inRoot(root, folder, `make -s -C ${headers} M=/mnt modules`);
     if (status !== 0)
-      throw new LabError(`The kernel module ${module.name} does not build for ${release}:\n${stdout}${stderr}`);
+      throw new LabError(
+        `The kernel module ${module.name} does not build for ${release}:\n${stdout}${stderr}`,
+      );
     mkdirSync(join(file, '..'), { recursive: true });
     // Several processes may build at once: each its own, then into place.
     const making = `${file}.${process.pid}`;
@@ -76,7 +78,9 @@ export function buildModule(
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-  say(`The kernel module ${module.name} for ${release}: built in ${((performance.now() - started) / 1000).toFixed(1)} s`);
+  say(
+    `The kernel module ${module.name} for ${release}: built in ${((performance.now() - started) / 1000).toFixed(1)} s`,
+  );
 }
 
 /** Runs a line of shell in a root, with `folder` as /mnt; the mounts are gone when it ends. */

@@ -126,7 +126,8 @@ export function debugKernel(arch: Arch, say: (line: string) => void): string {
     } else {
       if (!isWaiting) say('Another process is building the debug kernel: waiting for it');
       isWaiting = true;
-      if (Date.now() > until) throw new LabError(`Nobody has built the debug kernel: delete ${making} and try again`);
+      if (Date.now() > until)
+        throw new LabError(`Nobody has built the debug kernel: delete ${making} and try again`);
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2000);
     }
   }
@@ -149,7 +150,13 @@ function claim(making: string): boolean {
   return true;
 }
 
-function make(making: string, version: string, archive: Archive, arch: Arch, say: (line: string) => void): void {
+function make(
+  making: string,
+  version: string,
+  archive: Archive,
+  arch: Arch,
+  say: (line: string) => void,
+): void {
   clean(making);
   say(`Building the debug kernel from ${SOURCE} ${version}: a quarter of an hour, once`);
   const started = performance.now();
