@@ -36,7 +36,7 @@ import { adopt, Comparison, type Difference } from './readback.ts';
 import { REASON, type Reason } from './reasons.ts';
 import { ResyncPace } from './resync-pace.ts';
 import { Retries } from './retries.ts';
-import { RouteEntries } from './route-entries.ts';
+import type { RouteEntries } from './route-entries.ts';
 import { stationOf } from './stations.ts';
 import { Trouble } from './trouble.ts';
 
@@ -464,10 +464,8 @@ export class Plan {
     if (table === undefined) return;
     if (operation === OPERATION.remove) this.#counters.restart(handle);
     if (outcome === undefined) table.succeeded(index, operation);
-    else if (outcome.status === OUTCOME_STATUS.trapped) {
-      if (table instanceof RouteEntries) table.succeeded(index, operation);
-      else table.trapped(index, operation);
-    } else {
+    else if (outcome.status === OUTCOME_STATUS.trapped) table.trapped(index, operation);
+    else {
       // What a change referred to was not carried out: it will be, then this can be.
       const isFinal =
         outcome.status === OUTCOME_STATUS.refused && outcome.reason !== OUTCOME_REASON.missingReference;

@@ -25,6 +25,8 @@ import { AF_INET, AF_INET6 } from './route-reader.ts';
 const QUEUED = 1;
 /** The device said yes to it and has not been told to remove it. */
 const CONFIRMED = 2;
+/** Its answer to the last put was `trapped`. */
+const TRAPPED = 4;
 /** Besides the ACTIONs: what was last sent. */
 const SENT_NONE = 3;
 const SENT_UNKNOWN = 4;
@@ -319,7 +321,7 @@ export class RouteEntries {
   succeeded(entry: number, operation: number): void {
     if (this.#inFlight[entry]! > 0) this.#inFlight[entry]!--;
     if (operation === OPERATION.put) {
-      this.#entryFlags[entry]! |= CONFIRMED;
+      this.#entryFlags[entry] = (this.#entryFlags[entry]! & ~TRAPPED) | CONFIRMED;
       this.#failures[entry] = 0;
       if (this.#inFlight[entry] === 0 && this.#status[entry] !== STATUS_OK)
         this.#setStatus(entry, STATUS_OK, REASON.none);
@@ -330,6 +332,12 @@ export class RouteEntries {
     this.#entryFlags[entry]! &= ~CONFIRMED;
     if (this.#entryWinner[entry] === 0) this.#enqueue(entry);
     else if (this.#status[entry] === STATUS_REFUSED) this.#giveUp(entry);
+  }
+
+  /** The device holds it but traps the packets. */
+  trapped(entry: number, operation: number): void {
+    this.succeeded(entry, operation);
+    if (operation === OPERATION.put) this.#entryFlags[entry]! |= TRAPPED;
   }
 
   /** The device did not carry a change out: what it held before, it still holds. */
@@ -582,6 +590,8 @@ export class RouteEntries {
       this.#inFlight[entry] === 0 &&
       (this.#entryFlags[entry]! & QUEUED) === 0 &&
       this.#sentAction[entry] === this.#decidedAction;
+    if (isSent && (this.#entryFlags[entry]! & TRAPPED) !== 0)
+      return { held: 'held', action: ACTION.trap, reason: REASON['unsupported-action'] };
     return { ...base, held: isSent ? 'held' : 'pending' };
   }
 
@@ -594,7 +604,8 @@ export class RouteEntries {
       if (this.#status[entry] === STATUS_FAILED) tally.failed++;
       else if (this.#entryWinner[entry] === 0) continue;
       else if (this.#status[entry] === STATUS_REFUSED) tally.refused++;
-      else if (this.#sentAction[entry] === ACTION.trap) tally.trapped++;
+      else if (this.#sentAction[entry] === ACTION.trap || (this.#entryFlags[entry]! & TRAPPED) !== 0)
+        tally.trapped++;
       else tally.held++;
     }
     return tally;
