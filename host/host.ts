@@ -150,7 +150,8 @@ export class Host {
       xfrm: config.planner.xfrm,
       hooks: () => this.#hooks?.state ?? NO_HOOKS,
       tracer,
-      onStation: (station) => this.#marking?.hear(station),
+      onStation: (station, plugin) => this.#marking?.hear(station, plugin),
+      onRetired: (plugin) => this.#marking?.retired(plugin),
       onKinds: () => store.refresh(),
       log: (level, message, plugin) => logs.of('planner')[level]({ plugin }, message),
     });

@@ -227,8 +227,8 @@ export class Marking {
   }
 
   /** Hardware learned an address, or forgot it. */
-  hear(station: Station): void {
-    if (this.#stations.hear(station)) {
+  hear(station: Station, plugin: string): void {
+    if (this.#stations.hear(station, plugin)) {
       if (!this.#stations.isFull) this.#lacksRoom = false;
       return;
     }
@@ -237,6 +237,11 @@ export class Marking {
         `hardware learned more than ${this.#stations.size} addresses; the kernel is not told of the others`,
       );
     this.#lacksRoom = true;
+  }
+
+  /** Of what its hardware learned nobody will say when it has aged. */
+  retired(plugin: string): void {
+    this.#stations.forgetAll(plugin);
   }
 
   /** Before anything else: the same entry may be marked at another port next. */
@@ -325,10 +330,9 @@ export class Marking {
     this.#unsubscribe();
     this.#cleared = cleared;
     try {
-      if (!this.#options.isKept) {
-        this.#stations.forgetAll();
-        this.#tellStations();
-      } else if (cleared.size > 0) await this.#lookAtAll(true);
+      if (!this.#options.isKept) this.#stations.forgetAll();
+      this.#tellStations();
+      if (this.#options.isKept && cleared.size > 0) await this.#lookAtAll(true);
     } finally {
       this.#marks.close();
     }

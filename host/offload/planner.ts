@@ -56,7 +56,9 @@ export interface PlannerOptions {
   /** What plugins declare of their own kinds changed. */
   readonly onKinds?: () => void;
   /** Hardware of a plugin learned an address, or has not seen it for long. */
-  readonly onStation?: (station: Station) => void;
+  readonly onStation?: (station: Station, plugin: string) => void;
+  /** A plugin is to stop until it comes up again: nobody hears of what its hardware sees. */
+  readonly onRetired?: (plugin: string) => void;
   /** `plugin`: whose plan it is about. */
   readonly log: (level: 'info' | 'warn' | 'error', message: string, plugin: string) => void;
   readonly tracer?: ChangeTracer | undefined;
@@ -211,7 +213,9 @@ export class Planner {
         xfrm: this.#options.xfrm,
         hooks: this.#options.hooks,
         log: (level, message) => this.#options.log(level, message, name),
-        onStation: this.#options.onStation,
+        onStation: (station) => {
+          if (!plugin.isRetired) this.#options.onStation?.(station, name);
+        },
         tracer: this.#options.tracer,
       },
       description,
@@ -232,6 +236,7 @@ export class Planner {
     const plugin = this.#plugins.get(name);
     if (plugin === undefined) return 'kept';
     plugin.isRetired = true;
+    this.#options.onRetired?.(name);
     if (plugin.runner === undefined || plugin.plan === undefined) {
       // Those who wait for it would wait for ever.
       plugin.plan?.close();

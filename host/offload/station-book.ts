@@ -25,6 +25,8 @@ export interface StationNews {
 interface Held {
   readonly vlan: number;
   readonly mac: number;
+  /** Whose hardware saw it last. */
+  plugin: string;
   /** Port it is behind; 0: it has aged. */
   ifindex: number;
   /** Port the kernel was told, 0 before it was. */
@@ -58,9 +60,10 @@ export class StationBook {
   /**
    * Hardware learned an address, saw it at another port or has not seen it for long. What is elsewhere moves only if hardware
    * learned it: where others put an address it stays.
+   * @param plugin whose hardware says so
    * @returns false where there is no room for it
    */
-  hear(station: Station): boolean {
+  hear(station: Station, plugin: string): boolean {
     const key = fdbKey(station);
     const held = this.#held.get(key);
     const { vlan, mac, ifindex } = station;
@@ -68,8 +71,11 @@ export class StationBook {
     if (held === undefined || held.isTaken) {
       if (isOfKnown) return true;
       if (held === undefined && this.isFull) return false;
-      this.#held.set(key, { vlan, mac, ifindex, told: 0, isTaken: false });
-    } else held.ifindex = ifindex;
+      this.#held.set(key, { vlan, mac, plugin, ifindex, told: 0, isTaken: false });
+    } else {
+      held.ifindex = ifindex;
+      held.plugin = plugin;
+    }
     this.#heard.add(key);
     return true;
   }
@@ -88,9 +94,10 @@ export class StationBook {
     }
   }
 
-  /** All of it is to go. */
-  forgetAll(): void {
+  /** All of it is to go, or what a plugin's hardware saw: nobody will say when it has aged. */
+  forgetAll(plugin?: string): void {
     for (const [key, held] of this.#held) {
+      if (plugin !== undefined && held.plugin !== plugin) continue;
       held.ifindex = 0;
       this.#heard.add(key);
     }

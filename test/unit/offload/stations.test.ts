@@ -44,12 +44,14 @@ async function start(
   });
   kernel.commit();
   const told: Station[] = [];
+  const retired: string[] = [];
   const planner = new Planner({
     mirror: kernel.mirror,
     netfilter: 'trap',
     xfrm: 'trap',
     log: () => {},
     onStation: (station) => told.push(station),
+    onRetired: (plugin) => retired.push(plugin),
   });
   planner.addPlugin({ name: 'fake', isPort: undefined });
   const runner = new FakeRunner(new FakeDevice({ routes: 1000 }));
@@ -57,7 +59,7 @@ async function start(
   await planner.settled();
   const learn = (port: number, vlan: number, mac: number) =>
     runner.tell(EVENT_TYPE.macLearned, 0, 0, { port, vlan, mac });
-  return { kernel, planner, runner, told, learn };
+  return { kernel, planner, runner, told, retired, learn };
 }
 
 test('a new address is one of the port and VLAN it was seen in', async () => {
@@ -124,5 +126,16 @@ test('an entry that has aged is the one that the handle stands for', async () =>
   const { planner, runner, told } = await start(1);
   runner.tell(EVENT_TYPE.macAged, handleOf(ENTRY_KIND.fdbEntry, 1));
   expect(told).toEqual([{ bridge: BRIDGE, vlan: 10, mac: KNOWN, ifindex: 0, isElsewhere: false }]);
+  planner.close();
+});
+
+test('of a plugin that is to stop for good it is told, and nothing more is of what it learned', async () => {
+  const { planner, told, retired, learn } = await start(1);
+  learn(PORT_HANDLE, 10, MAC);
+  expect([told.length, retired]).toEqual([1, []]);
+  await planner.retire('fake', 'keep', AbortSignal.timeout(10_000));
+  expect(retired).toEqual(['fake']);
+  learn(PORT_HANDLE, 10, MAC + 1);
+  expect(told).toHaveLength(1);
   planner.close();
 });
