@@ -1,6 +1,7 @@
 /** What is known of each object's offload in one plugin: its state, the reason, and which object a handle stands for. */
 
-import { KIND, type KindNumber } from '../mirror/types.ts';
+import { KIND, type KindNumber, objectCursor } from '../mirror/types.ts';
+import { mdbHeader } from '../netlink/schema/mdb.ts';
 import { ACL_ACTION, ACTION, ENTRY_KIND, FAMILY, ROUTER_INTERFACE_FLAGS } from '../plugin/records.ts';
 import type { AclPlan } from './acl.ts';
 import { formatAddress } from './addresses.ts';
@@ -16,8 +17,9 @@ import {
 import { type FlowTuple, flowKey } from './flows.ts';
 import type { FilterView } from './kernel-view.ts';
 import type { Hop } from './nexthops.ts';
+import type { PortPlan } from './ports.ts';
 import { type ObjectOffload, type OffloadState, REASON, REASON_NAMES } from './reasons.ts';
-import { AF_INET } from './route-reader.ts';
+import { AF_INET, littleEndian32 } from './route-reader.ts';
 import type { RouteState } from './routes.ts';
 import { tunnelKey } from './tunnels.ts';
 
@@ -46,6 +48,7 @@ export class OffloadStates {
   readonly #desired: Desired;
   readonly #options: PlanOptions;
   readonly #isReady: () => boolean;
+  readonly #cursor = objectCursor();
 
   /** `isReady`: the plugin runs and what its device holds is known. */
   constructor(desired: Desired, options: PlanOptions, isReady: () => boolean) {
@@ -189,6 +192,8 @@ export class OffloadStates {
         const entry = vlan && this.#desired.tables.vlans.get(vlanKey(vlan));
         return entry && this.#offloadOfEntry(this.#desired.tables.vlans, entry, { reason: REASON.none });
       }
+      case KIND.mdb:
+        return this.#offloadOfGroup(id);
       case KIND.flow:
         return this.#offloadOfFlow(id);
       case KIND.offload: {
@@ -392,6 +397,18 @@ export class OffloadStates {
         detail: `routing of ${families.join(' and ')} packets that arrive here${takesFlows ? ', but for established flows' : ''}`,
       }),
     });
+  }
+
+  /** A group, or a router port, of a bridge that has ports here. */
+  #offloadOfGroup(id: number): ObjectOffload | undefined {
+    const cursor = this.#cursor;
+    if (!this.#options.mirror.open(KIND.mdb, id, cursor)) return undefined;
+    const bridge = littleEndian32(cursor.bytes, cursor.start + mdbHeader.offset.ifindex);
+    const isBridge = ({ want }: PortPlan) => want.bridge === bridge;
+    if (!this.#desired.portsPlan.ports.values().some(isBridge)) return undefined;
+    return this.#isReady()
+      ? this.#state('trapped', REASON['multicast-group'])
+      : this.#state('pending', REASON['not-started']);
   }
 
   #offloadOfTunnel(ifindex: number): ObjectOffload | undefined {

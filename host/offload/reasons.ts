@@ -259,6 +259,10 @@ const REASONS_BY_NAME = {
     remedy:
       'Set net.ipv6.conf.all.proxy_ndp to 0 (`proxy_ndp` of single links does not matter), or use a plugin with the ACL fields protocol and icmp-type.',
   },
+  'multicast-group': {
+    why: 'no entry says what becomes of frames to a group: the kernel sends them to the ports that want them',
+    remedy: 'None needed.',
+  },
 } as const satisfies Record<string, ReasonText>;
 
 export type Reason = keyof typeof REASONS_BY_NAME;
