@@ -24,6 +24,7 @@ const TC_ACT_UNSPEC = -1;
 const TC_ACT_OK = 0;
 const TC_ACT_SHOT = 2;
 const TC_ACT_PIPE = 3;
+const TC_ACT_STOLEN = 4;
 const TC_ACT_TRAP = 8;
 /** TCA_FLOWER_KEY_FLAGS_IS_FRAGMENT */
 const FLAG_IS_FRAGMENT = 1;
@@ -373,7 +374,12 @@ function actionOf(
     }
     return no(REASON['unsupported-action']);
   }
-  if (kind === 'mirred' && number32(parms.eaction) === EGRESS_REDIRECT) {
+  // With another end than `stolen` the packet goes on here as well (net/sched/act_mirred.c tcf_mirred_to_dev).
+  if (
+    kind === 'mirred' &&
+    number32(parms.eaction) === EGRESS_REDIRECT &&
+    number32(parms.action) === TC_ACT_STOLEN
+  ) {
     const redirect = number32(parms.ifindex);
     const egress = options.egress(redirect);
     if (!egress.isPort) return no(REASON['egress-not-a-port']);

@@ -17,10 +17,10 @@ function gact(action: number): Decoded {
   return { kind: 'gact', options: { parms: { index: 1, capab: 0, action, refcnt: 1, bindcnt: 1 } } };
 }
 
-function redirect(ifindex: number): Decoded {
+function redirect(ifindex: number, action = 4): Decoded {
   return {
     kind: 'mirred',
-    options: { parms: { index: 1, capab: 0, action: 4, refcnt: 1, bindcnt: 1, eaction: 1, ifindex } },
+    options: { parms: { index: 1, capab: 0, action, refcnt: 1, bindcnt: 1, eaction: 1, ifindex } },
   };
 }
 
@@ -99,6 +99,13 @@ describe('flower', () => {
       reason: 'egress-not-a-port',
       want: { action: ACL_ACTION.trap },
     });
+  });
+
+  test('a redirect that lets the packet go on is the kernel’s: it is sent, and passed or dropped as well', () => {
+    for (const action of [-1, 0, 2, 3])
+      expect(
+        plan([filter(1, 'flower', { key_eth_type: 0x0800, act: [redirect(SECOND_PORT, action)] })])[0],
+      ).toMatchObject({ reason: 'unsupported-action', want: { action: ACL_ACTION.trap } });
   });
 
   test('a key the device cannot match widens the match and traps', () => {
