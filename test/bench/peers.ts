@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- peers [load] [follow] [latency] [--quick] [--rounds N] [--limit SECONDS] [--peer NAME]… [--write]`: this host beside what else follows the
+ * `npm run bench -- peers [load] [follow] [growth] [latency] [--quick] [--rounds N] [--limit SECONDS] [--peer NAME]… [--write]`: this host beside what else follows the
  * kernel by netlink, each as its own project recommends, on the same namespace in the same run. Needs root, and Debian's packages of the
  * peers, which it installs. `--write` puts tables and plots into docs/benchmarks.
  */
@@ -12,6 +12,7 @@ import { C_FOLLOW, C_LOOP } from './peers/c-loop.ts';
 import { EKHO_MIRROR, EKHO_PLUGIN } from './peers/ekho.ts';
 import { reportFollowing } from './peers/follow-report.ts';
 import { GO } from './peers/go.ts';
+import { reportGrowth } from './peers/growth-report.ts';
 import { install } from './peers/install.ts';
 import { IP_MONITOR, IPROUTE2 } from './peers/iproute2.ts';
 import { reportLatency } from './peers/latency-report.ts';
@@ -33,7 +34,12 @@ const ALL: readonly Peer[] = [
   EKHO_MIRROR,
   EKHO_PLUGIN,
 ];
-const PARTS = { load: reportLoad, follow: reportFollowing, latency: reportLatency } as const;
+const PARTS = {
+  load: reportLoad,
+  follow: reportFollowing,
+  growth: reportGrowth,
+  latency: reportLatency,
+} as const;
 type Part = keyof typeof PARTS;
 
 const { values, positionals } = parseArgs({
