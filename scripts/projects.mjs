@@ -14,7 +14,9 @@ const AGAIN_MAX = 3;
 const [projects, ...filters] = process.argv.slice(2);
 const folder = mkdtempSync(join(tmpdir(), 'ekho-projects-'));
 const env = { ...process.env };
-if (!env.CI) env.EKHO_SEED ??= String(Date.now() % 2 ** 31);
+const fresh = String(Date.now() % 2 ** 31);
+if (!env.CI) env.EKHO_SEED ??= fresh;
+env.EKHO_FRESH_SEED ??= fresh;
 
 try {
   const outcomes = projects.split(',').map(runProject);

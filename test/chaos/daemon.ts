@@ -14,7 +14,7 @@ const SIX_SHARE = 6;
 /** Routes that change in one turn. */
 const CHANGES = 1000;
 /** BIRD reads its table again this seldom, however often it is told that some of it changed. */
-const TURN_MS = 1000;
+const TURN_MS = 3000;
 const HOSTS = 4;
 const SAID_MAX = 2000;
 /** Share of the routes that may be away just now. */

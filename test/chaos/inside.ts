@@ -36,15 +36,14 @@ const CLOCK = 4;
 const GROWN = 5;
 const DUMP_THREAD = 6;
 const PLUGIN_THREAD = 7;
+/** Behind the others: the thread of dumps is to end. */
+const IS_TO_END = SPOILS.length;
 
-/** Threads that run, by the word they are counted in. */
-const threads = new Map<number, Set<worker.Worker>>([
-  [DUMP_THREAD, new Set()],
-  [PLUGIN_THREAD, new Set()],
-]);
+/** Threads of plugins that run. */
+const pluginThreads = new Set<worker.Worker>();
 
 const words = isMainThread
-  ? new Int32Array(new SharedArrayBuffer(SPOILS.length * 4))
+  ? new Int32Array(new SharedArrayBuffer((SPOILS.length + 1) * 4))
   : (getEnvironmentData(SHARED) as unknown as Int32Array);
 
 /** Takes one of those that are left; undefined when none is. */
@@ -67,6 +66,7 @@ function spoilReceived(): void {
     if (event !== 'message' || from.port !== 0) return emit.call(this, event, ...rest);
     for (const { data, isTruncated } of spoiled(bytes))
       emit.call(this, isTruncated ? 'truncatedMessage' : 'message', data, from);
+    if (!isMainThread && Atomics.exchange(words, IS_TO_END, 0) === 1) setImmediate(endThisThread);
     return true;
   };
 }
@@ -103,20 +103,26 @@ function followIntoThread(): void {
     constructor(file: string | URL, options: worker.WorkerOptions = {}) {
       const isForDumps = String(file).endsWith('/bulk-worker.ts');
       super(file, isForDumps ? { ...options, execArgv: ['--import', import.meta.url] } : options);
-      const running = threads.get(isForDumps ? DUMP_THREAD : PLUGIN_THREAD)!;
-      running.add(this);
-      this.on('exit', () => running.delete(this));
+      if (isForDumps) return;
+      pluginThreads.add(this);
+      this.on('exit', () => pluginThreads.delete(this));
     }
   };
   syncBuiltinESMExports();
 }
 
 /** As if the system had no memory for them: they end wherever they are. */
-function endThreads(word: number): void {
-  for (const thread of threads.get(word)!) {
+function endPluginThreads(): void {
+  for (const thread of pluginThreads) {
     void thread.terminate();
-    Atomics.add(words, word, 1);
+    Atomics.add(words, PLUGIN_THREAD, 1);
   }
+}
+
+/** In the middle of a dump, but not of a call of the netlink package: its native code would end the process. */
+function endThisThread(): void {
+  Atomics.add(words, DUMP_THREAD, 1);
+  process.exit(1);
 }
 
 /** Each line is a JSON object with the words to set; the answer is all of them. */
@@ -128,7 +134,8 @@ function serve(path: string): void {
       const wanted = JSON.parse(text) as Partial<Spoils>;
       for (const [word, name] of SPOILS.entries())
         if (wanted[name] === undefined) continue;
-        else if (threads.has(word)) endThreads(word);
+        else if (word === PLUGIN_THREAD) endPluginThreads();
+        else if (word === DUMP_THREAD) Atomics.store(words, IS_TO_END, 1);
         else Atomics.store(words, word, wanted[name]);
       socket.end(JSON.stringify(Object.fromEntries(SPOILS.map((name, word) => [name, words[word]]))));
     });

@@ -1,8 +1,8 @@
 /**
- * `npm run chaos -- [--minutes N | --hours N] [--seed N] [--routes N] [--fault NAME]… [--list] [--write]`: random faults of kernel, host, plugin,
+ * `npm run chaos -- [--minutes N] [--pieces N | --hours N] [--seed N] [--routes N] [--fault NAME]… [--list] [--write]`: random faults of kernel, host, plugin,
  * device and machine in random order while a router changes, a routing daemon announces and hosts send. After each, within its time: the
  * mirror equals the kernel, the device equals the plan, sampled packets fare as the kernel says or go to it, memory and descriptors are as
- * before, and the fault is proven and can be seen in status, metrics and log. Hours are tried one after the other, each with a seed and a result of its own. Needs root.
+ * before, and the fault is proven and can be seen in status, metrics and log. Pieces, hours for instance, follow one another, each with a seed and a table of its own. Needs root.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, release, tmpdir } from 'node:os';
@@ -16,14 +16,14 @@ import { SEED } from '../support/seed.ts';
 import type { Fault, Place } from './fault.ts';
 import { DATAPATH_FAULTS } from './faults/datapath.ts';
 import { FAULTS } from './faults.ts';
+import { plotRecoveries } from './plot.ts';
 import { Site } from './site.ts';
 import { atLeast, type Outcome, SIGNS, tryFault } from './trial.ts';
 import { WiredSite } from './wired.ts';
 
 const PAGE = fileURLToPath(new URL('../../docs/chaos.md', import.meta.url));
 /** A host that lives through this many faults is then replaced by one on another router. */
-const FAULTS_PER_SITE = 40;
-const FAULTS_PER_PATH = 10;
+const FAULTS_PER_PLACE = 40;
 /** The data path's tables as they are by default have room for these. */
 const ROUTES_WIRED = 50_000;
 const LOG_LINES = 60;
@@ -37,9 +37,12 @@ type Recoveries = Map<string, Outcome[]>;
 
 interface Piece {
   readonly seed: number;
+  readonly milliseconds: number;
   /** As performance.now(). */
   readonly end: number;
   readonly recoveries: Recoveries;
+  /** Of the pieces before. */
+  readonly earlier: Recoveries;
 }
 
 /** Somewhere to try faults. Resolves to false when something stayed wrong. */
@@ -50,6 +53,7 @@ const ALL: readonly About[] = [...FAULTS, ...DATAPATH_FAULTS];
 const { values: options } = parseArgs({
   options: {
     minutes: { type: 'string', default: '10' },
+    pieces: { type: 'string', default: '1' },
     hours: { type: 'string' },
     seed: { type: 'string', default: String(SEED) },
     routes: { type: 'string', default: '120000' },
@@ -65,10 +69,10 @@ if (options.list) {
 
 async function main(): Promise<void> {
   const seed = Number(options.seed);
-  const pieces = options.hours === undefined ? 1 : Number(options.hours);
+  const pieces = Number(options.hours ?? options.pieces);
   const minutes = options.hours === undefined ? Number(options.minutes) : 60;
   if (!Number.isSafeInteger(seed) || !(minutes > 0) || !(Number.isSafeInteger(pieces) && pieces > 0))
-    return refuse('--seed and --hours take whole numbers, --minutes one above 0.');
+    return refuse('--seed, --pieces and --hours take whole numbers, --minutes one above 0.');
   const routes = Number(options.routes);
   if (!(Number.isSafeInteger(routes) && routes >= 1000 && routes <= ROUTES_MAX))
     return refuse(`--routes takes a whole number from 1000 to ${ROUTES_MAX}.`);
@@ -76,12 +80,20 @@ async function main(): Promise<void> {
   const unknown = options.fault?.find((name) => !ALL.some((fault) => fault.name === name));
   if (unknown !== undefined) return refuse(`there is no fault "${unknown}"; --list names those there are.`);
   const grounds = groundsFor(chosen, (await hasBird()) ? routes : undefined);
+  const all: Recoveries = new Map();
   for (let piece = 0; piece < pieces; piece++) {
-    const recoveries = await onePiece(seed + piece, minutes, grounds);
-    const text = table(recoveries);
-    console.log(`\n${text}\n`);
+    const recoveries = await onePiece(seed + piece, minutes, grounds, all);
+    console.log(`\n${table(recoveries)}\n`);
     if (process.exitCode === 1) return;
-    if (options.write) writePage(text, seed + piece, minutes, routes);
+    for (const [name, outcomes] of recoveries) all.set(name, [...(all.get(name) ?? []), ...outcomes]);
+    if (options.write)
+      writePage(
+        all,
+        piece === 0
+          ? `${minutes} minutes with seed ${seed}`
+          : `${piece + 1} times ${minutes} minutes with seeds ${seed} to ${seed + piece}`,
+        routes,
+      );
   }
 }
 
@@ -106,21 +118,26 @@ function groundsFor(chosen: readonly About[], routes: number | undefined): Groun
   const among = <P extends Place>(faults: readonly Fault<P>[]) =>
     faults.filter((fault) => chosen.some(({ name }) => name === fault.name));
   const [site, path] = [among(FAULTS), among(DATAPATH_FAULTS)];
+  const wired = routes && Math.min(routes, ROUTES_WIRED);
+  const share = (faults: readonly About[]) => faults.length / chosen.length;
   return [
-    ...(site.length === 0 ? [] : [ground(site, FAULTS_PER_SITE, (random) => Site.start({ random, routes }))]),
+    ...(site.length === 0 ? [] : [ground(site, share(site), (random) => Site.start({ random, routes }))]),
     ...(path.length === 0
       ? []
-      : [
-          ground(path, FAULTS_PER_PATH, (random) =>
-            WiredSite.start({ random, routes: routes && Math.min(routes, ROUTES_WIRED) }),
-          ),
-        ]),
+      : [ground(path, share(path), (random) => WiredSite.start({ random, routes: wired }))]),
   ];
 }
 
-async function onePiece(seed: number, minutes: number, grounds: readonly Ground[]): Promise<Recoveries> {
+async function onePiece(
+  seed: number,
+  minutes: number,
+  grounds: readonly Ground[],
+  earlier: Recoveries,
+): Promise<Recoveries> {
   console.log(`seed ${seed}, ${minutes} minutes`);
-  const piece = { seed, end: performance.now() + minutes * 60_000, recoveries: new Map() };
+  const milliseconds = minutes * 60_000;
+  const end = performance.now() + milliseconds;
+  const piece: Piece = { seed, milliseconds, end, recoveries: new Map(), earlier };
   // What changes is another matter than in which order: how much of it there is depends on the time.
   const order = new Random(seed);
   for (let turn = 0; performance.now() < piece.end; turn++) {
@@ -132,17 +149,22 @@ async function onePiece(seed: number, minutes: number, grounds: readonly Ground[
   return piece.recoveries;
 }
 
-/** Faults on one place after the other, until the time is over, or there were enough. */
+/**
+ * Faults on one place after the other, until the time is over, or there were enough.
+ *
+ * @param share of the time of a piece: other faults are to have their turn in it, too
+ */
 function ground<P extends Place>(
   faults: readonly Fault<P>[],
-  most: number,
+  share: number,
   start: (random: Random) => Promise<P>,
 ): Ground {
   let begun = 0;
   /** Each piece has the places that its seed gives it alone. */
   let begunOf: number | undefined;
-  return async ({ seed, end, recoveries }, order) => {
-    const times = ({ name }: About) => recoveries.get(name)?.length ?? 0;
+  return async ({ seed, milliseconds, end, recoveries, earlier }, order) => {
+    const until = Math.min(end, performance.now() + milliseconds * share);
+    const times = ({ name }: About) => (recoveries.get(name)?.length ?? 0) + (earlier.get(name)?.length ?? 0);
     if (begunOf !== seed) begun = 0;
     begunOf = seed;
     const place = await start(new Random(seed + ++begun));
@@ -153,8 +175,8 @@ function ground<P extends Place>(
       let usual = place.usage();
       const { memory, plugin } = usual;
       console.log(`a host with ${mebibytes(memory)} MiB, its plugin with ${mebibytes(plugin)} MiB`);
-      for (let count = 0; count < most && (count === 0 || performance.now() < end); count++) {
-        // Each at least once, in random order, before any comes again.
+      for (let count = 0; count < FAULTS_PER_PLACE && (count === 0 || performance.now() < until); count++) {
+        // Each at least once, in random order, before any comes again; what no piece had time for so far comes first.
         const least = Math.min(...faults.map(times));
         const fault = order.pick(faults.filter((one) => times(one) === least));
         process.stdout.write(fault.name.padEnd(24));
@@ -190,14 +212,21 @@ function said({ host }: Place): string {
   return lines.slice(-LOG_LINES).join('\n');
 }
 
-function table(recoveries: Recoveries): string {
-  const lines = ALL.flatMap(({ name, what, within }) => {
+/** Those that were tried, in the order of the list. */
+function rowsOf(recoveries: Recoveries) {
+  return ALL.flatMap(({ name, what, within }) => {
     const outcomes = recoveries.get(name) ?? [];
     const sorted = outcomes.map(({ seconds }) => seconds).sort((a, b) => a - b);
     if (sorted.length === 0) return [];
     const median = sorted[Math.floor((sorted.length - 1) / 2)]!;
-    const numbers = `${sorted.length} | ${median.toFixed(1)} | ${sorted.at(-1)!.toFixed(1)} | ${within}`;
-    return [`| \`${name}\` | ${what} | ${numbers} | ${seenIn(outcomes.at(-1)!)} |`];
+    return [{ name, what, outcomes, median, longest: sorted.at(-1)!, limit: within }];
+  });
+}
+
+function table(recoveries: Recoveries): string {
+  const lines = rowsOf(recoveries).map(({ name, what, outcomes, median, longest, limit }) => {
+    const numbers = `${outcomes.length} | ${median.toFixed(1)} | ${longest.toFixed(1)} | ${limit}`;
+    return `| \`${name}\` | ${what} | ${numbers} | ${seenIn(outcomes.at(-1)!)} |`;
   });
   return [
     '| fault | what | times | median s | longest s | limit s | told in |',
@@ -222,10 +251,13 @@ function seenIn({ signs }: Outcome): string {
   return [told.join(', '), ...missing].filter(Boolean).join('; ');
 }
 
-function writePage(text: string, seed: number, minutes: number, routes: number): void {
+function writePage(recoveries: Recoveries, how: string, routes: number): void {
   const [before, rest] = readFileSync(PAGE, 'utf8').split('<!-- chaos -->\n') as [string, string];
   const after = rest.slice(rest.indexOf('<!-- /chaos -->'));
-  const about = `${minutes} minutes with seed ${seed}, ${routes} routes of BIRD’s, Linux ${release()}, ${cpus().length} CPUs, Node ${process.versions.node}:`;
-  writeFileSync(PAGE, `${before}<!-- chaos -->\n${about}\n\n${text}\n${after}`);
+  const about = `${how}, ${routes} routes of BIRD’s, Linux ${release()}, ${cpus().length} CPUs, Node ${process.versions.node}:`;
+  const picture = '![Seconds from the end of a fault until all is right](chaos.svg)';
+  const text = `${about}\n\n${picture}\n\n${table(recoveries)}`;
+  writeFileSync(PAGE, `${before}<!-- chaos -->\n${text}\n${after}`);
+  writeFileSync(PAGE.replace(/\.md$/, '.svg'), plotRecoveries(rowsOf(recoveries)));
   console.log(`written to docs/${PAGE.slice(join(PAGE, '..').length + 1)}`);
 }

@@ -30,6 +30,16 @@ export class Random {
     return choices[this.below(choices.length)]!;
   }
 
+  /** Another order of the choices. */
+  shuffled<T>(choices: readonly T[]): T[] {
+    const order = [...choices];
+    for (let at = order.length - 1; at > 0; at--) {
+      const other = this.below(at + 1);
+      [order[at], order[other]] = [order[other]!, order[at]!];
+    }
+    return order;
+  }
+
   /** One of the choices, each as likely as its weight says. */
   weighted<T>(choices: readonly (readonly [weight: number, choice: T])[]): T {
     let at = this.next() * choices.reduce((sum, [weight]) => sum + weight, 0);

@@ -77,7 +77,8 @@ function growthTable(of: readonly number[], grown: Grown, figure: (outcome: Outc
   const rows = [...grown].map(([name, sizes]) => {
     const figures = sizes.map((outcomes) => outcomes.filter(isRight).map(figure));
     const [first, last] = [figures[0]!, figures.at(-1)!];
-    const by = first.length > 0 && last.length > 0 ? `${digits(median(last) / median(first))} ×` : '';
+    // What is too short for the clock is 0.
+    const by = last.length > 0 && median(first) > 0 ? `${digits(median(last) / median(first))} ×` : '';
     return [name, ...figures.map((values) => (values.length === 0 ? '**not right**' : spread(values))), by];
   });
   const times = `${number(of.at(-1)! / of[0]!)} times as many`;

@@ -120,10 +120,10 @@ export const NETLINK_FAULTS: readonly Fault[] = [
     await site.spoil({ unknown: 1, notifications: 1 });
     await whileSpoilt(site, 'notifications');
     site.churn();
-    await site.right(40);
+    await site.right(60);
     const before = await metric(site, 'ekho_sync_malformed_messages_total');
     site.churn();
-    await site.right(40);
+    await site.right(60);
     if ((await metric(site, 'ekho_sync_malformed_messages_total')) > before)
       throw new Error('a message with an attribute that nobody knows counts as malformed');
     const { grown: grownNow } = await site.spoil({ unknown: 0, notifications: 1 });

@@ -4,7 +4,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { pause } from '../../support/host.ts';
 import { stormRoutes } from '../../support/router.ts';
-import { type Fault, fault, grows, said, shown, startsAnew, status } from '../fault.ts';
+import { type Fault, fault, grows, SHOWN, said, shown, startsAnew, status } from '../fault.ts';
+import { MemoryGroup } from '../memory-group.ts';
 import { PORTS, type Site } from '../site.ts';
 import { hostKilled, hostRestarted, hostStopped } from './host.ts';
 
@@ -12,6 +13,8 @@ const DAY_S = 86_400;
 const STORM = 8000;
 /** Address space that the host may have beyond what it has. */
 const SPARE = 48 * 2 ** 20;
+/** What its control group lets it have. */
+const GROUP_SPARE = 8 * 2 ** 20;
 /** How near to its limit it must have come. */
 const NEAR = 16 * 2 ** 20;
 
@@ -98,6 +101,37 @@ export const PROCESS_FAULTS: readonly Fault[] = [
       return { happened: async () => isNear, status: why, metrics: why, log: why };
     },
   ),
+  fault(
+    'memory-group',
+    'the host’s control group has room for 8 MiB more, and a storm comes',
+    60,
+    async (site) => {
+      const { host } = site;
+      const anew = await startsAnew(site);
+      const ended = said(site, 'the process ended: SIGKILL');
+      const group = MemoryGroup.make(`ekho-chaos-${process.pid}`);
+      if (group === undefined) {
+        const why = { not: 'this system gives no control groups for memory' };
+        return { happened: SHOWN, status: why, metrics: why, log: why };
+      }
+      try {
+        group.limit(host.pid, GROUP_SPARE);
+        site.router.batch([...stormRoutes(STORM, PORTS)]);
+        site.churn();
+        await host.until('the host wants more', async () => group.times > 0);
+        await pause(1000);
+        site.router.batch([...stormRoutes(STORM, PORTS, 'del')]);
+      } finally {
+        await group.remove();
+      }
+      if (!host.isRunning) {
+        await host.launch();
+        return { ...anew, happened: ended };
+      }
+      const why = { not: 'what the kernel took back was enough for the host' };
+      return { happened: SHOWN, status: why, metrics: why, log: why };
+    },
+  ),
   fault('clock-jumps', 'the clock goes a day ahead, then two back, then right', 60, async (site) => {
     for (const clock of [DAY_S, -DAY_S, 0]) {
       await site.spoil({ clock });
@@ -107,7 +141,7 @@ export const PROCESS_FAULTS: readonly Fault[] = [
         'the host has the new time',
         async () => Math.abs((await clockOf(site)) - clock * 1000) < DAY_S * 100,
       );
-      await site.right(20);
+      await site.right(60);
     }
     const why = { not: 'the time of day is the system’s, and nothing the host does goes by it' };
     return { happened: 'shown', status: why, metrics: why, log: why };
