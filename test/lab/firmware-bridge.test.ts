@@ -6,13 +6,15 @@ import type { BridgeCall, BridgeKind } from '../../host/kernel/firmware/bridge.t
 import { Firmware } from '../../host/kernel/firmware/firmware.ts';
 import { inNetns } from '../../host/netlink/syscall.ts';
 import {
+  bridged,
   CAPABILITIES,
+  entryOf,
   faults,
   isLoaded,
   load,
   needsModule,
   SOON,
-  Switch,
+  type Switch,
   unload,
 } from './firmware-support.ts';
 
@@ -22,30 +24,6 @@ const GROUP_MAC = '01:00:5e:01:02:03';
 const ALL: readonly BridgeKind[] = ['fdb', 'vlan', 'mdb', 'attributes'];
 
 beforeEach((context) => needsModule(context));
-
-/** A bridge with both ports, and hosts behind them that say nothing by themselves. */
-function bridged(): Switch {
-  const space = new Switch();
-  for (const { name } of space.hosts)
-    space.script(`ip netns exec ${name} sysctl -qw net.ipv6.conf.all.disable_ipv6=1`);
-  space.script(`
-    sysctl -qw net.ipv6.conf.all.disable_ipv6=1
-    ip link add br0 type bridge vlan_filtering 1 mcast_snooping 1
-    ip link set br0 up
-    for port in sw0 sw1; do ip link set $port master br0; done
-    ip -n ${space.hosts[0].name} addr add 192.0.2.1/24 dev eth0
-    ip -n ${space.hosts[1].name} addr add 192.0.2.2/24 dev eth0
-  `);
-  return space;
-}
-
-/** Port, flags and state of an entry. */
-function entryOf(space: Switch, mac: string, vlan = 1): string[] | undefined {
-  const row = space
-    .json('bridge -j fdb show br br0')
-    .find((one) => one.mac === mac && one.vlan === vlan && !(one.flags as string[]).includes('self'));
-  return row && [row.ifname as string, ...(row.flags as string[]), row.state as string].filter(Boolean);
-}
 
 /** Pings from the first host to the other, and how many of them were answered once more. The last is waited for so long. */
 function pingsOf(space: Switch, count: number, wait_s = 60): { received: number; duplicates: number } {
@@ -308,6 +286,59 @@ describe('a host on them', () => {
     expect(pingsOf(space, 20)).toEqual({ received: 20, duplicates: 0 });
     space.script('bridge vlan add dev sw0 vid 20 && bridge vlan del dev sw0 vid 20');
     await space.verified();
+  });
+
+  test('groups are left to the kernel, which sends their frames where they are wanted', async () => {
+    const [one, other] = space.hosts;
+    // Without a querier all ports get all frames, for the time of one answer after there is one, too.
+    space.script('ip link set br0 type bridge mcast_query_response_interval 100 mcast_querier 1');
+    one.script(`ip route add ${GROUP} dev eth0`);
+    other.script(`
+      tc qdisc add dev eth0 clsact
+      tc filter add dev eth0 ingress protocol ip flower dst_ip ${GROUP} action pass
+    `);
+    const arrived = () => {
+      const [shown] = other
+        .json('tc -s -j filter show dev eth0 ingress')
+        .filter(({ options }) => options !== undefined);
+      return (shown!.options as { actions: { stats: { packets: number } }[] }).actions[0]!.stats.packets;
+    };
+    const send = () => {
+      const start = arrived();
+      one.run('bash', ['-c', `ping -q -n -c 5 -i 0.05 -W 1 ${GROUP} || true`]);
+      return arrived() - start;
+    };
+    const flagsOf = () =>
+      space
+        .json('bridge -j -d mdb show dev br0')
+        .flatMap(({ mdb }) => (mdb ?? []) as Record<string, unknown>[])
+        .filter(({ grp }) => grp === GROUP)
+        .map(({ port, flags }) => [port, flags]);
+    const trapped = () =>
+      space.host.devices
+        .list()[0]!
+        .traps!.filter(({ reason }) => reason === 'destination mac is a group')
+        .reduce((sum, { packets }) => sum + packets, 0);
+    space.script(`bridge mdb add dev br0 port sw0 grp ${GROUP} permanent vid 1`);
+    await space.settled();
+    const start = trapped();
+    await expect.poll(send, SOON).toBe(0);
+    expect(trapped()).toBeGreaterThanOrEqual(start + 5);
+    expect(flagsOf()).toEqual([['sw0', []]]);
+    const [explained] = await space.host.explain('mdb', ['dev', 'br0', 'grp', GROUP], 1);
+    expect(explained!.offload).toMatchObject([{ state: 'trapped', reason: 'multicast-group' }]);
+    space.script(`
+      bridge mdb del dev br0 port sw0 grp ${GROUP} vid 1
+      bridge mdb add dev br0 port sw1 grp ${GROUP} permanent vid 1
+    `);
+    await space.settled();
+    expect(send()).toBe(5);
+    expect(flagsOf()).toEqual([['sw1', []]]);
+    await space.verified();
+  });
+
+  test('no mark is left when the host ends', async () => {
+    expect(entryOf(space, MAC)).toEqual(['sw0', 'offload', 'static']);
     await space.stop();
     expect(entryOf(space, MAC)).toEqual(['sw0', 'static']);
   });

@@ -126,3 +126,27 @@ export class Switch extends LabSpace {
     for (const host of this.hosts) await host.end();
   }
 }
+
+/** A bridge with both ports, and hosts behind them that say nothing by themselves. */
+export function bridged(): Switch {
+  const space = new Switch();
+  for (const { name } of space.hosts)
+    space.script(`ip netns exec ${name} sysctl -qw net.ipv6.conf.all.disable_ipv6=1`);
+  space.script(`
+    sysctl -qw net.ipv6.conf.all.disable_ipv6=1
+    ip link add br0 type bridge vlan_filtering 1 mcast_snooping 1
+    ip link set br0 up
+    for port in sw0 sw1; do ip link set $port master br0; done
+    ip -n ${space.hosts[0].name} addr add 192.0.2.1/24 dev eth0
+    ip -n ${space.hosts[1].name} addr add 192.0.2.2/24 dev eth0
+  `);
+  return space;
+}
+
+/** Port, flags and state of an entry. */
+export function entryOf(space: Switch, mac: string, vlan = 1): string[] | undefined {
+  const row = space
+    .json('bridge -j fdb show br br0')
+    .find((one) => one.mac === mac && one.vlan === vlan && !(one.flags as string[]).includes('self'));
+  return row && [row.ifname as string, ...(row.flags as string[]), row.state as string].filter(Boolean);
+}

@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 import { buildAllBpf } from '../../bpf/build.mjs';
 import { compileAll } from '../../bpf/libbpf-ts/test/compile.ts';
 import { SEED } from '../support/seed.ts';
+import { buildVariants } from '../support/variants.ts';
 import { NotOffered } from './archive.ts';
 import { checkMemory } from './debug/check.ts';
 import { Guest, quote } from './guest.ts';
@@ -56,6 +57,7 @@ async function main(): Promise<number> {
   // The guest has no clang.
   buildAllBpf();
   compileAll();
+  await buildVariants();
   const started = performance.now();
   const seconds = () => ((performance.now() - started) / 1000).toFixed(1);
   await using guest = await Guest.boot({ flavour, arch, say });

@@ -11,6 +11,7 @@ import type { Json } from '../../host/iproute2/context.ts';
 import type { Kind } from '../../host/mirror/types.ts';
 import { differences, parseJson } from '../netns/iproute2-support.ts';
 import { Netns } from '../support/netns.ts';
+import { VARIANTS_FOLDER, type Variant } from '../support/variants.ts';
 import { PACE } from './pace.ts';
 
 /** Longest a host may take to get everything into hardware, in milliseconds. */
@@ -39,7 +40,10 @@ const MOVING = new Set([
   'valid_life_time',
 ]);
 
-export type LabPlugin = 'softnic' | 'xdp';
+export type LabPlugin = 'softnic' | 'xdp' | Variant;
+
+// Counters per CPU are made one by one, which takes long under emulation.
+const XDP_TABLES = { lpm4: 1000, lpm6: 1000, nexthop: 500, fdb: 500, flow: 500, tunnel: 16, remote: 100 };
 
 export interface HostOptions {
   readonly netns: string;
@@ -52,6 +56,8 @@ export interface HostOptions {
   readonly said: string[];
   /** Further lines of its configuration. */
   readonly more?: readonly string[];
+  /** Rows of the device's tables; default what is usual, and less of the data path's. */
+  readonly tables?: Readonly<Record<string, number>>;
 }
 
 /** Starts a host whose device has the links that `ports` match, and waits until all is in hardware. The caller stops it. */
@@ -62,17 +68,17 @@ export async function startHost({
   folder,
   said,
   more = [],
+  tables = {},
 }: HostOptions): Promise<Host> {
+  const sizes = Object.entries({ ...(plugin === 'xdp' && XDP_TABLES), ...tables });
   const text = [
     `mirror.netns = "${netns}"`,
     `plugin.${plugin} = { device = "device0", isolation = "worker", ports = ${JSON.stringify(ports)} }`,
     `device.device0.kind = "${plugin === 'xdp' ? 'tables' : 'asic'}"`,
-    // Counters per CPU are made one by one, which takes long under emulation.
-    ...(plugin === 'xdp'
-      ? [
-          'device.device0.tables = { lpm4 = 1000, lpm6 = 1000, nexthop = 500, fdb = 500, flow = 500, tunnel = 16, remote = 100 }',
-        ]
-      : []),
+    ...(plugin === 'xdp' || plugin === 'softnic'
+      ? []
+      : [`plugins.folder = ${JSON.stringify(VARIANTS_FOLDER)}`]),
+    ...sizes.map(([name, rows]) => `device.device0.tables.${name} = ${rows}`),
     ...more,
   ].join('\n');
   const host = new Host(parseConfig(text, join(folder, 'ekho.toml')), (line) => said.push(line));
@@ -116,8 +122,9 @@ export class LabSpace extends Netns {
     ports: readonly string[],
     plugin: LabPlugin = 'softnic',
     more: readonly string[] = [],
+    tables: Readonly<Record<string, number>> = {},
   ): Promise<void> {
-    const options = { ports, plugin, folder: this.#folder, said: this.said, more };
+    const options = { ports, plugin, folder: this.#folder, said: this.said, more, tables };
     this.#host = await startHost({ netns: this.name, ...options });
   }
 
