@@ -269,9 +269,9 @@ export class Marking {
 
   /** False while its state is not known. */
   #tell(kind: MarkedKind, id: number): boolean {
-    let states = this.#options.planner.offloadOf(kind, id);
-    if (this.#cleared.size > 0) states = states.filter(({ plugin }) => !this.#cleared.has(plugin));
-    const flags = flagsOf(states);
+    const { planner } = this.#options;
+    const holds = ({ plugin }: ObjectOffload) => !this.#cleared.has(plugin) && !planner.isCleared(plugin);
+    const flags = flagsOf(planner.offloadOf(kind, id).filter(holds));
     if (flags === undefined) return false;
     let told = this.#told.get(kind)!;
     if (told[id] === flags) return true;

@@ -95,6 +95,8 @@ interface PlannedPlugin extends PluginOptions {
   /** It is to have no ports. */
   isWithdrawn: boolean;
   isRetired: boolean;
+  /** Its device holds nothing, since it was retired. */
+  isCleared: boolean;
 }
 
 export class Planner {
@@ -137,6 +139,7 @@ export class Planner {
       current: undefined,
       isWithdrawn: false,
       isRetired: options.isRetired ?? false,
+      isCleared: false,
     });
   }
 
@@ -157,6 +160,7 @@ export class Planner {
     if (plugin === undefined) return;
     plugin.isWithdrawn = false;
     plugin.isRetired = false;
+    plugin.isCleared = false;
     const before = plugin.plan;
     let plan = before;
     plan?.stop();
@@ -252,6 +256,8 @@ export class Planner {
     plugin.current = this.#planForNothing(name, runner.description);
     await plugin.current.start(runner);
     await Promise.race([plugin.current.settled(signal), aborted(signal)]);
+    plugin.isCleared = true;
+    this.#activity++;
     return 'cleared';
   }
 
@@ -378,6 +384,11 @@ export class Planner {
     }
     if (kind === KIND.offload && states.length === 0) return this.#undeclared(id);
     return states;
+  }
+
+  /** Whether the plugin's device was cleared when the plugin was stopped for good: it holds nothing. */
+  isCleared(plugin: string): boolean {
+    return this.#plugins.get(plugin)?.isCleared ?? false;
   }
 
   /** Why an object is or is not in hardware, a line a fact. */

@@ -82,6 +82,21 @@ describe('waiting', () => {
     planner.close();
   });
 
+  test('knows whose device was cleared for good, until the plugin comes up again', async () => {
+    const { kernel, planner, runner } = await start();
+    kernel.addRoute(ROUTE);
+    kernel.commit();
+    await planner.settled();
+    const { activity } = planner;
+    expect(planner.isCleared('fake')).toBe(false);
+    expect(await planner.retire('fake', 'clear', AbortSignal.timeout(60_000))).toBe('cleared');
+    expect(planner.isCleared('fake')).toBe(true);
+    expect(planner.activity).toBeGreaterThan(activity);
+    await planner.pluginUp('fake', runner, { fault: () => {}, down: () => {} });
+    expect(planner.isCleared('fake')).toBe(false);
+    planner.close();
+  });
+
   test('includes what the plugin completes later', async () => {
     const options: Partial<FakeDeviceOptions> & { answer?: FakeDeviceOptions['answer'] } = {};
     let late = 0;
