@@ -33,6 +33,10 @@ const COMMANDS = {
   iperf3: 'iperf3',
   tmux: 'tmux',
   nfcapd: 'nfdump',
+  // Take manual pages and completions.
+  groff: 'groff-base',
+  zsh: 'zsh',
+  fish: 'fish',
   // Checks alert rules; its package is the server's.
   promtool: 'prometheus',
   // For the lab's guests; test/lab/machine.ts installs them, too, which two lanes cannot do at once.
