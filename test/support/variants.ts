@@ -1,4 +1,4 @@
-/** Variants of softnic, by a fixture that stands in front of some of its functions (test/fixtures/plugins/learner). */
+/** Variants of softnic, by a fixture that stands in front of some of its functions (test/fixtures/plugins/learner, picky). */
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,6 +9,7 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** Files of softnic, and the function of each that the fixture has instead: the one of softnic is then `softnic_…`. */
 const VARIANTS = {
   learner: { 'plugin.c': 'poll', 'apply.c': 'apply' },
+  picky: { 'apply.c': 'apply' },
 } as const;
 export type Variant = keyof typeof VARIANTS;
 
