@@ -53,12 +53,14 @@ static u32 ekho_check_object(u8 tos, bool has_mtu, u32 id)
 
 u32 ekho_check_route4(struct fib_info *route, u8 type, dscp_t dscp)
 {
-	unsigned int count = fib_info_num_path(route), i;
 	u8 tos = inet_dscp_to_dsfield(dscp);
+	unsigned int count, i;
 	u32 ways = 0;
 
+	/* Its ways come and go under RTNL or RCU; its number stays. */
 	if (route->nh)
 		return ekho_check_object(tos, route->fib_mtu, route->nh->id);
+	count = fib_info_num_path(route);
 	for (i = 0; i < count; i++)
 		ways += ekho_check_way(fib_info_nhc(route, i), count > 1);
 	return ekho_check_route(type, tos, route->fib_mtu, ways);

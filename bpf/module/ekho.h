@@ -222,6 +222,7 @@ void ekho_flows_move(struct ekho_firmware_port *port,
 void ekho_flows_hand_over(struct ekho_firmware_port *port,
 			  struct ekho_offload_ops *ops);
 int ekho_flow_setup(enum tc_setup_type type, void *type_data, void *priv);
+void ekho_flows_release(void *priv);
 int ekho_flow_action(struct ekho_firmware_port *port,
 		     struct flow_offload_action *offload);
 

@@ -188,13 +188,46 @@ static int ekho_bind(struct ekho_binding *binding, struct flow_block_offload *bl
 					  binding, binding, false);
 }
 
+/* As flow_block_cb_setup_simple(), and hears when the block lets go of it. */
+static int ekho_bind_flowtable(struct ekho_binding *binding,
+			       struct flow_block_offload *block)
+{
+	struct flow_block_cb *cb;
+
+	block->driver_block_list = &binding->blocks;
+	switch (block->command) {
+	case FLOW_BLOCK_BIND:
+		if (flow_block_cb_is_busy(ekho_flow_setup, binding,
+					  &binding->blocks))
+			return -EBUSY;
+		cb = flow_block_cb_alloc(ekho_flow_setup, binding, binding,
+					 ekho_flows_release);
+		if (IS_ERR(cb))
+			return PTR_ERR(cb);
+		flow_block_cb_add(cb, block);
+		list_add_tail(&cb->driver_list, &binding->blocks);
+		return 0;
+	case FLOW_BLOCK_UNBIND:
+		cb = flow_block_cb_lookup(block->block, ekho_flow_setup,
+					  binding);
+		if (!cb)
+			return -ENOENT;
+		flow_block_cb_remove(cb, block);
+		list_del(&cb->driver_list);
+		return 0;
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
 int ekho_firmware_setup_tc(struct ekho_firmware_port *port,
 			   enum tc_setup_type type, void *type_data)
 {
 	struct flow_block_offload *block = type_data;
 
 	if (type == TC_SETUP_FT)
-		return ekho_bind(&port->bindings[EKHO_HOOK_FLOWTABLE], block);
+		return ekho_bind_flowtable(&port->bindings[EKHO_HOOK_FLOWTABLE],
+					   block);
 	if (type != TC_SETUP_BLOCK)
 		return -EOPNOTSUPP;
 	switch (block->binder_type) {

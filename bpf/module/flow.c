@@ -304,6 +304,17 @@ static int ekho_flow_replace(struct ekho_binding *binding,
 }
 
 /* A rule that is not there is as good as destroyed. */
+/* With the lock of the port. */
+static void ekho_flow_end(struct ekho_firmware_port *port,
+			  struct ekho_flow *flow, u32 flags)
+{
+	if (flow->is_offloaded)
+		ekho_flow_call(port, flow, flags, port->ops->flow_destroy,
+			       NULL, NULL);
+	ekho_flow_set_offloaded(port, flow, false);
+	ekho_flow_remove(port, flow);
+}
+
 static int ekho_flow_destroy(struct ekho_firmware_port *port,
 			     const struct ekho_flow_key *key, u32 flags)
 {
@@ -311,15 +322,28 @@ static int ekho_flow_destroy(struct ekho_firmware_port *port,
 
 	mutex_lock(&port->lock);
 	flow = ekho_flow_find(port, key);
-	if (flow) {
-		if (flow->is_offloaded)
-			ekho_flow_call(port, flow, flags,
-				       port->ops->flow_destroy, NULL, NULL);
-		ekho_flow_set_offloaded(port, flow, false);
-		ekho_flow_remove(port, flow);
-	}
+	if (flow)
+		ekho_flow_end(port, flow, flags);
 	mutex_unlock(&port->lock);
 	return 0;
+}
+
+/*
+ * The block is the binding's no more, and nobody calls for it now. A flowtable
+ * that goes is unbound before it lets go of its connections, and then nobody
+ * tells of them (nf_flow_table_free()).
+ */
+void ekho_flows_release(void *priv)
+{
+	struct ekho_binding *binding = priv;
+	struct ekho_firmware_port *port = binding->port;
+	struct ekho_flow *flow, *next;
+
+	mutex_lock(&port->lock);
+	list_for_each_entry_safe(flow, next, &port->flows, list)
+		if (flow->key.hook == binding->hook)
+			ekho_flow_end(port, flow, 0);
+	mutex_unlock(&port->lock);
 }
 
 static int ekho_flow_stats(struct ekho_firmware_port *port,
