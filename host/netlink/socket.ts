@@ -69,6 +69,11 @@ function release({ buffer, byteLength }: Buffer): void {
   if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }
 
+/** Not a Buffer: its `slice` is no copy, and would be empty once the memory is given back. */
+function plain({ buffer, byteOffset, length }: Buffer): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, length);
+}
+
 /** An error thrown through the package's native code ends the process: throw it where it can be caught. */
 function guard(action: () => void): void {
   try {
@@ -142,7 +147,7 @@ export class NetlinkSocket {
   #hand(buffer: Buffer, isTruncated: boolean, handler: NetlinkSocketHandler): void {
     if (this.#closed) return;
     try {
-      const data = buffer.length > SHORT_BYTES ? datagram(buffer) : this.#shelf.put(buffer);
+      const data = buffer.length > SHORT_BYTES ? datagram(plain(buffer)) : this.#shelf.put(buffer);
       if (isTruncated) handler.truncated(data);
       else handler.datagram(data);
     } catch (error) {

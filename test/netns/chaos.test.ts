@@ -10,7 +10,7 @@ import { atLeast, tryFault } from '../chaos/trial.ts';
 import { Random } from '../support/random.ts';
 import { FRESH_SEED } from '../support/seed.ts';
 
-const COUNT = 8;
+const COUNT = 5;
 const order = new Random(FRESH_SEED);
 const CHOSEN = order.shuffled(FAULTS.map(({ name }) => name)).slice(0, COUNT);
 

@@ -62,7 +62,7 @@ export const NETLINK_FAULTS: readonly Fault[] = [
       return { happened: 'shown', status: seen, metrics: counted, log };
     },
   ),
-  fault('dump-malformed', 'all datagrams of dumps do, until somebody sees it', 60, async (site) => {
+  fault('dump-malformed', 'all datagrams of dumps do, until somebody sees it', 120, async (site) => {
     const counted = await grows(site, 'ekho_sync_resyncs_total');
     const log = said(site, 'tried again');
     await site.spoil({ notifications: 1, dumps: ALL });
