@@ -303,7 +303,6 @@ static int ekho_flow_replace(struct ekho_binding *binding,
 	return ekho_flow_put(port, flow, flags, extack);
 }
 
-/* A rule that is not there is as good as destroyed. */
 /* With the lock of the port. */
 static void ekho_flow_end(struct ekho_firmware_port *port,
 			  struct ekho_flow *flow, u32 flags)
@@ -315,6 +314,7 @@ static void ekho_flow_end(struct ekho_firmware_port *port,
 	ekho_flow_remove(port, flow);
 }
 
+/* A rule that is not there is as good as destroyed. */
 static int ekho_flow_destroy(struct ekho_firmware_port *port,
 			     const struct ekho_flow_key *key, u32 flags)
 {

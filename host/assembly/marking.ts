@@ -99,6 +99,9 @@ export class Marking {
   readonly #gone: { readonly place: number; readonly vlan: number; readonly mac: number }[] = [];
   /** Plugins whose devices were cleared. */
   #cleared: ReadonlySet<string> = new Set();
+  /** Not a plugin whose device was cleared: what it last said is over. */
+  readonly #mayHold = ({ plugin }: ObjectOffload): boolean =>
+    !this.#cleared.has(plugin) && !this.#options.planner.isCleared(plugin);
   #toldAll = performance.now();
   #nextAll = 0;
   #seen = '';
@@ -269,9 +272,7 @@ export class Marking {
 
   /** False while its state is not known. */
   #tell(kind: MarkedKind, id: number): boolean {
-    const { planner } = this.#options;
-    const holds = ({ plugin }: ObjectOffload) => !this.#cleared.has(plugin) && !planner.isCleared(plugin);
-    const flags = flagsOf(planner.offloadOf(kind, id).filter(holds));
+    const flags = flagsOf(this.#options.planner.offloadOf(kind, id).filter(this.#mayHold));
     if (flags === undefined) return false;
     let told = this.#told.get(kind)!;
     if (told[id] === flags) return true;
