@@ -15,6 +15,7 @@ import { Random } from '../support/random.ts';
 import { SEED } from '../support/seed.ts';
 import type { Fault, Place } from './fault.ts';
 import { DATAPATH_FAULTS } from './faults/datapath.ts';
+import { buildBreakdowns } from './faults/plugin.ts';
 import { FAULTS } from './faults.ts';
 import { plotRecoveries } from './plot.ts';
 import { Site } from './site.ts';
@@ -80,6 +81,7 @@ async function main(): Promise<void> {
   const unknown = options.fault?.find((name) => !ALL.some((fault) => fault.name === name));
   if (unknown !== undefined) return refuse(`there is no fault "${unknown}"; --list names those there are.`);
   const grounds = groundsFor(chosen, (await hasBird()) ? routes : undefined);
+  if (chosen.some(({ name }) => /^plugin-(traps|hangs|grows|lies)$/.test(name))) await buildBreakdowns();
   const all: Recoveries = new Map();
   for (let piece = 0; piece < pieces; piece++) {
     const recoveries = await onePiece(seed + piece, minutes, grounds, all);

@@ -32,6 +32,11 @@ function brokenDown(how: Breakdown): Promise<string> {
   return folders.get(how)!;
 }
 
+/** Builds the versions of the plugin that break down, which takes longer than the faults do. */
+export async function buildBreakdowns(): Promise<void> {
+  for (const how of ['traps', 'hangs', 'grows', 'lies'] as const) await brokenDown(how);
+}
+
 /** The plugin's errors of this code are more than now. */
 async function erred({ host }: Site, code: string): Promise<Seen> {
   const times = async () => {
