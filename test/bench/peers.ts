@@ -7,6 +7,7 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { atExit } from '../support/at-exit.ts';
 import { BIRD } from './peers/bird.ts';
 import { C_FOLLOW, C_LOOP } from './peers/c-loop.ts';
 import { EKHO_MIRROR, EKHO_PLUGIN } from './peers/ekho.ts';
@@ -63,26 +64,24 @@ if (wrong !== undefined || !(rounds >= 1 && limit_ms > 0) || process.getuid!() !
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'ekho-peers-'));
+// However it ends.
+atExit(() => rmSync(folder, { recursive: true, force: true }));
 // Zebra gives up root.
 chmodSync(folder, 0o711);
-try {
-  prepareWriter(folder);
-  const wanted = ALL.filter(({ name }) => values.peer?.includes(name) ?? true);
-  const { ready, missing } = await install(wanted, folder);
-  for (const [peer, why] of missing) console.log(`${peer.name} is left out: ${why}`);
-  const parts = (positionals.length === 0 ? Object.keys(PARTS) : positionals) as Part[];
-  for (const part of parts) {
-    await PARTS[part]({
-      peers: ready,
-      missing,
-      folder,
-      rounds,
-      limit_ms,
-      isQuick: values.quick,
-      isWritten: values.write,
-      say: (line) => console.log(line),
-    });
-  }
-} finally {
-  rmSync(folder, { recursive: true, force: true });
+prepareWriter(folder);
+const wanted = ALL.filter(({ name }) => values.peer?.includes(name) ?? true);
+const { ready, missing } = await install(wanted, folder);
+for (const [peer, why] of missing) console.log(`${peer.name} is left out: ${why}`);
+const parts = (positionals.length === 0 ? Object.keys(PARTS) : positionals) as Part[];
+for (const part of parts) {
+  await PARTS[part]({
+    peers: ready,
+    missing,
+    folder,
+    rounds,
+    limit_ms,
+    isQuick: values.quick,
+    isWritten: values.write,
+    say: (line) => console.log(line),
+  });
 }

@@ -4,6 +4,7 @@ import { appendFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { atExit } from '../support/at-exit.ts';
 import { TestHost } from '../support/host.ts';
 import type { Random } from '../support/random.ts';
 import { host4, host6, Router, repairLines } from '../support/router.ts';
@@ -49,6 +50,7 @@ export class Site implements Place {
   readonly #sockets = mkdtempSync(join(tmpdir(), 'ekho-chaos-'));
   readonly #control = new Control(this.#sockets);
   readonly #world: World;
+  readonly #forget: () => void;
   /** Commands that were carried out, the last of them. */
   readonly history: string[] = [];
 
@@ -59,6 +61,7 @@ export class Site implements Place {
     this.random = random;
     this.#world = new World(random, PORTS);
     execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK},nr_inodes=${FILES}`, 'ekho-chaos', this.disk]);
+    this.#forget = atExit(() => this.#unmount());
     try {
       mkdirSync(join(this.disk, 'plugins'));
       this.copyPlugin();
@@ -105,6 +108,7 @@ export class Site implements Place {
   }
 
   #unmount(): void {
+    this.#forget();
     execFileSync('umount', ['-l', this.disk]);
     for (const folder of [this.disk, this.#sockets]) rmSync(folder, { recursive: true, force: true });
   }
@@ -190,10 +194,14 @@ export class Site implements Place {
   plain(): void {
     for (const family of ['-4', '-6']) {
       // In the table that is looked at first only the kernel's own routes are plain.
-      const rules = ['rule flush', 'rule add pref 32766 lookup 254', 'route flush table 255 proto boot'];
-      this.router.batch(family === '-4' ? [...rules, 'rule add pref 32767 lookup 253'] : rules, 'ip', [
-        family,
-      ]);
+      const lines = ['rule flush', 'rule add pref 32766 lookup 254', 'route flush table 255 proto boot'];
+      if (family === '-4') lines.push('rule add pref 32767 lookup 253');
+      // A gateway that a route leads elsewhere is none, `onlink` or not.
+      for (let port = 0; port < PORTS; port++) {
+        const network = family === '-4' ? `${host4(port, 0)}/24` : `${host6(port, 0)}/64`;
+        lines.push(`route flush table 254 root ${network} proto boot`);
+      }
+      this.router.batch(lines, 'ip', [family]);
     }
     const ports = Array.from({ length: PORTS }, (_, port) => port);
     const settings = ports.flatMap((port) => [
@@ -209,7 +217,9 @@ export class Site implements Place {
         ? `route replace ${destination}/32 via ${host4(port, 2)} dev p${port} onlink`
         : `route replace ${destination}/128 via ${host6(port, 2)} dev p${port} onlink`;
     });
-    this.router.batch([...ports.flatMap(repairLines), ...routes]);
+    const lines = [...ports.flatMap(repairLines), ...routes];
+    const refused = [...this.router.batch(lines)].map((line) => lines[line]);
+    if (refused.length > 0) throw new Error(`ip refuses: ${refused.join('; ')}`);
   }
 
   #plainProbes(): Probe[] {

@@ -6,6 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { atExit } from '../support/at-exit.ts';
 import { Datapath } from '../support/datapath.ts';
 import type { TestHost } from '../support/host.ts';
 import type { Random } from '../support/random.ts';
@@ -39,18 +40,24 @@ export class WiredSite implements Place {
   readonly history: string[] = [];
   /** Where the data path is pinned. */
   readonly state: string;
-  readonly #folder: string;
+  readonly #unmount: () => void;
   readonly #path: Datapath;
   readonly #world: World;
   readonly #daemon: Daemon | undefined;
   readonly #control: Control;
   readonly #traffic: { stop(): Promise<{ sent: number; received: number }> };
 
-  private constructor(options: WiredOptions, folder: string, path: Datapath, control: Control) {
+  private constructor(
+    options: WiredOptions,
+    state: string,
+    unmount: () => void,
+    path: Datapath,
+    control: Control,
+  ) {
     const { random, routes } = options;
     this.random = random;
-    this.state = statePath(folder);
-    this.#folder = folder;
+    this.state = state;
+    this.#unmount = unmount;
     this.#path = path;
     this.#control = control;
     // Without rules: what the hosts send is to be forwarded whatever happens on other ports.
@@ -63,9 +70,9 @@ export class WiredSite implements Place {
 
   static async start(options: WiredOptions): Promise<WiredSite> {
     const folder = mkdtempSync(join(tmpdir(), 'ekho-chaos-bpf-'));
-    execFileSync('mount', ['-t', 'bpf', 'bpf', folder]);
+    const unmount = mountBpf(folder);
     const sockets = mkdtempSync(join(tmpdir(), 'ekho-chaos-'));
-    const state = statePath(folder);
+    const state = join(folder, 'path');
     mkdirSync(state);
     let site: WiredSite;
     try {
@@ -78,9 +85,9 @@ export class WiredSite implements Place {
         statisticsInterval: 1,
         ahead: control.ahead,
       });
-      site = new WiredSite(options, folder, path, control);
+      site = new WiredSite(options, state, unmount, path, control);
     } catch (error) {
-      unmount(folder);
+      unmount();
       throw error;
     }
     try {
@@ -104,7 +111,7 @@ export class WiredSite implements Place {
     const { sent, received } = await this.#traffic.stop();
     await this.#path.close();
     this.#daemon?.close();
-    unmount(this.#folder);
+    this.#unmount();
     console.log(`of ${sent} packets sent all the while, ${received} were answered`);
     if (!(received >= sent * ANSWERED)) throw new Error(`${sent - received} of ${sent} packets were lost`);
   }
@@ -190,9 +197,14 @@ export class WiredSite implements Place {
   }
 }
 
-const statePath = (folder: string) => join(folder, 'path');
-
-function unmount(folder: string): void {
-  execFileSync('umount', ['-l', folder]);
-  rmSync(folder, { recursive: true, force: true });
+/** Returns what takes it away again, with the folder. */
+function mountBpf(folder: string): () => void {
+  execFileSync('mount', ['-t', 'bpf', 'bpf', folder]);
+  const unmount = () => {
+    forget();
+    execFileSync('umount', ['-l', folder]);
+    rmSync(folder, { recursive: true, force: true });
+  };
+  const forget = atExit(unmount);
+  return unmount;
 }

@@ -15,6 +15,7 @@ import type {
   VerifyAnswer,
 } from '../../host/api/schemas.ts';
 import { Client } from '../../host/cli/client.ts';
+import { atExit } from './at-exit.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** Not what runs the tests: it may be a wrapper that a signal does not get past. */
@@ -117,6 +118,7 @@ export class TestHost {
       env: { ...process.env, EKHO_SOCKET: undefined, ...this.#ahead?.env },
     });
     this.#process = child;
+    const forget = atExit(() => child.kill('SIGKILL'));
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => {
         this.output += text;
@@ -124,6 +126,7 @@ export class TestHost {
       });
     }
     child.on('exit', (code, signal) => {
+      forget();
       this.output += `the process ended: ${signal ?? `exit code ${code}`}\n`;
     });
     const until = Date.now() + START_MS;

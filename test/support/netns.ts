@@ -1,6 +1,7 @@
 /** A network namespace of a test's own, with `ip` and its friends run in it. */
 import { type ChildProcessByStdio, execFileSync, spawn, spawnSync } from 'node:child_process';
 import type { Readable } from 'node:stream';
+import { atExit } from './at-exit.ts';
 
 const OUTPUT_MAX = 1 << 30;
 let made = 0;
@@ -16,11 +17,13 @@ export type Answer = { readonly [name: string]: unknown };
 
 export class Netns {
   readonly name: string;
+  readonly #forget: () => void;
 
   /** `name`: of one that is gone. */
   constructor(name = `ekho-${process.pid}-${++made}`) {
     this.name = name;
     execFileSync('ip', ['netns', 'add', this.name]);
+    this.#forget = atExit(() => this.#end());
     this.ip('link set lo up');
   }
 
@@ -97,11 +100,25 @@ export class Netns {
 
   /** Gone from here on also when a process still holds it: its links are deleted first. */
   close(): void {
+    this.#forget();
     try {
       execFileSync('ip', ['netns', 'del', this.name], { stdio: 'pipe' });
     } catch {
       // The test deleted it.
     }
+  }
+
+  /** With all that runs in it. */
+  #end(): void {
+    const { stdout } = spawnSync('ip', ['netns', 'pids', this.name], { encoding: 'utf8' });
+    for (const pid of (stdout ?? '').split('\n').filter((line) => line !== '')) {
+      try {
+        process.kill(Number(pid), 'SIGKILL');
+      } catch {
+        // It ended.
+      }
+    }
+    this.close();
   }
 }
 
