@@ -5,6 +5,7 @@
 #define EKHO_IMPLEMENT
 #include <ekho.h>
 
+/* FAULT_MARK of plugins.ts. */
 static volatile const uint32_t wrong = 0x57a04e65;
 
 enum {

@@ -10,7 +10,7 @@ import { buildProject } from '../../../plugins/kit/build/index.ts';
 import { checkPlugin } from '../../../plugins/kit/check/index.ts';
 import { newPlugin } from '../../../plugins/kit/new.ts';
 import { readProject } from '../../../plugins/kit/project.ts';
-import { CACHE } from './plugins.ts';
+import { CACHE, writeWithFault } from './plugins.ts';
 import { vendorFolder } from './support.ts';
 
 const SOURCE = join(import.meta.dirname, 'kinds-plugin.c');
@@ -31,9 +31,6 @@ const WRONG = [
 ] as const;
 type Wrong = (typeof WRONG)[number];
 
-/** The number until it is set: nowhere else in the file. */
-const MARK = 0x57a0_4e65;
-
 let vendor: ReturnType<typeof vendorFolder>;
 let built: Buffer;
 
@@ -49,17 +46,8 @@ beforeAll(async () => {
 afterAll(() => vendor[Symbol.dispose]());
 
 /** The plugin with this fault. */
-function write(wrong: Wrong): string {
-  const bytes = Buffer.from(built);
-  const mark = Buffer.alloc(4);
-  mark.writeUInt32LE(MARK);
-  const at = bytes.indexOf(mark);
-  expect([at > 0, bytes.indexOf(mark, at + 1)]).toEqual([true, -1]);
-  bytes.writeUInt32LE(WRONG.indexOf(wrong), at);
-  const file = join(vendor.path, `${wrong}.wasm`);
-  writeFileSync(file, bytes);
-  return file;
-}
+const write = (wrong: Wrong) =>
+  writeWithFault(built, WRONG.indexOf(wrong), join(vendor.path, `${wrong}.wasm`));
 
 const check = (wrong: Wrong, only = 'kind-') => checkPlugin(write(wrong), { cache: CACHE, only });
 

@@ -45,3 +45,19 @@ export async function buildChanged(
   await buildProject(project);
   return project.output;
 }
+
+/** Stands once in the file of a plugin that can be wrong in several ways: the number of the fault. */
+export const FAULT_MARK = 0x57a0_4e65;
+
+/** Writes the plugin with one of its faults as a file, and returns its path. */
+export function writeWithFault(built: Buffer, fault: number, file: string): string {
+  const bytes = Buffer.from(built);
+  const mark = Buffer.alloc(4);
+  mark.writeUInt32LE(FAULT_MARK);
+  const at = bytes.indexOf(mark);
+  if (at < 0 || bytes.indexOf(mark, at + 1) >= 0)
+    throw new Error('the mark of the fault does not stand once');
+  bytes.writeUInt32LE(fault, at);
+  writeFileSync(file, bytes);
+  return file;
+}

@@ -3,11 +3,11 @@
  * built once with every fault behind a number in its memory, which is then set in the file.
  */
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { checkPlugin } from '../../../plugins/kit/check/index.ts';
-import { buildChanged, CACHE } from './plugins.ts';
+import { buildChanged, CACHE, FAULT_MARK, writeWithFault } from './plugins.ts';
 import { vendorFolder } from './support.ts';
 
 const WRONG = [
@@ -26,13 +26,10 @@ const WRONG = [
 ] as const;
 type Wrong = (typeof WRONG)[number];
 
-/** The number until it is set: nowhere else in the file. */
-const MARK = 0x57a0_4e65;
-
 const is = (wrong: Wrong) => `wrong == ${WRONG.indexOf(wrong)}`;
 
 const CHANGES: readonly (readonly [string, string])[] = [
-  ['#include <ekho.h>\n', `#include <ekho.h>\n\nstatic volatile const uint32_t wrong = ${MARK};\n`],
+  ['#include <ekho.h>\n', `#include <ekho.h>\n\nstatic volatile const uint32_t wrong = ${FAULT_MARK};\n`],
   [
     '    outcome->reason = EKHO_REASON_TABLE_FULL;',
     `    outcome->reason = ${is('calls-every-fault-invalid')} ? EKHO_REASON_INVALID : EKHO_REASON_TABLE_FULL;`,
@@ -91,17 +88,8 @@ beforeAll(async () => {
 afterAll(() => vendor[Symbol.dispose]());
 
 /** The plugin with this fault. */
-function write(wrong: Wrong): string {
-  const bytes = Buffer.from(built);
-  const mark = Buffer.alloc(4);
-  mark.writeUInt32LE(MARK);
-  const at = bytes.indexOf(mark);
-  expect([at > 0, bytes.indexOf(mark, at + 1)]).toEqual([true, -1]);
-  bytes.writeUInt32LE(WRONG.indexOf(wrong), at);
-  const file = join(vendor.path, `${wrong}.wasm`);
-  writeFileSync(file, bytes);
-  return file;
-}
+const write = (wrong: Wrong) =>
+  writeWithFault(built, WRONG.indexOf(wrong), join(vendor.path, `${wrong}.wasm`));
 
 /** Cases to run (those that fail, and others near to them, that must not), and what is told of those that fail. */
 const TOLD: readonly (readonly [wrong: Wrong, only: string, fails: Readonly<Record<string, RegExp>>])[] = [
