@@ -19,7 +19,7 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 export const PORTS = 3;
 export const PLUGIN = 'softnic';
 /** IPv4 routes that the device has room for beyond what is announced. */
-export const ROOM = 8192;
+const ROOM = 8192;
 /** Of the packets that the kernel forwards hardware is to forward this share, or all of the plain ones once rules and links are plain. */
 const SHARE = 0.5;
 /** As many must be there for a share to mean anything. */

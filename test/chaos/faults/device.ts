@@ -13,17 +13,17 @@ import {
   shown,
   status,
 } from '../fault.ts';
-import { PORTS, ROOM, type Site } from '../site.ts';
+import { PORTS, type Site } from '../site.ts';
 
 const REFUSES = 'the device refused';
 const FAILS = 'the device failed';
 const SLOW_US = 20_000;
+/** Routes more than there is room for. */
+const MORE = 1000;
 
-/** More routes than there is room for; they need no port, which may be down. */
-function many(verb: 'add' | 'del'): string[] {
-  return [...stormRoutes(ROOM + 1000, PORTS, verb)].map((line) =>
-    line.replace(/ (\S+) via .*/, ' blackhole $1'),
-  );
+/** Routes that need no port, which may be down. */
+function many(verb: 'add' | 'del', count: number): string[] {
+  return [...stormRoutes(count, PORTS, verb)].map((line) => line.replace(/ (\S+) via .*/, ' blackhole $1'));
 }
 
 /** Entries in this state, of all kinds. */
@@ -127,17 +127,20 @@ export const DEVICE_FAULTS: readonly Fault[] = [
     await host.settled();
     const before = await refused();
     const counted = await grows(site, 'ekho_offload_entries', 'kind="route"', 'state="refused"');
-    router.batch(many('add'));
+    const table = async () => (await host.device()).tables.find(({ name }) => name === 'lpm4')!;
+    const { used: had, capacity } = await table();
+    // Those of a link that fell are missing until the daemon announces them again.
+    const count = capacity - had + MORE;
+    router.batch(many('add', count));
     const seen = await shown(site, 'the device refuses', async () => (await refused()) > before);
     await shown(site, 'metrics tell of it', counted);
-    const device = await host.device();
-    const { used, capacity } = device.tables.find(({ name }) => name === 'lpm4')!;
+    const { used } = await table();
     // The last places are kept for what hides those that found none.
     if (used < capacity * 0.98) throw new Error(`the table has ${used} of ${capacity} rows, and is not full`);
     await shown(site, 'the log tells of it', log);
     site.churn();
     await site.right(60);
-    router.batch(many('del'));
+    router.batch(many('del', count));
     return { happened: SHOWN, status: seen, metrics: SHOWN, log: SHOWN };
   }),
 ];
