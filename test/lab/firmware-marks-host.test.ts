@@ -1,10 +1,12 @@
 /**
  * Marks of routes and nexthops with a host: what `ip` shows is what the plugin's hardware has, while the plan changes, when hardware is
- * full or refuses, and when the plugin is not there. The simulated ASIC is the hardware.
+ * full or refuses, and when the plugin or the host is not there. The simulated ASIC is the hardware.
  */
+import { once } from 'node:events';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { MARK_FLAGS, MARK_KIND, Marks } from '../../host/kernel/firmware/marks.ts';
-import { pause } from '../support/host.ts';
+import { pause, TestHost } from '../support/host.ts';
 import { faults, isLoaded, load, needsModule, SOON, unload } from './firmware-support.ts';
 import { LabSpace } from './support.ts';
 
@@ -231,5 +233,77 @@ describe('marks of a host', () => {
     expect(buckets().find(({ index }) => index === used)!.flags).toContain('offload');
     space.script(`ip nexthop replace id 11 group 1/2 type resilient buckets ${BUCKETS} idle_timer ${IDLE_S}`);
     await expect.poll(() => of(2).length, SOON).toBe(2);
+  });
+
+  describe('a host that is killed', () => {
+    let host: TestHost | undefined;
+
+    afterEach(async () => {
+      await host?.close();
+      host = undefined;
+    });
+
+    async function start(marks: 'on' | 'keep'): Promise<TestHost> {
+      host = new TestHost({
+        netns: space.name,
+        sections: ['[firmware]', `marks = "${marks}"`],
+        keepsState: true,
+        tables: { lpm4: 500, lpm6: 500, nexthop: 200, group: 100, fdb: 100, acl: 100 },
+        cache: join(process.env.XDG_CACHE_HOME ?? '', 'ekho'),
+      });
+      await host.start();
+      return host;
+    }
+
+    test('leaves no marks, and the next one has them right', async () => {
+      const host = await start('on');
+      await expect.poll(routes, SOON).toEqual(ALL);
+      await host.stop('SIGKILL');
+      await expect.poll(routes, SOON).toEqual({});
+      expect(Object.values(nexthops()).flat()).toEqual([]);
+      space.script('ip route replace 10.10.0.0/16 via 10.1.0.9; ip route del 10.16.0.0/16');
+      await host.start();
+      const { '10.16.0.0/16': _, ...left } = ALL;
+      await expect.poll(routes, SOON).toEqual({ ...left, '10.10.0.0/16': T });
+      await expect.poll(nexthops, SOON).toEqual(HOPS);
+      space.script('ip route replace 10.10.0.0/16 via 10.0.0.2; ip route add blackhole 10.16.0.0/16');
+      await expect.poll(routes, SOON).toEqual(ALL);
+    });
+
+    test('leaves its marks where they are to be kept, and the next one changes what is not right', async () => {
+      const host = await start('keep');
+      await expect.poll(routes, SOON).toEqual(ALL);
+      await host.stop('SIGKILL');
+      await pause(3000);
+      expect(routes()).toEqual(ALL);
+      expect(nexthops()).toEqual(HOPS);
+      // A new route has no mark; one that is unresolved by now still has its own.
+      space.script(`
+        ip route replace 10.12.0.0/16 via 10.1.0.2
+        ip neigh del 10.0.0.2 dev p0
+        sysctl -qw net.ipv4.fib_notify_on_flag_change=1
+      `);
+      const { '10.12.0.0/16': _, ...left } = ALL;
+      expect(routes()).toEqual(left);
+      const monitor = space.launch('ip', ['-4', 'monitor', 'route']);
+      let announced = '';
+      monitor.stdout.setEncoding('utf8').on('data', (text) => {
+        announced += text;
+      });
+      await host.start();
+      await expect
+        .poll(routes, SOON)
+        .toMatchObject({ '10.12.0.0/16': O, '10.10.0.0/16': T, '10.16.0.0/16': O });
+      monitor.kill('SIGTERM');
+      await once(monitor, 'close');
+      expect(announced).toContain('10.10.0.0/16');
+      expect(announced).toContain('10.12.0.0/16');
+      expect(announced).not.toContain('10.16.0.0/16');
+      expect(announced).not.toContain('10.11.0.0/16');
+      space.script('ip neigh add 10.0.0.2 lladdr 02:00:00:00:00:02 dev p0 nud permanent');
+      await expect.poll(routes, SOON).toEqual(ALL);
+      await host.stop();
+      expect(routes()).toEqual(ALL);
+    });
   });
 });
