@@ -253,6 +253,26 @@ END
       expect(packets('sport=8002')).toEqual([sent, sent]);
       expect(faults().filter((line) => !before.includes(line))).toEqual([]);
     });
+
+    test('connections that hardware has no room for are software’s, with every packet', async () => {
+      await space.stop();
+      await space.start(['sw?'], 'xdp', ['firmware.enabled = "on"', 'statistics.interval = 1'], { flow: 2 });
+      const asker = space.hosts[0].launch(process.execPath, ['-e', ASKER, '192.0.2.130', '3', '3']);
+      const reasons = async () => {
+        const flows = await space.host.explain('flow', [], 10);
+        return flows.flatMap(({ offload }) => offload.map(({ reason }) => reason ?? 'none')).sort();
+      };
+      let why: string[] = [];
+      const sent = await asked(asker, async () => {
+        why = await reasons();
+        return why.length === 3 && (await forwarded()) === 2;
+      });
+      expect(why).toContain('table-full');
+      for (const [n, count] of sent.entries())
+        await expect.poll(() => packets(`sport=${8003 + n}`), SOON).toEqual([count, count]);
+      await space.verified();
+      await expect.poll(() => inHardware(), SOON).toBe(false);
+    });
   });
 });
 
