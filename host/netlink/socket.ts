@@ -89,6 +89,15 @@ function throwLater(error: unknown): void {
   });
 }
 
+/**
+ * Sockets of this thread that are open. One that is left open when the thread ends, by an error for instance, may receive while
+ * the thread is taken down, on which the package's native code ends the process.
+ */
+const open = new Set<RawNetlinkSocket>();
+process.on('exit', () => {
+  for (const socket of open) socket.close();
+});
+
 export class NetlinkSocket {
   readonly #socket: RawNetlinkSocket;
   readonly #fd: number;
@@ -102,7 +111,7 @@ export class NetlinkSocket {
 
   /** Throws E_NETNS when the namespace cannot be entered, E_NETLINK when the kernel gives no such socket. */
   constructor(options: NetlinkSocketOptions, handler: NetlinkSocketHandler) {
-    const open = (): RawNetlinkSocket =>
+    const make = (): RawNetlinkSocket =>
       new RawNetlinkSocket(options.protocol, {
         messagePeeking: options.datagramSize === 0,
         msgBufferSize: options.datagramSize,
@@ -110,7 +119,7 @@ export class NetlinkSocket {
         sendBufferSize: 0,
       });
     try {
-      this.#socket = options.netns === undefined ? open() : inNetns(options.netns, open);
+      this.#socket = options.netns === undefined ? make() : inNetns(options.netns, make);
     } catch (cause) {
       if (cause instanceof EkhoError) throw cause;
       throw new EkhoError('E_NETLINK', `no netlink socket for protocol ${options.protocol}: ${cause}`, {
@@ -125,6 +134,7 @@ export class NetlinkSocket {
       this.#socket.close();
       throw error;
     }
+    open.add(this.#socket);
     // With ENOBUFS reporting on, an overrun between two receives shows as EPOLLERR, on which the package's native code
     // ends the process. The drop counter tells the same, and how many.
     setNetlinkOption(this.#fd, NETLINK_NO_ENOBUFS);
@@ -198,6 +208,9 @@ export class NetlinkSocket {
     if (this.#closed) return;
     this.#closed = true;
     // Not from within a callback of the package's own: its native code goes on there with what was closed.
-    setImmediate(() => this.#socket.close());
+    setImmediate(() => {
+      open.delete(this.#socket);
+      this.#socket.close();
+    });
   }
 }

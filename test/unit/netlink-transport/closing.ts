@@ -2,18 +2,9 @@
 
 import { NETLINK_ROUTE } from '../../../host/netlink/message.ts';
 import { NetlinkSocket } from '../../../host/netlink/socket.ts';
+import { dumpOfLinks } from './messages.ts';
 
-const RTM_GETLINK = 18;
-const REQUEST_AND_DUMP = 0x301;
 const ROUNDS = 20;
-
-function dumpOfLinks(): Uint8Array {
-  const message = Buffer.alloc(32);
-  message.writeUInt32LE(message.length, 0);
-  message.writeUInt16LE(RTM_GETLINK, 4);
-  message.writeUInt16LE(REQUEST_AND_DUMP, 6);
-  return message;
-}
 
 for (let round = 0; round < ROUNDS; round++) {
   const close = () => socket.close();
