@@ -1,7 +1,7 @@
 /** ACL rules in the table of entries: those read back are known by what they say until planning claims them. */
 
 import type { AclWant } from './codecs.ts';
-import type { Entry, EntryTable } from './entry-table.ts';
+import { type Entry, type EntryTable, STATUS_OK } from './entry-table.ts';
 
 /** Key of an ACL rule read back: it does not tell which filter it stands for, planning claims it by content. */
 export function heldAclKey(want: AclWant): string {
@@ -17,4 +17,19 @@ export function wantAcl(
 ): Entry<AclWant> {
   if (acl.get(key) === undefined) acl.claim(heldAclKey(want), key);
   return acl.want(key, want, reason);
+}
+
+/** The device said yes to what is wanted, and to nothing else. */
+export function isHeld(
+  acl: EntryTable<AclWant>,
+  { index, inFlight, status, sent, want }: Entry<AclWant>,
+): boolean {
+  return (
+    index !== 0 &&
+    inFlight === 0 &&
+    status === STATUS_OK &&
+    want !== undefined &&
+    sent !== undefined &&
+    acl.codec.equal(sent, want)
+  );
 }

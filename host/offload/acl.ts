@@ -30,6 +30,8 @@ const TC_ACT_TRAP = 8;
 const FLAG_IS_FRAGMENT = 1;
 const EGRESS_REDIRECT = 1;
 const SKIP_HW = 1;
+/** In the lower 16 bits of a rule's priority: behind all filters of the preference in the upper ones. */
+export const LAST_OF_PREFERENCE = 0xffff;
 
 export interface AclPlan {
   readonly filter: FilterView;
@@ -126,7 +128,7 @@ function isRealFilter(filter: FilterView): boolean {
 
 /** Among filters of one priority. The handle of a u32 filter is its table, bucket and place. */
 function orderOf({ kind, handle }: FilterView): number {
-  return kind === 'u32' ? handle & 0xfff : Math.min(handle, 0xffff);
+  return kind === 'u32' ? handle & 0xfff : Math.min(handle, LAST_OF_PREFERENCE - 1);
 }
 
 /** The part of an ACL rule that says which packets it is for. */

@@ -18,7 +18,6 @@ import {
 } from '../plugin/records.ts';
 import type { Description } from '../plugin/runner.ts';
 import type { ChangeTracer } from '../trace/change-tracer.ts';
-import { type AclPlan, planFilters } from './acl.ts';
 import { wantAcl } from './acl-entries.ts';
 import { parseAddress } from './addresses.ts';
 import {
@@ -37,6 +36,7 @@ import type { SavedCounter } from './counters.ts';
 import { Customs, type CustomWant, customCodec } from './customs.ts';
 import { type Entry, type EntryCodec, EntryTable, indexOfHandle, kindOfHandle } from './entry-table.ts';
 import { noticeEvent } from './event-notices.ts';
+import { FilterRules } from './filter-rules.ts';
 import { Flows, type FlowWant, flowCodec } from './flows.ts';
 import { type KernelView, type LinkView, nested, number32, type VlanView } from './kernel-view.ts';
 import { NeighbourReader, NUD_PERMANENT } from './neighbour-reader.ts';
@@ -142,6 +142,7 @@ export class Desired {
   readonly nexthops: Nexthops;
   readonly routes: Routes;
   readonly flows: Flows;
+  readonly filters: FilterRules;
   readonly customs: Customs;
   readonly notices: Notices;
 
@@ -165,8 +166,6 @@ export class Desired {
   tunnelPlans: ReadonlyMap<number, TunnelPlan> = new Map();
   readonly #remotes = new Remotes();
   rulesPlans: RulesPlan[] = [];
-  /** By mirror id of the filter: its rule on each port. */
-  aclPlans = new Map<number, AclPlan[]>();
   readonly fdbKeys = new Map<number, string>();
   readonly fdbReasons = new Map<number, number>();
   /** Of the bridge's entries for stations behind tunnels, by mirror id: their keys in the table of remotes. */
@@ -175,7 +174,6 @@ export class Desired {
   readonly nexthopIds = new Map<number, number>();
   #egress = new Map<number, Egress>();
   readonly #refusedRules = new Set<number>();
-  #trappedByAcl = new Set<number>();
   readonly #netfilter: Netfilter;
   #lackedRoutes = false;
   #notableVersion = 0;
@@ -220,9 +218,9 @@ export class Desired {
       remotes: table(remoteCodec),
     };
     this.flows = new Flows(this.tables.flows);
-    this.#netfilter = new Netfilter(options.view, this.tables.acl, (ifindex) =>
-      this.tables.ports.handle(this.tables.ports.get(`${ifindex}`)),
-    );
+    const portHandle = (ifindex: number) => this.tables.ports.handle(this.tables.ports.get(`${ifindex}`));
+    this.#netfilter = new Netfilter(options.view, this.tables.acl, portHandle);
+    this.filters = new FilterRules({ view: options.view, acl: this.tables.acl, portHandle });
     this.customs = new Customs({
       kinds: description.offloadKinds,
       table: this.tables.customs,
@@ -305,9 +303,9 @@ export class Desired {
     );
   }
 
-  /** The device said yes to the last rule of netfilter, or holds one no longer: what is routed in hardware changes. */
+  /** The device said yes to the last rule of netfilter or of a port, or holds one no longer: what hardware does itself changes. */
   noteAnswers(): void {
-    if (this.#netfilter.hasMoved) this.structureIsDirty = true;
+    if (this.#netfilter.hasMoved || this.filters.hasMoved) this.structureIsDirty = true;
   }
 
   /**
@@ -638,9 +636,9 @@ export class Desired {
   #planPorts(plan: PortsPlan): void {
     const { ports } = this.tables;
     for (const { link, want, trapReason } of plan.ports.values()) {
-      const isHeld = this.#trappedByAcl.has(link.ifindex);
-      const flags = isHeld ? want.flags | PORT_FLAGS.trapAll : want.flags;
-      ports.want(`${link.ifindex}`, { ...want, flags }, isHeld ? REASON['unsupported-match'] : trapReason);
+      const reason = this.filters.trappedPorts.get(link.ifindex);
+      const flags = reason === undefined ? want.flags : want.flags | PORT_FLAGS.trapAll;
+      ports.want(`${link.ifindex}`, { ...want, flags }, trapReason === REASON.none ? reason : trapReason);
     }
     for (const key of ports.entries.keys()) if (!plan.ports.has(Number(key))) ports.drop(key);
   }
@@ -825,49 +823,7 @@ export class Desired {
   }
 
   #planFilters(plan: PortsPlan, aclFields: number): void {
-    const { acl, ports } = this.tables;
-    const wanted = new Set<string>();
-    const trapped = new Set<number>();
-    this.aclPlans = new Map();
-    for (const [ifindex, filters] of plan.filters.ingress) {
-      if (!plan.ports.has(ifindex)) continue;
-      const port = ports.get(`${ifindex}`);
-      const plans = planFilters(this.#options.view, ifindex, filters, {
-        aclFields,
-        egress: (to) => ({
-          isPort: plan.ports.has(to) && ports.get(`${to}`) !== undefined,
-          reason: plan.egressReasons.get(to) ?? REASON.none,
-        }),
-      });
-      for (const filterPlan of plans) {
-        const { filter, want, redirect } = filterPlan;
-        const list = this.aclPlans.get(filter.id);
-        if (list === undefined) this.aclPlans.set(filter.id, [filterPlan]);
-        else list.push(filterPlan);
-        if (want === undefined) continue;
-        const key = aclKey(filter.id, ifindex);
-        wanted.add(key);
-        const redirectPort = redirect === 0 ? 0 : ports.handle(ports.get(`${redirect}`));
-        const entry = this.#wantAcl(
-          key,
-          { ...want, port: ports.handle(port), redirectPort },
-          filterPlan.reason,
-        );
-        // What the device does not hold would let packets pass: hand the whole port to the kernel.
-        if (!acl.isUsable(entry)) trapped.add(ifindex);
-      }
-    }
-    for (const key of acl.entries.keys()) if (key.startsWith('filter ') && !wanted.has(key)) acl.drop(key);
-    if (
-      trapped.size !== this.#trappedByAcl.size ||
-      [...trapped].some((ifindex) => !this.#trappedByAcl.has(ifindex))
-    ) {
-      this.#trappedByAcl = trapped;
-      this.#planPorts(plan);
-    }
-    // Claimed by nobody: what an earlier host left.
-    for (const [key, entry] of acl.entries)
-      if (key.startsWith('held ') && entry.want === undefined) acl.requeue(entry);
+    if (this.filters.replan(plan, aclFields)) this.#planPorts(plan);
   }
 
   #wantAcl(key: string, want: AclWant, reason: number): Entry<AclWant> {
@@ -913,8 +869,4 @@ export function fdbKey({ bridge, vlan, mac }: Pick<FdbWant, 'bridge' | 'vlan' | 
 
 export function vlanKey({ ifindex, vid }: Pick<VlanView, 'ifindex' | 'vid'>): string {
   return `${ifindex}/${vid}`;
-}
-
-export function aclKey(filter: number, port: number): string {
-  return `filter ${filter} on ${port}`;
 }

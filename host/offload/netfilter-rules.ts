@@ -3,9 +3,9 @@
  * hardware. While a rule comes, goes or changes, the kernel has the packets.
  */
 
-import { wantAcl } from './acl-entries.ts';
+import { isHeld, wantAcl } from './acl-entries.ts';
 import type { AclWant } from './codecs.ts';
-import { type Entry, type EntryTable, STATUS_OK } from './entry-table.ts';
+import type { Entry, EntryTable } from './entry-table.ts';
 import type { KernelView } from './kernel-view.ts';
 import {
   type NetfilterOptions,
@@ -112,16 +112,4 @@ const PREFIX = 'nft ';
 
 function keyOf(family: number, id: number): string {
   return `${PREFIX}${family} ${id}`;
-}
-
-/** The device said yes to what is wanted, and to nothing else. */
-function isHeld(acl: EntryTable<AclWant>, { index, inFlight, status, sent, want }: Entry<AclWant>): boolean {
-  return (
-    index !== 0 &&
-    inFlight === 0 &&
-    status === STATUS_OK &&
-    want !== undefined &&
-    sent !== undefined &&
-    acl.codec.equal(sent, want)
-  );
 }

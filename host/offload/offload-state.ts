@@ -5,7 +5,7 @@ import { mdbHeader } from '../netlink/schema/mdb.ts';
 import { ACL_ACTION, ACTION, ENTRY_KIND, FAMILY, ROUTER_INTERFACE_FLAGS } from '../plugin/records.ts';
 import type { AclPlan } from './acl.ts';
 import { formatAddress } from './addresses.ts';
-import { aclKey, type Desired, type PlanOptions, vlanKey } from './desired.ts';
+import { type Desired, type PlanOptions, vlanKey } from './desired.ts';
 import {
   type Entry,
   type EntryTable,
@@ -14,6 +14,7 @@ import {
   STATUS_FAILED,
   STATUS_REFUSED,
 } from './entry-table.ts';
+import { aclKey } from './filter-rules.ts';
 import { type FlowTuple, flowKey } from './flows.ts';
 import type { FilterView } from './kernel-view.ts';
 import type { Hop } from './nexthops.ts';
@@ -220,7 +221,7 @@ export class OffloadStates {
         );
       }
       case KIND.filter: {
-        const [plan] = this.#desired.aclPlans.get(id) ?? [];
+        const [plan] = this.#desired.filters.plans.get(id) ?? [];
         return plan && this.#offloadOfFilter(plan);
       }
     }
@@ -230,13 +231,22 @@ export class OffloadStates {
   #offloadOfFilter({ filter, port, reason, want }: AclPlan): ObjectOffload {
     const entry = this.#desired.tables.acl.get(aclKey(filter.id, port));
     if (want === undefined || entry === undefined) return this.#state('refused', reason);
-    return this.#offloadOfEntry(this.#desired.tables.acl, entry, { reason });
+    const state = this.#offloadOfEntry(this.#desired.tables.acl, entry, { reason });
+    if (state.state !== 'offloaded') return state;
+    // No packet gets to a rule of a port that hands over all, nor to one behind such a rule.
+    const { ports } = this.#desired.tables;
+    const portEntry = ports.get(`${port}`);
+    if (portEntry !== undefined && portEntry.reason !== REASON.none)
+      return this.#offloadOfEntry(ports, portEntry, { reason: portEntry.reason });
+    return this.#desired.filters.isBehindEnd(port, want)
+      ? this.#state('trapped', REASON['after-refused-filter'])
+      : state;
   }
 
   /** What became of each filter on each port that it concerns. */
   *filterEntries(): Generator<FilterEntry> {
     const { acl } = this.#desired.tables;
-    for (const plans of this.#desired.aclPlans.values()) {
+    for (const plans of this.#desired.filters.plans.values()) {
       for (const plan of plans) {
         const { filter, port, want } = plan;
         const entry = acl.get(aclKey(filter.id, port));
@@ -252,14 +262,28 @@ export class OffloadStates {
   }
 
   /** Interface indexes of the ports whose packets hardware looks at. */
-  *readyPorts(): Generator<number> {
+  readyPorts(): Generator<number> {
+    return this.#portsThatAre('offloaded');
+  }
+
+  /** Interface indexes of the ports whose packets all go to the kernel, though the plugin runs. */
+  trappedPorts(): Generator<number> {
+    return this.#portsThatAre('trapped');
+  }
+
+  *#portsThatAre(state: OffloadState): Generator<number> {
     const { ports } = this.#desired.tables;
     if (!this.#isReady()) return;
     for (const ifindex of this.#desired.portsPlan.ports.keys()) {
       const entry = ports.get(`${ifindex}`);
       if (entry === undefined) continue;
-      if (this.#offloadOfEntry(ports, entry, { reason: entry.reason }).state === 'offloaded') yield ifindex;
+      if (this.#offloadOfEntry(ports, entry, { reason: entry.reason }).state === state) yield ifindex;
     }
+  }
+
+  /** The first preference from which on no filter of the port gets a packet in hardware; undefined: there is none. */
+  behind(ifindex: number): number | undefined {
+    return this.#desired.filters.behind(ifindex);
   }
 
   /** The handle of a direction of a connection, if hardware has it. */
@@ -484,7 +508,12 @@ export class OffloadStates {
     ];
     for (const [index, table] of this.#desired.allTables.entries()) {
       const kind = names[index]!;
-      const refused = kind === 'custom' ? this.#desired.customs.refused : 0;
+      const refused =
+        kind === 'custom'
+          ? this.#desired.customs.refused
+          : kind === 'acl-rule'
+            ? this.#desired.filters.refused
+            : 0;
       const row = {
         kind,
         capacity: table.capacity,

@@ -1,5 +1,6 @@
 /** A device with a plugin around it, as small as can be: a Runner over plain Maps, with room, refusals and faults to choose. */
 
+import { type AclWant, aclWantOf } from '../../../host/offload/codecs.ts';
 import { kindOfHandle } from '../../../host/offload/entry-table.ts';
 import { BATCH_AREA_SIZE, BatchEncoder, BatchReader } from '../../../host/plugin/batch.ts';
 import { memoryViews } from '../../../host/plugin/record-cursor.ts';
@@ -34,6 +35,11 @@ export interface FakeDeviceOptions {
   readonly nexthops?: number;
   readonly groups?: number;
   readonly refuses?: (route: HeldRoute) => boolean;
+  /** ACL rules it says it has room for. */
+  readonly rules?: number;
+  readonly refusesRule?: (rule: AclWant) => boolean;
+  /** A port, an ACL rule or another flat entry was put or removed. */
+  onChange?: () => void;
   /** Every n-th change fails. */
   failEvery?: number;
   /** Answer instead of carrying the change out; `pending` changes are carried out and completed by `complete`. */
@@ -73,7 +79,7 @@ export class FakeDevice {
       this.options.routes,
       256,
       256,
-      64,
+      this.options.rules ?? 64,
       64,
       0,
       16,
@@ -194,6 +200,7 @@ export class FakeDevice {
             kind: kindOfHandle(list.handle),
             words: list.u8.slice(list.offset, list.offset + list.stride),
           });
+        this.options.onChange?.();
       }
     }
     for (nexthops.rewind(); nexthops.next(); ) {
@@ -285,12 +292,18 @@ export class FakeDevice {
     for (const list of [vlans, fdb, acl, flows, customs, tunnels, remotes]) {
       for (list.rewind(); list.next(); ) {
         if (fails(list.handle, list.operation)) continue;
+        const isRule = list === acl && list.operation === OPERATION.put;
+        if (isRule && this.options.refusesRule?.(aclWantOf(acl)) === true) {
+          no(list.handle, STATUS.refused, REASON.unsupportedMatch);
+          continue;
+        }
         if (list.operation === OPERATION.remove) this.others.delete(list.handle);
         else
           this.others.set(list.handle, {
             kind: kindOfHandle(list.handle),
             words: list.u8.slice(list.offset, list.offset + list.stride),
           });
+        this.options.onChange?.();
       }
     }
   }

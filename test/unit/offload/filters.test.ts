@@ -300,7 +300,7 @@ describe('order', () => {
       filter(7, 'flower', { key_eth_type: 0x0800, act: [gact(2)] }, { handle: 0x12345678 }),
       filter(8, 'matchall', { act: [gact(2)] }, { protocol: 3 }),
     ]);
-    expect(plans.map(({ want }) => want?.priority)).toEqual([7 * 0x10000 + 0xffff, 8 * 0x10000 + 1]);
+    expect(plans.map(({ want }) => want?.priority)).toEqual([7 * 0x10000 + 0xfffe, 8 * 0x10000 + 1]);
   });
 
   test('filters keep the order of their priorities', () => {
