@@ -24,8 +24,8 @@ export function giveBackSoon(): void {
   }, DELAY_MS).unref();
 }
 
-/** Node offers `gc` to contexts that are made while the flag is set, to no others. */
-function collect(): void {
+/** Collects all that can be. Node offers `gc` to contexts that are made while the flag is set, to no others. */
+export function collect(): void {
   setFlagsFromString('--expose-gc');
   const gc = runInNewContext('gc') as (options: object) => void;
   setFlagsFromString('--no-expose-gc');
