@@ -7,7 +7,7 @@ import type { Site } from '../site.ts';
 
 const NO_STATUS = { not: 'only what a next host would begin with is on the disk' };
 
-/** The host writes its counters once a second: it says that it cannot, and then it can. */
+/** The host writes its counters at least once a minute: it says that it cannot, and then it can. */
 async function whileUnwritable(site: Site, restart: () => Promise<void>, free: () => void) {
   const metrics = await grows(site, 'ekho_log_lines_total', 'level="warn"');
   const log = said(site, 'counters are not kept');
