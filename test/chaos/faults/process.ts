@@ -93,6 +93,13 @@ export const PROCESS_FAULTS: readonly Fault[] = [
       site.router.batch([...stormRoutes(STORM, PORTS, 'del')]);
       lift();
       // A process that the system gives no memory ends, and what runs it starts it again.
+      // A process that is killed is there for a while.
+      const answers = () =>
+        host
+          .status()
+          .then(() => true)
+          .catch(() => !host.isRunning);
+      await host.until('the host answers or has ended', answers);
       if (!host.isRunning) {
         await host.launch();
         return { ...anew, happened: ended };
