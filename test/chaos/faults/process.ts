@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { pause } from '../../support/host.ts';
+import { pause, type TestHost } from '../../support/host.ts';
 import { stormRoutes } from '../../support/router.ts';
 import { type Fault, fault, grows, SHOWN, said, shown, startsAnew, status } from '../fault.ts';
 import { MemoryGroup } from '../memory-group.ts';
@@ -38,6 +38,16 @@ function memory(pid: number, name: 'VmSize' | 'VmPeak'): number {
 async function clockOf({ host }: Site): Promise<number> {
   const { times } = await host.client.get<{ times: number[] }>('/api/v1/series');
   return (times.at(-1) ?? Number.NaN) - Date.now();
+}
+
+/** A host that the system ended is started again, as what runs it would; false when it was not ended. */
+async function startedAgain(host: TestHost): Promise<boolean> {
+  // One that is being killed is there for a while, and does not answer.
+  const isDecided = async () => !host.isRunning || (await host.status().catch(() => undefined)) !== undefined;
+  await host.until('the host answers or has ended', isDecided);
+  if (host.isRunning) return false;
+  await host.launch();
+  return true;
 }
 
 export const PROCESS_FAULTS: readonly Fault[] = [
@@ -93,17 +103,7 @@ export const PROCESS_FAULTS: readonly Fault[] = [
       site.router.batch([...stormRoutes(STORM, PORTS, 'del')]);
       lift();
       // A process that the system gives no memory ends, and what runs it starts it again.
-      // A process that is killed is there for a while.
-      const answers = () =>
-        host
-          .status()
-          .then(() => true)
-          .catch(() => !host.isRunning);
-      await host.until('the host answers or has ended', answers);
-      if (!host.isRunning) {
-        await host.launch();
-        return { ...anew, happened: ended };
-      }
+      if (await startedAgain(host)) return { ...anew, happened: ended };
       const why = { not: 'the host needed no more than there was' };
       return { happened: async () => isNear, status: why, metrics: why, log: why };
     },
@@ -131,10 +131,7 @@ export const PROCESS_FAULTS: readonly Fault[] = [
       } finally {
         await group.remove();
       }
-      if (!host.isRunning) {
-        await host.launch();
-        return { ...anew, happened: ended };
-      }
+      if (await startedAgain(host)) return { ...anew, happened: ended };
       const why = { not: 'what the kernel took back was enough for the host' };
       return { happened: SHOWN, status: why, metrics: why, log: why };
     },
