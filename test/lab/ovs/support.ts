@@ -7,7 +7,7 @@ import { vi } from 'vitest';
 import { SOON, type Switch } from '../firmware-support.ts';
 
 /** Milliseconds after which Open vSwitch takes out flows that nothing uses. */
-const IDLE = 10_000;
+export const IDLE = 10_000;
 
 export class OpenVswitch {
   readonly #space: Switch;
@@ -30,8 +30,8 @@ export class OpenVswitch {
     `);
   }
 
-  /** Starts it with a bridge of both ports. `policy`: none or skip_sw, where tc is to put its rules. */
-  async start(policy: 'none' | 'skip_sw'): Promise<void> {
+  /** Starts it with a bridge of ports. `policy`: none or skip_sw, where tc is to put its rules. */
+  async start(policy: 'none' | 'skip_sw', ports: readonly string[] = ['sw0', 'sw1']): Promise<void> {
     const folder = this.#folder;
     this.run(`ovsdb-tool create ${folder}/conf.db /usr/share/openvswitch/vswitch.ovsschema`);
     this.#daemon(`ovsdb-server --remote=punix:${folder}/db.sock --pidfile ${folder}/conf.db`);
@@ -41,7 +41,8 @@ export class OpenVswitch {
       `ovs-vsctl --no-wait set Open_vSwitch . ${config.map((each) => `other_config:${each}`).join(' ')}`,
     );
     this.#daemon('/usr/lib/openvswitch-switch/ovs-vswitchd --pidfile --log-file');
-    this.run('ovs-vsctl --timeout=120 add-br br0 -- add-port br0 sw0 -- add-port br0 sw1');
+    const adds = ports.map((port) => `-- add-port br0 ${port}`).join(' ');
+    this.run(`ovs-vsctl --timeout=120 add-br br0 ${adds}`);
   }
 
   /** What one of its tools prints. */
@@ -49,9 +50,12 @@ export class OpenVswitch {
     return this.#space.run('env', this.#words(command));
   }
 
-  /** IPv4 flows of its data path: `offloaded` ones, those of its kernel module (`ovs`), … */
+  /**
+   * IPv4 flows of its data path: `offloaded` ones, those of its kernel module (`ovs`), … Ports have their names: which numbers they get is
+   * not the same every time.
+   */
   flows(type: 'offloaded' | 'ovs'): string[] {
-    return this.run(`ovs-appctl --timeout=60 dpctl/dump-flows type=${type}`)
+    return this.run(`ovs-appctl --timeout=60 dpctl/dump-flows --names type=${type}`)
       .split('\n')
       .filter((line) => line.includes('eth_type(0x0800)'));
   }
