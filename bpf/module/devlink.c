@@ -105,7 +105,7 @@ static int ekho_reload_up(struct devlink *devlink,
 	sw->is_down = err;
 	mutex_unlock(&sw->lock);
 	/* Who reloads wants to see all of it. */
-	flush_work(&sw->fib.work);
+	flush_delayed_work(&sw->fib.work);
 	*performed = BIT(action);
 	return err;
 }

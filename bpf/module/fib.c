@@ -14,6 +14,12 @@
 
 /* Routes that are brought up to date before others may have the lock. */
 #define EKHO_ROUTES_AT_ONCE 64
+/*
+ * Jiffies, so one at least. The kernel tells of an IPv4 route here before it
+ * announces it (fib_table_insert()): a mark that came first would be in that
+ * announcement, too.
+ */
+#define EKHO_FIB_DELAY 2
 
 /* The table takes twice as many as it has buckets. */
 static const struct rhashtable_params ekho_route_params = {
@@ -56,7 +62,7 @@ static void ekho_route_touch(struct ekho_switch *sw, struct ekho_route *route)
 	lockdep_assert_held(&sw->fib.lock);
 	if (list_empty(&route->dirty))
 		list_add_tail(&route->dirty, &sw->fib.dirty);
-	queue_work(system_unbound_wq, &sw->fib.work);
+	queue_delayed_work(system_unbound_wq, &sw->fib.work, EKHO_FIB_DELAY);
 }
 
 /* The kernel has another route for a prefix, or none. Takes the reference. */
@@ -285,7 +291,8 @@ static bool ekho_fib_step(struct ekho_switch *sw)
 
 static void ekho_fib_work(struct work_struct *work)
 {
-	struct ekho_fib *fib = container_of(work, struct ekho_fib, work);
+	struct ekho_fib *fib = container_of(to_delayed_work(work),
+					    struct ekho_fib, work);
 	struct ekho_switch *sw = container_of(fib, struct ekho_switch, fib);
 	bool is_more = true;
 	int i;
@@ -369,7 +376,7 @@ int ekho_fib_init(struct ekho_switch *sw)
 	spin_lock_init(&fib->lock);
 	INIT_LIST_HEAD(&fib->routes);
 	INIT_LIST_HEAD(&fib->dirty);
-	INIT_WORK(&fib->work, ekho_fib_work);
+	INIT_DELAYED_WORK(&fib->work, ekho_fib_work);
 	fib->notifier.notifier_call = ekho_fib_event;
 	fib->room4.size = U64_MAX;
 	fib->room6.size = U64_MAX;
@@ -387,7 +394,7 @@ static void ekho_route_free(void *object, void *unused)
 
 void ekho_fib_exit(struct ekho_switch *sw)
 {
-	cancel_work_sync(&sw->fib.work);
+	cancel_delayed_work_sync(&sw->fib.work);
 	rhashtable_free_and_destroy(&sw->fib.table, ekho_route_free, NULL);
 }
 

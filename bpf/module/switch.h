@@ -36,7 +36,7 @@ struct ekho_fib {
 	struct ekho_room room4, room6;
 	u64 last_id;
 	struct notifier_block notifier;
-	struct work_struct work;
+	struct delayed_work work;
 };
 
 struct ekho_switch {
