@@ -19,7 +19,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { CHECKOUT, LabError } from './machine.ts';
 
-/** A kernel module of the project. */
+/** A kernel module, of the project or of the kernel's sources. */
 export interface Module {
   readonly name: string;
   readonly sources: string;
@@ -39,7 +39,7 @@ export interface ModuleRoot {
 }
 
 /** Where a module for a kernel release is, in the checkout; the same in a guest. */
-export const moduleFile = (release: string, { name }: Module = EKHO) =>
+export const moduleFile = (release: string, { name }: Pick<Module, 'name'> = EKHO) =>
   join(CHECKOUT, 'build/module', release, `${name}.ko`);
 
 /**

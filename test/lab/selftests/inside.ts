@@ -1,10 +1,10 @@
 /**
- * In a guest: the stages of the kernel's selftests, and the tests on them. `inside.ts FOLDER NAME…` leaves what each said in FOLDER, and prints
- * it.
+ * In a guest: the stages of the kernel's selftests, and the tests on them. `inside.ts FOLDER STAGE NAME…` leaves what each said in FOLDER, and
+ * prints it.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, createWriteStream, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, createWriteStream, mkdtempSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -32,23 +32,20 @@ device.switch.tables = { lpm4 = 1000, lpm6 = 1000, nexthop = 500, fdb = 500, flo
 `;
 
 /** Each runs its tests, one after the other. */
-const STAGES: Readonly<Record<Stage, (tests: readonly Selftest[]) => Promise<void>>> = {
+const RUNS: Readonly<Record<Stage, (tests: readonly Selftest[]) => Promise<void>>> = {
   host: withHost,
   firmware: withFirmware,
   switch: withSwitch,
 };
 
-const [folder, ...names] = process.argv.slice(2);
+const [folder, stage, ...names] = process.argv.slice(2);
 
 makePorts();
-for (const [stage, runAll] of Object.entries(STAGES)) {
-  const tests = SELFTESTS.filter((test) => test.stage === stage && names.includes(test.name));
-  if (tests.length === 0) continue;
-  await runAll(tests).catch((error: unknown) => {
-    console.error(`stage ${stage}:`, error);
-    process.exitCode = 1;
-  });
-}
+const tests = SELFTESTS.filter(({ name }) => names.includes(name));
+await RUNS[stage as Stage](tests).catch((error: unknown) => {
+  console.error(`stage ${stage}:`, error);
+  process.exitCode = 1;
+});
 process.exit();
 
 async function withHost(tests: readonly Selftest[]): Promise<void> {
@@ -73,15 +70,21 @@ async function withFirmware(tests: readonly Selftest[]): Promise<void> {
       chainMax: 0,
     },
   });
-  edit(join(cases, 'tc-tests/filters/flower.json'), /\b10000(00?)\b/g, '100$1');
+  edit(join(cases, 'tc-tests/filters/flower.json'), /\b([15]0?)00(00[01])\b/g, '$1$2');
   edit(join(cases, 'tdc_batch.py'), 'skip = "skip_hw"', 'skip = "skip_sw"');
   writeFileSync(join(cases, 'tdc_config_local.py'), `EXTRA_NAMES = {'TIMEOUT': ${TDC_LIMIT}}\n`);
   for (const test of tests) await run(test);
 }
 
-/** Their paths are changed to the folders of what is there instead of netdevsim. */
+/** First on netdevsim itself. For what is there instead, their paths are changed. */
 async function withSwitch(tests: readonly Selftest[]): Promise<void> {
   execFileSync('mount', ['-t', 'debugfs', 'none', '/sys/kernel/debug']);
+  const netdevsim = moduleFile(release(), { name: 'netdevsim' });
+  execFileSync('bash', [
+    '-euc',
+    `modprobe -a $(modinfo -F depends ${netdevsim} | tr , ' '); insmod ${netdevsim}`,
+  ]);
+  for (const test of tests) await run(test, {}, `${test.name}.netdevsim`);
   const object = BpfObject.open(join(CHECKOUT, 'build/bpf/firmware_routes.bpf.o'));
   object.load();
   using _link = object.attachStructOps('firmware');
@@ -143,8 +146,10 @@ function writeConfig(port: number): void {
   );
 }
 
-async function run({ name, folder: place, command }: Selftest, env = {}): Promise<void> {
-  const file = createWriteStream(join(folder!, `${name}.log`));
+/** What it says is in a file of the name once it has ended. */
+async function run({ name, folder: place, command }: Selftest, env = {}, log = name): Promise<void> {
+  const part = join(folder!, `${log}.part`);
+  const file = createWriteStream(part);
   const child = spawn('bash', ['-c', `exec ${command} 2>&1`], {
     cwd: join(folder!, place),
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -153,4 +158,5 @@ async function run({ name, folder: place, command }: Selftest, env = {}): Promis
   child.stdout.pipe(process.stdout, { end: false });
   child.stdout.pipe(file);
   await once(file, 'close');
+  renameSync(part, join(folder!, `${log}.log`));
 }

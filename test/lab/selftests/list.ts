@@ -2,12 +2,14 @@
 import { type Outcome, outcomesOf, switchOutcomesOf, tapOutcomesOf } from './output.ts';
 
 /**
- * What a test meets in the guest:
+ * What tests meet in a guest:
  * - `host`: three wires between ports of type ekho, h0–sw0, h1–sw1 and h2–sw2, and a host whose plugin `xdp` holds sw0 to sw2;
  * - `firmware`: the same wires, and firmware without a host that takes rules on Ethernet addresses;
- * - `switch`: instead of netdevsim, a port of type ekho (netdevsim.bash), and firmware without a host that takes all routes and nexthops.
+ * - `switch`: netdevsim itself, and then instead of it a port of type ekho (netdevsim.bash), and firmware without a host that takes all routes
+ *   and nexthops.
  */
-export type Stage = 'host' | 'firmware' | 'switch';
+export const STAGES = ['host', 'firmware', 'switch'] as const;
+export type Stage = (typeof STAGES)[number];
 
 export interface Selftest {
   /** As one asks for it, and as the page calls it. */

@@ -95,12 +95,15 @@ function judge({ word, told }: Found, refusal: string): { result: Result; reason
   return { result: 'fail', reason: told };
 }
 
-/** The outcomes of tests that speak TAP, all of them for hardware. */
+/** The outcomes of tests that speak TAP as tc-testing does, all of them for hardware. */
 export function tapOutcomesOf(text: string): Outcome[] {
-  return [...text.matchAll(/^(not )?ok \d+ (\w+ - .*?)( # skipped.*)?$/gm)].map(([, not, test, skipped]) => ({
-    test: test!,
-    round: HARDWARE,
-    result: skipped !== undefined ? 'not applicable' : not === undefined ? 'pass' : 'fail',
-    reason: skipped?.slice(' # '.length) ?? '',
-  }));
+  const lines = text.split('\n');
+  return lines.flatMap((line, number): Outcome[] => {
+    const [, not, test, skipped] = /^(not )?ok \d+ (\w+ - .*?)(?: # (skipped.*))?$/.exec(line) ?? [];
+    if (test === undefined) return [];
+    if (skipped !== undefined) return [{ test, round: HARDWARE, result: 'not applicable', reason: skipped }];
+    if (not === undefined) return [{ test, round: HARDWARE, result: 'pass', reason: '' }];
+    // What it has to say may be long: its first line.
+    return [{ test, round: HARDWARE, result: 'fail', reason: lines[number + 1]?.trim() ?? '' }];
+  });
 }

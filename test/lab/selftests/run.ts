@@ -1,61 +1,92 @@
 /**
- * `npm run lab:selftests -- [NAME…]`: the kernel's selftests that try offload, in a guest on ports of the module's link type, and what
- * became of each test of them. Without names all of them run, and docs/firmware-selftests.md is written anew.
+ * `npm run lab:selftests -- [--write] [NAME…]`: the kernel's selftests that try offload, in guests on ports of the module's link type, and what
+ * became of each test of them. A name is a script's or a stage's (list.ts); without names all of them run. With `--write` what they said
+ * takes the place of what they said before in docs/firmware-selftests.md.
  */
 import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { Guest, quote } from '../guest.ts';
-import type { FlavourName } from '../image.ts';
-import { CHECKOUT, installMissing, LabError, whyNot } from '../machine.ts';
-import { SELFTESTS } from './list.ts';
-import { selftests } from './source.ts';
+import { type FlavourName, image } from '../image.ts';
+import { installMissing, LabError, OWN_ARCH, whyNot } from '../machine.ts';
+import { buildModule } from '../module.ts';
+import { SELFTESTS, STAGES, type Selftest, type Stage } from './list.ts';
+import type { Outcome } from './output.ts';
+import { PAGE_FILE, readResults, type TestResult, writeResult } from './results.ts';
+import { netdevsim, type Source, source } from './source.ts';
 import { page } from './table.ts';
 
 const FLAVOUR: FlavourName = '6.12-selftests';
-/** Longest all of them may take together, in milliseconds. */
+/** Longest the scripts of a stage may take together, in milliseconds. */
 const LIMIT = 60 * 60_000;
-process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
+
+const say = (line: string) => console.error(`lab: ${line}`);
+process.exitCode = await main().catch((error: unknown) => {
   console.error(error instanceof LabError ? `lab: ${error.message}` : error);
   return 125;
 });
 
-async function main(names: readonly string[]): Promise<number> {
-  const say = (line: string) => console.error(`lab: ${line}`);
-  const known = SELFTESTS.map(({ name }) => name);
-  const unknown = names.find((name) => !known.includes(name));
-  if (unknown !== undefined) throw new LabError(`${unknown} is none of ${known.join(', ')}`);
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { write: { type: 'boolean', default: false } },
+  });
+  const tests = chosen(positionals);
   const reason = whyNot() ?? installMissing(say);
   if (reason !== undefined) throw new LabError(reason);
-  const started = performance.now();
-  const source = selftests(FLAVOUR, say);
-  const tests = SELFTESTS.filter(({ name }) => names.length === 0 || names.includes(name));
-  await using guest = await Guest.boot({ flavour: FLAVOUR, say });
-  cpSync(source, join(guest.exchange, 'selftests'), { recursive: true });
-  const words = [
-    'node',
-    'test/lab/selftests/inside.ts',
-    '/run/lab/selftests',
-    ...tests.map(({ name }) => name),
-  ];
-  const { code } = await guest.run(words.map(quote).join(' '), {
-    limit: LIMIT,
-    onOutput: (stream, data) => process[stream].write(data),
-  });
-  const results = tests.map((test) => ({ test, outcomes: test.outcomes(said(guest, test.name)) }));
-  const text = page(guest.release, results);
-  const silent = results.find(({ outcomes }) => outcomes.length === 0);
-  if (code !== 0 || silent !== undefined) {
-    console.log(text);
-    throw new LabError(`${silent?.test.name ?? 'a stage'} did not run as it should`);
+  const fetched = source(FLAVOUR, say);
+  const results: TestResult[] = [];
+  for (const stage of STAGES) {
+    const ofStage = tests.filter((test) => test.stage === stage);
+    if (ofStage.length > 0) results.push(...(await runStage(stage, ofStage, fetched)));
+    // Also where a later stage fails.
+    if (values.write) for (const result of results) writeResult(result);
   }
-  say(`${results.length} scripts in ${((performance.now() - started) / 60_000).toFixed(0)} minutes`);
-  if (names.length === 0) writeFileSync(join(CHECKOUT, 'docs/firmware-selftests.md'), text);
-  else console.log(text);
+  console.log(page(results));
+  if (values.write) writeFileSync(PAGE_FILE, page(readResults()));
+  const silent = tests.find(({ name }) => !results.some(({ test }) => test.name === name));
+  if (silent !== undefined) throw new LabError(`${silent.name} did not run as it should`);
   return 0;
 }
 
-/** What a test wrote, if it ran. */
-function said(guest: Guest, name: string): string {
+/** @throws LabError for a name that nothing has */
+function chosen(names: readonly string[]): readonly Selftest[] {
+  const known = [...STAGES, ...SELFTESTS.map(({ name }) => name)];
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown !== undefined) throw new LabError(`${unknown} is none of ${known.join(', ')}`);
+  return SELFTESTS.filter(
+    ({ name, stage }) => names.length === 0 || names.includes(name) || names.includes(stage),
+  );
+}
+
+/** In a guest of its own. What did not run to its end has no result. */
+async function runStage(
+  stage: Stage,
+  tests: readonly Selftest[],
+  fetched: Source,
+): Promise<TestResult[]> {
+  const started = performance.now();
+  if (stage === 'switch') buildModule(image(FLAVOUR, OWN_ARCH, say), say, netdevsim(fetched));
+  await using guest = await Guest.boot({ flavour: FLAVOUR, say });
+  cpSync(fetched.tests, join(guest.exchange, 'selftests'), { recursive: true });
+  const words = ['test/lab/selftests/inside.ts', '/run/lab/selftests', stage, ...tests.map(({ name }) => name)];
+  const { code } = await guest.run(`node ${words.map(quote).join(' ')}`, {
+    limit: LIMIT,
+    onOutput: (stream, data) => process[stream].write(data),
+  });
+  const minutes = ((performance.now() - started) / 60_000).toFixed(0);
+  say(`stage ${stage}: ${tests.length} scripts, ${minutes} minutes, exit code ${code}`);
+  return tests.flatMap((test) => {
+    const outcomes = outcomesIn(guest, test, test.name);
+    if (outcomes.length === 0) return [];
+    const beside = outcomesIn(guest, test, `${test.name}.netdevsim`);
+    const { release } = guest;
+    return [{ test, release, outcomes, ...(beside.length > 0 && { netdevsim: beside }) }];
+  });
+}
+
+/** What a script said, if it ran to its end. */
+function outcomesIn(guest: Guest, test: Selftest, name: string): Outcome[] {
   const file = join(guest.exchange, 'selftests', `${name}.log`);
-  return existsSync(file) ? readFileSync(file, 'utf8') : '';
+  return existsSync(file) ? test.outcomes(readFileSync(file, 'utf8')) : [];
 }

@@ -1,6 +1,8 @@
 /** What the kernel's selftests print, as the lab's table says it. */
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { outcomesOf, switchOutcomesOf } from '../../lab/selftests/output.ts';
+import { outcomesOf, switchOutcomesOf, tapOutcomesOf } from '../../lab/selftests/output.ts';
+import { PAGE_FILE, readResults } from '../../lab/selftests/results.ts';
 import { page } from '../../lab/selftests/table.ts';
 
 const SAID = `
@@ -53,7 +55,7 @@ test('each test has an outcome for software and one for hardware, with the reaso
     ['redirect', 'hardware', 'fail', 'Packets did not come'],
   ]);
   const test = { name: 'tc_flower.sh', notes: { 'create destroy chain': 'It is so by design.' } };
-  const text = page('6.12', [{ test, outcomes }]);
+  const text = page([{ test, release: '6.12', outcomes }]);
   expect(text).toContain(
     '| create destroy chain | pass | fail: Failed to get chain 1. It is so by design. |',
   );
@@ -70,18 +72,46 @@ test('a script on a switch has a round for each setting, and refusals are failur
     ['pass', ''],
     ['fail', ''],
   ]);
-  const text = page('6.12', [{ test: { name: 'fib.sh' }, outcomes }]);
+  const [first, refused] = outcomes;
+  const netdevsim = [first!, { ...refused!, reason: 'Not here either' }];
+  const text = page([{ test: { name: 'fib.sh' }, release: '6.12', outcomes, netdevsim }]);
   expect(text).toContain(`
-| in hardware | pass | fail | not applicable |
-|---|---|---|---|
-| [fib.sh](#fibsh) | 2 | 2 | 0 |
+| in hardware | pass | fail | not applicable | netdevsim itself |
+|---|---|---|---|---|
+| [fib.sh](#fibsh) | 2 | 2 | 0 | 1 pass, 1 fail |
 
 ## fib.sh
 
-| test | fib_notify_on_flag_change=1 | fib_notify_on_flag_change=0 |
-|---|---|---|
-| IPv4 identical routes | pass | pass |
-| IPv4 route delete | fail: Sole route not in hardware when should |  |
-| IPv4 identical routes (2) |  | fail |
+| test | fib_notify_on_flag_change=1 | fib_notify_on_flag_change=0 | netdevsim itself |
+|---|---|---|---|
+| IPv4 identical routes | pass | pass | pass |
+| IPv4 route delete | fail: Sole route not in hardware when should |  | fail: Not here either |
+| IPv4 identical routes (2) |  | fail |  |
 `);
+});
+
+test('a case of tc-testing that failed says the first thing that it has to say', () => {
+  const outcomes = tapOutcomesOf(`
+1..3
+ok 1 e41d - Add 1M flower filters with 10 parallel tc instances
+not ok 2 6f52 - Delete 1M flower filters
+\tCommand exited with 1, expected 0
+\tError: no.
+ok 3 c9da - Replace 1M flower filters # skipped - skipped - previous setup failed 2 6f52
+`);
+  expect(outcomes.map(({ test, result, reason }) => [test, result, reason])).toEqual([
+    ['e41d - Add 1M flower filters with 10 parallel tc instances', 'pass', ''],
+    ['6f52 - Delete 1M flower filters', 'fail', 'Command exited with 1, expected 0'],
+    [
+      'c9da - Replace 1M flower filters',
+      'not applicable',
+      'skipped - skipped - previous setup failed 2 6f52',
+    ],
+  ]);
+});
+
+test('the page is what the scripts said last', () => {
+  const results = readResults();
+  expect(results.length).toBeGreaterThan(0);
+  expect(readFileSync(PAGE_FILE, 'utf8'), 'run `npm run lab:selftests -- --write`').toBe(page(results));
 });
