@@ -10,7 +10,7 @@ import { Guest, quote } from '../guest.ts';
 import { type FlavourName, image } from '../image.ts';
 import { installMissing, LabError, OWN_ARCH, whyNot } from '../machine.ts';
 import { buildModule } from '../module.ts';
-import { SELFTESTS, STAGES, type Selftest, type Stage } from './list.ts';
+import { SELFTESTS, type Selftest, STAGES, type Stage } from './list.ts';
 import type { Outcome } from './output.ts';
 import { PAGE_FILE, readResults, type TestResult, writeResult } from './results.ts';
 import { netdevsim, type Source, source } from './source.ts';
@@ -60,16 +60,17 @@ function chosen(names: readonly string[]): readonly Selftest[] {
 }
 
 /** In a guest of its own. What did not run to its end has no result. */
-async function runStage(
-  stage: Stage,
-  tests: readonly Selftest[],
-  fetched: Source,
-): Promise<TestResult[]> {
+async function runStage(stage: Stage, tests: readonly Selftest[], fetched: Source): Promise<TestResult[]> {
   const started = performance.now();
   if (stage === 'switch') buildModule(image(FLAVOUR, OWN_ARCH, say), say, netdevsim(fetched));
   await using guest = await Guest.boot({ flavour: FLAVOUR, say });
   cpSync(fetched.tests, join(guest.exchange, 'selftests'), { recursive: true });
-  const words = ['test/lab/selftests/inside.ts', '/run/lab/selftests', stage, ...tests.map(({ name }) => name)];
+  const words = [
+    'test/lab/selftests/inside.ts',
+    '/run/lab/selftests',
+    stage,
+    ...tests.map(({ name }) => name),
+  ];
   const { code } = await guest.run(`node ${words.map(quote).join(' ')}`, {
     limit: LIMIT,
     onOutput: (stream, data) => process[stream].write(data),
