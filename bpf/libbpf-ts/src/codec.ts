@@ -14,9 +14,16 @@ export interface Codec<T = unknown> {
   readonly name: string;
   /** A plain unsigned integer of 4 or 8 bytes, for which bulk operations have a short cut. */
   readonly plain?: 'u32' | 'u64';
+  /** Of a struct or union: where each member is, in bytes from its beginning. For who reads a part of it. */
+  readonly members?: ReadonlyMap<string, Member>;
   read(view: DataView, offset: number): T;
   /** @throws E_VALUE */
   write(view: DataView, offset: number, value: T): void;
+}
+
+export interface Member {
+  readonly offset: number;
+  readonly codec: Codec;
 }
 
 /** Deepest nesting of types, and longest array, that is decoded; BTF may come from a stranger's file. */
@@ -253,10 +260,8 @@ function textCodec(size: number, name: string): Codec<string> {
   });
 }
 
-interface Field {
+interface Field extends Member {
   readonly name: string;
-  readonly offset: number;
-  readonly codec: Codec;
 }
 
 /** Members of anonymous structs and unions appear in the outer object, as they do in C. */
@@ -313,7 +318,7 @@ function bitField(btf: Btf, member: BtfField & { name: string }, base: number): 
 
 function recordCodec(btf: Btf, type: BtfType, name: string, depth: number): Codec<Record<string, unknown>> {
   const fields = fieldsOf(btf, type, 0, depth);
-  const names = new Set(fields.map((field) => field.name));
+  const members = new Map<string, Member>(fields.map((field) => [field.name, field]));
   const { size } = type;
   for (const field of fields)
     if (!Number.isInteger(field.offset) || field.offset + field.codec.size > size)
@@ -321,6 +326,7 @@ function recordCodec(btf: Btf, type: BtfType, name: string, depth: number): Code
   return {
     size,
     name,
+    members,
     read(view, offset) {
       const record: Record<string, unknown> = {};
       for (const field of fields) record[field.name] = field.codec.read(view, offset + field.offset);
@@ -330,7 +336,7 @@ function recordCodec(btf: Btf, type: BtfType, name: string, depth: number): Code
       if (typeof value !== 'object' || value === null) throw bad(name, 'an object', value);
       // Members left out are zero, padding too: keys are compared byte by byte.
       bytesAt(view, offset, size).fill(0);
-      for (const key in value) if (!names.has(key)) throw bad(name, `a member of it`, key);
+      for (const key in value) if (!members.has(key)) throw bad(name, `a member of it`, key);
       for (const field of fields) {
         const member = value[field.name];
         if (member !== undefined) field.codec.write(view, offset + field.offset, member);

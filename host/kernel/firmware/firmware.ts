@@ -126,7 +126,14 @@ export interface FlowContext {
   readonly protocol: number;
   readonly match: FlowMatch;
   readonly action_count: number;
-  readonly actions: readonly { readonly kind: number; readonly index: number }[];
+  /** As many as the rule has. */
+  readonly actions: readonly FlowAction[];
+}
+
+/** struct ekho_flow_action. */
+export interface FlowAction {
+  readonly kind: number;
+  readonly index: number;
 }
 
 /** What hardware counted for a rule since the kernel made it. */
@@ -194,7 +201,8 @@ export class Firmware implements Disposable {
       object.variable<number>('wait_ms').set(waitMs);
       object.variable<number>('waits_with_rtnl').set(Number(waitsWithRtnl));
       object.load();
-      this.#flows = object.map('flows');
+      const value = contextCodec(object.type('ekho_flow_ctx'), object.type('ekho_flow_action'));
+      this.#flows = object.map('flows', { value });
       this.#counters = object.map('counters');
       this.#ports = object.map('ports');
       this.#room = object.map('room');
@@ -327,10 +335,28 @@ export class Firmware implements Disposable {
   }
 }
 
+/** A rule has an action or two and room for many more: those that it has are read. Thousands of rules may come at once. */
+function contextCodec(whole: Codec<FlowContext>, action: Codec<FlowAction>): Codec<FlowContext> {
+  const { actions, ...others } = Object.fromEntries(whole.members!);
+  const members = Object.entries(others);
+  const room = actions!.codec.size / action.size;
+  return {
+    ...whole,
+    read(view, offset) {
+      const context: Record<string, unknown> = {};
+      for (const [name, member] of members) context[name] = member.codec.read(view, offset + member.offset);
+      const length = Math.min(context.action_count as number, room);
+      context.actions = Array.from({ length }, (_, place) =>
+        action.read(view, offset + actions!.offset + place * action.size),
+      );
+      return context as unknown as FlowContext;
+    },
+  };
+}
+
 function asRule(context: FlowContext): FirmwareRule {
   const { id, netns, ifindex, chain, preference } = context;
   const keys = Object.keys(MATCH_KEYS) as MatchKey[];
-  const actions = context.actions.slice(0, context.action_count);
   return {
     id,
     netns,
@@ -340,7 +366,7 @@ function asRule(context: FlowContext): FirmwareRule {
     chain,
     preference,
     match: new Set(keys.filter((key) => (context.match.keys & MATCH_KEYS[key]) !== 0)),
-    actions: actions.map(({ kind }) => nameOf(ACTIONS, kind)!),
+    actions: context.actions.map(({ kind }) => nameOf(ACTIONS, kind)!),
     context,
   };
 }
