@@ -18,7 +18,9 @@ this page: each script's part of it is what it said when it ran last. They run o
 - **netdevsim**: its scripts about routes and nexthops run on the [switch](firmware.md#switches) of a port of type \`ekho\`, with firmware that takes all and
   shows it as trapped ([firmware_routes.bpf.c](../bpf/firmware_routes.bpf.c)), as netdevsim does. [netdevsim.bash](../test/lab/selftests/netdevsim.bash)
   stands between: it makes a port where a script makes a netdevsim, and reloads with \`action fw_activate\`. Knobs are the ones in debugfs. In the same
-  guest they run on netdevsim itself before, compiled from the same sources.
+  guest they run on netdevsim itself before, compiled from the same sources. \`nexthop.sh\` looks where buckets are so many seconds after they were
+  used last, and in a guest that is emulated its own commands take seconds: on a machine that is busy some of these tests fail, others each
+  time, and on netdevsim itself as well.
 
 `;
 
