@@ -4,7 +4,8 @@
  * takes no two filters that match the same (net/sched/cls_flower.c fl_ht_insert_unique).
  */
 
-import type { FirmwareRule, FlowMatch } from '../kernel/firmware/firmware.ts';
+import type { FlowMatch } from '../kernel/firmware/context.ts';
+import type { FirmwareRule } from '../kernel/firmware/firmware.ts';
 import { ACL_FIELDS, FAMILY } from '../plugin/records.ts';
 import { type AclMatch, wholeMatchOf } from './acl.ts';
 import type { Words } from './codecs.ts';
