@@ -71,12 +71,20 @@ async function runStage(stage: Stage, tests: readonly Selftest[], fetched: Sourc
     stage,
     ...tests.map(({ name }) => name),
   ];
-  const { code } = await guest.run(`node ${words.map(quote).join(' ')}`, {
+  const run = guest.run(`node ${words.map(quote).join(' ')}`, {
     limit: LIMIT,
     onOutput: (stream, data) => process[stream].write(data),
   });
+  // Scripts that ended before the guest did have their results.
+  const how = await run.then(
+    ({ code }) => `exit code ${code}`,
+    (error: unknown) => {
+      if (error instanceof LabError) return error.message;
+      throw error;
+    },
+  );
   const minutes = ((performance.now() - started) / 60_000).toFixed(0);
-  say(`stage ${stage}: ${tests.length} scripts, ${minutes} minutes, exit code ${code}`);
+  say(`stage ${stage}: ${tests.length} scripts, ${minutes} minutes, ${how}`);
   return tests.flatMap((test) => {
     const outcomes = outcomesIn(guest, test, test.name);
     if (outcomes.length === 0) return [];
