@@ -38,6 +38,7 @@ import { ResyncPace } from './resync-pace.ts';
 import { Retries } from './retries.ts';
 import type { RouteEntries } from './route-entries.ts';
 import { stationOf } from './stations.ts';
+import { StructurePace } from './structure-pace.ts';
 import { Trouble } from './trouble.ts';
 
 /** Answers that lead to further changes a `settled` waits for; under a storm there is always more. */
@@ -85,6 +86,7 @@ export class Plan {
   readonly #pending = new PendingChanges();
   #pendingTimer: NodeJS.Timeout | undefined;
   readonly #pace = new ResyncPace();
+  readonly #structurePace = new StructurePace();
   #resyncTimer: NodeJS.Timeout | undefined;
   #isCounting = false;
   readonly #waiters = new Set<Waiter>();
@@ -278,6 +280,11 @@ export class Plan {
 
   readonly #pump = (): void => this.pump();
   readonly #afterTurn = (): void => {
+    const rest = this.#desired.structureIsDirty ? this.#structurePace.rest(performance.now()) : 0;
+    if (rest > 0) {
+      setTimeout(this.#afterTurn, rest);
+      return;
+    }
     this.#pumpIsScheduled = false;
     this.#guard(this.#pump);
   };
@@ -326,7 +333,9 @@ export class Plan {
     const { tracer, name } = this.#options;
     const isTraced = tracer?.planning(name) === true;
     this.#options.mirror.tell();
+    const began = performance.now();
     this.#desired.settleStructure();
+    this.#structurePace.took(began, performance.now());
     this.#desired.notices.flush(runner);
     if (this.#straysInFlight) {
       if (runner.inFlight > 0) return;
