@@ -11,12 +11,13 @@ import { hostKilled, hostRestarted, hostStopped } from './host.ts';
 
 const DAY_S = 86_400;
 const STORM = 8000;
+const STORMS = 25;
 /** Address space that the host may have beyond what it has. */
-const SPARE = 48 * 2 ** 20;
+const SPARE = 24 * 2 ** 20;
 /** What its control group lets it have. */
 const GROUP_SPARE = 8 * 2 ** 20;
 /** How near to its limit it must have come. */
-const NEAR = 16 * 2 ** 20;
+const NEAR = 12 * 2 ** 20;
 
 /** Soft limit of a resource, in bytes or pieces; resolves to what puts the old one back. */
 function limit(site: Site, option: string, name: RegExp, soft: number): () => void {
@@ -28,16 +29,29 @@ function limit(site: Site, option: string, name: RegExp, soft: number): () => vo
   };
 }
 
-/** In bytes, of /proc/PID/status. */
-function memory(pid: number, name: 'VmSize' | 'VmPeak'): number {
-  const text = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(text)![1]) * 1024;
+/** In bytes. */
+function addressSpace(pid: number): number {
+  return Number(/^VmSize:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024;
 }
 
 /** Milliseconds by which the host's clock is ahead of this process', by what it writes down. */
 async function clockOf({ host }: Site): Promise<number> {
   const { times } = await host.client.get<{ times: number[] }>('/api/v1/series');
   return (times.at(-1) ?? Number.NaN) - Date.now();
+}
+
+/** Storms of routes, one on top of the other, until it is so; they are gone afterwards. False when it never was. */
+async function stormUntil(site: Site, isSo: () => boolean): Promise<boolean> {
+  let routes = 0;
+  while (!isSo() && routes < STORM * STORMS) {
+    site.router.batch([...stormRoutes(routes + STORM, PORTS)].slice(routes));
+    routes += STORM;
+    site.churn();
+    await pause(500);
+  }
+  const was = isSo();
+  site.router.batch([...stormRoutes(routes, PORTS, 'del')]);
+  return was;
 }
 
 /** A host that the system ended is started again, as what runs it would; false when it was not ended. */
@@ -93,19 +107,15 @@ export const PROCESS_FAULTS: readonly Fault[] = [
       const { host } = site;
       const anew = await startsAnew(site);
       const ended = said(site, 'the process ended');
-      const most = memory(host.pid, 'VmSize') + SPARE;
+      const most = addressSpace(host.pid) + SPARE;
       const lift = limit(site, 'as', /^Max address space\s+(\S+)/m, most);
-      site.router.batch([...stormRoutes(STORM, PORTS)]);
-      site.churn();
-      await pause(1000);
-      const isThere = host.isRunning;
-      const isNear = isThere && memory(host.pid, 'VmPeak') > most - NEAR;
-      site.router.batch([...stormRoutes(STORM, PORTS, 'del')]);
+      const isNear = () => host.isRunning && addressSpace(host.pid) > most - NEAR;
+      const isShort = await stormUntil(site, () => !host.isRunning || isNear());
       lift();
       // A process that the system gives no memory ends, and what runs it starts it again.
       if (await startedAgain(host)) return { ...anew, happened: ended };
       const why = { not: 'the host needed no more than there was' };
-      return { happened: async () => isNear, status: why, metrics: why, log: why };
+      return { happened: async () => isShort, status: why, metrics: why, log: why };
     },
   ),
   fault(
@@ -123,11 +133,8 @@ export const PROCESS_FAULTS: readonly Fault[] = [
       }
       try {
         group.limit(host.pid, GROUP_SPARE);
-        site.router.batch([...stormRoutes(STORM, PORTS)]);
-        site.churn();
-        await host.until('the host wants more', async () => group.times > 0);
+        if (!(await stormUntil(site, () => group.times > 0))) throw new Error('the host wanted no more');
         await pause(1000);
-        site.router.batch([...stormRoutes(STORM, PORTS, 'del')]);
       } finally {
         await group.remove();
       }
