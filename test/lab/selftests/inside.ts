@@ -4,7 +4,15 @@
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, createWriteStream, mkdtempSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  createWriteStream,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,6 +30,8 @@ const SETTLE_LIMIT = 600_000;
 const HIT_LIMIT = 4000;
 /** Longest a command of tc-testing may take, in seconds. */
 const TDC_LIMIT = 600;
+/** Longest that a script's server waits, and serves, in seconds. */
+const SERVER_LIMIT = 30;
 
 const CONFIG = `
 firmware.enabled = "on"
@@ -54,7 +64,8 @@ async function withHost(tests: readonly Selftest[]): Promise<void> {
   const settled = async () => void (await host.wait(AbortSignal.timeout(SETTLE_LIMIT)));
   await settled();
   writeConfig(await listen(settled));
-  for (const test of tests) await run(test, { TC_HIT_TIMEOUT: String(HIT_LIMIT) });
+  const env = { TC_HIT_TIMEOUT: String(HIT_LIMIT), PATH: `${makeTools()}:${process.env.PATH}` };
+  for (const test of tests) await run(test, env);
   await host.stop();
 }
 
@@ -144,6 +155,18 @@ function writeConfig(port: number): void {
     join(forwarding, 'forwarding.config'),
     `NETIFS=([p1]=h0 [p2]=sw0 [p3]=sw1 [p4]=h1 [p5]=h2 [p6]=sw2)\nNETIF_CREATE=no\nMZ=${sender}\nWAIT_TIME=1\n`,
   );
+}
+
+/** A folder of what scripts call and the guest has under another name; a server that nobody comes to ends. */
+function makeTools(): string {
+  const tools = join(folder!, 'bin');
+  mkdirSync(tools);
+  for (const [name, line] of [
+    ['cmp', 'exec busybox cmp "$@"'],
+    ['ncat', `exec timeout ${SERVER_LIMIT} /usr/bin/ncat "$@"`],
+  ] as const)
+    writeFileSync(join(tools, name), `#!/bin/sh\n${line}\n`, { mode: 0o755 });
+  return tools;
 }
 
 /** What it says is in a file of the name once it has ended. */

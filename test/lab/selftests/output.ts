@@ -34,7 +34,8 @@ export function outcomesOf(text: string): Outcome[] {
   const outcomes: Outcome[] = [];
   const seen = new Set<string>();
   let refusal = '';
-  const lines = text.split('\n');
+  // What a test transfers may stand before its outcome.
+  const lines = text.replaceAll('\0', '').split('\n');
   for (const [number, line] of lines.entries()) {
     // What follows from the first: rules that are to be deleted are not there.
     if (refusal === '' && !MISSING.test(line)) refusal = REFUSAL.exec(line)?.[1] ?? '';

@@ -9,7 +9,7 @@ const SAID = `
 TEST: dst_mac match (skip_hw)                                       [ OK ]
 TEST: TTL match (skip_hw)                                           [FAIL]
 \tDid not match on correct filter
-TEST: create destroy chain                                          [ OK ]
+\0\0\0TEST: create destroy chain                                          [ OK ]
 Error: first refusal.
 We have an error talking to the kernel
 TEST: dst_mac match (skip_sw)                                       [ OK ]
