@@ -88,7 +88,10 @@ export class HostFirmware {
           netns: statSync(netns === undefined ? '/proc/self/ns/net' : netnsPath(netns)).ino,
         },
         {
-          onReplace: (rule) => this.#rules.put(rule),
+          onReplace: (rule) => {
+            this.#rules.put(rule);
+            this.#counts.again(rule.id);
+          },
           onDestroy: (id) => this.#forget(id),
           onLost: () => this.#readAgain(),
           onAsked: () => void this.#parts.statistics.now().catch(() => {}),

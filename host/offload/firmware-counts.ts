@@ -22,9 +22,11 @@ const NOTHING: Count = { packets: 0n, bytes: 0n };
 export class FirmwareCounts {
   /** What is added to the counter of a rule's entry. */
   readonly #bases = new Map<bigint, Count>();
+  /** Packets that were told of a rule last: of thousands of rules few have new ones each time. */
+  readonly #told = new Map<bigint, bigint>();
 
   /**
-   * What to tell of a rule; `undefined`: nothing yet.
+   * What to tell of a rule; `undefined`: nothing, or nothing new.
    *
    * @param now counter of its entry
    * @param last of the same entry; undefined: it was made since
@@ -38,12 +40,19 @@ export class FirmwareCounts {
   ): FirmwareCounter | undefined {
     const base = this.#baseOf(rule, now, last);
     const packets = inRange(now.packets + base.packets);
-    if (packets === 0n) return undefined;
+    if (packets === 0n || packets === this.#told.get(rule.id)) return undefined;
+    this.#told.set(rule.id, packets);
     return { packets, bytes: inRange(now.bytes + base.bytes), drops: drops ? packets : 0n };
   }
 
   forget(id: bigint): void {
     this.#bases.delete(id);
+    this.#told.delete(id);
+  }
+
+  /** What was told of the rule may have been lost: it is told again. */
+  again(id: bigint): void {
+    this.#told.delete(id);
   }
 
   /**

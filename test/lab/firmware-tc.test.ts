@@ -7,12 +7,15 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { faults, isLoaded, load, needsModule, SOON, Switch, unload } from './firmware-support.ts';
+import { addLines, deleteLines, sendToEach, toldOf } from './many-rules.ts';
 import { PACE } from './pace.ts';
 
 const PACKETS = Number(process.env.EKHO_FIRMWARE_PACKETS ?? 20_000);
 /** For all of them, on a slow machine, in milliseconds. */
 const LIMIT = (250_000 + PACKETS) * PACE;
 const PINGS = 20;
+/** As many as its table has room for, beside some others. `npm run bench -- firmware` has 10,000. */
+const RULES = 1000;
 /** Bytes of a frame, without a checksum. */
 const FRAME = 60;
 /** Of each field and action that the data path has. */
@@ -180,6 +183,22 @@ describe('tc and the firmware of a host', () => {
       space.script('tc qdisc del dev sw0 clsact; tc qdisc add dev sw0 clsact');
       await space.settled();
       await expect.poll(() => pings(0, 3), SOON).toBe(3);
+    });
+
+    test(`${RULES} rules are in hardware, each counts its own packets, and all go`, async () => {
+      const told = () => toldOf(space.run('tc', ['-s', '-j', 'filter', 'show', 'dev', 'sw0', 'ingress']));
+      const mac = space.run('cat', ['/sys/class/net/sw0/address']).trim();
+      expect(space.batch(addLines('sw0', RULES, 'skip_sw'), 'tc')).toEqual(new Set());
+      await space.settled();
+      expect(told()).toEqual({ rules: RULES, inHardware: RULES, packets: { 0: RULES } });
+      sendToEach(space.hosts[0], mac, RULES);
+      await expect.poll(told, SOON).toEqual({ rules: RULES, inHardware: RULES, packets: { 1: RULES } });
+      expect(space.batch(deleteLines('sw0', RULES), 'tc')).toEqual(new Set());
+      await space.settled();
+      await expect
+        .poll(() => space.host.status().firmware, SOON)
+        .toEqual({ state: 'on', rules: 0, amiss: 0 });
+      expect(space.counts('sw0')).toEqual({ rules: 0, offloaded: 0 });
     });
 
     test(

@@ -25,6 +25,18 @@ test('a rule counts from its beginning', () => {
   });
 });
 
+test('what was told is not told again, unless it may have been lost', () => {
+  const counts = new FirmwareCounts();
+  const tell = (packets: number) => counts.tell(rule(1n), count(packets, 60 * packets), undefined, false);
+  expect(tell(3)).toMatchObject(count(3, 180));
+  expect(tell(3)).toBeUndefined();
+  counts.again(1n);
+  expect(tell(3)).toMatchObject(count(3, 180));
+  expect(tell(4)).toMatchObject(count(4, 240));
+  counts.forget(1n);
+  expect(tell(4)).toMatchObject(count(4, 240));
+});
+
 test('a rule that is older than the host goes on from what was told, with all that was counted since', () => {
   const counts = new FirmwareCounts();
   const none = { id: undefined };
