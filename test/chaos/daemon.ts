@@ -1,8 +1,8 @@
 /** BIRD on a router, with a table that a script makes: routes by the hundred thousand, some of which go, come and move with each `turn`. */
 import type { ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { temporaryFolder } from '../support/at-exit.ts';
 import type { TestHost } from '../support/host.ts';
 import type { Netns } from '../support/netns.ts';
 import type { Random } from '../support/random.ts';
@@ -34,7 +34,7 @@ export class Daemon {
   readonly #random: Random;
   readonly #ports: number;
   readonly #first: number;
-  readonly #folder = mkdtempSync(join(tmpdir(), 'ekho-bird-'));
+  readonly #folder = temporaryFolder('ekho-bird-');
   /** Gateway of each route, as a number; 0: there is none. */
   readonly #ways: Readonly<Record<4 | 6, Uint8Array>>;
   #process: ChildProcess | undefined;

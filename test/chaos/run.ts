@@ -5,12 +5,14 @@
  * before, and the fault is proven and can be seen in status, metrics and log. Pieces, hours for instance, follow one another, each with a seed and a table of its own. Needs root.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, release, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { VERSION } from '../../host/version.ts';
 import { BIRD } from '../bench/peers/bird.ts';
 import { install } from '../bench/peers/install.ts';
+import { median, where } from '../bench/peers/report.ts';
 import { Random } from '../support/random.ts';
 import { SEED } from '../support/seed.ts';
 import type { Fault, Place } from './fault.ts';
@@ -19,12 +21,14 @@ import { buildBreakdowns } from './faults/plugin.ts';
 import { FAULTS } from './faults.ts';
 import { plotRecoveries } from './plot.ts';
 import { Site } from './site.ts';
-import { atLeast, type Outcome, SIGNS, tryFault } from './trial.ts';
+import { grown, type Outcome, SIGNS, tryFault } from './trial.ts';
 import { WiredSite } from './wired.ts';
 
 const PAGE = fileURLToPath(new URL('../../docs/chaos.md', import.meta.url));
 /** A host that lives through this many faults is then replaced by one on another router. */
 const FAULTS_PER_PLACE = 40;
+/** After so many, memory is what it stays. */
+const FIRST_FAULTS = 10;
 /** The data path's tables as they are by default have room for these. */
 const ROUTES_WIRED = 50_000;
 const LOG_LINES = 60;
@@ -80,7 +84,8 @@ async function main(): Promise<void> {
   const chosen = ALL.filter(({ name }) => options.fault?.includes(name) ?? true);
   const unknown = options.fault?.find((name) => !ALL.some((fault) => fault.name === name));
   if (unknown !== undefined) return refuse(`there is no fault "${unknown}"; --list names those there are.`);
-  const grounds = groundsFor(chosen, (await hasBird()) ? routes : undefined);
+  const bird = await installBird();
+  const grounds = groundsFor(chosen, bird === undefined ? undefined : routes);
   if (chosen.some(({ name }) => /^plugin-(traps|hangs|grows|lies)$/.test(name))) await buildBreakdowns();
   const all: Recoveries = new Map();
   for (let piece = 0; piece < pieces; piece++) {
@@ -94,7 +99,7 @@ async function main(): Promise<void> {
         piece === 0
           ? `${minutes} minutes with seed ${seed}`
           : `${piece + 1} times ${minutes} minutes with seeds ${seed} to ${seed + piece}`,
-        routes,
+        bird === undefined ? 'without a routing daemon' : `${routes} routes of BIRD ${bird}`,
       );
   }
 }
@@ -104,12 +109,13 @@ function refuse(text: string): void {
   process.exitCode = 2;
 }
 
-async function hasBird(): Promise<boolean> {
+/** Its version; undefined where it cannot be had. */
+async function installBird(): Promise<string | undefined> {
   const folder = mkdtempSync(join(tmpdir(), 'ekho-chaos-'));
   try {
-    const { missing } = await install([BIRD], folder);
+    const { ready, missing } = await install([BIRD], folder);
     for (const why of missing.values()) console.log(`without BIRD: ${why}`);
-    return missing.size === 0;
+    return ready.get(BIRD);
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -169,14 +175,17 @@ function ground<P extends Place>(
     const times = ({ name }: About) => (recoveries.get(name)?.length ?? 0) + (earlier.get(name)?.length ?? 0);
     if (begunOf !== seed) begun = 0;
     begunOf = seed;
-    const place = await start(new Random(seed + ++begun));
+    let place: P | undefined;
     let isWell = false;
     try {
+      place = await start(new Random(seed + ++begun));
       place.churn(120);
       await place.right(120);
-      let usual = place.usage();
-      const { memory, plugin } = usual;
-      console.log(`a host with ${mebibytes(memory)} MiB, its plugin with ${mebibytes(plugin)} MiB`);
+      const first = place.usage();
+      let usual = first;
+      console.log(
+        `a host with ${mebibytes(first.memory)} MiB, its plugin with ${mebibytes(first.plugin)} MiB`,
+      );
       for (let count = 0; count < FAULTS_PER_PLACE && (count === 0 || performance.now() < until); count++) {
         // Each at least once, in random order, before any comes again; what no piece had time for so far comes first.
         const least = Math.min(...faults.map(times));
@@ -186,16 +195,17 @@ function ground<P extends Place>(
         const outcome = await tryFault(place, fault, usual);
         recoveries.set(fault.name, [...(recoveries.get(fault.name) ?? []), outcome]);
         const whole = ((performance.now() - began) / 1000).toFixed(1);
-        console.log(`right after ${outcome.seconds.toFixed(1)} s, ${whole} s in all`);
-        // Heaps find their size in the first minutes.
-        if (count < 10) usual = { ...atLeast(usual, place.usage()), descriptors: usual.descriptors };
+        const now = place.usage();
+        const memory = `${mebibytes(now.memory)} and ${mebibytes(now.plugin)} MiB`;
+        console.log(`right after ${outcome.seconds.toFixed(1)} s, ${whole} s in all, ${memory}`);
+        if (count < FIRST_FAULTS) usual = grown(usual, now, first);
       }
       isWell = true;
     } catch (error) {
-      console.log(`FAILED\n${error instanceof Error ? error.message : error}\n${said(place)}`);
+      console.log(`FAILED\n${error instanceof Error ? error.message : error}\n${place ? said(place) : ''}`);
     }
     try {
-      await place.close();
+      await place?.close();
     } catch (error) {
       console.log(`FAILED\n${error instanceof Error ? error.message : error}`);
       isWell = false;
@@ -220,8 +230,7 @@ function rowsOf(recoveries: Recoveries) {
     const outcomes = recoveries.get(name) ?? [];
     const sorted = outcomes.map(({ seconds }) => seconds).sort((a, b) => a - b);
     if (sorted.length === 0) return [];
-    const median = sorted[Math.floor((sorted.length - 1) / 2)]!;
-    return [{ name, what, outcomes, median, longest: sorted.at(-1)!, limit: within }];
+    return [{ name, what, outcomes, median: median(sorted), longest: sorted.at(-1)!, limit: within }];
   });
 }
 
@@ -253,10 +262,10 @@ function seenIn({ signs }: Outcome): string {
   return [told.join(', '), ...missing].filter(Boolean).join('; ');
 }
 
-function writePage(recoveries: Recoveries, how: string, routes: number): void {
+function writePage(recoveries: Recoveries, how: string, daemon: string): void {
   const [before, rest] = readFileSync(PAGE, 'utf8').split('<!-- chaos -->\n') as [string, string];
   const after = rest.slice(rest.indexOf('<!-- /chaos -->'));
-  const about = `${how}, ${routes} routes of BIRD’s, Linux ${release()}, ${cpus().length} CPUs, Node ${process.versions.node}:`;
+  const about = `${how}, ${daemon}, EKHO ${VERSION}; ${where()}.`;
   const picture = '![Seconds from the end of a fault until all is right](chaos.svg)';
   const text = `${about}\n\n${picture}\n\n${table(recoveries)}`;
   writeFileSync(PAGE, `${before}<!-- chaos -->\n${text}\n${after}`);

@@ -1,10 +1,9 @@
 /** What faults are tried on: a router whose configuration changes all the time, and a host that keeps an ASIC in line with it. */
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { appendFileSync, cpSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { atExit } from '../support/at-exit.ts';
+import { atExit, temporaryFolder } from '../support/at-exit.ts';
 import { TestHost } from '../support/host.ts';
 import type { Random } from '../support/random.ts';
 import { host4, host6, Router, repairLines } from '../support/router.ts';
@@ -28,8 +27,6 @@ const PLAIN = 32;
 /** Size of the file system that the host's files are on. */
 const DISK = '48m';
 const FILES = 1024;
-/** Small enough that a storm overruns it. */
-const RECEIVE_BUFFER = 90_000;
 const RING = 4096;
 
 export interface SiteOptions {
@@ -43,11 +40,11 @@ export class Site implements Place {
   router: Router;
   readonly host: TestHost;
   /** A file system of its own with the plugin and its cache. */
-  readonly disk = mkdtempSync(join(tmpdir(), 'ekho-chaos-'));
+  readonly disk = temporaryFolder('ekho-chaos-');
   readonly plugin = join(this.disk, 'plugins', `${PLUGIN}.wasm`);
   readonly cache = join(this.disk, 'cache');
   /** Elsewhere: it is to be had when the disk is full, too. */
-  readonly #sockets = mkdtempSync(join(tmpdir(), 'ekho-chaos-'));
+  readonly #sockets = temporaryFolder('ekho-chaos-');
   readonly #control = new Control(this.#sockets);
   readonly #world: World;
   readonly #forget: () => void;
@@ -79,7 +76,6 @@ export class Site implements Place {
       folder: join(this.disk, 'plugins'),
       cache: this.cache,
       keepsState: true,
-      receiveBuffer: RECEIVE_BUFFER,
       statisticsInterval: 1,
       kept: this.disk,
       tables: { lpm4: fourOf(routes ?? 0) + ROOM },

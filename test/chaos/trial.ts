@@ -3,8 +3,10 @@ import { pause } from '../support/host.ts';
 import { type Fault, type Place, SHOWN, type Sign, type Signs, type Usage } from './fault.ts';
 
 /** Beyond what the first faults left: heaps grow before they are collected. */
-const MEMORY_MORE = 96 * 1024 * 1024;
-const PLUGIN_MORE = 64 * 1024 * 1024;
+const MEMORY_MORE = 64 * 1024 * 1024;
+const PLUGIN_MORE = 48 * 1024 * 1024;
+/** The first faults may leave no more than this, all together. */
+const FIRST_MORE = 128 * 1024 * 1024;
 const DESCRIPTORS_MORE = 6;
 /** The fault must be visible, and memory and descriptors back, within this many seconds of all being right. */
 const CALM_S = 60;
@@ -28,13 +30,11 @@ export async function tryFault<P extends Place>(site: P, fault: Fault<P>, usual:
   return { seconds, signs };
 }
 
-/** Of two usages the greater in each. */
-export function atLeast(one: Usage, other: Usage): Usage {
-  return {
-    memory: Math.max(one.memory, other.memory),
-    plugin: Math.max(one.plugin, other.plugin),
-    descriptors: Math.max(one.descriptors, other.descriptors),
-  };
+/** What is usual after one of the first faults: heaps find their size in the first minutes. Descriptors do not. */
+export function grown(usual: Usage, now: Usage, first: Usage): Usage {
+  const most = (name: 'memory' | 'plugin') =>
+    Math.min(Math.max(usual[name], now[name]), first[name] + FIRST_MORE);
+  return { memory: most('memory'), plugin: most('plugin'), descriptors: usual.descriptors };
 }
 
 async function calm(site: Place, signs: Signs, usual: Usage): Promise<void> {

@@ -3,10 +3,9 @@
  * ports and routes change at random and BIRD announces its table to the same kernel.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { atExit } from '../support/at-exit.ts';
+import { atExit, temporaryFolder } from '../support/at-exit.ts';
 import { Datapath } from '../support/datapath.ts';
 import type { TestHost } from '../support/host.ts';
 import type { Random } from '../support/random.ts';
@@ -69,9 +68,9 @@ export class WiredSite implements Place {
   }
 
   static async start(options: WiredOptions): Promise<WiredSite> {
-    const folder = mkdtempSync(join(tmpdir(), 'ekho-chaos-bpf-'));
+    const folder = temporaryFolder('ekho-chaos-bpf-');
     const unmount = mountBpf(folder);
-    const sockets = mkdtempSync(join(tmpdir(), 'ekho-chaos-'));
+    const sockets = temporaryFolder('ekho-chaos-');
     const state = join(folder, 'path');
     mkdirSync(state);
     let site: WiredSite;
@@ -113,7 +112,8 @@ export class WiredSite implements Place {
     this.#daemon?.close();
     this.#unmount();
     console.log(`of ${sent} packets sent all the while, ${received} were answered`);
-    if (!(received >= sent * ANSWERED)) throw new Error(`${sent - received} of ${sent} packets were lost`);
+    if (!(sent > 0 && received >= sent * ANSWERED))
+      throw new Error(`${sent - received} of ${sent} packets were lost`);
   }
 
   churn(count = 60): void {

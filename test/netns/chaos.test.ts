@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Usage } from '../chaos/fault.ts';
 import { FAULTS } from '../chaos/faults.ts';
 import { Site } from '../chaos/site.ts';
-import { atLeast, tryFault } from '../chaos/trial.ts';
+import { grown, tryFault } from '../chaos/trial.ts';
 import { Random } from '../support/random.ts';
 import { FRESH_SEED } from '../support/seed.ts';
 
@@ -15,6 +15,7 @@ const order = new Random(FRESH_SEED);
 const CHOSEN = order.shuffled(FAULTS.map(({ name }) => name)).slice(0, COUNT);
 
 let site: Site;
+let first: Usage;
 let usual: Usage;
 
 beforeAll(async () => {
@@ -22,7 +23,8 @@ beforeAll(async () => {
   site = await Site.start({ random: order });
   site.churn(120);
   await site.right(60);
-  usual = site.usage();
+  first = site.usage();
+  usual = first;
 }, 180_000);
 
 afterAll(async () => {
@@ -36,7 +38,7 @@ test.each(CHOSEN)(
     // Throws where something is not right within its time, or nothing tells of the fault.
     const { signs } = await tryFault(site, fault, usual);
     expect(signs.happened, `EKHO_SEED=${FRESH_SEED}`).toBeDefined();
-    usual = { ...atLeast(usual, site.usage()), descriptors: usual.descriptors };
+    usual = grown(usual, site.usage(), first);
   },
   240_000,
 );

@@ -1,4 +1,7 @@
 /** What a process must not leave behind however it ends, Ctrl-C and SIGTERM included: namespaces, mounts and processes of its own. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 
 const undoings = new Set<() => void>();
@@ -34,4 +37,11 @@ function listen(): void {
     ['SIGTERM', 15],
   ] as const)
     if (process.listenerCount(signal) === 0) process.once(signal, () => process.exit(128 + number));
+}
+
+/** A new folder whose name begins so; gone at the end, if not before. */
+export function temporaryFolder(name: string): string {
+  const folder = mkdtempSync(join(tmpdir(), name));
+  atExit(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
 }

@@ -1,7 +1,6 @@
 /** A host as an operator runs it: its own process with a configuration file, asked through its socket. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type {
@@ -15,7 +14,7 @@ import type {
   VerifyAnswer,
 } from '../../host/api/schemas.ts';
 import { Client } from '../../host/cli/client.ts';
-import { atExit } from './at-exit.ts';
+import { atExit, temporaryFolder } from './at-exit.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** Not what runs the tests: it may be a wrapper that a signal does not get past. */
@@ -72,7 +71,7 @@ export interface Output {
 }
 
 export class TestHost {
-  readonly folder = mkdtempSync(join(tmpdir(), 'ekho-host-'));
+  readonly folder = temporaryFolder('ekho-host-');
   readonly socket = join(this.folder, 'ekho.sock');
   readonly client = new Client(this.socket);
   readonly config = join(this.folder, 'ekho.toml');

@@ -69,19 +69,23 @@ function precedence(): string {
   return isFirst ? ', which the bench had precedence over (`chrt`)' : '';
 }
 
-/** Where and with what it was measured. */
-export function machine({ peers, missing, rounds }: ReportOptions): string {
+/** Where it was measured. */
+export function where(): string {
   const model = cpus()[0]?.model ?? 'unknown';
   const memory = (totalmem() / 2 ** 30).toFixed(0);
   const load = loadavg()[0]!.toFixed(1);
-  const where = `${availableParallelism()} × ${model}, ${memory} GiB, Linux ${release()}, Node ${process.versions.node}; load average ${load} at the end${precedence()}`;
+  return `${availableParallelism()} × ${model}, ${memory} GiB, Linux ${release()}, Node ${process.versions.node}; load average ${load} at the end${precedence()}`;
+}
+
+/** Where and with what it was measured. */
+export function machine({ peers, missing, rounds }: ReportOptions): string {
   const versions = [...new Set([...peers].map(([{ name }, version]) => `${name}: ${version}`))].join('; ');
   const left = [...missing].map(([{ name }, why]) => `\n\n${name} was left out: ${why}`).join('');
   const how =
     rounds === 1
       ? 'One round'
       : `Medians of ${rounds} rounds, in which all took turns, and the least and most of them`;
-  return `${where}. ${how}.${versions === '' ? '' : `\n\n${versions}.`}${left}`;
+  return `${where()}. ${how}.${versions === '' ? '' : `\n\n${versions}.`}${left}`;
 }
 
 /** Puts the text between the marks of a page, and pictures beside it. */

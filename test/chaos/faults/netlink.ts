@@ -5,7 +5,8 @@ import { type Fault, fault, grows, metric, said, shown, status, whileStopped } f
 import type { SPOILS } from '../inside.ts';
 import { PORTS, type Site } from '../site.ts';
 
-const STORM = 8000;
+/** More than the receive buffer that hosts have by default has room for. */
+const STORM = 40_000;
 /** Longest that datagrams are spoilt for. */
 const SPOILT_MS = 60_000;
 /** More than can come meanwhile. */
