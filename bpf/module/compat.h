@@ -3,8 +3,14 @@
 #ifndef EKHO_COMPAT_H
 #define EKHO_COMPAT_H
 
+#include <linux/btf.h>
 #include <linux/version.h>
 #include <net/rtnetlink.h>
+
+/* Newer kernels have kfuncs that take nothing else. */
+#ifndef KF_TRUSTED_ARGS
+#define KF_TRUSTED_ARGS 0
+#endif
 
 /* 6.15 put the arguments of newlink into a struct. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 15, 0)

@@ -7,6 +7,7 @@
 #include <linux/netlink.h>
 #include <linux/skbuff.h>
 #include <linux/spinlock.h>
+#include "compat.h"
 #include "ekho.h"
 
 static DEFINE_SPINLOCK(ekho_requests_lock);
