@@ -5,7 +5,7 @@ import type { WiredSite } from '../wired.ts';
 import { hostKilled, hostStopped } from './host.ts';
 
 export const DATAPATH_FAULTS: readonly Fault<WiredSite>[] = [
-  fault('program-removed', 'somebody takes the BPF program off a port', 60, async (site) => {
+  fault('program-removed', 'somebody takes the BPF program off a port', 30, async (site) => {
     const metrics = await grows(site, 'ekho_device_detached_total');
     const log = said(site, 'somebody took the data path off a port');
     const port = `p${site.random.below(2)}`;
@@ -20,7 +20,7 @@ export const DATAPATH_FAULTS: readonly Fault<WiredSite>[] = [
     await shown(site, 'a program is on the port again', async () => site.programOf(port) !== undefined);
     return { happened: seen, status: seen, metrics, log };
   }),
-  fault('pins-removed', 'the folder with all that is pinned is removed', 60, async (site) => {
+  fault('pins-removed', 'the folder with all that is pinned is removed', 30, async (site) => {
     const pins = () => {
       try {
         return readdirSync(site.state, { recursive: true }).length;
@@ -36,16 +36,16 @@ export const DATAPATH_FAULTS: readonly Fault<WiredSite>[] = [
     const why = { not: 'what runs is not what is pinned: it is pinned again within seconds' };
     return { happened: async () => removed && pins() >= before, status: why, metrics: why, log: why };
   }),
-  hostKilled<WiredSite>('path-host-killed', 60),
-  hostStopped<WiredSite>('path-host-stopped', 60),
-  fault('path-plugin-restarted', 'the plugin starts anew under the packets', 60, async (site) => {
+  hostKilled<WiredSite>('path-host-killed', 30),
+  hostStopped<WiredSite>('path-host-stopped', 30),
+  fault('path-plugin-restarted', 'the plugin starts anew under the packets', 30, async (site) => {
     const signs = await restarts(site);
     const log = said(site, 'active (');
     await site.host.restartPlugin();
     site.churn();
     return { ...signs, happened: log, log };
   }),
-  fault('path-worker-killed', 'the thread of the plugin ends wherever it is', 60, async (site) => {
+  fault('path-worker-killed', 'the thread of the plugin ends wherever it is', 30, async (site) => {
     const signs = await restarts(site);
     const log = said(site, 'down: ');
     const { pluginThread } = await site.spoil({});

@@ -59,17 +59,17 @@ async function whileTrouble(
 }
 
 export const DEVICE_FAULTS: readonly Fault[] = [
-  fault('device-refuses', 'the device refuses all writes until somebody sees it', 60, async (site) => {
+  fault('device-refuses', 'the device refuses all writes until somebody sees it', 30, async (site) => {
     const signs = await whileTrouble(site, { refuse: true }, 'refused', REFUSES);
     await site.host.inject({ refuse: false });
     return signs;
   }),
-  fault('device-fails', 'every third write meets an I/O error until somebody sees it', 60, async (site) => {
+  fault('device-fails', 'every third write meets an I/O error until somebody sees it', 30, async (site) => {
     const signs = await whileTrouble(site, { failEvery: 3 }, 'failed', FAILS);
     await site.host.inject({ failEvery: 0 });
     return signs;
   }),
-  fault('device-slow', 'each burst takes 20 ms', 60, async (site) => {
+  fault('device-slow', 'each burst takes 20 ms', 30, async (site) => {
     const { batches, apply_us } = plugin(await site.host.status());
     const seconds = await metric(site, 'ekho_plugin_apply_seconds_total');
     await site.host.inject({ delay: SLOW_US });
@@ -89,7 +89,7 @@ export const DEVICE_FAULTS: readonly Fault[] = [
   fault(
     'device-off',
     'the device is without power until somebody sees it, and has lost its tables',
-    60,
+    30,
     async (site) => {
       const { host } = site;
       const { epoch } = await host.device();
@@ -115,7 +115,7 @@ export const DEVICE_FAULTS: readonly Fault[] = [
       };
     },
   ),
-  fault('table-full', 'more routes than the device has room for, and fewer again', 60, async (site) => {
+  fault('table-full', 'more routes than the device has room for, and fewer again', 30, async (site) => {
     const { host, router } = site;
     const refused = async () => {
       const { offload } = await host.status();

@@ -39,7 +39,7 @@ function fill(folder: string): void {
 }
 
 export const DISK_FAULTS: readonly Fault[] = [
-  fault('disk-full', 'no room on the disk while the host ends and starts', 60, async (site) => {
+  fault('disk-full', 'no room on the disk while the host ends and starts', 30, async (site) => {
     const { host } = site;
     const full = join(site.disk, 'full');
     fill(full);
@@ -54,7 +54,7 @@ export const DISK_FAULTS: readonly Fault[] = [
       () => rmSync(full, { recursive: true }),
     );
   }),
-  fault('disk-read-only', 'the disk is read-only for a while', 60, async (site) => {
+  fault('disk-read-only', 'the disk is read-only for a while', 30, async (site) => {
     const remount = (mode: string) => execFileSync('mount', ['-o', `remount,${mode}`, site.disk]);
     remount('ro');
     return whileUnwritable(

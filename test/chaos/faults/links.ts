@@ -34,7 +34,7 @@ async function changes(site: Site, status: Signs['status']): Promise<Signs> {
 }
 
 export const LINK_FAULTS: readonly Fault[] = [
-  fault('link-renamed', 'a port gets another name and its own again', 60, async (site) => {
+  fault('link-renamed', 'a port gets another name and its own again', 30, async (site) => {
     const port = site.random.below(PORTS);
     const signs = await changes(site, SHOWN);
     site.router.batch([`link set p${port} down`, `link set p${port} name q${port}`, `link set q${port} up`]);
@@ -51,7 +51,7 @@ export const LINK_FAULTS: readonly Fault[] = [
       happened: status(site, (now) => plugin(now).ports.includes(`p${port}`)),
     };
   }),
-  fault('ifindex-reused', 'a port is deleted and another link has its index and name', 60, async (site) => {
+  fault('ifindex-reused', 'a port is deleted and another link has its index and name', 30, async (site) => {
     const port = site.random.below(PORTS);
     const signs = await changes(site, { not: 'the port is one as before, with the same name' });
     const [link] = JSON.parse(site.router.ip(`-j link show p${port}`)) as [Link];
@@ -77,7 +77,7 @@ export const LINK_FAULTS: readonly Fault[] = [
   fault(
     'masters-change',
     'a port goes through a bridge and a VRF (or another bridge, where the kernel has no VRFs)',
-    60,
+    30,
     async (site) => {
       const port = site.random.below(PORTS);
       const signs = await changes(site, { not: 'the port is one as before' });
@@ -100,7 +100,7 @@ export const LINK_FAULTS: readonly Fault[] = [
   fault(
     'namespace-recreated',
     'the namespace is deleted, another has its name, and the host is started again',
-    60,
+    30,
     async (site) => {
       const { host } = site;
       const log = said(site, 'was deleted');

@@ -37,7 +37,7 @@ export const NETLINK_FAULTS: readonly Fault[] = [
   fault(
     'netlink-overrun',
     'the host sleeps while thousands of routes come and go: the kernel drops notifications',
-    60,
+    30,
     async (site) => {
       const counted = await grows(site, 'ekho_sync_overruns_total');
       const log = said(site, 'read again: overrun', true);
@@ -53,7 +53,7 @@ export const NETLINK_FAULTS: readonly Fault[] = [
   fault(
     'netlink-malformed',
     'ten notifications arrive cut short or with lengths that lie',
-    60,
+    30,
     async (site) => {
       const counted = await grows(site, 'ekho_sync_malformed_messages_total');
       const log = said(site, 'read again: malformed', true);
@@ -80,7 +80,7 @@ export const NETLINK_FAULTS: readonly Fault[] = [
   fault(
     'dump-interrupted',
     'the kernel says of all dumps that their parts do not fit together, until somebody sees it',
-    60,
+    30,
     async (site) => {
       const counted = await grows(site, 'ekho_sync_interrupted_dumps_total');
       const log = said(site, 'changed during each of');
@@ -95,7 +95,7 @@ export const NETLINK_FAULTS: readonly Fault[] = [
       return { happened: counted, status: seen, metrics: counted, log };
     },
   ),
-  fault('dump-thread-killed', 'the thread that receives dumps ends while it does', 60, async (site) => {
+  fault('dump-thread-killed', 'the thread that receives dumps ends while it does', 30, async (site) => {
     const counted = await grows(site, 'ekho_sync_resyncs_total');
     const log = said(site, 'the thread that receives dumps ended');
     const seen = resynced(site);
@@ -115,7 +115,7 @@ export const NETLINK_FAULTS: readonly Fault[] = [
       log,
     };
   }),
-  fault('newer-kernel', 'every message has an attribute that nobody knows', 60, async (site) => {
+  fault('newer-kernel', 'every message has an attribute that nobody knows', 30, async (site) => {
     const { grown } = await site.spoil({});
     // A notification that cannot be read has everything read again.
     await site.spoil({ unknown: 1, notifications: 1 });
@@ -132,7 +132,7 @@ export const NETLINK_FAULTS: readonly Fault[] = [
     const why = { not: 'nothing is wrong: what is not known is passed over' };
     return { happened: async () => grownNow > grown + 10, status: why, metrics: why, log: why };
   }),
-  fault('ring-lost', 'the host sleeps until the ring of the kernel’s notifiers is full', 60, async (site) => {
+  fault('ring-lost', 'the host sleeps until the ring of the kernel’s notifiers is full', 30, async (site) => {
     const { notifier } = await site.host.status();
     const counted = await grows(site, 'ekho_notifier_lost_events_total');
     const log = said(site, 'found the ring full', true);

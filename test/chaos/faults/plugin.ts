@@ -88,7 +88,7 @@ function cached(site: Site): Map<string, string> {
 }
 
 export const PLUGIN_FAULTS: readonly Fault[] = [
-  fault('plugin-killed', 'SIGKILL for the process of the plugin', 60, async (site) => {
+  fault('plugin-killed', 'SIGKILL for the process of the plugin', 30, async (site) => {
     const signs = await restarts(site);
     const log = said(site, 'down: ');
     const children = processes(site);
@@ -110,7 +110,7 @@ export const PLUGIN_FAULTS: readonly Fault[] = [
     });
     return { ...signs, happened: SHOWN, log };
   }),
-  fault('plugin-restarted', 'an operator restarts the plugin', 60, async (site) => {
+  fault('plugin-restarted', 'an operator restarts the plugin', 30, async (site) => {
     const signs = await restarts(site);
     const log = said(site, 'active (');
     const children = processes(site);
@@ -122,7 +122,7 @@ export const PLUGIN_FAULTS: readonly Fault[] = [
     };
     return { ...signs, happened, log };
   }),
-  fault('plugin-file-torn', 'half of the plugin’s file, then all of it', 60, async (site) => {
+  fault('plugin-file-torn', 'half of the plugin’s file, then all of it', 30, async (site) => {
     const log = said(site, 'not replaced');
     truncateSync(site.plugin, 5000);
     site.churn();
@@ -135,7 +135,7 @@ export const PLUGIN_FAULTS: readonly Fault[] = [
     site.copyPlugin();
     return { happened: log, status: seen, metrics: SHOWN, log };
   }),
-  fault('plugin-file-gone', 'the plugin’s file is removed and comes back', 60, async (site) => {
+  fault('plugin-file-gone', 'the plugin’s file is removed and comes back', 30, async (site) => {
     const stops = said(site, 'stops; ');
     const comes = said(site, 'active (');
     rmSync(site.plugin);

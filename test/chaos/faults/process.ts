@@ -65,10 +65,10 @@ async function startedAgain(host: TestHost): Promise<boolean> {
 }
 
 export const PROCESS_FAULTS: readonly Fault[] = [
-  hostStopped<Site>('host-stopped', 60),
-  hostKilled<Site>('host-killed', 60),
-  hostRestarted<Site>('host-restarted', 60),
-  fault('descriptors', 'no file descriptor is left, and clients connect', 60, async (site) => {
+  hostStopped<Site>('host-stopped', 30),
+  hostKilled<Site>('host-killed', 30),
+  hostRestarted<Site>('host-restarted', 30),
+  fault('descriptors', 'no file descriptor is left, and clients connect', 30, async (site) => {
     const { descriptors } = site.usage();
     const counted = await grows(site, 'ekho_descriptors_short_seconds_total');
     const before = (await site.host.status()).descriptors_short_s;
@@ -102,7 +102,7 @@ export const PROCESS_FAULTS: readonly Fault[] = [
   fault(
     'memory',
     'address space is limited to what the host has and a little, and a storm comes',
-    60,
+    30,
     async (site) => {
       const { host } = site;
       const anew = await startsAnew(site);
@@ -121,7 +121,7 @@ export const PROCESS_FAULTS: readonly Fault[] = [
   fault(
     'memory-group',
     'the host’s control group has room for 8 MiB more, and a storm comes',
-    60,
+    30,
     async (site) => {
       const { host } = site;
       const anew = await startsAnew(site);
@@ -143,7 +143,7 @@ export const PROCESS_FAULTS: readonly Fault[] = [
       return { happened: SHOWN, status: why, metrics: why, log: why };
     },
   ),
-  fault('clock-jumps', 'the clock goes a day ahead, then two back, then right', 60, async (site) => {
+  fault('clock-jumps', 'the clock goes a day ahead, then two back, then right', 30, async (site) => {
     for (const clock of [DAY_S, -DAY_S, 0]) {
       await site.spoil({ clock });
       site.churn();
@@ -157,7 +157,7 @@ export const PROCESS_FAULTS: readonly Fault[] = [
     const why = { not: 'the time of day is the system’s, and nothing the host does goes by it' };
     return { happened: 'shown', status: why, metrics: why, log: why };
   }),
-  fault('config-torn', 'half of the configuration file, SIGHUP, then all of it', 60, async (site) => {
+  fault('config-torn', 'half of the configuration file, SIGHUP, then all of it', 30, async (site) => {
     const { host } = site;
     const whole = readFileSync(host.config, 'utf8');
     const metrics = await grows(site, 'ekho_log_lines_total', 'level="error"');
