@@ -1,44 +1,61 @@
 /**
- * Some of the faults of `npm run chaos`, one after another on one host: all is right again after each. Which ones, in which order and
- * beside what changes is up to a seed, another one for each run, also in CI: EKHO_SEED repeats it.
+ * Some of the faults of `npm run chaos`, one after another on one host at each of its places: all is right again after each. Which
+ * ones, in which order and beside what changes is up to a seed, another one for each run, also in CI: EKHO_SEED repeats it.
  */
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Usage } from '../chaos/fault.ts';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Fault, Place, Usage } from '../chaos/fault.ts';
+import { DATAPATH_FAULTS } from '../chaos/faults/datapath.ts';
 import { FAULTS } from '../chaos/faults.ts';
 import { Site } from '../chaos/site.ts';
 import { grown, tryFault } from '../chaos/trial.ts';
+import { WiredSite } from '../chaos/wired.ts';
 import { Random } from '../support/random.ts';
 import { FRESH_SEED } from '../support/seed.ts';
+import { has } from '../support/wires.ts';
 
-const COUNT = 5;
+/** Of BIRD, where there is one. */
+const ROUTES = 10_000;
+const routes = has('bird') ? ROUTES : undefined;
 const order = new Random(FRESH_SEED);
-const CHOSEN = order.shuffled(FAULTS.map(({ name }) => name)).slice(0, COUNT);
 
-let site: Site;
-let first: Usage;
-let usual: Usage;
+function tryOn<P extends Place>(
+  where: string,
+  faults: readonly Fault<P>[],
+  count: number,
+  start: () => Promise<P>,
+): void {
+  const chosen = order.shuffled(faults).slice(0, count);
 
-beforeAll(async () => {
-  console.log(`EKHO_SEED=${FRESH_SEED}: ${CHOSEN.join(', ')}`);
-  site = await Site.start({ random: order });
-  site.churn(120);
-  await site.right(60);
-  first = site.usage();
-  usual = first;
-}, 180_000);
+  describe(where, () => {
+    let place: P | undefined;
+    let first: Usage;
+    let usual: Usage;
 
-afterAll(async () => {
-  await site?.close();
-});
+    beforeAll(async () => {
+      console.log(`EKHO_SEED=${FRESH_SEED}: ${chosen.map(({ name }) => name).join(', ')}`);
+      place = await start();
+      place.churn(120);
+      await place.right(60);
+      first = place.usage();
+      usual = first;
+    }, 180_000);
 
-test.each(CHOSEN)(
-  '%s',
-  async (name) => {
-    const fault = FAULTS.find((one) => one.name === name)!;
-    // Throws where something is not right within its time, or nothing tells of the fault.
-    const { signs } = await tryFault(site, fault, usual);
-    expect(signs.happened, `EKHO_SEED=${FRESH_SEED}`).toBeDefined();
-    usual = grown(usual, site.usage(), first);
-  },
-  240_000,
-);
+    afterAll(async () => {
+      await place?.close();
+    });
+
+    test.each(chosen.map((fault) => [fault.name, fault] as const))(
+      '%s',
+      async (_, fault) => {
+        // Throws where something is not right within its time, or nothing tells of the fault.
+        const { signs } = await tryFault(place!, fault, usual);
+        expect(signs.happened, `EKHO_SEED=${FRESH_SEED}`).toBeDefined();
+        usual = grown(usual, place!.usage(), first);
+      },
+      240_000,
+    );
+  });
+}
+
+tryOn('a router', FAULTS, 5, () => Site.start({ random: order, routes }));
+tryOn('a data path with traffic', DATAPATH_FAULTS, 2, () => WiredSite.start({ random: order, routes }));
