@@ -93,6 +93,8 @@ __u32 can_act = 0;
 __u32 can_face = 0;
 __u32 can_kind = 0;
 __u32 chain_max = 0;
+/* Rules on links of tunnels. */
+__u32 can_tunnel = 0;
 /* Milliseconds to wait for user space: not under RTNL unless `waits_with_rtnl`. */
 __u32 wait_ms = 0;
 __u32 waits_with_rtnl = 0;
@@ -167,6 +169,8 @@ static __always_inline int check(struct ekho_flow_ctx *flow, const struct ekho_f
 		return check_by_port(flow, rule);
 	if (!(can_kind & (1u << (rule->kind & 31))))
 		REFUSE(flow, "the device has no such rules");
+	if (rule->tunnel.kind && !can_tunnel)
+		REFUSE(flow, "the device has no rules on links of tunnels");
 	if (rule->kind != EKHO_FLOW_ACTION && !(can_face & (1u << (rule->direction & 31))))
 		REFUSE(flow, "the device cannot filter in this direction");
 	if (rule->chain > chain_max)

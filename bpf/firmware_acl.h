@@ -306,6 +306,8 @@ static __always_inline int check_by_port(struct ekho_flow_ctx *flow, const struc
 
 	if (rule->kind == EKHO_FLOW_ACTION)
 		REFUSE(flow, "unsupported-kind: the plugin does not hold this kind");
+	if (!port && rule->tunnel.kind)
+		REFUSE(flow, "the link is a tunnel, and no port of a plugin's device");
 	if (!port)
 		REFUSE(flow, "the link is not a port of a plugin's device");
 	if (!(port->flags & FIRMWARE_PORT_READY))

@@ -41,7 +41,7 @@ static void ekho_act_release(void *priv)
 
 static int __net_init ekho_act_net_init(struct net *net)
 {
-	return PTR_ERR_OR_ZERO(ekho_port_create(NULL, net));
+	return PTR_ERR_OR_ZERO(ekho_port_create(NULL, net, NULL));
 }
 
 static void __net_exit ekho_act_net_exit(struct net *net)

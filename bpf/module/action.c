@@ -45,6 +45,12 @@ static int ekho_action_tunnel(struct ekho_flow_action *to,
 	to->tunnel.destination_port = key->tp_dst;
 	to->tunnel.tos = key->tos;
 	to->tunnel.ttl = key->ttl;
+	if (test_bit(IP_TUNNEL_CSUM_BIT, key->tun_flags))
+		to->tunnel.flags |= EKHO_TUNNEL_HAS_CHECKSUM;
+	if (test_bit(IP_TUNNEL_DONT_FRAGMENT_BIT, key->tun_flags))
+		to->tunnel.flags |= EKHO_TUNNEL_DONT_FRAGMENT;
+	if (test_bit(IP_TUNNEL_OAM_BIT, key->tun_flags))
+		to->tunnel.flags |= EKHO_TUNNEL_OAM;
 	if (ip_tunnel_info_af(info) == AF_INET) {
 		to->tunnel.family = 4;
 		to->tunnel.source[0] = key->u.ipv4.src;

@@ -94,6 +94,8 @@ struct ekho_firmware_port {
 	/* NULL: it is for the actions of a namespace, @net. */
 	struct net_device *dev;
 	struct net *net;
+	/* Of the link of a tunnel, which is no port of a switch. */
+	struct ekho_tunnel tunnel;
 	/* Everything below; taken inside of RTNL and ekho_ports_lock. */
 	struct mutex lock;
 	/* The device's, which changes them without these locks. */
@@ -193,7 +195,8 @@ void ekho_ports_of_bridge(const struct net_device *bridge,
 			  const void *data);
 void ekho_ports_visit(void (*visit)(struct ekho_firmware_port *port));
 struct ekho_firmware_port *ekho_port_create(struct net_device *dev,
-					    struct net *net);
+					    struct net *net,
+					    const struct ekho_tunnel *tunnel);
 struct ekho_firmware_port *ekho_port_of_actions(const struct net *net);
 void ekho_ports_resolve(void);
 void ekho_ports_hand_over(struct ekho_offload_ops *from,
@@ -287,6 +290,10 @@ int ekho_actions_fill(struct ekho_flow_action *actions,
 /* act.c */
 int ekho_act_init(void);
 void ekho_act_exit(void);
+
+/* tunnel.c */
+int ekho_tunnel_init(void);
+void ekho_tunnel_exit(void);
 
 /* mark.c: kfuncs */
 int ekho_marks_open(int netns, u32 flags);

@@ -70,6 +70,14 @@ struct ekho_vlan_match {
 	__u16 unused;
 };
 
+/* Of the outer packet. */
+enum ekho_tunnel_header_flags {
+	EKHO_TUNNEL_HAS_CHECKSUM = 1 << 0,
+	EKHO_TUNNEL_DONT_FRAGMENT = 1 << 1,
+	EKHO_TUNNEL_OAM = 1 << 2,
+	EKHO_TUNNEL_CRITICAL = 1 << 3,
+};
+
 /* The tunnel a packet came out of. */
 struct ekho_tunnel_match {
 	__be32 key, key_mask;
@@ -79,7 +87,9 @@ struct ekho_tunnel_match {
 	__be16 destination_port, destination_port_mask;
 	__u8 tos, tos_mask, ttl, ttl_mask;
 	/* 4 or 6, or 0 if no address is matched */
-	__u32 family;
+	__u16 family;
+	/* enum ekho_tunnel_header_flags */
+	__u8 flags, flags_mask;
 };
 
 /*
@@ -162,7 +172,9 @@ struct ekho_flow_action {
 			__be32 source[4], destination[4];
 			__be16 destination_port;
 			__u8 tos, ttl;
-			__u32 family;
+			__u16 family;
+			/* enum ekho_tunnel_header_flags: what the outer packet gets */
+			__u8 flags, unused;
 		} tunnel;
 		/* set, add: enum flow_action_mangle_base; bits of mask stay */
 		struct {
@@ -183,6 +195,28 @@ struct ekho_flow_action {
 			__u32 exceed;
 		} police;
 	};
+};
+
+enum ekho_tunnel_kind {
+	EKHO_TUNNEL_VXLAN = 1,
+};
+
+enum ekho_tunnel_flags {
+	/* The link is of many tunnels: its rules match their keys. */
+	EKHO_TUNNEL_EXTERNAL = 1 << 0,
+};
+
+/* The link of a tunnel. */
+struct ekho_tunnel {
+	/* enum ekho_tunnel_kind, 0 for none */
+	__u16 kind;
+	/* UDP port it listens on */
+	__be16 port;
+	/* VNI, unless it is of many */
+	__be32 key;
+	/* enum ekho_tunnel_flags */
+	__u32 flags;
+	__u32 unused;
 };
 
 /* A rule, as every call about it sees it. */
@@ -206,6 +240,8 @@ struct ekho_flow_ctx {
 	struct ekho_flow_match match;
 	__u32 action_count;
 	struct ekho_flow_action actions[EKHO_ACTIONS_MAX];
+	/* The link with that index is one of a tunnel, if there is a kind. */
+	struct ekho_tunnel tunnel;
 };
 
 /* More flags of calls about bridges, beside enum ekho_flow_flags. */

@@ -97,9 +97,19 @@ void ekho_ports_hand_over(struct ekho_offload_ops *from,
 	ekho_switches_hand_over(from, to);
 }
 
-/* Of a device, or for the actions of a namespace. */
+/* A port of a switch, unless the link is a tunnel's. */
+static bool ekho_port_is_switched(const struct ekho_firmware_port *port)
+{
+	return port->dev && !port->tunnel.kind;
+}
+
+/*
+ * Of a device, or for the actions of a namespace; @tunnel for the link of one,
+ * else NULL.
+ */
 struct ekho_firmware_port *ekho_port_create(struct net_device *dev,
-					    struct net *net)
+					    struct net *net,
+					    const struct ekho_tunnel *tunnel)
 {
 	struct ekho_firmware_port *port;
 	int hook, err;
@@ -109,6 +119,8 @@ struct ekho_firmware_port *ekho_port_create(struct net_device *dev,
 		return ERR_PTR(-ENOMEM);
 	port->dev = dev;
 	port->net = net;
+	if (tunnel)
+		port->tunnel = *tunnel;
 	mutex_init(&port->lock);
 	for (hook = 0; hook < EKHO_HOOKS; hook++) {
 		port->bindings[hook].port = port;
@@ -122,7 +134,7 @@ struct ekho_firmware_port *ekho_port_create(struct net_device *dev,
 	if (err)
 		goto err_flows;
 	ekho_fdb_open(port);
-	if (dev)
+	if (ekho_port_is_switched(port))
 		hash_add_rcu(ekho_ports_by_dev, &port->by_dev,
 			     (unsigned long)dev);
 	mutex_lock(&ekho_ports_lock);
@@ -158,14 +170,15 @@ struct ekho_firmware_port *ekho_port_of_actions(const struct net *net)
 struct ekho_firmware_port *ekho_firmware_register(struct net_device *dev)
 {
 	ASSERT_RTNL();
-	return ekho_port_create(dev, NULL);
+	return ekho_port_create(dev, NULL, NULL);
 }
 EXPORT_SYMBOL_GPL(ekho_firmware_register);
 
 void ekho_firmware_unregister(struct ekho_firmware_port *port)
 {
-	if (port->dev) {
+	if (port->dev)
 		ASSERT_RTNL();
+	if (ekho_port_is_switched(port)) {
 		hash_del_rcu(&port->by_dev);
 		synchronize_net();
 		ekho_fdb_forget(port);

@@ -102,6 +102,7 @@ static int ekho_flow_call(struct ekho_firmware_port *port,
 	       flow->action_count * sizeof(*flow->actions));
 	memset(ctx->actions + flow->action_count, 0,
 	       (EKHO_ACTIONS_MAX - flow->action_count) * sizeof(*flow->actions));
+	ctx->tunnel = port->tunnel;
 	call->flow = flow;
 	call->stats = stats;
 	call->extack = extack;
@@ -292,7 +293,8 @@ static int ekho_flow_replace(struct ekho_binding *binding,
 	bool is_all = key->kind == EKHO_FLOW_MATCHALL;
 	struct ekho_flow *flow;
 
-	if (binding->hook != EKHO_HOOK_FLOWTABLE && !tc_can_offload(port->dev)) {
+	if (binding->hook != EKHO_HOOK_FLOWTABLE && !port->tunnel.kind &&
+	    !tc_can_offload(port->dev)) {
 		NL_SET_ERR_MSG_WEAK_MOD(extack, "hw-tc-offload is off");
 		return -EOPNOTSUPP;
 	}

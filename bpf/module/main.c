@@ -21,11 +21,16 @@ static int __init ekho_init(void)
 	err = ekho_act_init();
 	if (err)
 		goto err_firmware;
-	err = ekho_link_init();
+	err = ekho_tunnel_init();
 	if (err)
 		goto err_act;
+	err = ekho_link_init();
+	if (err)
+		goto err_tunnel;
 	return 0;
 
+err_tunnel:
+	ekho_tunnel_exit();
 err_act:
 	ekho_act_exit();
 err_firmware:
@@ -36,6 +41,7 @@ err_firmware:
 static void __exit ekho_exit(void)
 {
 	ekho_link_exit();
+	ekho_tunnel_exit();
 	ekho_act_exit();
 	ekho_firmware_exit();
 }

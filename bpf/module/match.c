@@ -285,6 +285,25 @@ static void ekho_match_tunnel_addresses(struct ekho_tunnel_match *to,
 	}
 }
 
+#define EKHO_TUNNEL_HEADER                                         \
+	(FLOW_DIS_F_TUNNEL_CSUM | FLOW_DIS_F_TUNNEL_DONT_FRAGMENT | \
+	 FLOW_DIS_F_TUNNEL_OAM | FLOW_DIS_F_TUNNEL_CRIT_OPT)
+
+static u8 ekho_tunnel_header_flags(u32 from)
+{
+	u8 to = 0;
+
+	if (from & FLOW_DIS_F_TUNNEL_CSUM)
+		to |= EKHO_TUNNEL_HAS_CHECKSUM;
+	if (from & FLOW_DIS_F_TUNNEL_DONT_FRAGMENT)
+		to |= EKHO_TUNNEL_DONT_FRAGMENT;
+	if (from & FLOW_DIS_F_TUNNEL_OAM)
+		to |= EKHO_TUNNEL_OAM;
+	if (from & FLOW_DIS_F_TUNNEL_CRIT_OPT)
+		to |= EKHO_TUNNEL_CRITICAL;
+	return to;
+}
+
 static int ekho_match_tunnel(struct ekho_flow_match *match,
 			     const struct flow_rule *rule)
 {
@@ -294,9 +313,12 @@ static int ekho_match_tunnel(struct ekho_flow_match *match,
 		struct flow_match_control from;
 
 		flow_rule_match_enc_control(rule, &from);
-		if (from.mask->flags)
+		if (from.mask->flags & ~EKHO_TUNNEL_HEADER)
 			return -EOPNOTSUPP;
 		match->keys |= EKHO_MATCH_TUNNEL;
+		to->flags_mask = ekho_tunnel_header_flags(from.mask->flags);
+		to->flags = ekho_tunnel_header_flags(from.key->flags) &
+			    to->flags_mask;
 		ekho_match_tunnel_addresses(to, rule, from.key->addr_type);
 	}
 	if (has(rule, FLOW_DISSECTOR_KEY_ENC_KEYID)) {

@@ -28,6 +28,13 @@ export interface FlowContext {
   readonly action_count: number;
   /** As many as the rule has. */
   readonly actions: readonly FlowAction[];
+  /** Of the link with that index; kind 0: it is none of a tunnel. Port and key are big-endian, as those of matches. */
+  readonly tunnel: {
+    readonly kind: number;
+    readonly port: number;
+    readonly key: number;
+    readonly flags: number;
+  };
 }
 
 /** struct ekho_flow_action. */

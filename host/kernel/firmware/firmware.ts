@@ -63,6 +63,8 @@ export interface FirmwareCapabilities {
   readonly kinds: readonly FlowKind[];
   /** The highest chain; 0 is where rules begin. */
   readonly chainMax: number;
+  /** Rules on links of tunnels (VXLAN), of packets that came out of one; not by default. */
+  readonly tunnels?: boolean;
   /** What it takes of bridges, nothing by default: the software bridge goes on without it. */
   readonly bridge?: readonly BridgeKind[];
 }
@@ -207,7 +209,7 @@ export class Firmware implements Disposable {
   }
 
   #setCapabilities(capabilities: FirmwareCapabilities): void {
-    const { match, actions, directions, kinds, chainMax, bridge = [] } = capabilities;
+    const { match, actions, directions, kinds, chainMax, tunnels = false, bridge = [] } = capabilities;
     const set = (name: string, value: number) => this.#object.variable<number>(name).set(value >>> 0);
     const bits = (values: readonly number[]) => values.reduce((all, value) => all | (1 << value), 0);
     set(
@@ -218,6 +220,7 @@ export class Firmware implements Disposable {
     set('can_face', bits(directions.map((direction) => DIRECTIONS[direction])));
     set('can_kind', bits(kinds.map((kind) => FLOW_KINDS[kind])));
     set('chain_max', chainMax);
+    set('can_tunnel', Number(tunnels));
     set('can_bridge', bits(bridge.map((kind) => BRIDGE_KINDS[kind])));
   }
 
