@@ -4,7 +4,7 @@ import { existsSync, statSync } from 'node:fs';
 import { release } from 'node:os';
 import { expect, type TestContext } from 'vitest';
 import type { FirmwareCapabilities } from '../../host/kernel/firmware/firmware.ts';
-import { moduleFile } from './module.ts';
+import { type Module, moduleFile } from './module.ts';
 import { PACE } from './pace.ts';
 import { LabSpace } from './support.ts';
 
@@ -12,8 +12,9 @@ import { LabSpace } from './support.ts';
 export const SOON = { timeout: 120_000 * PACE, interval: 200 };
 
 /** Skips a test where there is no module for the kernel. */
-export function needsModule(context: TestContext): void {
-  if (!existsSync(moduleFile(release()))) context.skip('the module is built for x86-64 kernels from 6.12 on');
+export function needsModule(context: TestContext, module?: Module): void {
+  if (!existsSync(moduleFile(release(), module)))
+    context.skip('the module is built for x86-64 kernels from 6.12 on');
 }
 
 export const isLoaded = () => existsSync('/sys/module/ekho');

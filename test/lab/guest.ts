@@ -19,7 +19,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { firstReport } from './debug/reports.ts';
 import { DEFAULT_FLAVOUR, FLAVOURS, type FlavourName, type Image, image } from './image.ts';
 import { type Arch, CHECKOUT, LabError, OWN_ARCH, QEMU, virtiofsd } from './machine.ts';
-import { buildModule, FAULTS } from './module.ts';
+import { buildModule, FAULTS, type Module } from './module.ts';
 import { accelerator, qemuWords } from './qemu.ts';
 import { checkoutShares, type Share, systemShares } from './shares.ts';
 import { systemRoot } from './system.ts';
@@ -56,6 +56,8 @@ export interface GuestOptions {
   readonly init?: 'systemd';
   /** Ends of wires; each is a link eth0, eth1, … of the guest. */
   readonly wires?: readonly WireEnd[];
+  /** Kernel modules that are built for it besides bpf/module. */
+  readonly modules?: readonly Module[];
   /** More words of the kernel's command line; where one is there twice, these win. */
   readonly kernelWords?: readonly string[];
   /** Told of an image that is built and of a boot that is tried again. */
@@ -133,14 +135,14 @@ export class Guest implements AsyncDisposable {
 
   /** Boots a guest and waits until it takes commands. One that panics or resets on the way is booted once more. */
   static async boot(options: GuestOptions = {}): Promise<Guest> {
-    const { flavour = DEFAULT_FLAVOUR, arch = OWN_ARCH, say = () => {} } = options;
+    const { flavour = DEFAULT_FLAVOUR, arch = OWN_ARCH, modules = [], say = () => {} } = options;
     const files = image(flavour, arch, say);
     const isDebug = FLAVOURS[flavour].kernel === 'debug';
     const accel = await accelerator(arch, files);
     if (options.init === undefined) {
       await warm();
       buildModule(files, say);
-      if (isDebug) buildModule(files, say, FAULTS);
+      for (const module of isDebug ? [FAULTS, ...modules] : modules) buildModule(files, say, module);
     }
     for (let attempt = 1; ; attempt++) {
       const guest = new Guest(files, isDebug);

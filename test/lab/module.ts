@@ -5,6 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
+  appendFileSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -21,13 +22,20 @@ import { CHECKOUT, LabError } from './machine.ts';
 
 /** A kernel module, of the project or of the kernel's sources. */
 export interface Module {
+  /** Of its file; the kernel's own name for it is that of its object in Kbuild. */
   readonly name: string;
-  readonly sources: string;
+  /** Folders of which all files go into one, and one Kbuild behind the other. */
+  readonly sources: readonly string[];
 }
 
-const EKHO: Module = { name: 'ekho', sources: join(CHECKOUT, 'bpf/module') };
+const EKHO: Module = { name: 'ekho', sources: [join(CHECKOUT, 'bpf/module')] };
 /** Deliberate bugs, which the debug kernel has to find. */
-export const FAULTS: Module = { name: 'faults', sources: join(CHECKOUT, 'test/lab/debug/faults') };
+export const FAULTS: Module = { name: 'faults', sources: [join(CHECKOUT, 'test/lab/debug/faults')] };
+/** The module, with steps that can be made to fail. */
+export const UNWIND: Module = {
+  name: 'unwind',
+  sources: [...EKHO.sources, join(CHECKOUT, 'test/lab/unwind')],
+};
 
 /** Longest a build may take, in milliseconds; seconds on an idle machine. */
 const LIMIT = 10 * 60_000;
@@ -63,16 +71,11 @@ export function buildModule(
   const started = performance.now();
   const folder = mkdtempSync(join(tmpdir(), 'ekho-module-'));
   try {
-    cpSync(module.sources, folder, { recursive: true });
-    const { status, stdout, stderr } = inRoot(root, folder, `make -s -C ${headers} M=/mnt modules`);
-    if (status !== 0)
-      throw new LabError(
-        `The kernel module ${module.name} does not build for ${release}:\n${stdout}${stderr}`,
-      );
+    const { built } = compileModule({ root, release }, folder, module);
     mkdirSync(join(file, '..'), { recursive: true });
     // Several processes may build at once: each its own, then into place.
     const making = `${file}.${process.pid}`;
-    cpSync(join(folder, basename(file)), making);
+    cpSync(built, making);
     renameSync(making, file);
     writeFileSync(stamp, inputs);
   } finally {
@@ -81,6 +84,30 @@ export function buildModule(
   say(
     `The kernel module ${module.name} for ${release}: built in ${((performance.now() - started) / 1000).toFixed(1)} s`,
   );
+}
+
+/**
+ * Compiles a module in a folder that is empty: the module's file, and what make said.
+ *
+ * @param variables more words for make
+ * @throws LabError with the compiler's messages
+ */
+export function compileModule(
+  { root, release }: ModuleRoot,
+  folder: string,
+  module: Module = EKHO,
+  variables = '',
+): { readonly built: string; readonly said: string } {
+  for (const [path, name] of filesOf(module))
+    if (name === 'Kbuild') appendFileSync(join(folder, name), readFileSync(path));
+    else cpSync(path, join(folder, name));
+  const line = `make -s -C /usr/src/linux-headers-${release} M=/mnt ${variables} modules`;
+  const { status, stdout, stderr } = inRoot(root, folder, line);
+  const said = `${stdout}${stderr}`;
+  if (status !== 0)
+    throw new LabError(`The kernel module ${module.name} does not build for ${release}:\n${said}`);
+  const built = readdirSync(folder).find((name) => name.endsWith('.ko'))!;
+  return { built: join(folder, built), said };
 }
 
 /** Runs a line of shell in a root, with `folder` as /mnt; the mounts are gone when it ends. */
@@ -101,9 +128,18 @@ export function inRoot(root: string, folder: string, line: string, limit = LIMIT
 }
 
 /** The root's name tells its compiler and kernel. */
-function inputsOf(root: string, { sources }: Module): string {
+function inputsOf(root: string, module: Module): string {
   const hash = createHash('sha256').update(basename(root));
-  for (const name of readdirSync(sources, { recursive: true, encoding: 'utf8' }).sort())
-    if (/\.[ch]$|^Kbuild$|^Makefile$/.test(name)) hash.update(name).update(readFileSync(join(sources, name)));
+  for (const [path, name] of filesOf(module)) hash.update(name).update(readFileSync(path));
   return hash.digest('hex');
+}
+
+/** Path and name of each file that a module is made from. */
+function filesOf({ sources }: Module): [path: string, name: string][] {
+  return sources.flatMap((folder) =>
+    readdirSync(folder)
+      .filter((name) => /\.[ch]$|^Kbuild$|^Makefile$/.test(name))
+      .sort()
+      .map((name): [string, string] => [join(folder, name), name]),
+  );
 }

@@ -17,12 +17,16 @@ import { Guest, quote } from './guest.ts';
 import { asFlavour, DEFAULT_FLAVOUR, FLAVOURS } from './image.ts';
 import { asArch, installMissing, LabError, OWN_ARCH, whyNot } from './machine.ts';
 import { isInTable, record, type Skip } from './matrix.ts';
+import { UNWIND } from './module.ts';
 
 /** The suite is meant to end within half of it, in milliseconds; emulating another architecture takes longer. */
 const SUITE_LIMIT = 28 * 60_000;
 const FOREIGN_LIMIT = 35 * 60_000;
 /** How many times as long as on another kernel anything may take on the debug kernel. */
 const DEBUG_PACE = 5;
+
+/** The one that needs a module of its own. */
+const UNWIND_TEST = 'test/lab/firmware-unwind.test.ts';
 
 /** As scripts/projects.mjs writes it; the rest of it is passed on as it is. */
 interface Results {
@@ -60,7 +64,9 @@ async function main(): Promise<number> {
   await buildVariants();
   const started = performance.now();
   const seconds = () => ((performance.now() - started) / 1000).toFixed(1);
-  await using guest = await Guest.boot({ flavour, arch, say });
+  // As vitest reads filters.
+  const isUnwound = positionals.length === 0 || positionals.some((part) => UNWIND_TEST.includes(part));
+  await using guest = await Guest.boot({ flavour, arch, modules: isUnwound ? [UNWIND] : [], say });
   say(`kernel ${guest.release} ${arch} up after ${seconds()} s`);
   // What a guest has besides a kernel, `ovs` in `6.12-ovs`, is for tests of its own.
   const [, extra] = flavour.split('-');

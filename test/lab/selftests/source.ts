@@ -71,5 +71,5 @@ export function source(flavour: FlavourName, say: (line: string) => void): Sourc
 
 /** netdevsim itself, for `buildModule`. */
 export function netdevsim({ netdevsim: sources }: Source): Module {
-  return { name: 'netdevsim', sources };
+  return { name: 'netdevsim', sources: [sources] };
 }
