@@ -191,9 +191,12 @@ export class HostFirmware {
       read.add(plugin);
       const byHandle = new Map(counters().map((counter) => [counter.handle, counter]));
       for (const { port, filter, drops, handle } of states.filterEntries()) {
-        if (handle === undefined) continue;
-        const now = countOf(byHandle.get(handle), 0n);
         const rule = this.#rules.find(port, filter);
+        if (handle === undefined) {
+          if (rule !== undefined) this.#counts.leave(rule.id);
+          continue;
+        }
+        const now = countOf(byHandle.get(handle), 0n);
         const key = `${plugin} ${handle}`;
         last.set(key, { id: rule?.id, ...now });
         if (rule !== undefined) this.#tellCount(rule, now, this.#lastOf(plugin, key, now), drops);

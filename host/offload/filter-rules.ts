@@ -14,7 +14,7 @@ import type { PortsPlan } from './ports.ts';
 import { REASON } from './reasons.ts';
 
 const FILTER = 'filter ';
-const END = 'end ';
+const END = 'end of filters on ';
 const HELD = 'held ';
 
 /** A filter that has a rule, with the handles of its ports. */

@@ -22,8 +22,10 @@ const NOTHING: Count = { packets: 0n, bytes: 0n };
 export class FirmwareCounts {
   /** What is added to the counter of a rule's entry. */
   readonly #bases = new Map<bigint, Count>();
-  /** Packets that were told of a rule last: of thousands of rules few have new ones each time. */
-  readonly #told = new Map<bigint, bigint>();
+  /** What was told of a rule last: of thousands of rules few have new packets each time. */
+  readonly #told = new Map<bigint, FirmwareCounter>();
+  /** Rules of which it may have been lost. */
+  readonly #again = new Set<bigint>();
 
   /**
    * What to tell of a rule; `undefined`: nothing, or nothing new.
@@ -38,21 +40,30 @@ export class FirmwareCounts {
     last: LastCount | undefined,
     drops: boolean,
   ): FirmwareCounter | undefined {
+    const { id } = rule;
     const base = this.#baseOf(rule, now, last);
     const packets = inRange(now.packets + base.packets);
-    if (packets === 0n || packets === this.#told.get(rule.id)) return undefined;
-    this.#told.set(rule.id, packets);
-    return { packets, bytes: inRange(now.bytes + base.bytes), drops: drops ? packets : 0n };
+    if (packets === 0n || (packets === this.#told.get(id)?.packets && !this.#again.has(id))) return undefined;
+    const told = { packets, bytes: inRange(now.bytes + base.bytes), drops: drops ? packets : 0n };
+    this.#told.set(id, told);
+    this.#again.delete(id);
+    return told;
+  }
+
+  /** The rule has no entry any more: what a next one counts is added to what was told. */
+  leave(id: bigint): void {
+    if (this.#bases.has(id)) this.#bases.set(id, this.#told.get(id) ?? NOTHING);
   }
 
   forget(id: bigint): void {
     this.#bases.delete(id);
     this.#told.delete(id);
+    this.#again.delete(id);
   }
 
   /** What was told of the rule may have been lost: it is told again. */
   again(id: bigint): void {
-    this.#told.delete(id);
+    if (this.#told.has(id)) this.#again.add(id);
   }
 
   /**

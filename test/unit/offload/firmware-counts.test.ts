@@ -69,6 +69,22 @@ test('a rule that took over an entry goes on from nothing', () => {
   expect(counts.tell(rule(2n), count(6, 60), undefined, false)).toMatchObject(count(6, 60));
 });
 
+test('a rule that leaves hardware for a while counts on with its next entry', () => {
+  const counts = new FirmwareCounts();
+  counts.tell(rule(1n), count(20, 2000), undefined, false);
+  counts.leave(1n);
+  counts.leave(1n);
+  // Another entry, which another rule had before.
+  expect(counts.tell(rule(1n), count(0, 0), { id: 2n, ...count(7, 700) }, false)).toBeUndefined();
+  expect(counts.tell(rule(1n), count(3, 300), undefined, false)).toMatchObject(count(23, 2300));
+  // One that never counted, and one that never had an entry here.
+  counts.tell(rule(3n), count(0, 0), undefined, false);
+  counts.leave(3n);
+  counts.leave(4n);
+  expect(counts.tell(rule(3n), count(1, 100), undefined, false)).toMatchObject(count(1, 100));
+  expect(counts.tell(rule(4n, count(5, 500)), count(1, 100), undefined, false)).toMatchObject(count(6, 600));
+});
+
 test('whatever is read, what is told has its place in 64 bits', () => {
   const wild = fc.record({
     packets: fc.bigInt(-(2n ** 70n), 2n ** 70n),
