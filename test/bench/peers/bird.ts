@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { Child } from './child.ts';
-import { type Peer, type Running, type StartOptions, versionBy } from './peer.ts';
+import { type Peer, RECEIVE_BUFFER, type Running, type StartOptions, versionBy } from './peer.ts';
 import { pause } from './until.ts';
 
 const START_MS = 120_000;
@@ -19,15 +19,21 @@ export const BIRD: Peer = {
   start: startBird,
 };
 
-function configuration(receiveBuffer: number | undefined): string {
-  const buffer = receiveBuffer === undefined ? '' : `netlink rx buffer ${receiveBuffer}; `;
+/** The manual has the buffer raised where notifications are dropped. */
+function configuration(receiveBuffer: number): string {
+  const buffer = `netlink rx buffer ${receiveBuffer}; `;
   return `protocol device {}
 protocol kernel kernel4 { learn; ${buffer}ipv4 { import all; }; }
 protocol kernel kernel6 { learn; ${buffer}ipv6 { import all; }; }
 `;
 }
 
-async function startBird({ netns, folder, kind, receiveBuffer }: StartOptions): Promise<Running> {
+async function startBird({
+  netns,
+  folder,
+  kind,
+  receiveBuffer = RECEIVE_BUFFER,
+}: StartOptions): Promise<Running> {
   const config = join(folder, 'bird.conf');
   writeFileSync(config, configuration(receiveBuffer));
   const control = join(folder, 'bird.ctl');

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { Child } from './child.ts';
-import { ALL_KINDS, type Kind, type Peer, type StartOptions, versionBy } from './peer.ts';
+import { ALL_KINDS, type Kind, type Peer, RECEIVE_BUFFER, type StartOptions, versionBy } from './peer.ts';
 
 /** Address family, RTM_GET… and RTNLGRP_… (include/uapi/linux/rtnetlink.h). */
 const WORDS: Readonly<Record<Kind, readonly number[]>> = {
@@ -19,7 +19,7 @@ const STAMPING_BUFFER = 64 << 20;
 let program = '';
 
 function startLoop(
-  { netns, kind, receiveBuffer = 0 }: Omit<StartOptions, 'folder'>,
+  { netns, kind, receiveBuffer = RECEIVE_BUFFER }: Omit<StartOptions, 'folder'>,
   stamps: readonly string[] = [],
 ): Child {
   return new Child(netns, program, [...WORDS[kind].map(String), String(receiveBuffer), ...stamps]);

@@ -1,7 +1,7 @@
 /** What becomes of peers while the kernel changes: how far behind they are, what they lose, what it costs them. */
 import { cpuOf } from './child.ts';
 import { steadyCount, withPeer } from './load.ts';
-import type { Peer } from './peer.ts';
+import type { Peer, Running } from './peer.ts';
 import { pause, untilCount } from './until.ts';
 import { World } from './world.ts';
 
@@ -10,8 +10,12 @@ const SETTLE_MS = 5000;
 const MOVING = 4_000_000;
 /** What counts notifications has those that it gets by then: what is lost does not come back. */
 const EVENTS_MS = 10_000;
+/** A peer rests that took no more CPU seconds than that for so long: what runs now and then takes some. */
+const REST_MS = 1000;
+const REST_CPU_S = 0.03;
+const REST_PAUSE_MS = 100;
 /** Of sockets, where they are to overrun. */
-export const SMALL_BUFFER = 90_000;
+const SMALL_BUFFER = 90_000;
 
 export interface Outcome {
   /** From the end of the changes until it was right, in seconds. */
@@ -20,7 +24,7 @@ export interface Outcome {
   readonly off: number | undefined;
   /** How it ended by itself. */
   readonly end: string | undefined;
-  /** CPU seconds of 100,000 changes. */
+  /** CPU seconds of 100,000 changes; NaN: not measured, or it never rested. */
   readonly cpu: number;
   /** Seconds that its start took, and of them reading by its own account. */
   readonly start: number;
@@ -43,6 +47,8 @@ export interface Scenario {
   readonly isAnnounced: boolean;
   /** What must be there before, beside `base`. */
   prepare?(world: World): Promise<void>;
+  /** The changes are made once more before, for the CPU time they take a peer that nobody asks. */
+  readonly isTimed?: boolean;
   /** Makes the changes. */
   act(world: World, pid: number): Promise<Acted>;
   /** Makes it as it was before `act`. */
@@ -65,6 +71,7 @@ export function churn(base: number, count: number, writers: number): Scenario {
     name: writers === 1 ? 'one writer' : `${writers} writers`,
     base,
     isAnnounced: true,
+    isTimed: true,
     async act(world) {
       const write = async (writer: number) => {
         const range = { kind: 'route4', first: MOVING + writer * each, count: each } as const;
@@ -156,9 +163,10 @@ export async function measureFollowing(
         const outcome = await oneOutcome(peer, world, scenario, wanted, options);
         outcomes.set(peer, [...(outcomes.get(peer) ?? []), outcome]);
         const { behind, off, cpu, end } = outcome;
+        const took = Number.isNaN(cpu) ? '' : `, ${cpu.toFixed(3)} CPU s per 100k`;
         const how = off === undefined ? '' : `, off by ${off}`;
         options.say(
-          `${scenario.name}: ${peer.name} ${behind.toFixed(3)} s behind, ${cpu.toFixed(2)} CPU s per 100k${how}${end === undefined ? '' : `, ended: ${end.slice(0, 200)}`}`,
+          `${scenario.name}: ${peer.name} ${behind.toFixed(3)} s behind${took}${how}${end === undefined ? '' : `, ended: ${end.slice(0, 200)}`}`,
         );
       }
     }
@@ -195,19 +203,19 @@ async function oneOutcome(
   };
   return withPeer(peer, start, async (running, began) => {
     const { count: base, since } = await steadyCount(running);
-    const cpuBefore = cpuOf(running.pid);
+    const cpu = scenario.isTimed === true ? await unaskedCpu(running, world, scenario, options) : Number.NaN;
+    const heard = peer.countsEvents === true ? await running.count() : 0;
     const { changes, more, ended } = await scenario.act(world, running.pid);
     try {
-      const wanted = peer.countsEvents === true ? changes : (counted ?? base + more);
+      const wanted = peer.countsEvents === true ? heard + changes : (counted ?? base + more);
       const limit_ms = peer.countsEvents === true ? EVENTS_MS : options.limit_ms;
       const reached = await untilCount(running.count, wanted, ended, limit_ms).catch(() => undefined);
       const instead = reached?.instead;
-      const cpu = running.end === undefined ? cpuOf(running.pid) - cpuBefore : Number.NaN;
       return {
         behind: (reached?.milliseconds ?? Number.NaN) / 1000,
         off: reached === undefined ? wanted : instead === undefined ? undefined : instead - wanted,
         end: reached === undefined ? (running.end ?? 'it closed its socket') : undefined,
-        cpu: (cpu / changes) * 100_000,
+        cpu,
         start: (since - began) / 1000,
         reading: running.reading,
       };
@@ -215,4 +223,32 @@ async function oneOutcome(
       await scenario.undo(world);
     }
   });
+}
+
+/**
+ * CPU seconds of 100,000 changes: makes them, and looks from outside until the peer rests. To ask it how far it is would cost it time, and
+ * those that are asked longer, more of it.
+ */
+async function unaskedCpu(
+  running: Running,
+  world: World,
+  scenario: Scenario,
+  { limit_ms }: FollowOptions,
+): Promise<number> {
+  const before = cpuOf(running.pid);
+  const { changes, ended } = await scenario.act(world, running.pid);
+  let [resting, since] = [cpuOf(running.pid), performance.now()];
+  while (running.end === undefined && performance.now() - since < REST_MS) {
+    if (performance.now() - ended > limit_ms) {
+      resting = Number.NaN;
+      break;
+    }
+    await pause(REST_PAUSE_MS);
+    if (running.end !== undefined) break;
+    const now = cpuOf(running.pid);
+    if (now - resting > REST_CPU_S) [resting, since] = [now, performance.now()];
+  }
+  await scenario.undo(world);
+  await pause(REST_PAUSE_MS);
+  return running.end === undefined ? ((resting - before) / changes) * 100_000 : Number.NaN;
 }

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Child } from './child.ts';
-import { type Kind, type Peer, versionBy } from './peer.ts';
+import { type Kind, type Peer, RECEIVE_BUFFER, versionBy } from './peer.ts';
 
 const WORDS: Readonly<Record<Kind, readonly string[]>> = {
   route4: ['ip', '-4', 'route', 'show'],
@@ -51,9 +51,8 @@ export const IP_MONITOR: Peer = {
   kinds: ['route4'],
   follows: true,
   countsEvents: true,
-  async start({ netns, receiveBuffer }) {
-    const buffer = receiveBuffer === undefined ? [] : ['-rcvbuf', String(receiveBuffer)];
-    const child = new Child(netns, 'ip', [...buffer, '-4', 'monitor', 'route']);
+  async start({ netns, receiveBuffer = RECEIVE_BUFFER }) {
+    const child = new Child(netns, 'ip', ['-rcvbuf', String(receiveBuffer), '-4', 'monitor', 'route']);
     return {
       pid: child.pid,
       get end() {

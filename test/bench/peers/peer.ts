@@ -1,7 +1,11 @@
 /** What a peer is to the bench: how it is started, asked how much it has, and stopped. */
 import { execFileSync } from 'node:child_process';
+import { DEFAULT_RECEIVE_BUFFER } from '../../../host/kernel/receive-buffer.ts';
 
 export type Kind = 'route4' | 'route6' | 'neighbour' | 'fdb' | 'link';
+
+/** In bytes, what the host gives its sockets, for each peer that can be told. */
+export const RECEIVE_BUFFER = DEFAULT_RECEIVE_BUFFER;
 
 export interface StartOptions {
   /** Name of the namespace that it follows. */
@@ -9,7 +13,7 @@ export interface StartOptions {
   /** An empty folder of its own. */
   readonly folder: string;
   readonly kind: Kind;
-  /** Of its netlink sockets, in bytes; absent: as its project recommends. */
+  /** Of its netlink sockets, in bytes; absent: RECEIVE_BUFFER, or what its package configures. */
   readonly receiveBuffer?: number;
 }
 
