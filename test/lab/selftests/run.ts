@@ -1,7 +1,8 @@
 /**
- * `npm run lab:selftests -- [--write] [NAME…]`: the kernel's selftests that try offload, in guests on ports of the module's link type, and what
+ * `npm run lab:selftests -- [--write] [--limit MINUTES] [NAME…]`: the kernel's selftests that try offload, in guests on ports of the module's link type, and what
  * became of each test of them. A name is a script's or a stage's (list.ts); without names all of them run. With `--write` what they said
- * takes the place of what they said before in docs/firmware-selftests.md.
+ * takes the place of what they said before in docs/firmware-selftests.md. A stage may take an hour, or as long as is said; scripts that ended by
+ * then have their results.
  */
 import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,8 +18,6 @@ import { netdevsim, type Source, source } from './source.ts';
 import { page } from './table.ts';
 
 const FLAVOUR: FlavourName = '6.12-selftests';
-/** Longest the scripts of a stage may take together, in milliseconds. */
-const LIMIT = 60 * 60_000;
 
 const say = (line: string) => console.error(`lab: ${line}`);
 process.exitCode = await main().catch((error: unknown) => {
@@ -29,8 +28,10 @@ process.exitCode = await main().catch((error: unknown) => {
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { write: { type: 'boolean', default: false } },
+    options: { write: { type: 'boolean', default: false }, limit: { type: 'string', default: '60' } },
   });
+  const limit_ms = Number(values.limit) * 60_000;
+  if (!(limit_ms > 0)) throw new LabError('--limit takes minutes');
   const tests = chosen(positionals);
   const reason = whyNot() ?? installMissing(say);
   if (reason !== undefined) throw new LabError(reason);
@@ -38,7 +39,7 @@ async function main(): Promise<number> {
   const results: TestResult[] = [];
   for (const stage of STAGES) {
     const ofStage = tests.filter((test) => test.stage === stage);
-    if (ofStage.length > 0) results.push(...(await runStage(stage, ofStage, fetched)));
+    if (ofStage.length > 0) results.push(...(await runStage(stage, ofStage, fetched, limit_ms)));
     // Also where a later stage fails.
     if (values.write) for (const result of results) writeResult(result);
   }
@@ -60,7 +61,12 @@ function chosen(names: readonly string[]): readonly Selftest[] {
 }
 
 /** In a guest of its own. What did not run to its end has no result. */
-async function runStage(stage: Stage, tests: readonly Selftest[], fetched: Source): Promise<TestResult[]> {
+async function runStage(
+  stage: Stage,
+  tests: readonly Selftest[],
+  fetched: Source,
+  limit_ms: number,
+): Promise<TestResult[]> {
   const started = performance.now();
   if (stage === 'switch') buildModule(image(FLAVOUR, OWN_ARCH, say), say, netdevsim(fetched));
   await using guest = await Guest.boot({ flavour: FLAVOUR, say });
@@ -72,7 +78,7 @@ async function runStage(stage: Stage, tests: readonly Selftest[], fetched: Sourc
     ...tests.map(({ name }) => name),
   ];
   const run = guest.run(`node ${words.map(quote).join(' ')}`, {
-    limit: LIMIT,
+    limit: limit_ms,
     onOutput: (stream, data) => process[stream].write(data),
   });
   // Scripts that ended before the guest did have their results.
