@@ -53,7 +53,7 @@ export const SELFTESTS: readonly Selftest[] = [
   {
     name: 'tc-testing-flower',
     folder: 'tc-testing',
-    command: 'python3 tdc.py -f tc-tests/filters/flower.json -d sw0',
+    command: 'python3 -u tdc.py -f tc-tests/filters/flower.json -d sw0',
     stage: 'firmware',
     outcomes: tapOutcomesOf,
   },
