@@ -58,6 +58,8 @@ struct firmware_port {
 	/* Place in `room` and `taken`. */
 	__u32 plugin;
 	__u32 flags;
+	/* No rule of this preference or a later one gets a packet: one before it hands over all. 0: there is none such. */
+	__u32 behind;
 };
 BTF_KEEP(firmware_port);
 
@@ -260,6 +262,8 @@ static __always_inline int check_filter(struct ekho_flow_ctx *flow, const struct
 		release(rule->id);
 		return 0;
 	}
+	if (port->behind && rule->preference >= port->behind)
+		REFUSE(flow, "after-refused-filter: a filter of higher priority is not in hardware");
 	if (take(rule->id, port->plugin)) {
 		ekho_flow_explain(flow, "table-full: the device has no room left in the table");
 		return -ENOSPC;

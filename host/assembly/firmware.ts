@@ -142,11 +142,13 @@ export class HostFirmware {
     for (const hardware of this.#parts.planner.hardware()) {
       const plugin = this.#numberOf(hardware.plugin);
       if (plugin === undefined) continue;
-      const ready = new Set(hardware.states.readyPorts());
-      const { takesFlows, takesBridges } = hardware.states;
-      for (const ifindex of hardware.states.ports()) {
+      const { states, aclFields: fields } = hardware;
+      const ready = new Set(states.readyPorts());
+      const { takesFlows, takesBridges } = states;
+      for (const ifindex of states.ports()) {
         const isReady = ready.has(ifindex);
-        wanted.set(ifindex, { fields: hardware.aclFields, plugin, isReady, takesFlows, takesBridges });
+        const behind = states.behind(ifindex);
+        wanted.set(ifindex, { fields, plugin, isReady, behind, takesFlows, takesBridges });
       }
       this.#setRoom(firmware, hardware, plugin);
     }

@@ -46,6 +46,8 @@ export interface FirmwarePort {
   readonly plugin: number;
   /** It takes changes; rules are refused until it does. */
   readonly isReady: boolean;
+  /** The first preference from which on rules would have no packets, because one before hands over all; they are refused. */
+  readonly behind: number | undefined;
   /** It forwards established connections. */
   readonly takesFlows: boolean;
   /** It forwards between ports of bridges. */
@@ -137,7 +139,7 @@ export class Firmware implements Disposable {
   readonly #ring: RingBuffer;
   readonly #flows: BpfMap<bigint, FlowContext>;
   readonly #counters: BpfMap<bigint, FirmwareCounter>;
-  readonly #ports: BpfMap<number, { fields: number; plugin: number; flags: number }>;
+  readonly #ports: BpfMap<number, { fields: number; plugin: number; flags: number; behind: number }>;
   readonly #room: BpfMap<number, number>;
   readonly #record: Codec<FirmwareRecord>;
   readonly #bridgeRecord: Codec<BridgeRecord>;
@@ -249,10 +251,10 @@ export class Firmware implements Disposable {
       this.#ports.delete(ifindex);
       return;
     }
-    const { fields, plugin, isReady, takesFlows, takesBridges } = port;
+    const { fields, plugin, isReady, takesFlows, takesBridges, behind = 0 } = port;
     const flags =
       (isReady ? PORT_READY : 0) | (takesFlows ? PORT_FLOWS : 0) | (takesBridges ? PORT_BRIDGES : 0);
-    this.#ports.set(ifindex, { fields, plugin, flags });
+    this.#ports.set(ifindex, { fields, plugin, flags, behind });
   }
 
   /** The rules of tc that a plugin has room for on its ports, those that it has included. */
