@@ -262,22 +262,13 @@ export class OffloadStates {
   }
 
   /** Interface indexes of the ports whose packets hardware looks at. */
-  readyPorts(): Generator<number> {
-    return this.#portsThatAre('offloaded');
-  }
-
-  /** Interface indexes of the ports whose packets all go to the kernel, though the plugin runs. */
-  trappedPorts(): Generator<number> {
-    return this.#portsThatAre('trapped');
-  }
-
-  *#portsThatAre(state: OffloadState): Generator<number> {
+  *readyPorts(): Generator<number> {
     const { ports } = this.#desired.tables;
     if (!this.#isReady()) return;
     for (const ifindex of this.#desired.portsPlan.ports.keys()) {
       const entry = ports.get(`${ifindex}`);
       if (entry === undefined) continue;
-      if (this.#offloadOfEntry(ports, entry, { reason: entry.reason }).state === state) yield ifindex;
+      if (this.#offloadOfEntry(ports, entry, { reason: entry.reason }).state === 'offloaded') yield ifindex;
     }
   }
 
