@@ -510,7 +510,9 @@ export class KernelSync {
     }
     if (!well) {
       this.#counters.malformed++;
-      if (mode < DUMPED) this.#readAll([kind], 'malformed message', true).catch(() => {});
+      // Left out of a dump, the object would be one that is gone: no part of a dump may be missing.
+      if (mode >= DUMPED) throw new EkhoError('E_NETLINK', 'a message of the kernel is malformed');
+      this.#readAll([kind], 'malformed message', true).catch(() => {});
     }
     this.#touch();
   }

@@ -23,12 +23,15 @@ function tryOn<P extends Place>(
   faults: readonly Fault<P>[],
   count: number,
   start: () => Promise<P>,
+  always?: string,
 ): void {
-  const chosen = order.shuffled(faults).slice(0, count);
+  const first = faults.filter(({ name }) => name === always);
+  const others = order.shuffled(faults.filter(({ name }) => name !== always));
+  const chosen = [...first, ...others.slice(0, count - first.length)];
 
   describe(where, () => {
     let place: P | undefined;
-    let first: Usage;
+    let before: Usage;
     let usual: Usage;
 
     beforeAll(async () => {
@@ -36,8 +39,8 @@ function tryOn<P extends Place>(
       place = await start();
       place.churn(120);
       await place.right(60);
-      first = place.usage();
-      usual = first;
+      before = place.usage();
+      usual = before;
     }, 180_000);
 
     afterAll(async () => {
@@ -50,12 +53,13 @@ function tryOn<P extends Place>(
         // Throws where something is not right within its time, or nothing tells of the fault.
         const { signs } = await tryFault(place!, fault, usual);
         expect(signs.happened, `EKHO_SEED=${FRESH_SEED}`).toBeDefined();
-        usual = grown(usual, place!.usage(), first);
+        usual = grown(usual, place!.usage(), before);
       },
       240_000,
     );
   });
 }
 
-tryOn('a router', FAULTS, 5, () => Site.start({ random: order, routes }));
+// What a damaged dump left out once was gone from the mirror, and nobody said so.
+tryOn('a router', FAULTS, 5, () => Site.start({ random: order, routes }), 'dump-malformed');
 tryOn('a data path with traffic', DATAPATH_FAULTS, 2, () => WiredSite.start({ random: order, routes }));

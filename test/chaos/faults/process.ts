@@ -1,7 +1,7 @@
 /** The host’s own process on a router: its clock, its limits, and its configuration. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { pause, type TestHost } from '../../support/host.ts';
 import { stormRoutes } from '../../support/router.ts';
 import { type Fault, fault, grows, SHOWN, said, shown, startsAnew, status } from '../fault.ts';
@@ -10,6 +10,7 @@ import { PORTS, type Site } from '../site.ts';
 import { hostKilled, hostRestarted, hostStopped } from './host.ts';
 
 const DAY_S = 86_400;
+const CLIENTS = 64;
 const STORM = 8000;
 const STORMS = 25;
 /** Address space that the host may have beyond what it has. */
@@ -74,17 +75,24 @@ export const PROCESS_FAULTS: readonly Fault[] = [
     const before = (await site.host.status()).descriptors_short_s;
     const log = said(site, 'no file descriptor is left', true);
     const lift = limit(site, 'nofile', /^Max open files\s+(\S+)/m, descriptors + 2);
-    const turnedAway = Promise.withResolvers<void>();
-    const sockets = Array.from({ length: 20 }, () =>
-      connect(site.host.socket)
-        .on('error', () => turnedAway.resolve())
-        .on('close', () => turnedAway.resolve()),
-    );
+    const sockets = new Set<Socket>();
+    let turnedAway = 0;
+    // Whoever is turned away comes again: what the host closes meanwhile is taken at once.
+    const crowd = () => {
+      while (sockets.size < CLIENTS) {
+        const socket = connect(site.host.socket).on('error', () => {});
+        sockets.add(socket);
+        socket.on('close', () => {
+          sockets.delete(socket);
+          turnedAway++;
+        });
+      }
+    };
     try {
       site.churn();
-      await turnedAway.promise;
       const end = performance.now() + 60_000;
-      while (!(await log()) && performance.now() < end) {
+      while (!(turnedAway > 0 && (await log())) && performance.now() < end) {
+        crowd();
         site.churn(5);
         await pause(100);
       }
