@@ -1,8 +1,7 @@
-/** `npm run bench -- NAME [options]`: runs test/bench/NAME.ts with the bundled Node; without a name, lists them. */
-import { spawnSync } from 'node:child_process';
+/** `npm run bench -- NAME [options]`: installs and builds what is missing, then runs test/bench/NAME.ts with the bundled Node; without a name, lists them. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ensureModules, fail, NODE, ROOT, SetupError, say } from './setup.mjs';
+import { become, build, ensureModules, fail, NODE, ROOT, SetupError, say } from './setup.mjs';
 
 const FOLDER = join(ROOT, 'test/bench');
 
@@ -19,11 +18,8 @@ try {
     say(`Benches: ${benches.join(', ')}. Run one with: npm run bench -- NAME`);
   } else {
     ensureModules();
-    const { status } = spawnSync(NODE, [join(FOLDER, `${name}.ts`), ...options], {
-      cwd: ROOT,
-      stdio: 'inherit',
-    });
-    process.exitCode = status ?? 1;
+    build();
+    become(NODE, [join(FOLDER, `${name}.ts`), ...options]);
   }
 } catch (error) {
   fail(error);
