@@ -15,6 +15,8 @@ export interface DumpHandler {
   /** What was shown before does not count. */
   begin(): void;
   message: MessageHandler;
+  /** What was dumped changed meanwhile, in a way that the kernel does not mark. */
+  changed?(): Promise<boolean>;
   /** An attempt was inconsistent; false: give up. */
   interrupted(): boolean;
 }
@@ -32,7 +34,7 @@ export async function dumpConsistently(
       for (const request of requests()) {
         if (await answer(client, request, handler.message)) interrupted = true;
       }
-      if (!interrupted) return true;
+      if (!interrupted && (await handler.changed?.()) !== true) return true;
     } catch (error) {
       if (!(error instanceof TruncatedError)) throw error;
     }

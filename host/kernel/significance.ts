@@ -25,7 +25,13 @@ import {
   nftTableAttributes,
 } from '../netlink/schema/nft.ts';
 import { routeAttributes } from '../netlink/schema/route.ts';
-import { actionAttributes, filterAttributes, qdiscAttributes, u32Attributes } from '../netlink/schema/tc.ts';
+import {
+  actionAttributes,
+  filterAttributes,
+  matchallAttributes,
+  qdiscAttributes,
+  u32Attributes,
+} from '../netlink/schema/tc.ts';
 import { vlanEntryAttributes } from '../netlink/schema/vlan.ts';
 import type { Attribute, AttributeSet } from '../netlink/schema.ts';
 
@@ -62,6 +68,7 @@ export const NOT_STORED: ReadonlySet<Attribute> = new Set([
   ...named(qdiscAttributes, 'stats', 'xstats', 'stats2', 'ext_warn_msg'),
   ...named(filterAttributes, 'stats', 'xstats', 'stats2', 'ext_warn_msg'),
   ...named(actionAttributes, 'stats'),
+  ...named(matchallAttributes, 'pcnt'),
   ...named(u32Attributes, 'pcnt'),
   ...actionTimes(),
   ...named(

@@ -25,6 +25,7 @@ import {
   NETLINK_NETFILTER,
   NETLINK_ROUTE,
   NETLINK_XFRM,
+  NLM_F_REPLACE,
 } from '../netlink/message.ts';
 import { NetlinkClient, type NetlinkClientOptions, NetlinkError } from '../netlink/request.ts';
 import type { ChangeTracer } from '../trace/change-tracer.ts';
@@ -50,6 +51,7 @@ import {
   scopeName,
   unavailability,
 } from './requests.ts';
+import { AF_INET, AF_INET6 } from './rtnetlink.ts';
 import { isInScope } from './scope.ts';
 import { inSlices } from './slices.ts';
 import { Subscription } from './subscription.ts';
@@ -178,6 +180,8 @@ export class KernelSync {
   #expectsHints = false;
   #held: Held[] = [];
   #heldBytes = 0;
+  /** IPv6 routes that came or went while routes were read. */
+  #ipv6RoutesChanged = 0;
   #heldOverflowed = false;
   #commitScheduled = false;
   readonly #afterTurn = (): void => {
@@ -456,8 +460,11 @@ export class KernelSync {
       this.#reread({ kind });
       return;
     }
-    if (phase === READING) this.#hold(type, flags, data, start, end);
-    else this.#apply(kind, LIVE, type, flags, data, start, end);
+    if (phase === READING) {
+      if (data.bytes[start] === AF_INET6 && kind === KIND.route && (flags & NLM_F_REPLACE) === 0)
+        this.#ipv6RoutesChanged++;
+      this.#hold(type, flags, data, start, end);
+    } else this.#apply(kind, LIVE, type, flags, data, start, end);
   }
 
   /** A kind that was not there when it was dumped (its module was not loaded) is announced: read it. */
@@ -758,7 +765,7 @@ export class KernelSync {
       kind === KIND.link && ifindex !== undefined
         ? () => [linkRequest(ifindex)]
         : () => dumpRequests(scope, this.#control, this.#options.tables);
-    return this.#dumpAll(kind, whole ? DUMPED : DUMPED_IN_PART, scopeName(scope), requests);
+    return this.#dumpAll(kind, whole ? DUMPED : DUMPED_IN_PART, scopeName(scope), requests, scope.family);
   }
 
   async #dumpAll(
@@ -766,12 +773,24 @@ export class KernelSync {
     mode: Mode,
     name: string,
     requests: () => readonly DumpRequest[],
+    family?: number,
   ): Promise<boolean> {
     const protocol = protocolOf(KINDS[kind]!);
     const client = this.#clients.get(protocol)!;
     const table = this.#mirror.table(kind);
+    let before = 0;
     const complete = await dumpConsistently(client, requests, {
-      begin: () => table.beginSweep(),
+      begin: () => {
+        table.beginSweep();
+        before = this.#ipv6RoutesChanged;
+      },
+      // A dump of IPv6 routes begins again at the root when the tree changed, and leaves out as many nodes as it had
+      // shown: it shows some twice and others not at all, unmarked (net/ipv6/ip6_fib.c fib6_dump_table).
+      changed: async () => {
+        if (kind !== KIND.route || family === AF_INET) return false;
+        await this.#passAnnounced(kind);
+        return this.#ipv6RoutesChanged !== before;
+      },
       message: (type, flags, _sequence, data, start, end) => {
         if (end > start && kindOf(protocol, type, data.bytes[start]!) === kind)
           this.#apply(kind, mode, type, flags, data, start, end);

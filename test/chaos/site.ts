@@ -191,6 +191,8 @@ export class Site implements Place {
     for (const family of ['-4', '-6']) {
       // In the table that is looked at first only the kernel's own routes are plain.
       const lines = ['rule flush', 'rule add pref 32766 lookup 254', 'route flush table 255 proto boot'];
+      // Routes over nexthop objects cannot be flushed, but go with them.
+      if (family === '-4') lines.unshift('nexthop flush');
       if (family === '-4') lines.push('rule add pref 32767 lookup 253');
       // A gateway that a route leads elsewhere is none, `onlink` or not.
       for (let port = 0; port < PORTS; port++) {
