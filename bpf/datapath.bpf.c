@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * The XDP data path: forwards by tables what it can forward as the kernel would, and hands the rest to the kernel with a counter
- * for each reason. Headers by concern: tables, frame, verdict, rules, routing, flows, bridging, translating, leaving, tunnels, meters
- * and samples.
+ * for each reason. Headers by concern: tables, frame, verdict, rules, routing, flows, bridging, translating, leaving, tunnels, editing,
+ * meters and samples.
  */
 #include <stdbool.h>
 #include <linux/bpf.h>
@@ -24,6 +24,7 @@
 #include "datapath_leave.h"
 #include "datapath_tunnel.h"
 #include "datapath_encap.h"
+#include "datapath_edit.h"
 #include "datapath_skb.h"
 #include "datapath_custom.h"
 
@@ -72,7 +73,7 @@ static __always_inline int pass_rules(const struct frame *frame, __u32 mode, __u
 	if (rule.handle == 0)
 		return VERDICT_NONE;
 	verdict->rule = rule.handle;
-	switch (rule.action) {
+	switch (DP_ACL_ACTION(rule.action)) {
 	case DP_ACL_ACCEPT:
 		return VERDICT_NONE;
 	case DP_ACL_DROP:
@@ -84,6 +85,8 @@ static __always_inline int pass_rules(const struct frame *frame, __u32 mode, __u
 			return to_kernel(verdict, REASON_ACL);
 		if (check_out(frame, verdict, mode, index, bridged_length(frame), out))
 			return VERDICT_KERNEL;
+		if (DP_ACL_EDITS(rule.action) != 0)
+			return check_edits(frame, DP_ACL_EDITS(rule.action) - 1, verdict);
 		return decide(verdict, VERDICT_REDIRECT);
 	default:
 		return to_kernel(verdict, REASON_ACL);
@@ -188,6 +191,8 @@ int datapath(struct xdp_md *context)
 		return encapsulate(context, &frame, &verdict, *mode);
 	if (action == VERDICT_DECAPSULATE)
 		return decapsulate(context, &frame, &verdict);
+	if (action == VERDICT_EDIT)
+		return leave_edited(context, &frame, &verdict);
 	return leave(context, &frame, &verdict);
 }
 
@@ -226,6 +231,8 @@ int datapath_tcx(struct __sk_buff *skb)
 		return skb_to_kernel(REASON_ROUTE, frame.length);
 	case VERDICT_ENCAPSULATE:
 		return skb_to_kernel(REASON_TUNNEL_SKB, frame.length);
+	case VERDICT_EDIT:
+		return skb_to_kernel(REASON_ACL_EDIT, frame.length);
 	}
 	return skb_leave(skb, &frame, &verdict);
 }

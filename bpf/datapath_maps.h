@@ -54,6 +54,7 @@ CONTENT(remotes, BPF_MAP_TYPE_HASH, struct dp_fdb_key, struct dp_remote);
 SLOTS(acl_rules, struct dp_acl_rule);
 SLOTS(acl_masks, struct dp_acl_mask);
 CONTENT(acl_keys, BPF_MAP_TYPE_HASH, struct dp_acl_key, struct dp_acl);
+SLOTS(acl_edits, struct dp_edit);
 SLOTS(acl_state, struct dp_acl_state);
 CONTENT(meters, BPF_MAP_TYPE_LPM_TRIE, struct dp_meter_key, struct dp_meter);
 SLOTS(samples, struct dp_sample);

@@ -152,9 +152,9 @@ static __always_inline int route_packet(const struct frame *frame, __u32 mode, c
 		find_rule(frame, state, DP_STAGE_ROUTING, &rule);
 		if (rule.handle != 0) {
 			verdict->routing_rule = rule.handle;
-			if (rule.action == DP_ACL_DROP)
+			if (DP_ACL_ACTION(rule.action) == DP_ACL_DROP)
 				return decide(verdict, VERDICT_DROP);
-			if (rule.action != DP_ACL_ACCEPT)
+			if (DP_ACL_ACTION(rule.action) != DP_ACL_ACCEPT)
 				return to_kernel(verdict, REASON_ROUTING_ACL);
 		}
 	}

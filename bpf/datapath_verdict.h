@@ -23,6 +23,8 @@ enum verdict_action {
 	/* Leaves in an outer packet, and out of one. */
 	VERDICT_ENCAPSULATE,
 	VERDICT_DECAPSULATE,
+	/* Leaves as a rule edits it. */
+	VERDICT_EDIT,
 };
 
 /* Kept in words: the lookup hands it to user space as it is. */
@@ -51,7 +53,8 @@ struct verdict {
 	/* Of the new addresses to the old ones, as bpf_csum_diff() has it; of a tunnel's packet that arrived with a UDP checksum, what the
 	 * pseudo header adds to it. */
 	__u32 difference;
-	/* The old ports; a VLAN; the address that a tunnel's packet goes to; where the frame begins in one that arrived. */
+	/* The old ports; a VLAN; the address that a tunnel's packet goes to; where the frame begins in one that arrived; the row of what a
+	 * rule edits. */
 	__u32 detail;
 	__u64 source_mac;
 	__u64 destination_mac;

@@ -8,17 +8,13 @@
 #define FIRMWARE_ACL_H
 
 #include <bpf/bpf_endian.h>
+#include "firmware_edits.h"
 
 #define FIRMWARE_PLUGINS_MAX 64
 
 #define ETH_P_ALL 3
-#define ETH_P_IP 0x0800
-#define ETH_P_IPV6 0x86dd
-#define ETH_P_8021Q 0x8100
 /* Of members `fragment` and `fragment_mask` */
 #define FRAGMENT_ANY 1
-#define IPPROTO_TCP 6
-#define IPPROTO_UDP 17
 
 /* ACL_FIELDS of wit/types.wit */
 enum acl_field {
@@ -55,6 +51,8 @@ enum firmware_port_flags {
 struct firmware_port {
 	/* enum acl_field */
 	__u32 fields;
+	/* enum acl_edit */
+	__u32 edits;
 	/* Place in `room` and `taken`. */
 	__u32 plugin;
 	__u32 flags;
@@ -217,24 +215,40 @@ static __always_inline int check_redirect(struct ekho_flow_ctx *flow, __u32 ifin
 	return 0;
 }
 
-/* No action accepts, as with tc. */
-static __always_inline int check_action(struct ekho_flow_ctx *flow, const struct ekho_flow_ctx *rule,
-					const struct firmware_port *port)
+/* The last action. What was edited goes nowhere but out of a port; what is dropped may have been anything. */
+static __always_inline int check_end(struct ekho_flow_ctx *flow, const struct ekho_flow_ctx *rule,
+				     const struct ekho_flow_action *action, const struct firmware_port *port,
+				     const struct packet_edits *edits)
 {
-	if (rule->action_count > 1)
-		REFUSE(flow, "unsupported-action: the plugin cannot do its action");
-	if (rule->action_count == 0)
-		return 0;
-	switch (rule->actions[0].kind) {
-	case EKHO_ACTION_ACCEPT:
+	switch (action->kind) {
 	case EKHO_ACTION_DROP:
-	case EKHO_ACTION_TRAP:
 		return 0;
+	case EKHO_ACTION_ACCEPT:
+	case EKHO_ACTION_TRAP:
+		if (rule->action_count == 1)
+			return 0;
+		break;
 	case EKHO_ACTION_REDIRECT:
-		return check_redirect(flow, rule->actions[0].ifindex, port);
-	default:
-		REFUSE(flow, "unsupported-action: the plugin cannot do its action");
+		if (edits_of(edits, rule) & ~port->edits)
+			break;
+		return check_redirect(flow, action->ifindex, port);
 	}
+	REFUSE(flow, "unsupported-action: the plugin cannot do its action");
+}
+
+/* No action accepts, as with tc. */
+static __always_inline int check_actions(struct ekho_flow_ctx *flow, const struct ekho_flow_ctx *rule,
+					 const struct firmware_port *port)
+{
+	struct packet_edits edits = {};
+
+	for (__u32 i = 0; i < EKHO_ACTIONS_MAX && i < rule->action_count; i++) {
+		if (i + 1 == rule->action_count)
+			return check_end(flow, rule, &rule->actions[i], port, &edits);
+		if (!add_edit(&edits, &rule->actions[i]))
+			REFUSE(flow, "unsupported-action: the plugin cannot do its action");
+	}
+	return 0;
 }
 
 /* It is of a shared block, and this port has no packets for it: nothing is planned, so it needs no place. */
@@ -255,7 +269,7 @@ static __always_inline int check_filter(struct ekho_flow_ctx *flow, const struct
 		fields |= ACL_ETHERTYPE;
 	if (fields & ~port->fields)
 		REFUSE(flow, "unsupported-match: it matches on a field the plugin cannot match");
-	err = check_action(flow, rule, port);
+	err = check_actions(flow, rule, port);
 	if (err)
 		return err;
 	if (is_of_other_port(rule)) {

@@ -142,13 +142,13 @@ export class HostFirmware {
     for (const hardware of this.#parts.planner.hardware()) {
       const plugin = this.#numberOf(hardware.plugin);
       if (plugin === undefined) continue;
-      const { states, aclFields: fields } = hardware;
+      const { states, aclFields: fields, aclEdits: edits } = hardware;
       const ready = new Set(states.readyPorts());
       const { takesFlows, takesBridges } = states;
       for (const ifindex of states.ports()) {
         const isReady = ready.has(ifindex);
         const behind = states.behind(ifindex);
-        wanted.set(ifindex, { fields, plugin, isReady, behind, takesFlows, takesBridges });
+        wanted.set(ifindex, { fields, edits, plugin, isReady, behind, takesFlows, takesBridges });
       }
       this.#setRoom(firmware, hardware, plugin);
     }

@@ -8,28 +8,20 @@
 
 import type { Decoded, Value } from '../netlink/decode.ts';
 import { ACL_ACTION, ACL_FIELDS, ACL_STAGE, FAMILY } from '../plugin/records.ts';
+import { type ActionOptions, actionOf } from './acl-actions.ts';
 import { parseAddress } from './addresses.ts';
-import type { AclWant } from './codecs.ts';
+import type { AclEdits, AclWant } from './codecs.ts';
 import { prioritiesWithoutOrder } from './flower-order.ts';
-import { type FilterView, type KernelView, macNumber, nested, number32, text } from './kernel-view.ts';
+import { type FilterView, type KernelView, macNumber, number32, text } from './kernel-view.ts';
 import { REASON } from './reasons.ts';
-import { isTerminal, prioritiesWithTables, u32Match } from './u32-match.ts';
+import { prioritiesWithTables, u32Match } from './u32-match.ts';
 
 const ETH_P_ALL = 3;
 const ETH_P_IP = 0x0800;
 const ETH_P_IPV6 = 0x86dd;
 const ETH_P_8021Q = 0x8100;
-/** linux/pkt_cls.h */
-const TC_ACT_UNSPEC = -1;
-const TC_ACT_OK = 0;
-const TC_ACT_SHOT = 2;
-const TC_ACT_PIPE = 3;
-const TC_ACT_STOLEN = 4;
-const TC_ACT_TRAP = 8;
 /** TCA_FLOWER_KEY_FLAGS_IS_FRAGMENT */
 const FLAG_IS_FRAGMENT = 1;
-const EGRESS_REDIRECT = 1;
-const SKIP_HW = 1;
 /** In the lower 16 bits of a rule's priority: behind all filters of the preference in the upper ones. */
 export const LAST_OF_PREFERENCE = 0xffff;
 
@@ -45,10 +37,9 @@ export interface AclPlan {
   readonly redirect: number;
 }
 
-export interface AclOptions {
+export interface AclOptions extends ActionOptions {
+  /** ACL_FIELDS that the plugin has. */
   readonly aclFields: number;
-  /** Ports and why packets may not leave by them, by interface index. */
-  readonly egress: (ifindex: number) => { readonly isPort: boolean; readonly reason: number };
 }
 
 /**
@@ -78,13 +69,14 @@ export function planFilters(
     }
     const isLinked = filter.kind === 'u32' && withTables.has(filter.priority);
     const match = isLinked ? protocolMatch(filter, options.aclFields) : matchOf(filter, options.aclFields);
-    let { action, reason, redirect } = actionOf(filter, options);
+    let { action, reason, redirect, edits } = actionOf(filter, match.want, options);
     if (!match.isExact || indev === 'unknown' || unordered.has(filter.priority))
       reason = REASON['unsupported-match'];
     if (action === undefined && reason === REASON.none) continue;
     if (reason !== REASON.none) {
       action = ACL_ACTION.trap;
       redirect = 0;
+      edits = undefined;
     }
     plans.push({
       filter,
@@ -98,6 +90,7 @@ export function planFilters(
         priority: filter.priority * 0x10000 + orderOf(filter),
         redirectPort: 0,
         ...match.want,
+        ...edits,
       },
     });
     if (match.want.fields === 0 && reason !== REASON.none) isCovered = true;
@@ -132,7 +125,10 @@ function orderOf({ kind, handle }: FilterView): number {
 }
 
 /** The part of an ACL rule that says which packets it is for. */
-export type AclMatch = Omit<AclWant, 'stage' | 'action' | 'port' | 'priority' | 'redirectPort'>;
+export type AclMatch = Omit<
+  AclWant,
+  'stage' | 'action' | 'port' | 'priority' | 'redirectPort' | keyof AclEdits
+>;
 
 const ALL_FIELDS = Object.values(ACL_FIELDS).reduce((all, field) => all | field, 0);
 
@@ -339,54 +335,4 @@ function flowerMatch(builder: MatchBuilder, options: Decoded): void {
 
 function isZero(value: Value): boolean {
   return value === 0 || value === 0n || (typeof value === 'string' && /^[0:.]*$/.test(value));
-}
-
-/** The ACL action of a filter; `undefined` without a reason: it does nothing, the next one decides. */
-function actionOf(
-  filter: FilterView,
-  options: AclOptions,
-): { action: number | undefined; reason: number; redirect: number } {
-  const plain = (action: number | undefined) => ({ action, reason: REASON.none as number, redirect: 0 });
-  const no = (reason: number) => ({ action: undefined, reason, redirect: 0 });
-  if ((number32(filter.options.flags) & SKIP_HW) !== 0) return no(REASON['unsupported-action']);
-  if (filter.kind === 'u32' && !isTerminal(filter)) return plain(undefined);
-  const actions = Array.isArray(filter.options.act) ? filter.options.act.map(nested) : [];
-  if (actions.length === 0) return plain(ACL_ACTION.accept);
-  if (actions.length > 1) return no(REASON['unsupported-action']);
-  const { kind } = actions[0]!;
-  const parms = nested(nested(actions[0]!.options).parms);
-  if (kind === 'gact') {
-    if (
-      nested(actions[0]!.options).prob !== undefined &&
-      number32(nested(nested(actions[0]!.options).prob).ptype) !== 0
-    ) {
-      return no(REASON['unsupported-action']);
-    }
-    switch (number32(parms.action)) {
-      case TC_ACT_OK:
-      // The end of the actions, and thereby of the filters: only TC_ACT_UNSPEC goes on to the next (tcf_classify).
-      case TC_ACT_PIPE:
-        return plain(ACL_ACTION.accept);
-      case TC_ACT_SHOT:
-        return plain(ACL_ACTION.drop);
-      case TC_ACT_TRAP:
-        return plain(ACL_ACTION.trap);
-      case TC_ACT_UNSPEC:
-        return plain(undefined);
-    }
-    return no(REASON['unsupported-action']);
-  }
-  // With another end than `stolen` the packet goes on here as well (net/sched/act_mirred.c tcf_mirred_to_dev).
-  if (
-    kind === 'mirred' &&
-    number32(parms.eaction) === EGRESS_REDIRECT &&
-    number32(parms.action) === TC_ACT_STOLEN
-  ) {
-    const redirect = number32(parms.ifindex);
-    const egress = options.egress(redirect);
-    if (!egress.isPort) return no(REASON['egress-not-a-port']);
-    if (egress.reason !== REASON.none) return no(egress.reason);
-    return { action: ACL_ACTION.redirect, reason: REASON.none, redirect };
-  }
-  return no(REASON['unsupported-action']);
 }

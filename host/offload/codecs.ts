@@ -1,6 +1,6 @@
 /** How ports, router interfaces, VLAN members, fdb entries and ACL rules are compared and written (see entry-table.ts). */
 
-import { ACL_FIELDS, ENTRY_KIND } from '../plugin/records.ts';
+import { ACL_EDITS, ACL_FIELDS, type AclRuleRecord, ENTRY_KIND } from '../plugin/records.ts';
 import type { EntryCodec } from './entry-table.ts';
 
 /** Four words, most significant first, IPv4 in the last. */
@@ -43,7 +43,22 @@ export interface FdbWant {
   readonly mac: number;
 }
 
-export interface AclWant {
+/** What a rule that redirects changes: the members that its bits name, no others. */
+export interface AclEdits {
+  /** ACL_EDITS */
+  readonly edits?: number;
+  readonly newVlan?: number;
+  readonly newVlanPriority?: number;
+  readonly newTtl?: number;
+  readonly newSourcePort?: number;
+  readonly newDestinationPort?: number;
+  readonly newSourceMac?: number;
+  readonly newDestinationMac?: number;
+  readonly newSourceAddress?: Words;
+  readonly newDestinationAddress?: Words;
+}
+
+export interface AclWant extends AclEdits {
   readonly stage: number;
   readonly action: number;
   readonly family: number;
@@ -182,11 +197,21 @@ export const aclCodec: EntryCodec<AclWant> = {
     record.setSourceMask(...(want.sourceMask ?? ZERO_WORDS));
     record.setDestinationAddress(...(want.destinationAddress ?? ZERO_WORDS));
     record.setDestinationMask(...(want.destinationMask ?? ZERO_WORDS));
+    record.edits = want.edits ?? 0;
+    record.newVlan = want.newVlan ?? 0;
+    record.newVlanPriority = want.newVlanPriority ?? 0;
+    record.newTtl = want.newTtl ?? 0;
+    record.newSourcePort = want.newSourcePort ?? 0;
+    record.newDestinationPort = want.newDestinationPort ?? 0;
+    record.newSourceMac = want.newSourceMac ?? 0;
+    record.newDestinationMac = want.newDestinationMac ?? 0;
+    record.setNewSourceAddress(...(want.newSourceAddress ?? ZERO_WORDS));
+    record.setNewDestinationAddress(...(want.newDestinationAddress ?? ZERO_WORDS));
   },
 };
 
 /** What an ACL rule read back says, in the same shape it is planned in. */
-export function aclWantOf(record: import('../plugin/records.ts').AclRuleRecord): AclWant {
+export function aclWantOf(record: AclRuleRecord): AclWant {
   const { fields } = record;
   const has = (field: number) => (fields & field) !== 0;
   return {
@@ -234,6 +259,41 @@ export function aclWantOf(record: import('../plugin/records.ts').AclRuleRecord):
         record.destinationMask1,
         record.destinationMask2,
         record.destinationMask3,
+      ] as const,
+    }),
+    ...aclEditsOf(record),
+  };
+}
+
+function aclEditsOf(record: AclRuleRecord): AclEdits {
+  const { edits } = record;
+  if (edits === 0) return {};
+  const has = (edit: number) => (edits & edit) !== 0;
+  return {
+    edits,
+    ...(has(ACL_EDITS.vlanPush | ACL_EDITS.vlanModify) && {
+      newVlan: record.newVlan,
+      newVlanPriority: record.newVlanPriority,
+    }),
+    ...(has(ACL_EDITS.ttl | ACL_EDITS.ttlAdd) && { newTtl: record.newTtl }),
+    ...(has(ACL_EDITS.sourcePort) && { newSourcePort: record.newSourcePort }),
+    ...(has(ACL_EDITS.destinationPort) && { newDestinationPort: record.newDestinationPort }),
+    ...(has(ACL_EDITS.sourceMac) && { newSourceMac: record.newSourceMac }),
+    ...(has(ACL_EDITS.destinationMac) && { newDestinationMac: record.newDestinationMac }),
+    ...(has(ACL_EDITS.sourceAddress) && {
+      newSourceAddress: [
+        record.newSourceAddress0,
+        record.newSourceAddress1,
+        record.newSourceAddress2,
+        record.newSourceAddress3,
+      ] as const,
+    }),
+    ...(has(ACL_EDITS.destinationAddress) && {
+      newDestinationAddress: [
+        record.newDestinationAddress0,
+        record.newDestinationAddress1,
+        record.newDestinationAddress2,
+        record.newDestinationAddress3,
       ] as const,
     }),
   };

@@ -18,6 +18,7 @@ import {
 } from '../plugin/records.ts';
 import type { Description } from '../plugin/runner.ts';
 import type { ChangeTracer } from '../trace/change-tracer.ts';
+import type { AclOptions } from './acl.ts';
 import { wantAcl } from './acl-entries.ts';
 import { parseAddress } from './addresses.ts';
 import {
@@ -560,7 +561,7 @@ export class Desired {
   replan(): void {
     this.structureIsDirty = false;
     const { view, isPort, isOwnProgram, netfilter, xfrm, mirror } = this.#options;
-    const { aclFields, reversePath, vlanInterfaces } = this.#options.description;
+    const { aclFields, aclEdits, reversePath, vlanInterfaces } = this.#options.description;
     const canAcl = this.tables.acl.capacity > 0;
     this.#netfilter.refresh();
     const plan = planPorts(view, {
@@ -599,7 +600,7 @@ export class Desired {
     this.#planEgress(plan);
     this.#planRules();
     this.#planPolicies();
-    this.#planFilters(plan, canAcl ? aclFields : 0);
+    this.#planFilters(plan, canAcl ? { aclFields, aclEdits } : { aclFields: 0, aclEdits: 0 });
     this.#planVlans(plan);
     this.customs.structureChanged();
     const hosts = JSON.stringify([...plan.interfaces.values()].map(({ link, vrf }) => [link.ifindex, vrf]));
@@ -822,8 +823,8 @@ export class Desired {
     return policy !== undefined && this.#options.xfrm === 'trap' && concernsForwarded(policy);
   }
 
-  #planFilters(plan: PortsPlan, aclFields: number): void {
-    if (this.filters.replan(plan, aclFields)) this.#planPorts(plan);
+  #planFilters(plan: PortsPlan, can: Pick<AclOptions, 'aclFields' | 'aclEdits'>): void {
+    if (this.filters.replan(plan, can)) this.#planPorts(plan);
   }
 
   #wantAcl(key: string, want: AclWant, reason: number): Entry<AclWant> {

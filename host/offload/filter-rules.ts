@@ -5,7 +5,7 @@
  */
 
 import { ACL_ACTION, ACL_STAGE, FAMILY } from '../plugin/records.ts';
-import { type AclPlan, LAST_OF_PREFERENCE, planFilters } from './acl.ts';
+import { type AclOptions, type AclPlan, LAST_OF_PREFERENCE, planFilters } from './acl.ts';
 import { heldAclKey, isHeld, wantAcl } from './acl-entries.ts';
 import type { AclWant } from './codecs.ts';
 import type { Entry, EntryTable } from './entry-table.ts';
@@ -16,6 +16,8 @@ import { REASON } from './reasons.ts';
 const FILTER = 'filter ';
 const END = 'end of filters on ';
 const HELD = 'held ';
+
+type Abilities = Pick<AclOptions, 'aclFields' | 'aclEdits'>;
 
 /** A filter that has a rule, with the handles of its ports. */
 type Ruled = AclPlan & { readonly want: AclWant };
@@ -86,12 +88,12 @@ export class FilterRules {
   /**
    * Plans the rules of all ports.
    *
-   * @param aclFields what the plugin can match; 0 when it holds no ACL rules
+   * @param can what the plugin can match and edit; nothing when it holds no ACL rules
    * @returns whether other ports hand over all packets than before, or for other reasons
    */
-  replan(ports: PortsPlan, aclFields: number): boolean {
+  replan(ports: PortsPlan, can: Abilities): boolean {
     const { acl } = this.#options;
-    const lists = this.#planLists(ports, aclFields);
+    const lists = this.#planLists(ports, can);
     const grants = this.#grants(lists);
     const round: Round = {
       wanted: new Set(),
@@ -144,7 +146,7 @@ export class FilterRules {
     return this.#options.acl.capacity === 0 ? REASON['unsupported-kind'] : REASON['table-full'];
   }
 
-  #planLists(ports: PortsPlan, aclFields: number): Map<number, AclPlan[]> {
+  #planLists(ports: PortsPlan, can: Abilities): Map<number, AclPlan[]> {
     const { view, portHandle } = this.#options;
     const lists = new Map<number, AclPlan[]>();
     for (const [ifindex, filters] of ports.filters.ingress) {
@@ -152,7 +154,7 @@ export class FilterRules {
       // Without a handle it is no port of the device: a rule would be for all ports.
       if (!ports.ports.has(ifindex) || port === 0) continue;
       const list = planFilters(view, ifindex, filters, {
-        aclFields,
+        ...can,
         egress: (to) => ({
           isPort: ports.ports.has(to) && portHandle(to) !== 0,
           reason: ports.egressReasons.get(to) ?? REASON.none,

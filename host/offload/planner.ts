@@ -83,6 +83,8 @@ export interface Hardware {
   readonly states: OffloadStates;
   /** Bits of ACL_FIELDS. */
   readonly aclFields: number;
+  /** Bits of ACL_EDITS. */
+  readonly aclEdits: number;
   /** As last read. */
   counters(): readonly EntryCounter[];
 }
@@ -487,7 +489,8 @@ export class Planner {
     for (const { name, plan } of this.#plugins.values()) {
       if (plan === undefined) continue;
       const { states, description } = plan;
-      yield { plugin: name, states, aclFields: description.aclFields, counters: () => plan.counters() };
+      const { aclFields, aclEdits } = description;
+      yield { plugin: name, states, aclFields, aclEdits, counters: () => plan.counters() };
     }
   }
 

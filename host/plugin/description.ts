@@ -2,7 +2,7 @@
 
 import { EkhoError } from '../errors.ts';
 import { checkOffloadKinds } from './offload-kinds.ts';
-import { ACL_FIELDS, ENTRY_KIND_NAMES, NOTICE_SET } from './records.ts';
+import { ACL_EDITS, ACL_FIELDS, ENTRY_KIND_NAMES, NOTICE_SET } from './records.ts';
 import type { Ability, Description } from './runner.ts';
 
 /** Characters of vendor, name and version. */
@@ -53,23 +53,22 @@ export function checkDescription(name: string, value: unknown): Description {
   const pollInterval = number(fields, 'pollInterval', 0, POLL_INTERVAL_MAX);
   if (pollInterval !== 0 && pollInterval < POLL_INTERVAL_MIN)
     fail(`pollInterval ${pollInterval}, which is not 0 or at least ${POLL_INTERVAL_MIN}`);
-  let aclFields = 0;
-  for (const [field, bit] of Object.entries(ACL_FIELDS))
-    if ((fields.aclFields as Record<string, boolean>)[field] === true) aclFields |= bit;
-  let notices = 0;
-  for (const [field, bit] of Object.entries(NOTICE_SET))
-    if ((fields.notices as Record<string, boolean>)[field] === true) notices |= bit;
+  const flags = (field: string, bits: Readonly<Record<string, number>>): number => {
+    const set = fields[field] as Record<string, boolean>;
+    return Object.entries(bits).reduce((sum, [name, bit]) => (set[name] === true ? sum | bit : sum), 0);
+  };
   return {
     vendor: text('vendor'),
     name: text('name'),
     version: text('version'),
     abilities,
-    aclFields,
+    aclFields: flags('aclFields', ACL_FIELDS),
+    aclEdits: flags('aclEdits', ACL_EDITS),
     groupMembers: number(fields, 'groupMembers', 1, GROUP_MEMBERS_MAX),
     reversePath: fields.reversePath === true,
     vlanInterfaces: fields.vlanInterfaces === true,
     pollInterval,
-    notices,
+    notices: flags('notices', NOTICE_SET),
     offloadKinds: checkOffloadKinds(name, fields.offloadKinds),
   };
 }

@@ -608,10 +608,40 @@ export const ACL_ACTION = {
   accept: 0,
   drop: 1,
   trap: 2,
-  /** Send out of `redirect-port` unchanged. */
+  /** Send out of `redirect-port`, with the rule's `edits`; unchanged if there are none. */
   redirect: 3,
 } as const;
 export const ACL_ACTION_NAMES = ['accept', 'drop', 'trap', 'redirect'] as const;
+
+/**
+ * What a rule with the action `redirect` changes in a packet before it leaves. The checksums of the IPv4 header, TCP, UDP and ICMPv6
+ * go with what they cover; a UDP checksum of 0 stays.
+ *
+ * Rules with one of the edits from `ttl` on match the `ethertype` of `family`, those with an edit of ports also the `protocol` TCP or
+ * UDP. Trapped instead: fragments, packets with IPv4 options or IPv6 extension headers, those whose lengths do not fit, and, where an
+ * address or a port changes, those with a wrong checksum and those that are neither TCP, UDP nor ICMP.
+ */
+export const ACL_EDITS = {
+  /** The tag is taken off, if there is one. */
+  vlanPop: 1,
+  /** A tag with `new-vlan` and `new-vlan-priority` is put on. A frame that has one is trapped, unless `vlan-pop` takes that off. */
+  vlanPush: 2,
+  /**
+   * The tag gets `new-vlan` and `new-vlan-priority`, if there is one; its DEI bit stays. With the priority 0 frames of another
+   * priority are trapped. Never together with the two above.
+   */
+  vlanModify: 4,
+  sourceMac: 8,
+  destinationMac: 16,
+  /** The TTL or hop limit becomes `new-ttl`. */
+  ttl: 32,
+  /** `new-ttl` is added to the TTL or hop limit, modulo 256: 255 lowers it by one. Never together with `ttl`. */
+  ttlAdd: 64,
+  sourceAddress: 128,
+  destinationAddress: 256,
+  sourcePort: 512,
+  destinationPort: 1024,
+} as const;
 
 /** Which fields of an `acl-rule` count; the others are zero. */
 export const ACL_FIELDS = {
@@ -643,10 +673,10 @@ export const ACL_FIELDS = {
 /** Ternary match. Rules of a stage are tried by ascending `priority`, the first match decides; no match accepts. */
 export class AclRuleRecord extends RecordCursor {
   /** Bytes. */
-  static readonly SIZE = 144;
+  static readonly SIZE = 208;
 
   constructor(views: MemoryViews, start: number) {
-    super(views, start, 144);
+    super(views, start, 208);
   }
 
   get operation(): number {
@@ -670,7 +700,7 @@ export class AclRuleRecord extends RecordCursor {
     this.u8[this.offset + 2] = value;
   }
 
-  /** Counts when an address is in `fields`. */
+  /** Counts when an address is in `fields`, or something of IP in `edits`. */
   get family(): number {
     return this.u8[this.offset + 3]!;
   }
@@ -911,6 +941,105 @@ export class AclRuleRecord extends RecordCursor {
   }
   get destinationMask3(): number {
     return this.u32[(this.offset + 136) >>> 2]!;
+  }
+
+  /** The fields below count as they say; the others are zero. */
+  get edits(): number {
+    return this.u16[(this.offset + 144) >>> 1]!;
+  }
+  set edits(value: number) {
+    this.u16[(this.offset + 144) >>> 1] = value;
+  }
+
+  get newVlan(): number {
+    return this.u16[(this.offset + 146) >>> 1]!;
+  }
+  set newVlan(value: number) {
+    this.u16[(this.offset + 146) >>> 1] = value;
+  }
+
+  get newVlanPriority(): number {
+    return this.u8[this.offset + 148]!;
+  }
+  set newVlanPriority(value: number) {
+    this.u8[this.offset + 148] = value;
+  }
+
+  get newTtl(): number {
+    return this.u8[this.offset + 149]!;
+  }
+  set newTtl(value: number) {
+    this.u8[this.offset + 149] = value;
+  }
+
+  get newSourcePort(): number {
+    return this.u16[(this.offset + 150) >>> 1]!;
+  }
+  set newSourcePort(value: number) {
+    this.u16[(this.offset + 150) >>> 1] = value;
+  }
+
+  get newDestinationPort(): number {
+    return this.u16[(this.offset + 152) >>> 1]!;
+  }
+  set newDestinationPort(value: number) {
+    this.u16[(this.offset + 152) >>> 1] = value;
+  }
+
+  get newSourceMac(): number {
+    return this.u32[(this.offset + 164) >>> 2]! * WORD + this.u32[(this.offset + 160) >>> 2]!;
+  }
+  set newSourceMac(value: number) {
+    this.u32[(this.offset + 160) >>> 2] = value % WORD;
+    this.u32[(this.offset + 164) >>> 2] = value / WORD;
+  }
+
+  get newDestinationMac(): number {
+    return this.u32[(this.offset + 172) >>> 2]! * WORD + this.u32[(this.offset + 168) >>> 2]!;
+  }
+  set newDestinationMac(value: number) {
+    this.u32[(this.offset + 168) >>> 2] = value % WORD;
+    this.u32[(this.offset + 172) >>> 2] = value / WORD;
+  }
+
+  /** Four words, the most significant first; IPv4 is `w3` alone. */
+  setNewSourceAddress(w0: number, w1: number, w2: number, w3: number): void {
+    this.u32[(this.offset + 180) >>> 2] = w0;
+    this.u32[(this.offset + 176) >>> 2] = w1;
+    this.u32[(this.offset + 188) >>> 2] = w2;
+    this.u32[(this.offset + 184) >>> 2] = w3;
+  }
+  get newSourceAddress0(): number {
+    return this.u32[(this.offset + 180) >>> 2]!;
+  }
+  get newSourceAddress1(): number {
+    return this.u32[(this.offset + 176) >>> 2]!;
+  }
+  get newSourceAddress2(): number {
+    return this.u32[(this.offset + 188) >>> 2]!;
+  }
+  get newSourceAddress3(): number {
+    return this.u32[(this.offset + 184) >>> 2]!;
+  }
+
+  /** Four words, the most significant first; IPv4 is `w3` alone. */
+  setNewDestinationAddress(w0: number, w1: number, w2: number, w3: number): void {
+    this.u32[(this.offset + 196) >>> 2] = w0;
+    this.u32[(this.offset + 192) >>> 2] = w1;
+    this.u32[(this.offset + 204) >>> 2] = w2;
+    this.u32[(this.offset + 200) >>> 2] = w3;
+  }
+  get newDestinationAddress0(): number {
+    return this.u32[(this.offset + 196) >>> 2]!;
+  }
+  get newDestinationAddress1(): number {
+    return this.u32[(this.offset + 192) >>> 2]!;
+  }
+  get newDestinationAddress2(): number {
+    return this.u32[(this.offset + 204) >>> 2]!;
+  }
+  get newDestinationAddress3(): number {
+    return this.u32[(this.offset + 200) >>> 2]!;
   }
 }
 

@@ -34,6 +34,8 @@ export interface Description {
   readonly abilities: readonly Ability[];
   /** Bits of `ACL_FIELDS`. */
   readonly aclFields: number;
+  /** Bits of `ACL_EDITS`. */
+  readonly aclEdits: number;
   readonly groupMembers: number;
   readonly reversePath: boolean;
   readonly vlanInterfaces: boolean;

@@ -245,7 +245,7 @@ struct dp_remote {
  * says which generation counts; it is one word, so frames meet all of the old rules or all of the new.
  */
 #define DP_MASKS 64
-#define DP_RULE_WORDS 36
+#define DP_RULE_WORDS 52
 
 enum { DP_STAGE_INGRESS, DP_STAGE_ROUTING };
 enum { DP_ACL_ACCEPT, DP_ACL_DROP, DP_ACL_TRAP, DP_ACL_REDIRECT };
@@ -300,8 +300,47 @@ struct dp_acl_key {
 struct dp_acl {
 	uint32_t handle;
 	uint32_t priority;
+	/* DP_ACL_DOES */
 	uint32_t action;
 	uint32_t port;
+};
+
+/* Lower 8 bits: DP_ACL_…; above them, with DP_ACL_REDIRECT, the row of `acl_edits` plus one, 0 for none. */
+#define DP_ACL_DOES(action, edits) ((uint32_t)(action) | (uint32_t)(edits) << 8)
+#define DP_ACL_ACTION(word) ((word) & 0xffu)
+#define DP_ACL_EDITS(word) ((word) >> 8)
+
+/* Table `acl_edits`: what a rule changes before the frame leaves, half of the rows for each generation. The bits are `acl-edits` of
+ * wit/types.wit. */
+enum {
+	DP_EDIT_VLAN_POP = 1 << 0,
+	DP_EDIT_VLAN_PUSH = 1 << 1,
+	DP_EDIT_VLAN_MODIFY = 1 << 2,
+	DP_EDIT_SOURCE_MAC = 1 << 3,
+	DP_EDIT_DESTINATION_MAC = 1 << 4,
+	DP_EDIT_TTL = 1 << 5,
+	DP_EDIT_TTL_ADD = 1 << 6,
+	DP_EDIT_SOURCE = 1 << 7,
+	DP_EDIT_DESTINATION = 1 << 8,
+	DP_EDIT_SOURCE_PORT = 1 << 9,
+	DP_EDIT_DESTINATION_PORT = 1 << 10,
+};
+
+struct dp_edit {
+	uint32_t handle;
+	/* DP_EDIT_… */
+	uint32_t edits;
+	/* 0: IPv4, 1: IPv6. */
+	uint32_t family;
+	/* Upper 16 bits: priority of the new tag; lower: its VLAN. */
+	uint32_t tag;
+	uint64_t source_mac;
+	uint64_t destination_mac;
+	uint32_t ttl;
+	/* Upper half: source. */
+	uint32_t ports;
+	uint32_t source[4];
+	uint32_t destination[4];
 };
 
 /* Lower 8 bits: which generation (0 or 1); the next 8: masks in use; then flags. */

@@ -252,8 +252,35 @@ enum {
   EKHO_ACL_ACTION_ACCEPT = 0,
   EKHO_ACL_ACTION_DROP = 1,
   EKHO_ACL_ACTION_TRAP = 2,
-  /* Send out of `redirect-port` unchanged. */
+  /* Send out of `redirect-port`, with the rule's `edits`; unchanged if there are none. */
   EKHO_ACL_ACTION_REDIRECT = 3,
+};
+
+/* What a rule with the action `redirect` changes in a packet before it leaves. The checksums of the IPv4 header, TCP, UDP and ICMPv6
+ * go with what they cover; a UDP checksum of 0 stays.
+ * 
+ * Rules with one of the edits from `ttl` on match the `ethertype` of `family`, those with an edit of ports also the `protocol` TCP or
+ * UDP. Trapped instead: fragments, packets with IPv4 options or IPv6 extension headers, those whose lengths do not fit, and, where an
+ * address or a port changes, those with a wrong checksum and those that are neither TCP, UDP nor ICMP. */
+typedef uint16_t ekho_acl_edits;
+enum {
+  /* The tag is taken off, if there is one. */
+  EKHO_ACL_EDITS_VLAN_POP = 1u << 0,
+  /* A tag with `new-vlan` and `new-vlan-priority` is put on. A frame that has one is trapped, unless `vlan-pop` takes that off. */
+  EKHO_ACL_EDITS_VLAN_PUSH = 1u << 1,
+  /* The tag gets `new-vlan` and `new-vlan-priority`, if there is one; its DEI bit stays. With the priority 0 frames of another
+   * priority are trapped. Never together with the two above. */
+  EKHO_ACL_EDITS_VLAN_MODIFY = 1u << 2,
+  EKHO_ACL_EDITS_SOURCE_MAC = 1u << 3,
+  EKHO_ACL_EDITS_DESTINATION_MAC = 1u << 4,
+  /* The TTL or hop limit becomes `new-ttl`. */
+  EKHO_ACL_EDITS_TTL = 1u << 5,
+  /* `new-ttl` is added to the TTL or hop limit, modulo 256: 255 lowers it by one. Never together with `ttl`. */
+  EKHO_ACL_EDITS_TTL_ADD = 1u << 6,
+  EKHO_ACL_EDITS_SOURCE_ADDRESS = 1u << 7,
+  EKHO_ACL_EDITS_DESTINATION_ADDRESS = 1u << 8,
+  EKHO_ACL_EDITS_SOURCE_PORT = 1u << 9,
+  EKHO_ACL_EDITS_DESTINATION_PORT = 1u << 10,
 };
 
 /* Which fields of an `acl-rule` count; the others are zero. */
@@ -285,7 +312,7 @@ typedef struct {
   ekho_operation operation;
   ekho_acl_stage stage;
   ekho_acl_action action;
-  /* Counts when an address is in `fields`. */
+  /* Counts when an address is in `fields`, or something of IP in `edits`. */
   ekho_family family;
   ekho_handle handle;
   /* Ingress port, 0 for every port. */
@@ -316,9 +343,20 @@ typedef struct {
   ekho_address source_mask;
   ekho_address destination_address;
   ekho_address destination_mask;
+  /* The fields below count as they say; the others are zero. */
+  ekho_acl_edits edits;
+  uint16_t new_vlan;
+  uint8_t new_vlan_priority;
+  uint8_t new_ttl;
+  uint16_t new_source_port;
+  uint16_t new_destination_port;
+  uint64_t new_source_mac;
+  uint64_t new_destination_mac;
+  ekho_address new_source_address;
+  ekho_address new_destination_address;
 } ekho_acl_rule;
-_Static_assert(sizeof(ekho_acl_rule) == 144, "ekho_acl_rule");
-_Static_assert(offsetof(ekho_acl_rule, destination_mask) == 128, "ekho_acl_rule.destination_mask");
+_Static_assert(sizeof(ekho_acl_rule) == 208, "ekho_acl_rule");
+_Static_assert(offsetof(ekho_acl_rule, new_destination_address) == 192, "ekho_acl_rule.new_destination_address");
 
 /* One direction of a connection that the kernel forwards past its netfilter chains (a flowtable): packets with exactly these
  * addresses, ports and protocol that arrive at a router interface with the flag. A flow is looked for before the rules of stage
@@ -880,6 +918,8 @@ typedef struct {
   ekho_plugin_ability_list abilities;
   /* Fields `acl-rule` may match on; a rule that needs another is never planned. */
   ekho_acl_fields acl_fields;
+  /* Edits it may make; packets of a rule that needs another are trapped. */
+  ekho_acl_edits acl_edits;
   /* Largest number of members in a group, 1-4,095. */
   uint32_t group_members;
   /* Reverse path checks can be done in hardware. */

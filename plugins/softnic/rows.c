@@ -227,6 +227,7 @@ void fdb_entry_of_row(const uint32_t *row, ekho_fdb_entry *entry) {
 ekho_reason row_of_acl_rule(const ekho_acl_rule *rule, uint32_t slot, uint32_t *row) {
   row[ROW_COOKIE] = rule->handle;
   row[ROW_SLOT] = slot;
+  if (rule->edits != 0) return EKHO_REASON_UNSUPPORTED_ACTION;
   if (!refer(EKHO_KIND_PORT, rule->port, &row[ACL_PORT])) return EKHO_REASON_MISSING_REFERENCE;
   if (!refer(EKHO_KIND_PORT, rule->redirect_port, &row[ACL_REDIRECT_PORT])) return EKHO_REASON_MISSING_REFERENCE;
   row[ACL_STAGE] = rule->stage;

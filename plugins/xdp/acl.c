@@ -5,6 +5,7 @@
 #include "xdp.h"
 
 _Static_assert(sizeof(ekho_acl_rule) == sizeof(uint32_t) * DP_RULE_WORDS, "rules are kept whole");
+_Static_assert(DP_EDIT_DESTINATION_PORT == EKHO_ACL_EDITS_DESTINATION_PORT, "edits are the bits of the contract");
 
 /* Pairs of prefixes that the port ranges of one rule may need. */
 #define PAIRS_MAX 256
@@ -29,6 +30,8 @@ static struct {
   /* Keys that each rule takes. */
   uint32_t *keys;
   uint32_t total_keys;
+  /* Rules that edit. */
+  uint32_t editing;
   uint32_t generation;
 } acl;
 
@@ -196,9 +199,12 @@ static void all_masks(void) {
     if (acl.held[i]) add_masks(&acl.rules[i]);
 }
 
+static bool edits(const ekho_acl_rule *rule) { return rule->edits != 0; }
+
 static void hold(const ekho_acl_rule *rule, uint32_t keys) {
   uint32_t index = index_of(rule->handle);
   acl.total_keys += keys - acl.keys[index];
+  acl.editing += edits(rule) - (acl.held[index] && edits(&acl.rules[index]));
   acl.keys[index] = keys;
   acl.rules[index] = *rule;
   acl.held[index] = true;
@@ -215,6 +221,7 @@ void acl_load(void) {
   memset(acl.held, 0, acl.capacity * sizeof *acl.held);
   memset(acl.keys, 0, acl.capacity * sizeof *acl.keys);
   acl.total_keys = 0;
+  acl.editing = 0;
   uint32_t cursor = 0;
   do {
     size_t mark = ekho_mark();
@@ -237,6 +244,12 @@ ekho_reason acl_put(const ekho_acl_rule *rule) {
   uint32_t index = index_of(rule->handle), before = mask_count;
   uint32_t keys = port_pairs(rule, values, bits);
   if (keys == 0) return EKHO_REASON_UNSUPPORTED_MATCH;
+  if (edits(rule)) {
+    bool edited = acl.held[index] && edits(&acl.rules[index]);
+    if (rule->action != EKHO_ACL_ACTION_REDIRECT || (rule->edits & ~(uint32_t)ACL_EDITS_ALL) != 0)
+      return EKHO_REASON_UNSUPPORTED_ACTION;
+    if (acl.editing + !edited > tables[TABLE_ACL_EDITS].capacity / 2) return EKHO_REASON_TABLE_FULL;
+  }
   if (2 * (acl.total_keys - acl.keys[index] + keys) > tables[TABLE_ACL_KEYS].capacity) return EKHO_REASON_TABLE_FULL;
   if (!add_masks(rule)) {
     /* Perhaps only because masks stand here that nothing needs any more. */
@@ -257,6 +270,7 @@ ekho_reason acl_put(const ekho_acl_rule *rule) {
 void acl_remove(ekho_handle handle) {
   uint32_t index = index_of(handle);
   acl.total_keys -= acl.keys[index];
+  acl.editing -= acl.held[index] && edits(&acl.rules[index]);
   acl.keys[index] = 0;
   acl.held[index] = false;
 }
@@ -311,8 +325,8 @@ static ekho_tables_status clear_generation(uint32_t generation) {
   return status;
 }
 
-/* Writes the keys of a rule at `rows`; how many. */
-static uint32_t key_rows(const ekho_acl_rule *rule, uint32_t rank, uint32_t generation, uint32_t *rows,
+/* Writes the keys of a rule at `rows`; how many. `edit` is the row of what it edits plus one, 0 for none. */
+static uint32_t key_rows(const ekho_acl_rule *rule, uint32_t rank, uint32_t generation, uint32_t edit, uint32_t *rows,
                          uint32_t *first_rank) {
   uint32_t values[PAIRS_MAX], port_bits[PAIRS_MAX];
   struct dp_acl_key key;
@@ -320,7 +334,7 @@ static uint32_t key_rows(const ekho_acl_rule *rule, uint32_t rank, uint32_t gene
   struct dp_acl value = {
       .handle = rule->handle,
       .priority = rank,
-      .action = rule->action,
+      .action = DP_ACL_DOES(rule->action, edit),
       .port = rule->redirect_port == 0 ? DP_NONE : index_of(rule->redirect_port),
   };
   uint32_t count = port_pairs(rule, values, port_bits);
@@ -348,12 +362,20 @@ ekho_tables_status acl_commit(void) {
   uint32_t *order = ekho_alloc(acl.capacity * sizeof *order);
   uint32_t count = sort_rules(order);
   uint32_t *rows = ekho_alloc((acl.total_keys + 1) * words * sizeof *rows);
+  uint32_t first_edit = next * (tables[TABLE_ACL_EDITS].capacity / 2), edited = 0;
+  uint32_t edit_words = tables[TABLE_ACL_EDITS].words;
+  uint32_t *edit_rows = ekho_alloc((acl.editing + 1) * edit_words * sizeof *edit_rows);
   mask_count = 0;
   for (uint32_t i = 0; i < DP_MASKS; i++) first_rank[i] = DP_NONE;
   /* The last first: of two rules with one key, the one to be tried first replaces the other. */
   for (uint32_t rank = count; rank-- > 0;) {
     const ekho_acl_rule *rule = &acl.rules[order[rank]];
-    used += key_rows(rule, rank, next, rows + used * words, first_rank);
+    uint32_t edit = 0;
+    if (edits(rule)) {
+      row_of_edit(rule, first_edit + edited, edit_rows + edited * edit_words);
+      edit = first_edit + ++edited;
+    }
+    used += key_rows(rule, rank, next, edit, rows + used * words, first_rank);
     flags |= rule->stage == EKHO_ACL_STAGE_INGRESS ? DP_ACL_INGRESS : DP_ACL_ROUTING;
     if (looks_behind(rule)) flags |= DP_ACL_PORTS;
   }
@@ -374,6 +396,7 @@ ekho_tables_status acl_commit(void) {
     row[0] = next * DP_MASKS + place[i];
     memcpy(row + 1, &mask, sizeof mask);
   }
+  if (edited > 0) status = device_put(TABLE_ACL_EDITS, edit_rows, edited, false).status;
   for (uint32_t from = 0; from < used && status == EKHO_TABLES_STATUS_OK; from += BURST_ROWS) {
     uint32_t most = used - from < BURST_ROWS ? used - from : BURST_ROWS;
     status = device_put(TABLE_ACL_KEYS, rows + from * words, most, true).status;

@@ -28,6 +28,7 @@ static ekho_string name_of(enum table table) {
     case TABLE_ACL_RULES: return EKHO_STRING("acl_rules");
     case TABLE_ACL_MASKS: return EKHO_STRING("acl_masks");
     case TABLE_ACL_KEYS: return EKHO_STRING("acl_keys");
+    case TABLE_ACL_EDITS: return EKHO_STRING("acl_edits");
     case TABLE_ACL_STATE: return EKHO_STRING("acl_state");
     case TABLE_CUSTOM_STATE: return EKHO_STRING("custom_state");
     case TABLE_METER_STATES: return EKHO_STRING("meter_states");
@@ -64,6 +65,7 @@ static const uint32_t words_of[TABLES] = {
     [TABLE_ACL_RULES] = (4 + sizeof(struct dp_acl_rule)) / 4,
     [TABLE_ACL_MASKS] = (4 + sizeof(struct dp_acl_mask)) / 4,
     [TABLE_ACL_KEYS] = (sizeof(struct dp_acl_key) + sizeof(struct dp_acl)) / 4,
+    [TABLE_ACL_EDITS] = (4 + sizeof(struct dp_edit)) / 4,
     [TABLE_ACL_STATE] = (4 + sizeof(struct dp_acl_state)) / 4,
     [TABLE_CUSTOM_STATE] = (4 + sizeof(struct dp_custom_state)) / 4,
     [TABLE_METER_STATES] = (4 + sizeof(struct dp_meter_state)) / 4,
@@ -108,6 +110,7 @@ void ekho_plugin_describe(ekho_plugin_description *result) {
       .version = EKHO_STRING("0.1.0"),
       .abilities = {abilities, KINDS},
       .acl_fields = (EKHO_ACL_FIELDS_UNFRAGMENTED << 1) - 1,
+      .acl_edits = ACL_EDITS_ALL,
       .group_members = DP_MEMBERS,
       .reverse_path = true,
       .vlan_interfaces = true,

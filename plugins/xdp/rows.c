@@ -292,6 +292,23 @@ void flow_of_row(const uint32_t *row, ekho_flow *flow) {
   };
 }
 
+void row_of_edit(const ekho_acl_rule *rule, uint32_t index, uint32_t *row) {
+  struct dp_edit edit = {
+      .handle = rule->handle,
+      .edits = rule->edits,
+      .family = rule->family,
+      .tag = (uint32_t)(rule->new_vlan_priority & 7) << 16 | (rule->new_vlan & 0xfff),
+      .source_mac = rule->new_source_mac,
+      .destination_mac = rule->new_destination_mac,
+      .ttl = rule->new_ttl,
+      .ports = (uint32_t)rule->new_source_port << 16 | rule->new_destination_port,
+  };
+  put_address(&rule->new_source_address, edit.source);
+  put_address(&rule->new_destination_address, edit.destination);
+  row[0] = index;
+  memcpy(row + 1, &edit, sizeof edit);
+}
+
 void acl_rule_of_row(const uint32_t *row, ekho_acl_rule *rule) {
   const struct dp_acl_rule *value = (const void *)(row + 1);
   memcpy(rule, value->words, sizeof *rule);

@@ -26,6 +26,7 @@ enum table {
   TABLE_ACL_RULES,
   TABLE_ACL_MASKS,
   TABLE_ACL_KEYS,
+  TABLE_ACL_EDITS,
   TABLE_ACL_STATE,
   TABLE_CUSTOM_STATE,
   TABLE_METER_STATES,
@@ -102,6 +103,8 @@ void flow_of_row(const uint32_t *row, ekho_flow *flow);
 void tunnel_of_row(const uint32_t *row, ekho_tunnel *tunnel);
 void remote_of_row(const uint32_t *row, ekho_remote *remote);
 void acl_rule_of_row(const uint32_t *row, ekho_acl_rule *rule);
+/* What a rule edits, as the row `index` of its table. */
+void row_of_edit(const ekho_acl_rule *rule, uint32_t index, uint32_t *row);
 
 /* vlans.c: which VLANs a port is in, as its own row needs it. */
 
@@ -114,6 +117,8 @@ void vlans_of_port(uint32_t port, uint32_t *flags, uint32_t *pvid);
 uint32_t vlans_next_changed(void);
 
 /* acl.c: rules as masks and keys. */
+
+#define ACL_EDITS_ALL ((EKHO_ACL_EDITS_DESTINATION_PORT << 1) - 1)
 
 void acl_load(void);
 /* Whether the rule can be held; if so it is, in the plugin's memory. */

@@ -42,7 +42,7 @@ export const plugin: Plugin = {
   describe: () => ({
     vendor: 'test', name: 'idle', version: '1.0.0',
     abilities: [{ kind: 'route', capacity: 1 << 24, updateInPlace: true, counts: false, readsBack: false }],
-    aclFields: {}, notices: {}, offloadKinds: [], groupMembers: 1, reversePath: false, vlanInterfaces: false, pollInterval: 0,
+    aclFields: {}, aclEdits: {}, notices: {}, offloadKinds: [], groupMembers: 1, reversePath: false, vlanInterfaces: false, pollInterval: 0,
   }),
   configure() {}, start() {}, stop() {},
 };

@@ -83,7 +83,7 @@ export async function startHost({
   ].join('\n');
   const host = new Host(parseConfig(text, join(folder, 'ekho.toml')), (line) => said.push(line));
   await settled(host).catch((error) => {
-    throw new Error(said.join('\n'), { cause: error });
+    throw new Error([...said, (error as Error).message].join('\n'), { cause: error });
   });
   const { plugins } = host.status();
   expect(

@@ -26,6 +26,11 @@ const SCOPES: Record<string, Scope> = {
     vrf: true,
     filters: ['flower', 'flower', 'matchall', 'u32'],
   },
+  'filters that edit': {
+    ports: 4,
+    ip6: true,
+    filters: ['edits', 'edits', 'edits', 'flower'],
+  },
   'a bridge with VLANs, filters and a tunnel': {
     ports: 4,
     bridge: true,

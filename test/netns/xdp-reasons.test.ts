@@ -286,6 +286,19 @@ const CASES = (): Record<string, Case> => ({
     frame: bridged({ vlans: [{ id: 5 }] }),
   },
   'acl trap': { entries: [rule('ingress', ['protocol'], { protocol: 17 })], frame: routed(ip4()) },
+  'rule cannot edit the packet': {
+    entries: [
+      rule('ingress', ['ethertype', 'protocol'], {
+        ethertype: 0x0800,
+        protocol: 17,
+        action: 'redirect',
+        redirectPort: handle('port', 3),
+        edits: ['destinationPort'],
+        newDestinationPort: 99,
+      }),
+    ],
+    frame: routed(ip4({ l4: { is: 'udp', sport: 1, dport: 2, badChecksum: true } })),
+  },
   'routing acl trap': { entries: [rule('routing', ['protocol'], { protocol: 17 })], frame: routed(ip4()) },
   'rules need more of the packet': {
     entries: [rule('ingress', ['destinationPort'], { destinationPortLow: 80, destinationPortHigh: 80 })],

@@ -28,7 +28,8 @@ export interface Scope {
   /** Settings of IPv6 that nobody announces, neighbour discovery that is answered for others, and packets that end before their frames. */
   readonly oddities?: boolean;
   /** Filters of tc: u32 everywhere, flower and matchall where the kernel has them. */
-  readonly filters?: readonly ('u32' | 'flower' | 'matchall')[];
+  /** `edits`: flower with actions that edit. */
+  readonly filters?: readonly ('u32' | 'flower' | 'matchall' | 'edits')[];
 }
 
 const LENGTHS4 = [8, 16, 20, 22, 24, 24, 30, 32];
@@ -444,6 +445,8 @@ export class Generator {
     const dev = `p${random.below(this.#scope.ports)}`;
     const kind = random.pick(this.#scope.filters!);
     const redirect = `mirred egress redirect dev p${random.below(this.#scope.ports)}`;
+    if (kind === 'edits')
+      return `tc filter add dev ${dev} ingress pref ${1 + random.below(30)} ${this.#edits(redirect)}`;
     const rare = ['trap', 'continue', 'pipe', `mirred egress mirror dev p${random.below(this.#scope.ports)}`];
     const action = random.weighted([
       [4, 'drop'],
@@ -510,6 +513,71 @@ export class Generator {
       ['all', `src_mac ${random.pick([stationMac(0), macOf(0, 2)])}`],
       ['arp', ''],
     ]);
+  }
+
+  /** Flower whose packets are edited and sent elsewhere; some of them with an action that hardware cannot do. */
+  #edits(redirect: string): string {
+    const random = this.#random;
+    const target4 = random.pick(this.#targets4);
+    const target6 = random.pick(this.#targets6);
+    const frame = [
+      'vlan push id 30',
+      'vlan push id 30 priority 5',
+      'vlan pop',
+      'vlan modify id 31',
+      'vlan modify id 31 priority 3',
+      'vlan pop pipe action vlan push id 32 priority 1',
+      'vlan push protocol 802.1ad id 33',
+      `pedit ex munge eth dst set ${macOf(1, 3)}`,
+      `pedit ex munge eth src set ${macOf(1, 4)} munge eth dst set ${macOf(2, 4)}`,
+    ];
+    const ports = (protocol: string) =>
+      random.pick([
+        `pedit ex munge ${protocol} dport set 8080`,
+        `pedit ex munge ${protocol} sport set 99 munge ${protocol} dport set 99`,
+      ]);
+    const four = () =>
+      random.pick(
+        ['src', 'dst'].map((side) => `munge ip ${side} set ${random.pick(['10.99.0.7', target4])}`),
+      );
+    const six = () =>
+      random.pick(['src', 'dst'].map((side) => `munge ip6 ${side} set 2001:db8:77::${random.below(9)}`));
+    const [match, edits] = random.pick<readonly [string, readonly string[]]>([
+      ['protocol all flower', []],
+      [`protocol 802.1q flower vlan_id ${random.pick([VLAN, 10])}`, []],
+      ['protocol ip flower', ['pedit ex munge ip ttl dec pipe action csum iph']],
+      [
+        `protocol ip flower dst_ip ${target4}/16`,
+        [`pedit ex ${four()} munge ip ttl set 9 pipe action csum iph tcp udp`],
+      ],
+      [
+        `protocol 802.1q flower vlan_id ${VLAN} vlan_ethtype ipv4`,
+        [`pedit ex ${four()} pipe action csum iph tcp udp`],
+      ],
+      ['protocol ip flower ip_proto tcp', [`pedit ex ${four()}`, ports('tcp'), 'csum iph tcp']],
+      ['protocol ip flower ip_proto udp', [`pedit ex ${four()}`, ports('udp'), 'csum iph udp']],
+      ['protocol ip flower ip_proto udp dst_port 53', [ports('udp'), 'csum udp']],
+      [
+        'protocol ip flower ip_proto icmp',
+        [`pedit ex ${four()} munge ip ttl add 200 pipe action csum iph ${random.pick(['', 'icmp'])}`],
+      ],
+      ['protocol ip flower ip_proto icmp', [`pedit ex ${four()} ${four()} pipe action csum iph`]],
+      ['protocol ipv6 flower', ['pedit ex munge ip6 hoplimit add 0xff']],
+      [`protocol ipv6 flower dst_ip ${target6}/32`, [`pedit ex ${six()} pipe action csum tcp udp icmp`]],
+      ['protocol ipv6 flower ip_proto tcp', [`pedit ex ${six()}`, ports('tcp'), 'csum tcp']],
+      ['protocol ipv6 flower ip_proto udp', [`pedit ex ${six()}`, ports('udp'), 'csum udp']],
+      // Not all that is edited gets a checksum.
+      ['protocol ip flower ip_proto udp', [`pedit ex ${four()} pipe action csum iph`]],
+      ['protocol ip flower', ['pedit ex munge ip ttl dec']],
+    ]);
+    const tag = random.chance(edits.length === 0 ? 1 : 0.4) ? [random.pick(frame)] : [];
+    const both = random.chance(0.5) ? [...tag, ...edits] : [...edits, ...tag];
+    const end = random.weighted([
+      [12, redirect],
+      [1, 'pass'],
+      [1, 'drop'],
+    ]);
+    return [match, ...both.map((action) => `action ${action} pipe`), `action ${end}`].join(' ');
   }
 
   // ---- packets ----

@@ -25,6 +25,9 @@ const MASKS = 64;
 /** Keys that a rule may become when its port ranges are split into prefixes, on average; for both generations. */
 const KEYS_PER_RULE = 2 * 8;
 
+/** Of one generation: the data path names their rows by 24 bits. */
+const RULES_THAT_EDIT = 4096;
+
 interface Sized extends TableLayout {
   readonly rows: (sizes: Sizes) => number;
 }
@@ -70,6 +73,7 @@ const SIZED: readonly Sized[] = [
   sized('acl_rules', 'slots', twice('acl')),
   sized('acl_masks', 'slots', () => 2 * MASKS),
   sized('acl_keys', 'exact', (sizes) => KEYS_PER_RULE * sizes.acl!),
+  sized('acl_edits', 'slots', (sizes) => 2 * Math.min(sizes.acl!, RULES_THAT_EDIT)),
   sized('acl_state', 'slots', () => 1),
   sized('custom_state', 'slots', () => 1),
   sized('meter_states', 'slots', customs),

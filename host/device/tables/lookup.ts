@@ -14,7 +14,7 @@ const NONE = 0xffff_ffff;
 /** MODE_NO_SOURCE and MODE_LOOKUP of bpf/datapath_maps.h. */
 const NO_SOURCE = 1 << 8;
 const LOOKUP = 1 << 9;
-const ACTION = { kernel: 1, drop: 2, redirect: 3, bridge: 4, route: 5 } as const;
+const ACTION = { kernel: 1, drop: 2, redirect: 3, bridge: 4, route: 5, edit: 11 } as const;
 const FORWARD = 0;
 const DROP = 2;
 const PORT_RUNS = 3;
@@ -67,6 +67,7 @@ interface Verdict {
   readonly out: number;
   readonly vlan: number;
   readonly ingress: number;
+  readonly destination_mac: bigint;
 }
 
 /** Where a packet comes in. */
@@ -150,15 +151,16 @@ export class Lookup {
       return { ...trapped(REASONS[verdict.reason]?.name ?? 'unknown'), handles };
     }
     const out = this.#port(verdict.out);
-    const vlan = verdict.action === ACTION.redirect ? (packet.vlan ?? 0) : verdict.vlan;
+    const { action } = verdict;
+    const vlan = action === ACTION.redirect ? (packet.vlan ?? 0) : verdict.vlan;
     const way: PacketWay = {
       nexthop: 0,
       port: out?.handle ?? 0,
       ifindex: out?.ifindex ?? 0,
       vlan,
-      destinationMac: packet.destinationMac ?? 0,
+      destinationMac: action === ACTION.edit ? Number(verdict.destination_mac) : (packet.destinationMac ?? 0),
     };
-    const by = verdict.action === ACTION.redirect ? 'acl redirect' : 'fdb';
+    const by = action === ACTION.redirect || action === ACTION.edit ? 'acl redirect' : 'fdb';
     return { action: 'forward', by, handles, ways: [way], mayTrap: false, mayDrop: false };
   }
 

@@ -78,6 +78,11 @@ const LIST = [
     'Some rule looks behind an IP header that is fragmented, cut short or followed by extension headers.',
   ],
   [
+    'ACL_EDIT',
+    'rule cannot edit the packet',
+    'A rule changes packets, and this one is a fragment, has options, a wrong checksum, or another tag or protocol than can be changed, or came in by tcx.',
+  ],
+  [
     'NO_FLOW',
     'no established flow',
     'Netfilter decides about the packet: it is of no flow that the kernel forwards past it.',

@@ -42,6 +42,8 @@ const PORT_BRIDGES = 4;
 export interface FirmwarePort {
   /** Bits of ACL_FIELDS (wit/types.wit). */
   readonly fields: number;
+  /** Bits of ACL_EDITS. */
+  readonly edits: number;
   /** Number of the plugin, from 0 to PLUGINS_MAX - 1: see `setRoom`. */
   readonly plugin: number;
   /** It takes changes; rules are refused until it does. */
@@ -139,7 +141,10 @@ export class Firmware implements Disposable {
   readonly #ring: RingBuffer;
   readonly #flows: BpfMap<bigint, FlowContext>;
   readonly #counters: BpfMap<bigint, FirmwareCounter>;
-  readonly #ports: BpfMap<number, { fields: number; plugin: number; flags: number; behind: number }>;
+  readonly #ports: BpfMap<
+    number,
+    { fields: number; edits: number; plugin: number; flags: number; behind: number }
+  >;
   readonly #room: BpfMap<number, number>;
   readonly #record: Codec<FirmwareRecord>;
   readonly #bridgeRecord: Codec<BridgeRecord>;
@@ -251,10 +256,10 @@ export class Firmware implements Disposable {
       this.#ports.delete(ifindex);
       return;
     }
-    const { fields, plugin, isReady, takesFlows, takesBridges, behind = 0 } = port;
+    const { fields, edits, plugin, isReady, takesFlows, takesBridges, behind = 0 } = port;
     const flags =
       (isReady ? PORT_READY : 0) | (takesFlows ? PORT_FLOWS : 0) | (takesBridges ? PORT_BRIDGES : 0);
-    this.#ports.set(ifindex, { fields, plugin, flags, behind });
+    this.#ports.set(ifindex, { fields, edits, plugin, flags, behind });
   }
 
   /** The rules of tc that a plugin has room for on its ports, those that it has included. */

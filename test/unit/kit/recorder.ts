@@ -113,6 +113,7 @@ export const DESCRIPTION = {
   version: '1.2.3',
   groupMembers: 77,
   aclFields: 0b1_0010_0000_0101,
+  aclEdits: 0b100_0000_1010,
   notices: 0b101_0101,
   offloadKinds: [],
 };
@@ -144,7 +145,7 @@ void ekho_plugin_describe(ekho_plugin_description *result) {
     abilities[n] = (ekho_plugin_ability){.kind = n, .capacity = 1000 + n, .update_in_place = true, .counts = n % 2, .reads_back = n % 3 == 0};
   *result = (ekho_plugin_description){
     .vendor = EKHO_STRING("${DESCRIPTION.vendor}"), .name = EKHO_STRING("recorder"), .version = EKHO_STRING("1.2.3"),
-    .abilities = {abilities, ${KINDS.length}}, .acl_fields = ${DESCRIPTION.aclFields}, .group_members = 77,
+    .abilities = {abilities, ${KINDS.length}}, .acl_fields = ${DESCRIPTION.aclFields}, .acl_edits = ${DESCRIPTION.aclEdits}, .group_members = 77,
     .reverse_path = true, .vlan_interfaces = false, .poll_interval = 0, .notices = ${DESCRIPTION.notices},
   };
 }
@@ -279,7 +280,7 @@ export function pluginDescribe(result: PluginDescription): void {
     const ability = result.abilities.add();
     ability.kind = <u8>n; ability.capacity = 1000 + n; ability.updateInPlace = true; ability.counts = n % 2 == 1; ability.readsBack = n % 3 == 0;
   }
-  result.aclFields = ${DESCRIPTION.aclFields}; result.groupMembers = 77; result.reversePath = true; result.vlanInterfaces = false;
+  result.aclFields = ${DESCRIPTION.aclFields}; result.aclEdits = ${DESCRIPTION.aclEdits}; result.groupMembers = 77; result.reversePath = true; result.vlanInterfaces = false;
   result.pollInterval = 0; result.notices = ${DESCRIPTION.notices};
 }
 export function pluginConfigure(settings: PluginSettingList): string | null {
@@ -396,7 +397,7 @@ export const plugin: Plugin = {
     abilities: ([${KINDS.map(({ name }) => `'${name}'`).join(', ')}] as const).map((kind, n) => ({
       kind, capacity: 1000 + n, updateInPlace: true, counts: n % 2 === 1, readsBack: n % 3 === 0,
     })),
-    aclFields: { ${flags(DESCRIPTION.aclFields, 'acl-fields')} }, notices: { ${flags(DESCRIPTION.notices, 'notice-set')} }, offloadKinds: [],
+    aclFields: { ${flags(DESCRIPTION.aclFields, 'acl-fields')} }, aclEdits: { ${flags(DESCRIPTION.aclEdits, 'acl-edits')} }, notices: { ${flags(DESCRIPTION.notices, 'notice-set')} }, offloadKinds: [],
     groupMembers: 77, reversePath: true, vlanInterfaces: false, pollInterval: 0,
   }),
   configure(settings) {
@@ -487,7 +488,7 @@ impl Plugin for Recorder {
         };
         PluginDescription {
             vendor: "${DESCRIPTION.vendor}".into(), name: "recorder".into(), version: "1.2.3".into(),
-            abilities: (0..${KINDS.length}).map(ability).collect(), acl_fields: AclFields(${DESCRIPTION.aclFields}), group_members: 77,
+            abilities: (0..${KINDS.length}).map(ability).collect(), acl_fields: AclFields(${DESCRIPTION.aclFields}), acl_edits: AclEdits(${DESCRIPTION.aclEdits}), group_members: 77,
             reverse_path: true, vlan_interfaces: false, poll_interval: 0, notices: NoticeSet(${DESCRIPTION.notices}), offload_kinds: Default::default(),
         }
     }

@@ -97,6 +97,7 @@ export class FakeDevice {
         readsBack: true,
       })),
       aclFields: Object.values(ACL_FIELDS).reduce((sum, bit) => sum | bit, 0),
+      aclEdits: 0,
       groupMembers: 16,
       reversePath: true,
       vlanInterfaces: true,

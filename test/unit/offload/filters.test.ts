@@ -7,10 +7,11 @@ import { type AclOptions, planFilters } from '../../../host/offload/acl.ts';
 import { KernelView } from '../../../host/offload/kernel-view.ts';
 import { CLSACT_INGRESS, filtersOfLinks } from '../../../host/offload/link-filters.ts';
 import { REASON, REASON_NAMES } from '../../../host/offload/reasons.ts';
-import { ACL_ACTION, ACL_FIELDS } from '../../../host/plugin/records.ts';
+import { ACL_ACTION, ACL_EDITS, ACL_FIELDS } from '../../../host/plugin/records.ts';
 import { KernelModel, PORT } from './kernel-model.ts';
 
 const ALL_FIELDS = Object.values(ACL_FIELDS).reduce((sum, bit) => sum | bit, 0);
+const ALL_EDITS = Object.values(ACL_EDITS).reduce((sum, bit) => sum | bit, 0);
 const SECOND_PORT = 3;
 
 function gact(action: number): Decoded {
@@ -48,6 +49,7 @@ function plan(filters: readonly DecodedObject[], options: Partial<AclOptions> = 
   for (const kind of KINDS.keys()) kernel.mirror.forEach(kind, (id) => view.change(kind, id, false));
   const plans = planFilters(view, PORT, filtersOfLinks(view).ingress.get(PORT) ?? [], {
     aclFields: ALL_FIELDS,
+    aclEdits: ALL_EDITS,
     egress: (ifindex) => ({ isPort: ifindex === SECOND_PORT, reason: REASON.none }),
     ...options,
   });

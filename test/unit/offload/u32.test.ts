@@ -39,6 +39,7 @@ function u32(keys: readonly Key[], more: Partial<FilterView> & { flags?: number 
 function plan(...filters: FilterView[]) {
   return planFilters({ links: new Map() } as unknown as KernelView, 2, filters, {
     aclFields: ALL_FIELDS,
+    aclEdits: 0,
     egress: () => ({ isPort: false, reason: REASON.none }),
   }).map(({ want, reason }) => ({ ...want, reason: REASON_NAMES[reason] }));
 }

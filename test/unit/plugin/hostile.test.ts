@@ -303,6 +303,7 @@ describe('a process that says what it may not', () => {
       version: '1.0.0',
       abilities: [],
       aclFields: {},
+      aclEdits: {},
       notices: {},
       offloadKinds: [],
     },

@@ -57,7 +57,7 @@ export const plugin: Plugin = {
       abilities: KINDS.map((kind, i) => ({
         kind, capacity: capacities[i]!, updateInPlace: true, counts: true, readsBack: true,
       })),
-      aclFields: {}, notices: {}, offloadKinds: [],
+      aclFields: {}, aclEdits: {}, notices: {}, offloadKinds: [],
       groupMembers: MEMBERS_MAX,
       reversePath: true, vlanInterfaces: true, pollInterval: 200,
     };
