@@ -26,6 +26,7 @@
 #include "datapath_encap.h"
 #include "datapath_edit.h"
 #include "datapath_skb.h"
+#include "datapath_skb_edit.h"
 #include "datapath_custom.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -58,6 +59,24 @@ static __always_inline __u32 interface_at(__u32 port, __u32 vlan)
 	return found ? found->interface : DP_NONE;
 }
 
+/* The copy that a rule wants is for whoever sends the frame on. False where there is no such port. */
+static __always_inline bool note_mirror(__u32 row, struct verdict *verdict)
+{
+	struct dp_edit *edit = bpf_map_lookup_elem(&acl_edits, &row);
+	struct dp_port *out;
+	__u32 index;
+
+	if (!edit || !(edit->edits & DP_EDIT_MIRROR))
+		return true;
+	index = edit->mirror;
+	out = bpf_map_lookup_elem(&ports, &index);
+	if (!out || out->ifindex == 0)
+		return false;
+	verdict->extras |= ((index + 1) & EXTRA_MIRROR) |
+			   (edit->edits & DP_EDIT_MIRROR_TRAPPED ? EXTRA_MIRROR_TRAPPED : 0);
+	return true;
+}
+
 /* Rules of stage ingress: VERDICT_NONE to go on. */
 static __always_inline int pass_rules(const struct frame *frame, __u32 mode, __u32 state, struct verdict *verdict)
 {
@@ -73,6 +92,8 @@ static __always_inline int pass_rules(const struct frame *frame, __u32 mode, __u
 	if (rule.handle == 0)
 		return VERDICT_NONE;
 	verdict->rule = rule.handle;
+	if (DP_ACL_EDITS(rule.action) != 0 && !note_mirror(DP_ACL_EDITS(rule.action) - 1, verdict))
+		return to_kernel(verdict, REASON_ACL);
 	switch (DP_ACL_ACTION(rule.action)) {
 	case DP_ACL_ACCEPT:
 		return VERDICT_NONE;
@@ -183,6 +204,8 @@ int datapath(struct xdp_md *context)
 	if (reason >= 0)
 		return count_kernel(reason, frame.length);
 	action = decide_on(&frame, *mode, port, &verdict);
+	if (verdict.extras & EXTRA_MIRROR && action != VERDICT_KERNEL)
+		return count_kernel(REASON_ACL_MIRROR, frame.length);
 	if (action == VERDICT_LOCAL)
 		action = decide_on_tunnel(context, &frame, *mode, &verdict);
 	if (action == VERDICT_KERNEL)
@@ -206,7 +229,7 @@ int datapath_tcx(struct __sk_buff *skb)
 	struct verdict verdict = { .ingress = DP_NONE };
 	__u32 port = port_at(skb->ifindex), tag = 0;
 	struct frame frame;
-	int reason;
+	int reason, action;
 
 	if (port == DP_NONE)
 		return skb_to_kernel(REASON_UNKNOWN_PORT, skb->len);
@@ -224,7 +247,12 @@ int datapath_tcx(struct __sk_buff *skb)
 		return skb_to_kernel(REASON_TAG, frame.length);
 	if (skb->gso_size != 0)
 		measure_segments(&frame, skb);
-	switch (decide_on(&frame, 0, port, &verdict)) {
+	action = decide_on(&frame, 0, port, &verdict);
+	if (action == VERDICT_EDIT && !can_edit_skb(skb, &frame, verdict.detail))
+		action = to_kernel(&verdict, REASON_ACL_EDIT);
+	if (verdict.extras & EXTRA_MIRROR)
+		skb_mirror(skb, &frame, &verdict, action);
+	switch (action) {
 	case VERDICT_KERNEL:
 		return skb_to_kernel(verdict.reason, frame.length);
 	case VERDICT_LOCAL:
@@ -232,7 +260,7 @@ int datapath_tcx(struct __sk_buff *skb)
 	case VERDICT_ENCAPSULATE:
 		return skb_to_kernel(REASON_TUNNEL_SKB, frame.length);
 	case VERDICT_EDIT:
-		return skb_to_kernel(REASON_ACL_EDIT, frame.length);
+		return skb_leave_edited(skb, &frame, &verdict);
 	}
 	return skb_leave(skb, &frame, &verdict);
 }

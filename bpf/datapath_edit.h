@@ -59,6 +59,8 @@ __noinline int check_edits(const struct frame *frame, __u32 row, struct verdict 
 	edit = bpf_map_lookup_elem(&acl_edits, &row);
 	if (!edit)
 		return to_kernel(verdict, REASON_ACL);
+	if (!(edit->edits & ~DP_EDIT_MIRRORS))
+		return decide(verdict, VERDICT_REDIRECT);
 	if (edit->edits & DP_EDIT_IP && !can_edit_packet(frame, edit->edits, edit->family))
 		return to_kernel(verdict, REASON_ACL_EDIT);
 	tci = edited_tag(frame, edit->edits, edit->tag);
@@ -75,35 +77,48 @@ __noinline int check_edits(const struct frame *frame, __u32 row, struct verdict 
 	return decide(verdict, VERDICT_EDIT);
 }
 
-/*
- * Whether what the packet carries has a right checksum, or UDP none. The kernel makes it anew, so a wrong one would leave as a right one
- * (but not of UDP whose length is not that of the packet).
- */
-static __always_inline bool is_sum_right(struct xdp_md *context, const struct frame *frame)
+/* With the sum over what the packet carries: whether that is right. */
+static __always_inline bool adds_up(const struct frame *frame, __u32 length, __u32 sum)
 {
-	__u8 *at = (void *)(long)context->data, *end = (void *)(long)context->data_end;
-	__u32 header = frame->ethertype == ETHERTYPE_IPV6 ? 40 : 20;
-	__u32 offset = (frame->network_offset == 18 ? 18 : 14) + header;
-	__u32 length = frame->packet_length - header;
-	__u64 pseudo = 0;
-	int sum;
+	__u64 pseudo = sum;
 
-	if (frame->protocol == PROTOCOL_UDP) {
-		at += offset;
-		if ((void *)(at + 8) > (void *)end || bpf_ntohs(*(__u16 *)(at + 4)) != length)
-			return false;
-		if (*(__u16 *)(at + 6) == 0)
-			return true;
-	}
-	sum = sum_bytes(context, offset, length);
-	if (sum < 0)
-		return false;
 	if (frame->protocol != PROTOCOL_ICMP) {
 		for (int word = 0; word < 4; word++)
 			pseudo += (__u64)frame->match.source[word] + frame->match.destination[word];
 		pseudo += bpf_htonl(length) + (__u64)bpf_htonl(frame->protocol);
 	}
-	return fold(pseudo + sum) == 0xffff;
+	return fold(pseudo) == 0xffff;
+}
+
+enum udp_sum { UDP_SUM_NONE, UDP_SUM_SOME, UDP_SUM_WRONG };
+
+/* Of UDP whose length is not that of the packet the kernel makes no checksum. */
+static __always_inline enum udp_sum udp_sum_of(const __u8 *at, const __u8 *end, __u32 length)
+{
+	if (at + 8 > end || bpf_ntohs(*(const __u16 *)(at + 4)) != length)
+		return UDP_SUM_WRONG;
+	return *(const __u16 *)(at + 6) == 0 ? UDP_SUM_NONE : UDP_SUM_SOME;
+}
+
+/*
+ * Whether what the packet carries has a right checksum, or UDP none. The kernel makes it anew, so a wrong one would leave as a right one.
+ */
+static __always_inline bool is_sum_right(struct xdp_md *context, const struct frame *frame)
+{
+	__u8 *data = (void *)(long)context->data, *end = (void *)(long)context->data_end;
+	__u32 header = frame->ethertype == ETHERTYPE_IPV6 ? 40 : 20;
+	__u32 offset = (frame->network_offset == 18 ? 18 : 14) + header;
+	__u32 length = frame->packet_length - header;
+	int sum;
+
+	if (frame->protocol == PROTOCOL_UDP) {
+		enum udp_sum udp = udp_sum_of(data + offset, end, length);
+
+		if (udp != UDP_SUM_SOME)
+			return udp == UDP_SUM_NONE;
+	}
+	sum = sum_bytes(context, offset, length);
+	return sum >= 0 && adds_up(frame, length, sum);
 }
 
 /* Puts a word in the place of another; by how much that changes a sum over it. */

@@ -133,7 +133,7 @@ __noinline int forward_flow(struct frame *frame, __u32 mode, struct verdict *ver
 	if (flow->translates) {
 		struct dp_match *match = &frame->match;
 
-		verdict->translates = 1;
+		verdict->extras |= EXTRA_TRANSLATES;
 		verdict->difference = bpf_csum_diff(match->source, ADDRESSES, flow->new_source, ADDRESSES, 0);
 		verdict->detail = match->ports;
 		match->ports = flow->new_ports;

@@ -128,7 +128,7 @@ static __always_inline bool rewrite(struct xdp_md *context, const struct frame *
 		age_ipv4((void *)at);
 	else
 		((struct ipv6hdr *)at)->hop_limit--;
-	return verdict->translates == 0 || translate(at, end, frame, verdict);
+	return !(verdict->extras & EXTRA_TRANSLATES) || translate(at, end, frame, verdict);
 }
 
 static __always_inline int leave(struct xdp_md *context, const struct frame *frame, struct verdict *verdict)
@@ -139,7 +139,7 @@ static __always_inline int leave(struct xdp_md *context, const struct frame *fra
 		count_verdict(verdict, frame->length);
 		return XDP_DROP;
 	}
-	if (verdict->translates &&
+	if (verdict->extras & EXTRA_TRANSLATES &&
 	    awaits_checksum(frame, verdict, (void *)(long)context->data, (void *)(long)context->data_end))
 		return count_kernel(REASON_CHECKSUM, frame->length);
 	if (routed) {

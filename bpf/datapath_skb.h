@@ -37,6 +37,23 @@ static __always_inline void measure_segments(struct frame *frame, struct __sk_bu
 	frame->segment_length = (frame->ethertype == ETHERTYPE_IPV6 ? 40 : 20) + (at[12] >> 4) * 4 + skb->gso_size;
 }
 
+/* What a rule's copy is of. The kernel makes one of what it gets, unless hardware alone has the rule. */
+static __always_inline void skb_mirror(struct __sk_buff *skb, const struct frame *frame, const struct verdict *verdict,
+				       int action)
+{
+	__u32 index = (verdict->extras & EXTRA_MIRROR) - 1;
+	struct dp_port *out;
+
+	if (action == VERDICT_KERNEL || action == VERDICT_LOCAL || action == VERDICT_ENCAPSULATE) {
+		if (!(verdict->extras & EXTRA_MIRROR_TRAPPED))
+			return;
+		COUNT(acl_counts, verdict->rule, frame->length, bpf_ktime_get_coarse_ns());
+	}
+	out = bpf_map_lookup_elem(&ports, &index);
+	if (out)
+		bpf_clone_redirect(skb, out->ifindex, 0);
+}
+
 static __always_inline int skb_leave(struct __sk_buff *skb, const struct frame *frame, struct verdict *verdict)
 {
 	bool routed = verdict->action == VERDICT_ROUTE;
@@ -76,7 +93,7 @@ static __always_inline int skb_leave(struct __sk_buff *skb, const struct frame *
 		if (frame->ethertype == ETHERTYPE_IPV6 &&
 		    bpf_skb_store_bytes(skb, 14 + 7, &hops, sizeof(hops), BPF_F_RECOMPUTE_CSUM))
 			return SKB_DROP;
-		if (verdict->translates && !skb_translate(skb, frame, verdict))
+		if (verdict->extras & EXTRA_TRANSLATES && !skb_translate(skb, frame, verdict))
 			return SKB_DROP;
 		data = (void *)(long)skb->data;
 		end = (void *)(long)skb->data_end;

@@ -24,16 +24,11 @@
 		behind <= (end);			\
 	})
 
-/*
- * The folded sum of `length` bytes from `offset` on, which is at most 127; -1 when they are not there or too many. A function of its own to
- * the verifier, as judge() is.
- */
-__noinline int sum_bytes(struct xdp_md *context, __u32 offset, __u32 length)
+/* The folded sum of `length` bytes at `at`; -1 when they are not there or too many. */
+static __always_inline int sum_of(__u8 *at, __u8 *end, __u32 length)
 {
-	__u8 *at = (void *)(long)context->data, *end = (void *)(long)context->data_end;
 	__u64 sum = 0;
 
-	at += offset & 127;
 	for (int block = 0; block < SUM_BLOCKS && length >= 64; block++) {
 		if (!is_there(at, 64, end))
 			return -1;
@@ -63,6 +58,14 @@ __noinline int sum_bytes(struct xdp_md *context, __u32 offset, __u32 length)
 		sum += bpf_htons((__u16)*at << 8);
 	}
 	return fold(sum);
+}
+
+/* From `offset` on, which is at most 127. A function of its own to the verifier, as judge() is. */
+__noinline int sum_bytes(struct xdp_md *context, __u32 offset, __u32 length)
+{
+	__u8 *at = (void *)(long)context->data, *end = (void *)(long)context->data_end;
+
+	return sum_of(at + (offset & 127), end, length);
 }
 
 /* What the addresses, protocol and length of an IPv4 UDP packet add to its checksum. */

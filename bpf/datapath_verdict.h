@@ -48,8 +48,8 @@ struct verdict {
 	__u32 vlan;
 	/* Index of the interface it came in by, DP_NONE for none. */
 	__u32 ingress;
-	/* The packet gets the addresses and ports that now stand in the frame's dp_match. */
-	__u32 translates;
+	/* EXTRA_…: one word for all, as the verifier of Linux 6.1 leaves no room for more on its stack. */
+	__u32 extras;
 	/* Of the new addresses to the old ones, as bpf_csum_diff() has it; of a tunnel's packet that arrived with a UDP checksum, what the
 	 * pseudo header adds to it. */
 	__u32 difference;
@@ -62,6 +62,13 @@ struct verdict {
 	__u32 source_fdb;
 	__u32 tunnel;
 };
+
+/* The packet gets the addresses and ports that now stand in the frame's dp_match. */
+#define EXTRA_TRANSLATES (1u << 31)
+/* There is a copy of what the kernel gets, too. */
+#define EXTRA_MIRROR_TRAPPED (1u << 30)
+/* A copy that a rule wants: index of the port it leaves by plus one, 0 for none. */
+#define EXTRA_MIRROR 0xffffffu
 
 static __always_inline int to_kernel(struct verdict *verdict, __u32 reason)
 {

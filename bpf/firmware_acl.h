@@ -45,6 +45,8 @@ enum firmware_port_flags {
 	FIRMWARE_PORT_FLOWS = 1 << 1,
 	/* It forwards between ports of bridges. */
 	FIRMWARE_PORT_BRIDGES = 1 << 2,
+	/* It is attached by XDP, where packets are not copied. */
+	FIRMWARE_PORT_NO_MIRRORS = 1 << 3,
 };
 
 /* A port that a plugin has. */
@@ -215,6 +217,17 @@ static __always_inline int check_redirect(struct ekho_flow_ctx *flow, __u32 ifin
 	return 0;
 }
 
+/* A copy is of the packet as it came, and there is one: the first action. */
+static __always_inline int check_mirror(struct ekho_flow_ctx *flow, const struct ekho_flow_action *action,
+					const struct firmware_port *port, __u32 place)
+{
+	if (place != 0 || (port->edits & EDIT_MIRRORS) != EDIT_MIRRORS)
+		REFUSE(flow, "unsupported-action: the plugin cannot do its action");
+	if (port->flags & FIRMWARE_PORT_NO_MIRRORS)
+		REFUSE(flow, "xdp-mirrors: its port is attached by XDP, which cannot copy packets; tcx can");
+	return check_redirect(flow, action->ifindex, port);
+}
+
 /* The last action. What was edited goes nowhere but out of a port; what is dropped may have been anything. */
 static __always_inline int check_end(struct ekho_flow_ctx *flow, const struct ekho_flow_ctx *rule,
 				     const struct ekho_flow_action *action, const struct firmware_port *port,
@@ -224,6 +237,9 @@ static __always_inline int check_end(struct ekho_flow_ctx *flow, const struct ek
 	case EKHO_ACTION_DROP:
 		return 0;
 	case EKHO_ACTION_ACCEPT:
+		if (rule->action_count == (rule->actions[0].kind == EKHO_ACTION_MIRROR ? 2 : 1))
+			return 0;
+		break;
 	case EKHO_ACTION_TRAP:
 		if (rule->action_count == 1)
 			return 0;
@@ -241,8 +257,15 @@ static __always_inline int check_actions(struct ekho_flow_ctx *flow, const struc
 					 const struct firmware_port *port)
 {
 	struct packet_edits edits = {};
+	int err;
 
 	for (__u32 i = 0; i < EKHO_ACTIONS_MAX && i < rule->action_count; i++) {
+		if (rule->actions[i].kind == EKHO_ACTION_MIRROR) {
+			err = check_mirror(flow, &rule->actions[i], port, i);
+			if (err)
+				return err;
+			continue;
+		}
 		if (i + 1 == rule->action_count)
 			return check_end(flow, rule, &rule->actions[i], port, &edits);
 		if (!add_edit(&edits, &rule->actions[i]))

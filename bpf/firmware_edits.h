@@ -29,12 +29,15 @@ enum acl_edit {
 	EDIT_DESTINATION_ADDRESS = 1 << 8,
 	EDIT_SOURCE_PORT = 1 << 9,
 	EDIT_DESTINATION_PORT = 1 << 10,
+	EDIT_MIRROR = 1 << 11,
+	EDIT_MIRROR_TRAPPED = 1 << 12,
 	/* No plugin has it: what needs it cannot be said. */
 	EDIT_NONE = 1u << 31,
 };
 
 #define EDIT_HOPS (EDIT_TTL | EDIT_TTL_ADD)
 #define EDIT_ADDRESSES (EDIT_SOURCE_ADDRESS | EDIT_DESTINATION_ADDRESS)
+#define EDIT_MIRRORS (EDIT_MIRROR | EDIT_MIRROR_TRAPPED)
 #define EDIT_PORTS (EDIT_SOURCE_PORT | EDIT_DESTINATION_PORT)
 
 /* linux/tc_act/tc_csum.h */

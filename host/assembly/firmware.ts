@@ -145,10 +145,11 @@ export class HostFirmware {
       const { states, aclFields: fields, aclEdits: edits } = hardware;
       const ready = new Set(states.readyPorts());
       const { takesFlows, takesBridges } = states;
+      const common = { fields, edits, plugin, takesFlows, takesBridges };
       for (const ifindex of states.ports()) {
-        const isReady = ready.has(ifindex);
         const behind = states.behind(ifindex);
-        wanted.set(ifindex, { fields, edits, plugin, isReady, behind, takesFlows, takesBridges });
+        const canMirror = states.canMirror(ifindex);
+        wanted.set(ifindex, { ...common, isReady: ready.has(ifindex), behind, canMirror });
       }
       this.#setRoom(firmware, hardware, plugin);
     }

@@ -52,6 +52,7 @@ export class Plugins {
         isPort: portsOf(plugin, config.plugin),
         isRetired: this.#disabled.has(plugin.name),
         isOwnProgram: (id) => devices.find(plugin.device)?.hasProgram?.(id) === true,
+        canMirror: (ifindex) => devices.find(plugin.device)?.canMirror?.(ifindex) !== false,
       });
     }
     this.#supervisor = new Supervisor({

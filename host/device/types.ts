@@ -139,6 +139,8 @@ export interface Device {
   powerCycle(): void;
   /** Whether it put this XDP program on its ports. */
   hasProgram?(id: number): boolean;
+  /** Whether rules can copy packets that arrive by this port, an interface index; absent: it makes no difference which port it is. */
+  canMirror?(ifindex: number): boolean;
   /** Told when links of the mirrored kernel came, went or were renamed; `ifindexOf` knows them by name. */
   linksChanged?(ifindexOf: (link: string) => number | undefined): void;
   /** What a worker needs to open the same device: cloned into the plugin's worker. */

@@ -1,5 +1,5 @@
 /**
- * What a tc filter does with the packets it matches, as an ACL rule says it: one action, with what it edits before.
+ * What a tc filter does with the packets it matches, as an ACL rule says it: one action, with what it edits before, and a copy.
  *
  * The kernel carries out a filter's actions one after another, each on what the one before it made of the packet. Those
  * that edit are put together here to what becomes of the packet in all; that is planned only where it is exact, with the
@@ -7,7 +7,7 @@
  */
 
 import type { Decoded } from '../netlink/decode.ts';
-import { ACL_ACTION } from '../plugin/records.ts';
+import { ACL_ACTION, ACL_EDITS } from '../plugin/records.ts';
 import type { AclMatch } from './acl.ts';
 import type { AclEdits } from './codecs.ts';
 import { type FilterView, nested, number32 } from './kernel-view.ts';
@@ -22,10 +22,12 @@ const TC_ACT_SHOT = 2;
 const TC_ACT_PIPE = 3;
 const TC_ACT_STOLEN = 4;
 const TC_ACT_TRAP = 8;
-/** TCA_EGRESS_REDIR */
+/** enum in linux/tc_act/tc_mirred.h */
 const EGRESS_REDIRECT = 1;
-/** TCA_CLS_FLAGS_SKIP_HW */
+const EGRESS_MIRROR = 2;
+/** TCA_CLS_FLAGS_* */
 const SKIP_HW = 1;
+const SKIP_SW = 2;
 
 export interface ActionOptions {
   /** ACL_EDITS that the plugin has. */
@@ -40,35 +42,63 @@ export interface RuleAction {
   readonly reason: number;
   /** Interface index of the link packets are redirected to. */
   readonly redirect: number;
-  /** With the action `redirect`. */
+  /** Of the link that copies leave by. */
+  readonly mirror: number;
   readonly edits?: AclEdits;
 }
 
 function plain(action: number | undefined): RuleAction {
-  return { action, reason: REASON.none, redirect: 0 };
+  return { action, reason: REASON.none, redirect: 0, mirror: 0 };
 }
 
 function no(reason: number): RuleAction {
-  return { action: undefined, reason, redirect: 0 };
+  return { action: undefined, reason, redirect: 0, mirror: 0 };
 }
 
 /** @param match which packets the rule is for: edits of what they need not have cannot be said */
 export function actionOf(filter: FilterView, match: AclMatch, options: ActionOptions): RuleAction {
-  if ((number32(filter.options.flags) & SKIP_HW) !== 0) return no(REASON['unsupported-action']);
+  const flags = number32(filter.options.flags);
+  if ((flags & SKIP_HW) !== 0) return no(REASON['unsupported-action']);
   if (filter.kind === 'u32' && !isTerminal(filter)) return plain(undefined);
   const actions = Array.isArray(filter.options.act) ? filter.options.act.map(nested) : [];
   if (actions.length === 0) return plain(ACL_ACTION.accept);
-  const edits = new PacketEdits();
-  for (const one of actions.slice(0, -1)) {
-    if (controlOf(one) !== TC_ACT_PIPE || !edits.add(one)) return no(REASON['unsupported-action']);
-  }
   const last = actions.at(-1)!;
-  if (last.kind === 'mirred') return redirectOf(last, edits, match, options);
-  if (last.kind !== 'gact') return no(REASON['unsupported-action']);
-  const end = gactOf(last);
+  const edits = new PacketEdits();
+  let mirror = 0;
+  for (const one of isMirror(last) ? actions : actions.slice(0, -1)) {
+    if (one !== last && controlOf(one) !== TC_ACT_PIPE) return no(REASON['unsupported-action']);
+    if (isMirror(one)) {
+      // One copy, of the packet as it came.
+      if (mirror !== 0 || !edits.isEmpty) return no(REASON['unsupported-action']);
+      mirror = number32(parameters(one).ifindex);
+      const reason = whyNotTo(mirror, options);
+      if (reason !== REASON.none) return no(reason);
+    } else if (!edits.add(one)) {
+      return no(REASON['unsupported-action']);
+    }
+  }
+  const end = endOf(last, options);
+  if (end.reason !== REASON.none) return end;
+  const made = end.action === ACL_ACTION.redirect ? edits.result(match) : {};
   // What is edited and then goes on to the bridge or the router is the kernel's; what is dropped may have been anything.
-  if (actions.length > 1 && end.action !== ACL_ACTION.drop) return no(REASON['unsupported-action']);
-  return end;
+  const isDone = end.action === ACL_ACTION.redirect || end.action === ACL_ACTION.drop;
+  const isPlain = edits.isEmpty && (mirror === 0 || end.action === ACL_ACTION.accept);
+  if (made === undefined || !(isDone || isPlain)) return no(REASON['unsupported-action']);
+  return besides(end, made, mirror, (flags & SKIP_SW) !== 0, options);
+}
+
+/** A rule with an action, and what it does besides. */
+function besides(
+  end: RuleAction,
+  made: AclEdits,
+  mirror: number,
+  isOnlyHardwares: boolean,
+  { aclEdits }: ActionOptions,
+): RuleAction {
+  const copies = mirror === 0 ? 0 : ACL_EDITS.mirror | (isOnlyHardwares ? ACL_EDITS.mirrorTrapped : 0);
+  const edits = (made.edits ?? 0) | copies;
+  if ((edits & ~aclEdits) !== 0) return no(REASON['unsupported-action']);
+  return { ...end, mirror, ...(edits !== 0 && { edits: { ...made, edits } }) };
 }
 
 function parameters(action: Decoded): Decoded {
@@ -80,10 +110,28 @@ function controlOf(action: Decoded): number {
   return number32(parameters(action).action) | 0;
 }
 
-function gactOf(action: Decoded): RuleAction {
-  const { prob } = nested(action.options);
+function isMirror(action: Decoded): boolean {
+  return action.kind === 'mirred' && number32(parameters(action).eaction) === EGRESS_MIRROR;
+}
+
+/** Why packets cannot leave by a link, REASON.none if they can. */
+function whyNotTo(ifindex: number, { egress }: ActionOptions): number {
+  const way = egress(ifindex);
+  return way.isPort ? way.reason : REASON['egress-not-a-port'];
+}
+
+/** What the last action makes of a packet. */
+function endOf(last: Decoded, options: ActionOptions): RuleAction {
+  if (isMirror(last)) return controlled(controlOf(last));
+  if (last.kind === 'mirred') return redirectOf(last, options);
+  if (last.kind !== 'gact') return no(REASON['unsupported-action']);
+  const { prob } = nested(last.options);
   if (prob !== undefined && number32(nested(prob).ptype) !== 0) return no(REASON['unsupported-action']);
-  switch (number32(parameters(action).action)) {
+  return controlled(controlOf(last));
+}
+
+function controlled(control: number): RuleAction {
+  switch (control) {
     case TC_ACT_OK:
     // The end of the actions, and thereby of the filters: only TC_ACT_UNSPEC goes on to the next (tcf_classify).
     case TC_ACT_PIPE:
@@ -98,21 +146,12 @@ function gactOf(action: Decoded): RuleAction {
   return no(REASON['unsupported-action']);
 }
 
-function redirectOf(
-  action: Decoded,
-  before: PacketEdits,
-  match: AclMatch,
-  { aclEdits, egress }: ActionOptions,
-): RuleAction {
+function redirectOf(action: Decoded, options: ActionOptions): RuleAction {
   const { eaction, ifindex } = parameters(action);
   // With another end than `stolen` the packet goes on here as well (net/sched/act_mirred.c tcf_mirred_to_dev).
   if (number32(eaction) !== EGRESS_REDIRECT || controlOf(action) !== TC_ACT_STOLEN)
     return no(REASON['unsupported-action']);
   const redirect = number32(ifindex);
-  const way = egress(redirect);
-  if (!way.isPort) return no(REASON['egress-not-a-port']);
-  if (way.reason !== REASON.none) return no(way.reason);
-  const edits = before.result(match);
-  if (edits === undefined || ((edits.edits ?? 0) & ~aclEdits) !== 0) return no(REASON['unsupported-action']);
-  return { action: ACL_ACTION.redirect, reason: REASON.none, redirect, edits };
+  const reason = whyNotTo(redirect, options);
+  return reason === REASON.none ? { ...plain(ACL_ACTION.redirect), redirect } : no(reason);
 }

@@ -33,8 +33,9 @@ export interface AclPlan {
   readonly want: AclWant | undefined;
   /** Why its packets go to the kernel, REASON.none if they do not. */
   readonly reason: number;
-  /** Interface index of the link packets are redirected to. */
+  /** Interface indexes of the links that packets are redirected to, and that copies leave by; 0 for none. */
   readonly redirect: number;
+  readonly mirror: number;
 }
 
 export interface AclOptions extends ActionOptions {
@@ -64,18 +65,26 @@ export function planFilters(
     const indev = indevOf(view, filter, port);
     if (indev === 'other') continue;
     if (isCovered || filter.chain !== 0) {
-      plans.push({ filter, port, want: undefined, reason: REASON['after-refused-filter'], redirect: 0 });
+      plans.push({
+        filter,
+        port,
+        want: undefined,
+        reason: REASON['after-refused-filter'],
+        redirect: 0,
+        mirror: 0,
+      });
       continue;
     }
     const isLinked = filter.kind === 'u32' && withTables.has(filter.priority);
     const match = isLinked ? protocolMatch(filter, options.aclFields) : matchOf(filter, options.aclFields);
-    let { action, reason, redirect, edits } = actionOf(filter, match.want, options);
+    let { action, reason, redirect, mirror, edits } = actionOf(filter, match.want, options);
     if (!match.isExact || indev === 'unknown' || unordered.has(filter.priority))
       reason = REASON['unsupported-match'];
     if (action === undefined && reason === REASON.none) continue;
     if (reason !== REASON.none) {
       action = ACL_ACTION.trap;
       redirect = 0;
+      mirror = 0;
       edits = undefined;
     }
     plans.push({
@@ -83,6 +92,7 @@ export function planFilters(
       port,
       reason,
       redirect,
+      mirror,
       want: {
         stage: ACL_STAGE.ingress,
         action: action!,

@@ -43,7 +43,7 @@ export interface FdbWant {
   readonly mac: number;
 }
 
-/** What a rule that redirects changes: the members that its bits name, no others. */
+/** What a rule does besides its action: the members that its bits name, no others. */
 export interface AclEdits {
   /** ACL_EDITS */
   readonly edits?: number;
@@ -52,6 +52,7 @@ export interface AclEdits {
   readonly newTtl?: number;
   readonly newSourcePort?: number;
   readonly newDestinationPort?: number;
+  readonly mirrorPort?: number;
   readonly newSourceMac?: number;
   readonly newDestinationMac?: number;
   readonly newSourceAddress?: Words;
@@ -203,6 +204,7 @@ export const aclCodec: EntryCodec<AclWant> = {
     record.newTtl = want.newTtl ?? 0;
     record.newSourcePort = want.newSourcePort ?? 0;
     record.newDestinationPort = want.newDestinationPort ?? 0;
+    record.mirrorPort = want.mirrorPort ?? 0;
     record.newSourceMac = want.newSourceMac ?? 0;
     record.newDestinationMac = want.newDestinationMac ?? 0;
     record.setNewSourceAddress(...(want.newSourceAddress ?? ZERO_WORDS));
@@ -278,6 +280,7 @@ function aclEditsOf(record: AclRuleRecord): AclEdits {
     ...(has(ACL_EDITS.ttl | ACL_EDITS.ttlAdd) && { newTtl: record.newTtl }),
     ...(has(ACL_EDITS.sourcePort) && { newSourcePort: record.newSourcePort }),
     ...(has(ACL_EDITS.destinationPort) && { newDestinationPort: record.newDestinationPort }),
+    ...(has(ACL_EDITS.mirror) && { mirrorPort: record.mirrorPort }),
     ...(has(ACL_EDITS.sourceMac) && { newSourceMac: record.newSourceMac }),
     ...(has(ACL_EDITS.destinationMac) && { newDestinationMac: record.newDestinationMac }),
     ...(has(ACL_EDITS.sourceAddress) && {

@@ -86,6 +86,7 @@ export interface PlanOptions {
   readonly neighbourKeys: ReadonlyMap<number, string>;
   readonly isPort: PortChoice | undefined;
   readonly isOwnProgram?: ((id: number) => boolean) | undefined;
+  readonly canMirror?: ((ifindex: number) => boolean) | undefined;
   readonly netfilter: 'trap' | 'ignore';
   /** What an earlier host counted for an entry, by its text. */
   readonly savedCounter?: (describe: () => string) => SavedCounter | undefined;

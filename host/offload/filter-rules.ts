@@ -109,7 +109,7 @@ export class FilterRules {
       const shortened = this.#shorten(list, grants.get(ifindex));
       for (const plan of shortened.kept) push(plans, plan);
       for (const plan of shortened.cut)
-        push(plans, { ...plan, want: undefined, reason: this.#noRoom, redirect: 0 });
+        push(plans, { ...plan, want: undefined, reason: this.#noRoom, redirect: 0, mirror: 0 });
       this.refused += shortened.cut.length;
       const reason = this.#planPort(ifindex, shortened, round);
       if (reason !== REASON.none) trapped.set(ifindex, reason);
@@ -161,9 +161,11 @@ export class FilterRules {
         }),
       });
       const placed = list.map((plan) => {
-        const { want, redirect } = plan;
+        const { want, redirect, mirror } = plan;
         if (want === undefined) return plan;
-        return { ...plan, want: { ...want, port, redirectPort: redirect === 0 ? 0 : portHandle(redirect) } };
+        const redirectPort = redirect === 0 ? 0 : portHandle(redirect);
+        const mirrorPort = mirror === 0 ? {} : { mirrorPort: portHandle(mirror) };
+        return { ...plan, want: { ...want, port, redirectPort, ...mirrorPort } };
       });
       lists.set(ifindex, placed);
     }

@@ -2,7 +2,14 @@
 
 import { KIND, type KindNumber, objectCursor } from '../mirror/types.ts';
 import { mdbHeader } from '../netlink/schema/mdb.ts';
-import { ACL_ACTION, ACTION, ENTRY_KIND, FAMILY, ROUTER_INTERFACE_FLAGS } from '../plugin/records.ts';
+import {
+  ACL_ACTION,
+  ACL_EDITS,
+  ACTION,
+  ENTRY_KIND,
+  FAMILY,
+  ROUTER_INTERFACE_FLAGS,
+} from '../plugin/records.ts';
 import type { AclPlan } from './acl.ts';
 import { formatAddress } from './addresses.ts';
 import { type Desired, type PlanOptions, vlanKey } from './desired.ts';
@@ -23,6 +30,8 @@ import { type ObjectOffload, type OffloadState, REASON, REASON_NAMES } from './r
 import { AF_INET, littleEndian32 } from './route-reader.ts';
 import type { RouteState } from './routes.ts';
 import { tunnelKey } from './tunnels.ts';
+
+const MIRRORS = ACL_EDITS.mirror | ACL_EDITS.mirrorTrapped;
 
 export interface TableSummary {
   readonly kind: string;
@@ -231,7 +240,9 @@ export class OffloadStates {
   #offloadOfFilter({ filter, port, reason, want }: AclPlan): ObjectOffload {
     const entry = this.#desired.tables.acl.get(aclKey(filter.id, port));
     if (want === undefined || entry === undefined) return this.#state('refused', reason);
-    const state = this.#offloadOfEntry(this.#desired.tables.acl, entry, { reason });
+    const state = this.#offloadOfEntry(this.#desired.tables.acl, entry, {
+      reason: reason === REASON.none ? this.#whyNotAt(port, want.edits ?? 0) : reason,
+    });
     if (state.state !== 'offloaded') return state;
     // No packet gets to a rule of a port that hands over all, nor to one behind such a rule.
     const { ports } = this.#desired.tables;
@@ -241,6 +252,16 @@ export class OffloadStates {
     return this.#desired.filters.isBehindEnd(port, want)
       ? this.#state('trapped', REASON['after-refused-filter'])
       : state;
+  }
+
+  /** Why what a rule does besides its action is the kernel's at this port. */
+  #whyNotAt(port: number, edits: number): number {
+    return (edits & MIRRORS) !== 0 && !this.canMirror(port) ? REASON['xdp-mirrors'] : REASON.none;
+  }
+
+  /** Whether there can be copies of packets that arrive by a port, by its interface index; else they are the kernel's. */
+  canMirror(port: number): boolean {
+    return this.#options.canMirror?.(port) !== false;
   }
 
   /** What became of each filter on each port that it concerns. */

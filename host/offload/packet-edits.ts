@@ -86,9 +86,16 @@ export class PacketEdits {
   /** Checksums made since something in the IP header, and something that transports sum up, was edited. */
   #ipSums = 0;
   #transportSums = 0;
+  #isEmpty = true;
+
+  /** No action was added. */
+  get isEmpty(): boolean {
+    return this.#isEmpty;
+  }
 
   /** The next action. False: it is none that edits, or one that cannot be said. */
   add(action: Decoded): boolean {
+    this.#isEmpty = false;
     const options = nested(action.options);
     switch (action.kind) {
       case 'vlan':

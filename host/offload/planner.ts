@@ -70,6 +70,8 @@ export interface PluginOptions {
   readonly isPort: PortChoice | undefined;
   /** Whether an XDP program belongs to its device. */
   readonly isOwnProgram?: (id: number) => boolean;
+  /** Whether its device can make copies of packets that arrive by a port, as rules say; default: it can. */
+  readonly canMirror?: (ifindex: number) => boolean;
   /** It is not to run before `pluginUp` says that it does: nobody waits for it. */
   readonly isRetired?: boolean;
 }
@@ -214,6 +216,7 @@ export class Planner {
         neighbourKeys: this.#neighbourKeys,
         isPort: (name, isDefault) => !plugin.isWithdrawn && (plugin.isPort?.(name, isDefault) ?? isDefault),
         isOwnProgram: plugin.isOwnProgram,
+        canMirror: plugin.canMirror,
         netfilter: this.#options.netfilter,
         savedCounter: (describe) => this.#options.savedCounter?.(name, describe),
         xfrm: this.#options.xfrm,

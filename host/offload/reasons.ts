@@ -263,6 +263,10 @@ const REASONS_BY_NAME = {
     why: 'no entry says what becomes of frames to a group: the kernel sends them to the ports that want them',
     remedy: 'None needed.',
   },
+  'xdp-mirrors': {
+    why: 'its port is attached by XDP, which cannot copy packets; tcx can',
+    remedy: 'Set `mode = "tcx"` of the device: see `ekho device list` and docs/xdp.md.',
+  },
 } as const satisfies Record<string, ReasonText>;
 
 export type Reason = keyof typeof REASONS_BY_NAME;

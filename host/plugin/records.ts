@@ -614,12 +614,12 @@ export const ACL_ACTION = {
 export const ACL_ACTION_NAMES = ['accept', 'drop', 'trap', 'redirect'] as const;
 
 /**
- * What a rule with the action `redirect` changes in a packet before it leaves. The checksums of the IPv4 header, TCP, UDP and ICMPv6
- * go with what they cover; a UDP checksum of 0 stays.
+ * What a rule does with a packet besides its action: `mirror`, and with the action `redirect` what it changes before the packet leaves.
+ * The checksums of the IPv4 header, TCP, UDP and ICMPv6 go with what they cover; a UDP checksum of 0 stays.
  *
- * Rules with one of the edits from `ttl` on match the `ethertype` of `family`, those with an edit of ports also the `protocol` TCP or
- * UDP. Trapped instead: fragments, packets with IPv4 options or IPv6 extension headers, those whose lengths do not fit, and, where an
- * address or a port changes, those with a wrong checksum and those that are neither TCP, UDP nor ICMP.
+ * Rules with one of the edits from `ttl` to `destination-port` match the `ethertype` of `family`, those with an edit of ports also the
+ * `protocol` TCP or UDP. Trapped instead: fragments, packets with IPv4 options or IPv6 extension headers, those whose lengths do not
+ * fit, and, where an address or a port changes, those with a wrong checksum and those that are neither TCP, UDP nor ICMP.
  */
 export const ACL_EDITS = {
   /** The tag is taken off, if there is one. */
@@ -641,6 +641,13 @@ export const ACL_EDITS = {
   destinationAddress: 256,
   sourcePort: 512,
   destinationPort: 1024,
+  /**
+   * A copy of the packet leaves by `mirror-port`, as it came. There is none of a packet that is trapped, by whatever: the kernel makes
+   * one. Not with the action `trap`.
+   */
+  mirror: 2048,
+  /** With `mirror`: there is a copy of a packet that is trapped, too, as the kernel makes none. */
+  mirrorTrapped: 4096,
 } as const;
 
 /** Which fields of an `acl-rule` count; the others are zero. */
@@ -984,6 +991,13 @@ export class AclRuleRecord extends RecordCursor {
   }
   set newDestinationPort(value: number) {
     this.u16[(this.offset + 152) >>> 1] = value;
+  }
+
+  get mirrorPort(): number {
+    return this.u32[(this.offset + 156) >>> 2]!;
+  }
+  set mirrorPort(value: number) {
+    this.u32[(this.offset + 156) >>> 2] = value;
   }
 
   get newSourceMac(): number {

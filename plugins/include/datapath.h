@@ -305,12 +305,12 @@ struct dp_acl {
 	uint32_t port;
 };
 
-/* Lower 8 bits: DP_ACL_…; above them, with DP_ACL_REDIRECT, the row of `acl_edits` plus one, 0 for none. */
+/* Lower 8 bits: DP_ACL_…; above them the row of `acl_edits` plus one, 0 for none. */
 #define DP_ACL_DOES(action, edits) ((uint32_t)(action) | (uint32_t)(edits) << 8)
 #define DP_ACL_ACTION(word) ((word) & 0xffu)
 #define DP_ACL_EDITS(word) ((word) >> 8)
 
-/* Table `acl_edits`: what a rule changes before the frame leaves, half of the rows for each generation. The bits are `acl-edits` of
+/* Table `acl_edits`: what a rule changes before the frame leaves, and its copy; half of the rows for each generation. The bits are `acl-edits` of
  * wit/types.wit. */
 enum {
 	DP_EDIT_VLAN_POP = 1 << 0,
@@ -324,7 +324,11 @@ enum {
 	DP_EDIT_DESTINATION = 1 << 8,
 	DP_EDIT_SOURCE_PORT = 1 << 9,
 	DP_EDIT_DESTINATION_PORT = 1 << 10,
+	DP_EDIT_MIRROR = 1 << 11,
+	DP_EDIT_MIRROR_TRAPPED = 1 << 12,
 };
+
+#define DP_EDIT_MIRRORS (DP_EDIT_MIRROR | DP_EDIT_MIRROR_TRAPPED)
 
 struct dp_edit {
 	uint32_t handle;
@@ -341,6 +345,9 @@ struct dp_edit {
 	uint32_t ports;
 	uint32_t source[4];
 	uint32_t destination[4];
+	/* With DP_EDIT_MIRROR: index of the port that copies leave by. */
+	uint32_t mirror;
+	uint32_t unused;
 };
 
 /* Lower 8 bits: which generation (0 or 1); the next 8: masks in use; then flags. */

@@ -256,12 +256,12 @@ enum {
   EKHO_ACL_ACTION_REDIRECT = 3,
 };
 
-/* What a rule with the action `redirect` changes in a packet before it leaves. The checksums of the IPv4 header, TCP, UDP and ICMPv6
- * go with what they cover; a UDP checksum of 0 stays.
+/* What a rule does with a packet besides its action: `mirror`, and with the action `redirect` what it changes before the packet leaves.
+ * The checksums of the IPv4 header, TCP, UDP and ICMPv6 go with what they cover; a UDP checksum of 0 stays.
  * 
- * Rules with one of the edits from `ttl` on match the `ethertype` of `family`, those with an edit of ports also the `protocol` TCP or
- * UDP. Trapped instead: fragments, packets with IPv4 options or IPv6 extension headers, those whose lengths do not fit, and, where an
- * address or a port changes, those with a wrong checksum and those that are neither TCP, UDP nor ICMP. */
+ * Rules with one of the edits from `ttl` to `destination-port` match the `ethertype` of `family`, those with an edit of ports also the
+ * `protocol` TCP or UDP. Trapped instead: fragments, packets with IPv4 options or IPv6 extension headers, those whose lengths do not
+ * fit, and, where an address or a port changes, those with a wrong checksum and those that are neither TCP, UDP nor ICMP. */
 typedef uint16_t ekho_acl_edits;
 enum {
   /* The tag is taken off, if there is one. */
@@ -281,6 +281,11 @@ enum {
   EKHO_ACL_EDITS_DESTINATION_ADDRESS = 1u << 8,
   EKHO_ACL_EDITS_SOURCE_PORT = 1u << 9,
   EKHO_ACL_EDITS_DESTINATION_PORT = 1u << 10,
+  /* A copy of the packet leaves by `mirror-port`, as it came. There is none of a packet that is trapped, by whatever: the kernel makes
+   * one. Not with the action `trap`. */
+  EKHO_ACL_EDITS_MIRROR = 1u << 11,
+  /* With `mirror`: there is a copy of a packet that is trapped, too, as the kernel makes none. */
+  EKHO_ACL_EDITS_MIRROR_TRAPPED = 1u << 12,
 };
 
 /* Which fields of an `acl-rule` count; the others are zero. */
@@ -350,6 +355,7 @@ typedef struct {
   uint8_t new_ttl;
   uint16_t new_source_port;
   uint16_t new_destination_port;
+  ekho_handle mirror_port;
   uint64_t new_source_mac;
   uint64_t new_destination_mac;
   ekho_address new_source_address;

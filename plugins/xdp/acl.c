@@ -5,7 +5,7 @@
 #include "xdp.h"
 
 _Static_assert(sizeof(ekho_acl_rule) == sizeof(uint32_t) * DP_RULE_WORDS, "rules are kept whole");
-_Static_assert(DP_EDIT_DESTINATION_PORT == EKHO_ACL_EDITS_DESTINATION_PORT, "edits are the bits of the contract");
+_Static_assert(DP_EDIT_MIRROR_TRAPPED == EKHO_ACL_EDITS_MIRROR_TRAPPED, "edits are the bits of the contract");
 
 /* Pairs of prefixes that the port ranges of one rule may need. */
 #define PAIRS_MAX 256
@@ -245,9 +245,11 @@ ekho_reason acl_put(const ekho_acl_rule *rule) {
   uint32_t keys = port_pairs(rule, values, bits);
   if (keys == 0) return EKHO_REASON_UNSUPPORTED_MATCH;
   if (edits(rule)) {
+    uint32_t can = rule->action == EKHO_ACL_ACTION_TRAP ? 0
+                   : rule->action == EKHO_ACL_ACTION_REDIRECT ? ACL_EDITS_ALL
+                                                              : DP_EDIT_MIRRORS;
     bool edited = acl.held[index] && edits(&acl.rules[index]);
-    if (rule->action != EKHO_ACL_ACTION_REDIRECT || (rule->edits & ~(uint32_t)ACL_EDITS_ALL) != 0)
-      return EKHO_REASON_UNSUPPORTED_ACTION;
+    if ((rule->edits & ~can) != 0) return EKHO_REASON_UNSUPPORTED_ACTION;
     if (acl.editing + !edited > tables[TABLE_ACL_EDITS].capacity / 2) return EKHO_REASON_TABLE_FULL;
   }
   if (2 * (acl.total_keys - acl.keys[index] + keys) > tables[TABLE_ACL_KEYS].capacity) return EKHO_REASON_TABLE_FULL;

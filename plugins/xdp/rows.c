@@ -303,6 +303,7 @@ void row_of_edit(const ekho_acl_rule *rule, uint32_t index, uint32_t *row) {
       .ttl = rule->new_ttl,
       .ports = (uint32_t)rule->new_source_port << 16 | rule->new_destination_port,
   };
+  if (rule->edits & EKHO_ACL_EDITS_MIRROR) edit.mirror = index_of(rule->mirror_port);
   put_address(&rule->new_source_address, edit.source);
   put_address(&rule->new_destination_address, edit.destination);
   row[0] = index;

@@ -1,12 +1,15 @@
-/** Rules that edit what they redirect, in the XDP data path on a real wire: every byte that leaves is what the edits make of what came. */
+/** Rules that edit what they redirect, in the data path on a real wire: every byte that leaves is what the edits make of what came. */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ROOT } from '../../host/config/config.ts';
+import { parseAddress } from '../../host/device/asic/address.ts';
+import type { AttachMode } from '../../host/device/types.ts';
 import { loadPlugin } from '../../host/plugin/load.ts';
 import type { Value } from '../../host/plugin/values.ts';
 import { frameOf, type Ip4, type Ip6, numberOf, type Packet } from '../packets/frame.ts';
 import { WireEnd } from '../packets/wire.ts';
-import { Wires } from '../support/wires.ts';
+import type { Netns } from '../support/netns.ts';
+import { has, hostMac, routerMac, Wires } from '../support/wires.ts';
 import { address4, type Entry, entry, handle, removal, Softnic } from '../unit/softnic/softnic.ts';
 
 const MAC = 0x020000000000;
@@ -230,7 +233,30 @@ const CASES: Record<string, Case> = {
   },
 };
 
-describe.each(['native', 'generic'] as const)('%s', (mode) => {
+const ifindexOf = (netns: Netns, link: string) =>
+  Number(netns.run('cat', [`/sys/class/net/${link}/ifindex`]));
+
+/** The data path of a router with two ports, attached in this way. */
+async function started(wires: Wires, mode: AttachMode): Promise<Softnic> {
+  const plugin = await loadPlugin(join(ROOT, 'build/plugins/xdp.wasm'), {
+    grants: ['tables'],
+    cache: join(ROOT, 'build/fixtures/cache'),
+  });
+  const tables = { lpm4: 100, lpm6: 100, nexthop: 16, fdb: 32, flow: 16, tunnel: 4, remote: 16 };
+  const xdp = await Softnic.start(plugin, { kind: 'tables', netns: wires.router.name, mode, tables });
+  const ports = [0, 1].map((index) =>
+    entry('port', index, {
+      ifindex: ifindexOf(wires.router, `p${index}`),
+      mtu: 1500,
+      mac: BigInt(MAC + index),
+      flags: ['adminUp', 'carrier'],
+    }),
+  );
+  expect(await xdp.apply(ports)).toEqual([]);
+  return xdp;
+}
+
+describe.each(['native', 'generic', 'tcx'] as const)('%s', (mode) => {
   let wires: Wires;
   let ends: WireEnd[];
   let xdp: Softnic;
@@ -238,24 +264,8 @@ describe.each(['native', 'generic'] as const)('%s', (mode) => {
   beforeAll(async () => {
     wires = new Wires({ hosts: 2, routed: false });
     for (const host of wires.hosts) host.run('ethtool', ['-K', 'eth0', 'gro', 'on']);
-    const ifindexOf = (netns: { run: Wires['router']['run'] }, link: string) =>
-      Number(netns.run('cat', [`/sys/class/net/${link}/ifindex`]));
     ends = wires.hosts.map((host) => new WireEnd(host.name, ifindexOf(host, 'eth0')));
-    const plugin = await loadPlugin(join(ROOT, 'build/plugins/xdp.wasm'), {
-      grants: ['tables'],
-      cache: join(ROOT, 'build/fixtures/cache'),
-    });
-    const tables = { lpm4: 100, lpm6: 100, nexthop: 16, fdb: 32, flow: 16, tunnel: 4, remote: 16 };
-    xdp = await Softnic.start(plugin, { kind: 'tables', netns: wires.router.name, mode, tables });
-    const ports = [0, 1].map((index) =>
-      entry('port', index, {
-        ifindex: ifindexOf(wires.router, `p${index}`),
-        mtu: 1500,
-        mac: BigInt(MAC + index),
-        flags: ['adminUp', 'carrier'],
-      }),
-    );
-    expect(await xdp.apply(ports)).toEqual([]);
+    xdp = await started(wires, mode);
   }, 300_000);
 
   afterAll(async () => {
@@ -338,4 +348,111 @@ describe.each(['native', 'generic'] as const)('%s', (mode) => {
     });
     expect(await xdp.apply([wrong])).toMatchObject([{ handle: wrong.value.handle }]);
   });
+});
+
+const macValue = (text: string): Value => BigInt(`0x${text.replaceAll(':', '')}`);
+
+/** An address as records have it. */
+function addressValue(text: string): Value {
+  const { words } = parseAddress(text);
+  const [w0, w1, w2, w3] = [...words].map(BigInt) as [bigint, bigint, bigint, bigint];
+  return { high: (w0 << 32n) | w1, low: (w2 << 32n) | w3 };
+}
+
+/** iperf3 speaks through rules that rewrite MACs, an address and a port on the way out, and undo it on the way back. */
+describe.skipIf(!has('iperf3')).each([
+  { family: 'ipv4', v4: true },
+  { family: 'ipv6', v4: false },
+])('TCP in pieces larger than packets, by tcx: $family', ({ v4 }) => {
+  const BYTES = 50_000_000;
+  /** Where the client sends to, and where its packets arrive; the ports of both. */
+  const [client, virtual, server] = v4
+    ? ['10.1.0.1', '10.1.0.99', '10.2.0.1']
+    : ['2001:db8:1::1', '2001:db8:1::99', '2001:db8:2::1'];
+  const ports = [5300, 5201] as const;
+  let wires: Wires;
+  let xdp: Softnic;
+
+  beforeAll(async () => {
+    wires = new Wires({ hosts: 2, routed: false, plain: false });
+    const address = (text: string) => `${text}/${v4 ? 24 : 64}`;
+    for (const [index, [own, other]] of [
+      [client!, virtual!],
+      [server!, client!],
+    ].entries()) {
+      const host = wires.hosts[index]!;
+      if (!v4) host.sysctl('net.ipv6.conf.all.disable_ipv6=0', 'net.ipv6.conf.eth0.disable_ipv6=0');
+      host.ip(`addr add ${address(own!)} dev eth0${v4 ? '' : ' nodad'}`);
+      if (index === 1) host.ip(`route add ${client} dev eth0`);
+      host.ip(`neigh replace ${other} lladdr ${routerMac(index)} dev eth0 nud permanent`);
+    }
+    xdp = await started(wires, 'tcx');
+    const edit = (port: number, edits: string[], values: Record<string, Value>): Entry =>
+      entry('acl-rule', port, {
+        stage: 'ingress',
+        action: 'redirect',
+        port: handle('port', port),
+        redirectPort: handle('port', 1 - port),
+        priority: 1,
+        family: v4 ? 'ipv4' : 'ipv6',
+        fields: ['ethertype', 'protocol'],
+        ethertype: v4 ? 0x0800 : 0x86dd,
+        protocol: 6,
+        edits: ['sourceMac', 'destinationMac', ...edits],
+        newSourceMac: macValue(routerMac(1 - port)),
+        newDestinationMac: macValue(hostMac(1 - port)),
+        ...values,
+      });
+    expect(
+      await xdp.apply([
+        edit(0, ['destinationAddress', 'destinationPort', 'ttlAdd'], {
+          newDestinationAddress: addressValue(server!),
+          newDestinationPort: ports[1],
+          newTtl: 255,
+        }),
+        edit(1, ['sourceAddress', 'sourcePort', 'ttlAdd'], {
+          newSourceAddress: addressValue(virtual!),
+          newSourcePort: ports[0],
+          newTtl: 255,
+        }),
+      ]),
+    ).toEqual([]);
+  }, 300_000);
+
+  afterAll(async () => {
+    await xdp?.[Symbol.asyncDispose]();
+    wires?.close();
+  });
+
+  test('all of it arrives, and nothing is the kernel’s', async () => {
+    const listener = wires.hosts[1]!.launch('iperf3', ['-s', '-1', '--forceflush']);
+    try {
+      await new Promise<void>((resolve) => {
+        listener.stdout.setEncoding('utf8').on('data', (text: string) => {
+          if (text.includes('listening')) resolve();
+        });
+      });
+      const child = wires.hosts[0]!.launch('iperf3', [
+        ...['-c', virtual!, '-p', `${ports[0]}`, '-n', `${BYTES}`, '-J', '--connect-timeout', '20000'],
+      ]);
+      let said = '';
+      child.stdout.setEncoding('utf8').on('data', (text: string) => {
+        said += text;
+      });
+      await new Promise((resolve) => child.on('close', resolve));
+      const report = JSON.parse(said) as { error?: string; end: { sum_received?: { bytes: number } } };
+      expect(report.error).toBeUndefined();
+      // What stands in sockets when the client says that it is done does not count.
+      expect(report.end.sum_received?.bytes).toBeGreaterThan(BYTES / 2);
+    } finally {
+      listener.kill('SIGKILL');
+    }
+    const counter = (await xdp.counters()).get(handle('acl-rule', 0))!;
+    expect(counter.bytes).toBeGreaterThan(BYTES / 2);
+    // Of a size that no single packet has.
+    expect(counter.bytes / counter.packets).toBeGreaterThan(1514);
+    expect(
+      xdp.device.status().traps?.filter(({ reason }) => reason === 'rule cannot edit the packet'),
+    ).toEqual([]);
+  }, 120_000);
 });

@@ -318,8 +318,8 @@ const CASES = (): Record<string, Case> => ({
   'flow over several nexthops': { entries: [FLOWS(), FLOW(), group(0, 0, 2)], frame: tcp(16) },
 });
 
-/** What arrives by a tunnel is told natively alone. */
-const TUNNEL_CASES = (): Record<string, Case> => ({
+/** What arrives by a tunnel is told natively alone; copies are made by tcx alone. */
+const NATIVE_CASES = (): Record<string, Case> => ({
   'unusual VXLAN header': {
     entries: TUNNEL(['forwarding']),
     frame: changed(bytes(arriving()), (view) => view.setUint8(42, 0x88)),
@@ -333,6 +333,17 @@ const TUNNEL_CASES = (): Record<string, Case> => ({
       view.setUint16(24, (view.getUint16(24) + 0xffff - 2) % 0xffff);
     }),
     from: 2,
+  },
+  'rule copies the packet': {
+    entries: [
+      rule('ingress', ['protocol'], {
+        protocol: 17,
+        action: 'drop',
+        edits: ['mirror'],
+        mirrorPort: handle('port', 3),
+      }),
+    ],
+    frame: routed(ip4()),
   },
 });
 
@@ -419,7 +430,7 @@ test('ports attached natively have reasons of their own', async () => {
   wires.hosts[3]!.run('ethtool', ['-K', 'eth0', 'gro', 'on']);
   await provoke('checksum not filled in', { frame: unfinished(bytes(routed(ip4()))), from: 2 }, true);
   provoked.add('egress takes no XDP frames').add('checksum not filled in');
-  for (const [reason, one] of Object.entries(TUNNEL_CASES())) {
+  for (const [reason, one] of Object.entries(NATIVE_CASES())) {
     expect(await xdp.apply(one.entries!), reason).toEqual([]);
     await provoke(reason, one);
     await restore(one.entries!);

@@ -155,6 +155,20 @@ export class TablesDevice implements Device {
     return this.#programs.has(id);
   }
 
+  /** XDP has a packet once. */
+  canMirror(ifindex: number): boolean {
+    const mode = this.#modeOf(ifindex);
+    return mode !== MODE.native && mode !== MODE.generic;
+  }
+
+  /** Undefined: it is no port, or not yet. */
+  #modeOf(ifindex: number): Mode | undefined {
+    const state = this.#state;
+    for (let slot = 0; slot < state.ports; slot++)
+      if (state.ifindex(slot) === ifindex) return state.mode(slot);
+    return undefined;
+  }
+
   status(): DeviceStatus {
     const state = this.#state;
     return {

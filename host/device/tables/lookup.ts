@@ -8,13 +8,17 @@ import { formatAddress, parseAddress } from '../asic/address.ts';
 import type { LookupOptions, PacketQuery, PacketVerdict, PacketWay } from '../types.ts';
 import { buildFrame } from './frame.ts';
 import { REASONS } from './reasons.ts';
-import type { SharedState } from './shared.ts';
+import { MODE, type SharedState } from './shared.ts';
 
 const NONE = 0xffff_ffff;
 /** MODE_NO_SOURCE and MODE_LOOKUP of bpf/datapath_maps.h. */
 const NO_SOURCE = 1 << 8;
 const LOOKUP = 1 << 9;
 const ACTION = { kernel: 1, drop: 2, redirect: 3, bridge: 4, route: 5, edit: 11 } as const;
+/** REASON_ACL_MIRROR */
+const CANNOT_COPY = 'rule copies the packet';
+/** Of bpf/datapath_verdict.h. */
+const EXTRA_MIRROR = 0xff_ffff;
 const FORWARD = 0;
 const DROP = 2;
 const PORT_RUNS = 3;
@@ -68,6 +72,7 @@ interface Verdict {
   readonly vlan: number;
   readonly ingress: number;
   readonly destination_mac: bigint;
+  readonly extras: number;
 }
 
 /** Where a packet comes in. */
@@ -100,7 +105,7 @@ export class Lookup {
     this.#object.variable('asked_interface').set({ flags: ROUTES, vrf: packet.vrf ?? 0 });
     this.#object.program('datapath_lookup').run({ data: frame, repeat: 1 });
     const verdict = this.#object.variable<Verdict>('looked_up').get();
-    return this.#answer(verdict, packet);
+    return this.#answer(verdict, packet, ingress.slot);
   }
 
   #ingress(packet: PacketQuery): Ingress | string {
@@ -133,11 +138,16 @@ export class Lookup {
     return -1;
   }
 
-  #answer(verdict: Verdict, packet: PacketQuery): PacketVerdict {
+  #answer(verdict: Verdict, packet: PacketQuery, slot: number): PacketVerdict {
     const { rule, routing_rule, route, group, nexthop, fdb } = verdict;
     const handles = [rule, routing_rule, route, group, ...(group === 0 ? [nexthop] : []), fdb].filter(
       Boolean,
     );
+    // The program that is asked is not the one of XDP, which makes no copies.
+    const mode = slot === NONE ? MODE.none : this.#state.mode(slot);
+    const isXdp = mode === MODE.native || mode === MODE.generic;
+    if ((verdict.extras & EXTRA_MIRROR) !== 0 && verdict.action !== ACTION.kernel && isXdp)
+      return { ...trapped(CANNOT_COPY), handles };
     // Whatever decided before the group decided for all its members; a group's members decide each for itself.
     if (group !== 0) {
       const members = this.#group(group & 0x0fff_ffff);
@@ -150,8 +160,8 @@ export class Lookup {
     if (verdict.action === ACTION.kernel) {
       return { ...trapped(REASONS[verdict.reason]?.name ?? 'unknown'), handles };
     }
-    const out = this.#port(verdict.out);
     const { action } = verdict;
+    const out = this.#port(verdict.out);
     const vlan = action === ACTION.redirect ? (packet.vlan ?? 0) : verdict.vlan;
     const way: PacketWay = {
       nexthop: 0,

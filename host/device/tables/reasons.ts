@@ -80,7 +80,12 @@ const LIST = [
   [
     'ACL_EDIT',
     'rule cannot edit the packet',
-    'A rule changes packets, and this one is a fragment, has options, a wrong checksum, or another tag or protocol than can be changed, or came in by tcx.',
+    'A rule changes packets, and this one is a fragment, has options, a wrong checksum, or another tag or protocol than can be changed.',
+  ],
+  [
+    'ACL_MIRROR',
+    'rule copies the packet',
+    'A rule sends a copy out of another port, and this one is attached by XDP, which has a packet once.',
   ],
   [
     'NO_FLOW',

@@ -37,6 +37,7 @@ const BRIDGE = 4;
 const PORT_READY = 1;
 const PORT_FLOWS = 2;
 const PORT_BRIDGES = 4;
+const PORT_NO_MIRRORS = 8;
 
 /** A port of a plugin's device, and what the plugin can do with rules on it. */
 export interface FirmwarePort {
@@ -54,6 +55,8 @@ export interface FirmwarePort {
   readonly takesFlows: boolean;
   /** It forwards between ports of bridges. */
   readonly takesBridges: boolean;
+  /** There can be copies of what arrives there. */
+  readonly canMirror: boolean;
 }
 
 /** Plugins that ports may be of. */
@@ -256,9 +259,12 @@ export class Firmware implements Disposable {
       this.#ports.delete(ifindex);
       return;
     }
-    const { fields, edits, plugin, isReady, takesFlows, takesBridges, behind = 0 } = port;
+    const { fields, edits, plugin, isReady, takesFlows, takesBridges, canMirror, behind = 0 } = port;
     const flags =
-      (isReady ? PORT_READY : 0) | (takesFlows ? PORT_FLOWS : 0) | (takesBridges ? PORT_BRIDGES : 0);
+      (isReady ? PORT_READY : 0) |
+      (takesFlows ? PORT_FLOWS : 0) |
+      (takesBridges ? PORT_BRIDGES : 0) |
+      (canMirror ? 0 : PORT_NO_MIRRORS);
     this.#ports.set(ifindex, { fields, edits, plugin, flags, behind });
   }
 

@@ -52,7 +52,10 @@ function isKind(word: string | undefined): word is Kind {
 }
 
 /** Fields that refer to an entry of another kind than their name says. */
-const REFERENCES: Readonly<Record<string, Kind>> = { 'redirect-port': 'port' };
+const REFERENCES: Readonly<Record<string, Kind>> = {
+  'redirect-port': 'port',
+  'mirror-port': 'port',
+};
 
 /** Parses a line. Throws SyntaxError saying what is wrong with it. */
 export function parseEntry(line: string): Entry {

@@ -10,6 +10,8 @@ import { ACL_ACTION, ACL_EDITS, ACL_FIELDS, FAMILY } from '../../../host/plugin/
 
 const ALL_EDITS = Object.values(ACL_EDITS).reduce((sum, bit) => sum | bit, 0);
 const OUT = 7;
+const ASIDE = 8;
+const SKIP_SW = 2;
 const [OK, DROP, PIPE, STOLEN] = [0, 2, 3, 4];
 const [SET, ADD] = [0, 1];
 const [ETH, IP4, IP6, TCP, UDP] = [1, 2, 3, 4, 5];
@@ -19,6 +21,10 @@ const gact = (action: number): Decoded => ({ kind: 'gact', options: { parms: { a
 const redirect = (action = STOLEN): Decoded => ({
   kind: 'mirred',
   options: { parms: { action, eaction: 1, ifindex: OUT } },
+});
+const mirror = (ifindex = ASIDE, action = PIPE): Decoded => ({
+  kind: 'mirred',
+  options: { parms: { action, eaction: 2, ifindex } },
 });
 const pop = (action = PIPE): Decoded => ({ kind: 'vlan', options: { parms: { action, v_action: 1 } } });
 const tag = (v_action: number, id: number, priority = 0, protocol = 0x8100): Decoded => ({
@@ -72,18 +78,18 @@ const of = (match: AclMatch, protocol: number): AclMatch => ({
 const tcp4 = of(ip4, 6);
 const udp4 = of(ip4, 17);
 
-function plan(match: AclMatch, actions: readonly Decoded[], aclEdits = ALL_EDITS) {
-  const filter = { kind: 'flower', options: { act: actions } } as unknown as FilterView;
+function plan(match: AclMatch, actions: readonly Decoded[], aclEdits = ALL_EDITS, flags = 0) {
+  const filter = { kind: 'flower', options: { act: actions, flags } } as unknown as FilterView;
   const { reason, ...rest } = actionOf(filter, match, {
     aclEdits,
-    egress: (ifindex) => ({ isPort: ifindex === OUT, reason: REASON.none }),
+    egress: (ifindex) => ({ isPort: ifindex === OUT || ifindex === ASIDE, reason: REASON.none }),
   });
   return reason === REASON.none ? rest : REASON_NAMES[reason];
 }
 
 const edited = (match: AclMatch, ...actions: readonly Decoded[]) => {
   const found = plan(match, [...actions, redirect()]);
-  return typeof found === 'object' ? found.edits : found;
+  return typeof found === 'object' ? (found.edits ?? {}) : found;
 };
 
 const NO = 'unsupported-action';
@@ -202,11 +208,12 @@ describe('the end', () => {
     expect(plan(any, [pop(), redirect()])).toEqual({
       action: ACL_ACTION.redirect,
       redirect: OUT,
+      mirror: 0,
       edits: { edits: ACL_EDITS.vlanPop },
     });
     expect(plan(any, [pop(), gact(OK)])).toBe(NO);
     expect(plan(any, [pop()])).toBe(NO);
-    expect(plan(any, [pop(), gact(DROP)])).toEqual({ action: ACL_ACTION.drop, redirect: 0 });
+    expect(plan(any, [pop(), gact(DROP)])).toEqual({ action: ACL_ACTION.drop, redirect: 0, mirror: 0 });
     expect(plan(any, [redirect(), pop()])).toBe(NO);
   });
 
@@ -220,5 +227,46 @@ describe('the end', () => {
     expect(plan(any, actions, ACL_EDITS.vlanPop)).toBe(NO);
     expect(plan(any, actions, ACL_EDITS.vlanPop | ACL_EDITS.destinationMac)).toMatchObject({ redirect: OUT });
     expect(plan(any, [redirect()], 0)).toMatchObject({ redirect: OUT });
+  });
+});
+
+describe('a copy', () => {
+  const edits = { edits: ACL_EDITS.mirror };
+  const accept = { action: ACL_ACTION.accept, redirect: 0, mirror: ASIDE, edits };
+
+  test('of what goes on, is dropped or leaves by another port', () => {
+    expect(plan(any, [mirror()])).toEqual(accept);
+    expect(plan(any, [mirror(ASIDE, OK)])).toEqual(accept);
+    expect(plan(any, [mirror(), gact(OK)])).toEqual(accept);
+    expect(plan(any, [mirror(), gact(DROP)])).toEqual({ ...accept, action: ACL_ACTION.drop });
+    expect(plan(any, [mirror(ASIDE, DROP)])).toEqual({ ...accept, action: ACL_ACTION.drop });
+    const redirected = { ...accept, action: ACL_ACTION.redirect, redirect: OUT };
+    expect(plan(any, [mirror(), redirect()])).toEqual(redirected);
+    expect(plan(any, [mirror(), pop(), redirect()])).toEqual({
+      ...redirected,
+      edits: { edits: ACL_EDITS.mirror | ACL_EDITS.vlanPop },
+    });
+  });
+
+  test('which the kernel makes of what it gets, unless the filter is hardware’s alone', () => {
+    expect(plan(any, [mirror()], ALL_EDITS, SKIP_SW)).toEqual({
+      ...accept,
+      edits: { edits: ACL_EDITS.mirror | ACL_EDITS.mirrorTrapped },
+    });
+  });
+
+  test('two, one of an edited packet, and one of what is the kernel’s or the next filter’s', () => {
+    expect(plan(any, [mirror(), mirror(OUT)])).toBe(NO);
+    expect(plan(any, [pop(), mirror(), redirect()])).toBe(NO);
+    expect(plan(any, [mirror(), pop(), gact(OK)])).toBe(NO);
+    expect(plan(any, [mirror(), gact(8)])).toBe(NO);
+    expect(plan(any, [mirror(), gact(-1)])).toBe(NO);
+    expect(plan(any, [mirror(ASIDE, OK), redirect()])).toBe(NO);
+  });
+
+  test('by a link that is no port, and where the plugin makes none', () => {
+    expect(plan(any, [mirror(9)])).toBe('egress-not-a-port');
+    expect(plan(any, [mirror(), redirect()], ALL_EDITS & ~ACL_EDITS.mirror)).toBe(NO);
+    expect(plan(any, [mirror()], ACL_EDITS.mirror, SKIP_SW)).toBe(NO);
   });
 });

@@ -3,9 +3,11 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { REASONS } from '../../../host/offload/reasons.ts';
-import { ACL_FIELDS } from '../../../host/plugin/records.ts';
+import { ACL_EDITS, ACL_FIELDS } from '../../../host/plugin/records.ts';
 
-const SOURCE = readFileSync(fileURLToPath(new URL('../../../bpf/firmware_acl.h', import.meta.url)), 'utf8');
+const sourceOf = (name: string) =>
+  readFileSync(fileURLToPath(new URL(`../../../bpf/${name}`, import.meta.url)), 'utf8');
+const SOURCE = sourceOf('firmware_acl.h');
 /** NETLINK_MAX_FMTMSG_LEN, less its end. */
 const TEXT_MAX = 79;
 
@@ -21,9 +23,12 @@ test('refusals are reasons, and the kernel has room for them', () => {
   }
 });
 
-test('fields are those of the plugins', () => {
-  for (const [name, bit] of Object.entries(ACL_FIELDS)) {
-    const constant = `ACL_${name.replaceAll(/[A-Z]/g, '_$&').toUpperCase()}`;
-    expect(SOURCE).toContain(`\t${constant} = 1 << ${Math.log2(bit)},`);
+test.each([
+  ['fields', 'ACL', ACL_FIELDS, SOURCE],
+  ['edits', 'EDIT', ACL_EDITS, sourceOf('firmware_edits.h')],
+] as const)('%s are those of the plugins', (_, prefix, bits, source) => {
+  for (const [name, bit] of Object.entries(bits)) {
+    const constant = `${prefix}_${name.replaceAll(/[A-Z]/g, '_$&').toUpperCase()}`;
+    expect(source).toContain(`\t${constant} = 1 << ${Math.log2(bit)},`);
   }
 });
