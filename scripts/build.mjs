@@ -33,7 +33,9 @@ try {
   if (canBuildBpf()) {
     for (const output of buildAllBpf()) say(`Built ${output.slice(ROOT.length)}`);
   } else {
-    say('BPF programs are not built (the host does without them): they need clang and libbpf-dev.');
+    say(
+      'BPF programs are not built (the host does without them, but for the XDP data path and the demo): they need clang and libbpf-dev.',
+    );
   }
   if (await buildDashboard()) say('Built build/web');
 } catch (error) {

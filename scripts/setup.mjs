@@ -1,11 +1,17 @@
-/** What `npm start` and `npm test` share: installing what is missing. Runs on any Node from 18 on. */
+/** What the scripts share: installing what is missing. Runs on any Node from 18 on. */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, statSync, utimesSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
 export const NODE = join(ROOT, 'node_modules/node/bin/node');
+
+/** The oldest Node that all optional packages are for. */
+const OPTIONAL_NODE = 22;
+/** A library that the bundled Node is linked with, and its Debian package; a bare Debian is without. */
+const LIBRARY = 'libatomic.so.1';
+const LIBRARY_PACKAGE = 'libatomic1';
 
 /** A fault a person can mend: printed without a stack. */
 export class SetupError extends Error {}
@@ -16,6 +22,8 @@ export function say(line) {
 
 /** Installs the npm packages unless they are there and as new as the lock file, then makes sure of the bundled Node. */
 export function ensureModules() {
+  // First: install scripts of packages run on the bundled Node.
+  ensureLibrary();
   const stamp = join(ROOT, 'node_modules/.package-lock.json');
   const lock = join(ROOT, 'package-lock.json');
   const why = !existsSync(stamp)
@@ -29,6 +37,12 @@ export function ensureModules() {
     const args = ['install', '--no-save', '--no-progress', '--loglevel=error'];
     say(`Installing npm packages (${why}): npm ${args.slice(0, 2).join(' ')}`);
     runNow('npm', args, 'npm install failed; its message is above.');
+    // npm leaves out optional packages that are not for the Node it runs on, rolldown's binary on Node 18 for one.
+    if (Number(process.versions.node.split('.')[0]) < OPTIONAL_NODE && runs(NODE)) {
+      const PATH = `${dirname(NODE)}${delimiter}${process.env.PATH}`;
+      const env = { ...process.env, PATH, NODE_OPTIONS: '--no-deprecation' };
+      runNow('npm', args, 'npm install failed on the bundled Node; its message is above.', env);
+    }
     // The stamp is what tells the next run that all is in place.
     utimesSync(stamp, new Date(), new Date());
   }
@@ -38,11 +52,46 @@ export function ensureModules() {
     runNow('npm', ['rebuild', 'node', '--ignore-scripts=false', '--loglevel=error'], '');
   }
   if (!runs(NODE)) {
+    const { stderr } = spawnSync(NODE, ['--version'], { encoding: 'utf8' });
+    // The loader's message, of another library or another libc.
+    if (stderr) throw new SetupError(`The bundled Node does not run here: ${stderr.trim()}`);
     throw new SetupError(
       `The npm package "node" did not bring a Node that runs here (${NODE}). Allow its install script and run ` +
         '`npm rebuild node`.',
     );
   }
+}
+
+function ensureLibrary() {
+  if (runs(NODE) || hasLibrary()) return;
+  if (isInstaller()) return installDebian([LIBRARY_PACKAGE]);
+  throw new SetupError(
+    `The Node that EKHO runs on needs ${LIBRARY}, which is not installed. As root: apt install ${LIBRARY_PACKAGE} ` +
+      '(Debian, Ubuntu); elsewhere the package is mostly called libatomic.',
+  );
+}
+
+/** Whether the loader knows of it; where nobody can be asked, what comes next will tell. */
+function hasLibrary() {
+  const ldconfig = ['/sbin/ldconfig', '/usr/sbin/ldconfig'].find((file) => existsSync(file));
+  if (ldconfig === undefined) return true;
+  const { status, stdout } = spawnSync(ldconfig, ['-p'], { encoding: 'utf8' });
+  return status !== 0 || stdout.includes(LIBRARY);
+}
+
+/** Whether `installDebian` can do anything here. */
+export function isInstaller() {
+  return process.getuid() === 0 && has('apt-get');
+}
+
+/** Installs packages by apt, with new lists; services among them are not started. @throws SetupError */
+export function installDebian(packages) {
+  const names = packages.join(' ');
+  say(`Installing Debian packages: ${names}`);
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
+  runNow('apt-get', ['-qq', 'update'], 'apt-get update failed; its message is above.', env);
+  const install = ['-qq', '-y', '-o', 'Dpkg::Use-Pty=0', '--no-install-recommends', 'install', ...packages];
+  runNow('apt-get', install, `apt-get could not install ${names}; its message is above.`, env);
 }
 
 function runs(command) {

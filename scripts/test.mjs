@@ -9,43 +9,9 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { build, ensureModules, fail, has, NODE, ROOT, runNow, SetupError, say } from './setup.mjs';
+import { COMMANDS, ensurePackages, missingPackages } from './packages.mjs';
+import { build, ensureModules, fail, NODE, ROOT, SetupError, say } from './setup.mjs';
 
-/** System commands the tests use, and the Debian package of each. */
-const COMMANDS = {
-  ip: 'iproute2',
-  bridge: 'iproute2',
-  tc: 'iproute2',
-  nft: 'nftables',
-  'iptables-legacy': 'iptables',
-  cc: 'gcc',
-  clang: 'clang',
-  bpftool: 'bpftool',
-  setpriv: 'util-linux',
-  curl: 'curl',
-  ping: 'iputils-ping',
-  'nats-server': 'nats-server',
-  openssl: 'openssl',
-  minisign: 'minisign',
-  ethtool: 'ethtool',
-  chromium: 'chromium',
-  'systemd-analyze': 'systemd',
-  iperf3: 'iperf3',
-  tmux: 'tmux',
-  nfcapd: 'nfdump',
-  // Take manual pages and completions.
-  groff: 'groff-base',
-  zsh: 'zsh',
-  fish: 'fish',
-  // Checks alert rules; its package is the server's.
-  promtool: 'prometheus',
-  // For the lab's guests; test/lab/machine.ts installs them, too, which two lanes cannot do at once.
-  'qemu-system-aarch64': 'qemu-system-arm',
-  ...(process.arch === 'x64' && { 'qemu-system-x86_64': 'qemu-system-x86' }),
-  mmdebstrap: 'mmdebstrap',
-  depmod: 'kmod',
-  xz: 'xz-utils',
-};
 /** Where Debian's rustc has the library of the target that plugins are built for. */
 const RUST_TARGET = '/usr/lib/rustlib/wasm32-unknown-unknown';
 const LAYERS = ['unit', 'netns', 'web', 'lab', 'guests'];
@@ -113,27 +79,12 @@ try {
 }
 
 function installSystemPackages() {
-  const missing = Object.entries(COMMANDS).filter(([command]) => !has(command));
-  const packages = new Set(missing.map(([, name]) => name));
-  if (packages.has('gcc')) packages.add('libc6-dev');
-  // For BPF programs; brings libbpf itself.
-  if (!existsSync('/usr/include/bpf/bpf_helpers.h')) packages.add('libbpf-dev');
+  const packages = missingPackages(Object.keys(COMMANDS));
   // For plugins in Rust. Another rustc may well be there, but without this.
-  if (!existsSync(RUST_TARGET))
-    for (const name of ['rustc', 'cargo', 'libstd-rust-dev-wasm32', 'lld']) packages.add(name);
-  if (packages.size === 0) return;
-  const names = [...packages].join(' ');
-  if (!isRoot || !has('apt-get')) {
-    say(
-      `Not installed here: ${names}. Tests that need them are skipped${isRoot ? '' : '; as root they are installed'}.`,
-    );
-    return;
-  }
-  say(`Installing Debian packages: ${names}`);
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  runNow('apt-get', ['-qq', 'update'], 'apt-get update failed; its message is above.', env);
-  const install = ['-qq', '-y', '-o', 'Dpkg::Use-Pty=0', '--no-install-recommends', 'install', ...packages];
-  runNow('apt-get', install, `apt-get could not install ${names}; its message is above.`, env);
+  if (!existsSync(RUST_TARGET)) packages.push('rustc', 'cargo', 'libstd-rust-dev-wasm32', 'lld');
+  if (ensurePackages(packages)) return;
+  const hint = isRoot ? '' : '; as root they are installed';
+  say(`Not installed here: ${packages.join(' ')}. Tests that need them are skipped${hint}.`);
 }
 
 /** Runs the tasks in their order, as many at a time as there are lanes. */

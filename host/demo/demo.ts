@@ -13,6 +13,7 @@ import { createServer, type Server } from '../api/server.ts';
 import { readConfig } from '../config/config.ts';
 import { EkhoError } from '../errors.ts';
 import { Host } from '../host.ts';
+import { checkNeeds } from './needs.ts';
 import { picture, type Sample } from './picture.ts';
 import { NETWORKS, Town } from './town.ts';
 
@@ -37,6 +38,7 @@ export async function demo(options: DemoOptions): Promise<void> {
       remedy: 'Run it as root: sudo npm start -- --demo',
     });
   }
+  checkNeeds();
   const stopped = new AbortController();
   const stop = () => stopped.abort();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, stop);
@@ -149,12 +151,18 @@ class Show {
     const end = performance.now() + this.#options.seconds * 1000;
     // What happened since the last act, while something was done.
     await this.#sample(note);
+    let seen = 0;
     while (performance.now() < end) {
       await sleep(SAMPLE_MS, undefined, { signal: this.#signal });
       const { kernel, hardware } = await this.#sample();
       const all = kernel + hardware;
+      seen += all;
       this.#options.say(`  ${bar('kernel', kernel, all)}  ${bar('hardware', hardware, all)}`.trimEnd());
     }
+    if (seen > 0) return;
+    throw new EkhoError('E_DEMO', `no packet was forwarded in ${this.#options.seconds} s`, {
+      remedy: 'Host a pings host b: does `ping` run here, and does a packet filter drop what is forwarded?',
+    });
   }
 
   async #sample(event?: string): Promise<Sample> {

@@ -1,6 +1,6 @@
 /** What the demo forwards: two hosts with a router between, in network namespaces of its own. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { EkhoError } from '../errors.ts';
 import { inNetns } from '../netlink/syscall.ts';
 
@@ -21,7 +21,7 @@ export class Town {
         run('ip', ['netns', 'add', name]);
         run('ip', ['-n', name, 'link', 'set', 'lo', 'up']);
       }
-      this.inRouter('sysctl -qw net.ipv4.ip_forward=1');
+      inNetns(this.router, () => writeFileSync('/proc/sys/net/ipv4/ip_forward', '1'));
       for (const [index, host] of this.hosts.entries()) {
         const [port, network] = [`p${'ab'[index]}`, NETWORKS[index]];
         const pair = `link add ${port} type veth peer name eth0 netns ${host}`;
@@ -78,7 +78,7 @@ function run(command: string, words: readonly string[]): void {
     'E_DEMO',
     `\`${command} ${words.join(' ')}\` failed: ${error?.message ?? stderr.trim()}`,
     {
-      remedy: error ? 'Install iproute2 and iputils-ping.' : 'The demo needs root, and a kernel with veth.',
+      remedy: 'The demo needs iproute2, root, and a kernel with veth.',
     },
   );
 }

@@ -8,7 +8,6 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { VERSION } from '../../host/version.ts';
 import { BIRD } from '../bench/peers/bird.ts';
 import { install } from '../bench/peers/install.ts';
@@ -19,6 +18,7 @@ import type { Fault, Place } from './fault.ts';
 import { DATAPATH_FAULTS } from './faults/datapath.ts';
 import { buildBreakdowns } from './faults/plugin.ts';
 import { FAULTS } from './faults.ts';
+import { chaosOptions } from './options.mjs';
 import { plotRecoveries } from './plot.ts';
 import { Site } from './site.ts';
 import { grown, type Outcome, SIGNS, tryFault } from './trial.ts';
@@ -55,18 +55,7 @@ type Ground = (piece: Piece, random: Random) => Promise<boolean>;
 
 const ALL: readonly About[] = [...FAULTS, ...DATAPATH_FAULTS];
 
-const { values: options } = parseArgs({
-  options: {
-    minutes: { type: 'string', default: '10' },
-    pieces: { type: 'string', default: '1' },
-    hours: { type: 'string' },
-    seed: { type: 'string', default: String(SEED) },
-    routes: { type: 'string', default: '120000' },
-    fault: { type: 'string', multiple: true },
-    list: { type: 'boolean', default: false },
-    write: { type: 'boolean', default: false },
-  },
-});
+const options = chaosOptions(process.argv.slice(2), String(SEED));
 
 if (options.list) {
   for (const { name, what } of ALL) console.log(`${name.padEnd(24)}${what}`);

@@ -33,7 +33,8 @@ const MODE_TCX = 8;
 const SETTINGS_MS = 1000;
 const MODE_NAMES = ['none', 'native', 'generic', 'tcx'] as const;
 
-const OBJECT = fileURLToPath(new URL('../../../build/bpf/datapath.bpf.o', import.meta.url));
+/** Made by `npm run build` where there are clang and libbpf's headers. */
+export const OBJECT = fileURLToPath(new URL('../../../build/bpf/datapath.bpf.o', import.meta.url));
 
 export class TablesDevice implements Device {
   readonly name: string;
