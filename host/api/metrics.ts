@@ -134,7 +134,11 @@ export const METRICS: readonly Metric[] = [
     'ekho_sync_malformed_messages_total',
     'Messages of the kernel that did not follow their layout: what they were about is read again.',
   ),
-  sync('interrupted', 'ekho_sync_interrupted_dumps_total', 'Dumps that the kernel marked as inconsistent.'),
+  sync(
+    'interrupted',
+    'ekho_sync_interrupted_dumps_total',
+    'Dumps that were repeated: the kernel marked them as inconsistent, or IPv6 routes came or went meanwhile.',
+  ),
   {
     name: 'ekho_notifier_events_total',
     type: 'counter',
