@@ -16,7 +16,7 @@ const HEAP_MAX = 96 * 2 ** 20;
 /** Once, some seconds from now; keeps no process alive. */
 export function giveBackSoon(): void {
   setTimeout(() => {
-    if (getHeapStatistics().used_heap_size <= HEAP_MAX) collect();
+    if (getHeapStatistics().used_heap_size <= HEAP_MAX) collectGarbage();
     setTimeout(() => {
       releaseFreeMemory();
       releaseFilePages();
@@ -25,7 +25,7 @@ export function giveBackSoon(): void {
 }
 
 /** Collects all that can be. Node offers `gc` to contexts that are made while the flag is set, to no others. */
-export function collect(): void {
+export function collectGarbage(): void {
   setFlagsFromString('--expose-gc');
   const gc = runInNewContext('gc') as (options: object) => void;
   setFlagsFromString('--no-expose-gc');

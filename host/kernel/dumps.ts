@@ -14,6 +14,8 @@ export type RequestClient = Pick<NetlinkClient, 'dump' | 'request' | 'close'> &
 export interface DumpHandler {
   /** What was shown before does not count. */
   begin(): void;
+  /** The request is about to be sent. */
+  asking?(request: DumpRequest): void;
   message: MessageHandler;
   /** What was dumped changed meanwhile, in a way that the kernel does not mark. */
   changed?(): Promise<boolean>;
@@ -32,6 +34,7 @@ export async function dumpConsistently(
     let interrupted = false;
     try {
       for (const request of requests()) {
+        handler.asking?.(request);
         if (await answer(client, request, handler.message)) interrupted = true;
       }
       if (!interrupted && (await handler.changed?.()) !== true) return true;

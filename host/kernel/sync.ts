@@ -51,7 +51,7 @@ import {
   scopeName,
   unavailability,
 } from './requests.ts';
-import { AF_INET, AF_INET6 } from './rtnetlink.ts';
+import { AF_INET6 } from './rtnetlink.ts';
 import { isInScope } from './scope.ts';
 import { inSlices } from './slices.ts';
 import { Subscription } from './subscription.ts';
@@ -461,7 +461,7 @@ export class KernelSync {
       return;
     }
     if (phase === READING) {
-      if (data.bytes[start] === AF_INET6 && kind === KIND.route && (flags & NLM_F_REPLACE) === 0)
+      if (kind === KIND.route && data.bytes[start] === AF_INET6 && (flags & NLM_F_REPLACE) === 0)
         this.#ipv6RoutesChanged++;
       this.#hold(type, flags, data, start, end);
     } else this.#apply(kind, LIVE, type, flags, data, start, end);
@@ -765,7 +765,7 @@ export class KernelSync {
       kind === KIND.link && ifindex !== undefined
         ? () => [linkRequest(ifindex)]
         : () => dumpRequests(scope, this.#control, this.#options.tables);
-    return this.#dumpAll(kind, whole ? DUMPED : DUMPED_IN_PART, scopeName(scope), requests, scope.family);
+    return this.#dumpAll(kind, whole ? DUMPED : DUMPED_IN_PART, scopeName(scope), requests);
   }
 
   async #dumpAll(
@@ -773,21 +773,24 @@ export class KernelSync {
     mode: Mode,
     name: string,
     requests: () => readonly DumpRequest[],
-    family?: number,
   ): Promise<boolean> {
     const protocol = protocolOf(KINDS[kind]!);
     const client = this.#clients.get(protocol)!;
     const table = this.#mirror.table(kind);
-    let before = 0;
+    /** When IPv6 routes were asked for; undefined: they were not. */
+    let before: number | undefined;
     const complete = await dumpConsistently(client, requests, {
       begin: () => {
         table.beginSweep();
-        before = this.#ipv6RoutesChanged;
+        before = undefined;
+      },
+      asking: ({ payload }) => {
+        if (kind === KIND.route && payload[0] === AF_INET6) before ??= this.#ipv6RoutesChanged;
       },
       // A dump of IPv6 routes begins again at the root when the tree changed, and leaves out as many nodes as it had
       // shown: it shows some twice and others not at all, unmarked (net/ipv6/ip6_fib.c fib6_dump_table).
       changed: async () => {
-        if (kind !== KIND.route || family === AF_INET) return false;
+        if (before === undefined) return false;
         await this.#passAnnounced(kind);
         return this.#ipv6RoutesChanged !== before;
       },

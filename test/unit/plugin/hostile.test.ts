@@ -8,7 +8,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { parse } from '@bytecodealliance/jco-transpile/wasm-tools';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { collect } from '../../../host/cli/give-back.ts';
+import { collectGarbage } from '../../../host/cli/give-back.ts';
 import { ROOT } from '../../../host/config/config.ts';
 import { openDevice } from '../../../host/device/registry.ts';
 import type { EkhoError } from '../../../host/errors.ts';
@@ -449,7 +449,7 @@ describe.each(['process', 'worker'] as const)('ended while it runs, in a %s', (i
       .poll(
         () => {
           // The host's own part of each, the rings, goes when V8 happens to collect.
-          collect();
+          collectGarbage();
           return process.memoryUsage().rss - before;
         },
         { timeout: 60_000, interval: 500 },
