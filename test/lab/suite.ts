@@ -64,12 +64,13 @@ async function main(): Promise<number> {
   await buildVariants();
   const started = performance.now();
   const seconds = () => ((performance.now() - started) / 1000).toFixed(1);
-  // As vitest reads filters.
-  const isUnwound = positionals.length === 0 || positionals.some((part) => UNWIND_TEST.includes(part));
-  await using guest = await Guest.boot({ flavour, arch, modules: isUnwound ? [UNWIND] : [], say });
-  say(`kernel ${guest.release} ${arch} up after ${seconds()} s`);
   // What a guest has besides a kernel, `ovs` in `6.12-ovs`, is for tests of its own.
   const [, extra] = flavour.split('-');
+  // As vitest reads filters.
+  const isAll = positionals.length === 0 && extra === undefined;
+  const isUnwound = isAll || positionals.some((part) => UNWIND_TEST.includes(part));
+  await using guest = await Guest.boot({ flavour, arch, modules: isUnwound ? [UNWIND] : [], say });
+  say(`kernel ${guest.release} ${arch} up after ${seconds()} s`);
   const words = ['node', 'scripts/projects.mjs', extra ? `lab-${extra}` : 'lab,lab-last'];
   const isDebug = FLAVOURS[flavour].kernel === 'debug';
   const pace = isDebug ? DEBUG_PACE : 1;

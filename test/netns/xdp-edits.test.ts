@@ -1,6 +1,6 @@
 /** Rules that edit what they redirect, in the data path on a real wire: every byte that leaves is what the edits make of what came. */
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { ROOT } from '../../host/config/config.ts';
 import { parseAddress } from '../../host/device/asic/address.ts';
 import type { AttachMode } from '../../host/device/types.ts';
@@ -360,7 +360,7 @@ function addressValue(text: string): Value {
 }
 
 /** iperf3 speaks through rules that rewrite MACs, an address and a port on the way out, and undo it on the way back. */
-describe.skipIf(!has('iperf3')).each([
+describe.each([
   { family: 'ipv4', v4: true },
   { family: 'ipv6', v4: false },
 ])('TCP in pieces larger than packets, by tcx: $family', ({ v4 }) => {
@@ -372,6 +372,10 @@ describe.skipIf(!has('iperf3')).each([
   const ports = [5300, 5201] as const;
   let wires: Wires;
   let xdp: Softnic;
+
+  beforeEach((context) => {
+    if (!has('iperf3')) context.skip('iperf3 is not installed');
+  });
 
   beforeAll(async () => {
     wires = new Wires({ hosts: 2, routed: false, plain: false });
