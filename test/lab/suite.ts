@@ -1,10 +1,10 @@
 /**
- * Runs the lab's tests in a guest: `test/lab/suite.ts [--kernel VERSION] [--arch ARCH] [--record] [FILTER…]`, filters as
- * vitest takes them. Counts and skips go to the file EKHO_TEST_RESULTS names, as scripts/projects.mjs writes it, less the
+ * Runs the lab's tests in a guest: `test/lab/suite.ts [--kernel VERSION] [--arch ARCH] [--record] [--besides PART] [FILTER…]`,
+ * filters as vitest takes them; with --besides all whose path does not have the part. Counts and skips go to the file EKHO_TEST_RESULTS names, as scripts/projects.mjs writes it, less the
  * skips that docs/kernels.md tells of: what that kernel is known to lack is not left out by accident. With --record, what
  * the kernel can do and what became of the tests go to where the table is made from.
  */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildAllBpf } from '../../bpf/build.mjs';
@@ -28,6 +28,11 @@ const DEBUG_PACE = 5;
 /** The one that needs a module of its own. */
 const UNWIND_TEST = 'test/lab/firmware-unwind.test.ts';
 
+/** Those of every guest. */
+function filesBesides(part: string): string[] {
+  return globSync('test/lab/{,last/}*.test.ts').filter((file) => !file.includes(part));
+}
+
 /** As scripts/projects.mjs writes it; the rest of it is passed on as it is. */
 interface Results {
   readonly passed: number;
@@ -46,14 +51,16 @@ process.exitCode = await main().catch((error: unknown) => {
 });
 
 async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
+  const { values, positionals: given } = parseArgs({
     options: {
       kernel: { type: 'string', default: DEFAULT_FLAVOUR },
       arch: { type: 'string', default: OWN_ARCH },
       record: { type: 'boolean', default: false },
+      besides: { type: 'string' },
     },
     allowPositionals: true,
   });
+  const positionals = values.besides === undefined ? given : filesBesides(values.besides);
   const flavour = asFlavour(values.kernel);
   const arch = asArch(values.arch);
   const reason = whyNot() ?? installMissing(say, arch);
