@@ -17,13 +17,15 @@ export interface DumpHandler {
   /** The request is about to be sent. */
   asking?(request: DumpRequest): void;
   message: MessageHandler;
-  /** What was dumped changed meanwhile, in a way that the kernel does not mark. */
-  changed?(): Promise<boolean>;
+  /**
+   * All was answered. Requests that are to be asked again, and whose answers add to those there were; none: that was all.
+   */
+  again?(asked: readonly DumpRequest[]): Promise<readonly DumpRequest[]>;
   /** An attempt was inconsistent; false: give up. */
   interrupted(): boolean;
 }
 
-/** False when every attempt was inconsistent. Rejects with the kernel's refusal. */
+/** False when every attempt was inconsistent, or there was no end of asking again. Rejects with the kernel's refusal. */
 export async function dumpConsistently(
   client: RequestClient,
   requests: () => readonly DumpRequest[],
@@ -31,13 +33,14 @@ export async function dumpConsistently(
 ): Promise<boolean> {
   for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
     handler.begin();
-    let interrupted = false;
     try {
-      for (const request of requests()) {
-        handler.asking?.(request);
-        if (await answer(client, request, handler.message)) interrupted = true;
+      let asked = requests();
+      for (let round = 0; round < DUMP_ATTEMPTS; round++) {
+        if (await askAll(client, asked, handler)) break;
+        asked = (await handler.again?.(asked)) ?? [];
+        if (asked.length === 0) return true;
+        if (!handler.interrupted() || round === DUMP_ATTEMPTS - 1) return false;
       }
-      if (!interrupted && (await handler.changed?.()) !== true) return true;
     } catch (error) {
       if (!(error instanceof TruncatedError)) throw error;
     }
@@ -45,6 +48,20 @@ export async function dumpConsistently(
     await new Promise((resolve) => setTimeout(resolve, FIRST_BACKOFF_MS << attempt));
   }
   return false;
+}
+
+/** Whether the kernel marked one of its answers as inconsistent. */
+async function askAll(
+  client: RequestClient,
+  requests: readonly DumpRequest[],
+  handler: DumpHandler,
+): Promise<boolean> {
+  let interrupted = false;
+  for (const request of requests) {
+    handler.asking?.(request);
+    if (await answer(client, request, handler.message)) interrupted = true;
+  }
+  return interrupted;
 }
 
 /** Whether the kernel marked its answer as inconsistent; false where an error only says that there is nothing. */

@@ -25,7 +25,6 @@ import {
   NETLINK_NETFILTER,
   NETLINK_ROUTE,
   NETLINK_XFRM,
-  NLM_F_REPLACE,
 } from '../netlink/message.ts';
 import { NetlinkClient, type NetlinkClientOptions, NetlinkError } from '../netlink/request.ts';
 import type { ChangeTracer } from '../trace/change-tracer.ts';
@@ -37,6 +36,7 @@ import { type KernelCounters, readKernelCounters } from './counters.ts';
 import { DUMP_ATTEMPTS, dumpConsistently, type RequestClient } from './dumps.ts';
 import { FlowWatch } from './flow-watch.ts';
 import { Hints } from './hints.ts';
+import { Ipv6Omissions } from './ipv6-omissions.ts';
 import { watchNetns } from './netns-watch.ts';
 import { SilentChanges } from './reactions.ts';
 import { DEFAULT_RECEIVE_BUFFER } from './receive-buffer.ts';
@@ -62,6 +62,8 @@ const HELD_BYTES = 64 * 1024 * 1024;
 const HELD_MESSAGES = 1_000_000;
 /** A scope that kept changing during its dumps is tried again after this. */
 const INTERRUPTED_MS = 5000;
+/** IPv6 routes of which a few may have been left out are read again after this. */
+const DOUBT_MS = 60_000;
 /** One whose dump failed is tried again after the first, then twice as long each time, up to the second. */
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 10_000;
@@ -180,8 +182,9 @@ export class KernelSync {
   #expectsHints = false;
   #held: Held[] = [];
   #heldBytes = 0;
-  /** IPv6 routes that came or went while routes were read. */
-  #ipv6RoutesChanged = 0;
+  /** IPv6 routes that were announced to be deleted. */
+  #ipv6RoutesDeleted = 0;
+  #doubtTimer: NodeJS.Timeout | undefined;
   #heldOverflowed = false;
   #commitScheduled = false;
   readonly #afterTurn = (): void => {
@@ -403,6 +406,7 @@ export class KernelSync {
     this.#closed = true;
     for (const released of this.#awaitRoutes.splice(0)) released();
     this.#endWatch?.();
+    clearTimeout(this.#doubtTimer);
     this.#agenda.close();
     this.#flows.close();
     for (const subscription of this.#subscriptions.values()) subscription.close();
@@ -460,9 +464,9 @@ export class KernelSync {
       this.#reread({ kind });
       return;
     }
+    if (kind === KIND.route && data.bytes[start] === AF_INET6 && isDeletion(protocol, type))
+      this.#ipv6RoutesDeleted++;
     if (phase === READING) {
-      if (kind === KIND.route && data.bytes[start] === AF_INET6 && (flags & NLM_F_REPLACE) === 0)
-        this.#ipv6RoutesChanged++;
       this.#hold(type, flags, data, start, end);
     } else this.#apply(kind, LIVE, type, flags, data, start, end);
   }
@@ -706,7 +710,7 @@ export class KernelSync {
     }
     if (complete) {
       for (const id of ids) {
-        if (!table.isUnseen(id)) continue;
+        if (!table.isSwept(id)) continue;
         table.remove(id);
         this.#counters.foundGone++;
       }
@@ -777,6 +781,7 @@ export class KernelSync {
     const protocol = protocolOf(KINDS[kind]!);
     const client = this.#clients.get(protocol)!;
     const table = this.#mirror.table(kind);
+    const omissions = new Ipv6Omissions();
     /** When IPv6 routes were asked for; undefined: they were not. */
     let before: number | undefined;
     const complete = await dumpConsistently(client, requests, {
@@ -785,27 +790,40 @@ export class KernelSync {
         before = undefined;
       },
       asking: ({ payload }) => {
-        if (kind === KIND.route && payload[0] === AF_INET6) before ??= this.#ipv6RoutesChanged;
+        if (kind !== KIND.route || payload[0] !== AF_INET6 || before !== undefined) return;
+        before = this.#ipv6RoutesDeleted;
+        omissions.begin();
       },
-      // A dump of IPv6 routes begins again at the root when the tree changed, and leaves out as many nodes as it had
-      // shown: it shows some twice and others not at all, unmarked (net/ipv6/ip6_fib.c fib6_dump_table).
-      changed: async () => {
-        if (before === undefined) return false;
+      again: async (asked) => {
+        if (before === undefined) return [];
         await this.#passAnnounced(kind);
-        return this.#ipv6RoutesChanged !== before;
+        omissions.end(this.#ipv6RoutesDeleted - before);
+        before = undefined;
+        if (omissions.areFew) return [];
+        table.continueSweep();
+        return asked.filter(({ payload }) => payload[0] === AF_INET6);
       },
       message: (type, flags, _sequence, data, start, end) => {
-        if (end > start && kindOf(protocol, type, data.bytes[start]!) === kind)
-          this.#apply(kind, mode, type, flags, data, start, end);
+        if (end <= start || kindOf(protocol, type, data.bytes[start]!) !== kind) return;
+        if (before !== undefined) omissions.shown(data);
+        this.#apply(kind, mode, type, flags, data, start, end);
       },
       interrupted: () => {
         this.#counters.interrupted++;
         return !this.#closed;
       },
     });
-    if (!complete && !this.#closed)
-      this.#log('warn', `${name}: changed during each of ${DUMP_ATTEMPTS} dumps`);
+    if (this.#closed) return complete;
+    if (!complete) this.#log('warn', `${name}: changed during each of ${DUMP_ATTEMPTS} dumps`);
+    else if (!omissions.areNone)
+      this.#doubtTimer ??= setTimeout(() => this.#readIpv6Again(), DOUBT_MS).unref();
     return complete;
+  }
+
+  /** Until nothing can have been left out. */
+  #readIpv6Again(): void {
+    this.#doubtTimer = undefined;
+    this.#reread({ kind: KIND.route, family: AF_INET6 });
   }
 
   /** Removes what lies in the scope and was not shown. */
@@ -816,7 +834,7 @@ export class KernelSync {
       1,
       () => table.limit,
       (id) => {
-        if (!table.isUnseen(id)) return;
+        if (!table.isSwept(id)) return;
         if (!everything) {
           const { data, start, end } = table.locate(id);
           if (!isInScope(scope, data, start, end)) return;

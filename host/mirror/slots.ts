@@ -77,4 +77,10 @@ export class Slots {
   forgetSeen(): void {
     for (const page of this.#pages) page.seen.fill(0);
   }
+
+  /** Those seen since the number was given are of number 1 now, all others of 0. */
+  renumberSeen(since: number): void {
+    for (const { seen } of this.#pages)
+      for (let at = 0; at < seen.length; at++) seen[at] = seen[at]! >= since ? 1 : 0;
+  }
 }

@@ -24,6 +24,8 @@ const GONE = 2;
 const NEW = 4;
 /** Objects moved per call while a wasteful arena is being gathered. */
 const GATHER_STEP = 2048;
+/** Numbers of sweeps take a byte of each object; 0: before all. */
+const SWEEP_MAX = 255;
 
 const soughtKey = new Uint32Array(KEY_WORDS);
 const storedKey = new Uint32Array(KEY_WORDS);
@@ -53,6 +55,8 @@ export class ObjectTable {
   #freeSlot = 0;
   #count = 0;
   #sweep = 0;
+  /** Number of the first round of the sweep. */
+  #sweepBegan = 0;
   /** Whether some objects share a key: only then places among them are kept. */
   #ordered = false;
   readonly #matches: Matches = { ids: new Uint32Array(16), length: 0, hash: 0, isNew: false };
@@ -227,13 +231,31 @@ export class ObjectTable {
   /** Begins a sweep: objects inserted, replaced or seen from now on survive it. */
   beginSweep(): void {
     this.#sweep++;
-    if (this.#sweep > 255) {
+    if (this.#sweep > SWEEP_MAX) {
       this.#slots.forgetSeen();
       this.#sweep = 1;
     }
+    this.#sweepBegan = this.#sweep;
   }
 
-  /** Whether a live object has not been seen since the sweep began. */
+  /** Begins a further round of the sweep: what was seen before is unseen again, and survives nevertheless. */
+  continueSweep(): void {
+    if (this.#sweep === SWEEP_MAX) {
+      this.#slots.renumberSeen(this.#sweepBegan);
+      this.#sweepBegan = 1;
+      this.#sweep = 1;
+    }
+    this.#sweep++;
+  }
+
+  /** Whether a live object was seen in no round of the sweep. */
+  isSwept(id: ObjectId): boolean {
+    const page = this.#slots.page(id);
+    const at = id & PAGE_MASK;
+    return (page.states[at]! & LIVE) !== 0 && page.seen[at]! < this.#sweepBegan;
+  }
+
+  /** Whether a live object has not been seen since the sweep, or its last round, began. */
   isUnseen(id: ObjectId): boolean {
     const page = this.#slots.page(id);
     const at = id & PAGE_MASK;

@@ -1,6 +1,7 @@
 /** Lost notifications, storms, namespaces that go, missing rights: the mirror recovers, or says what it cannot have. */
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -30,6 +31,42 @@ function routes(verb: string, count: number, via = '10.0.0.2'): string[] {
     return `route ${verb} ${address}/32 via ${via}`;
   });
 }
+
+describe('IPv6 routes that come and go all the while', () => {
+  const prefix = (number: number) =>
+    `2001:db8:${(number >> 8).toString(16)}:${(number & 255).toString(16)}::/64`;
+  const line = (verb: string, number: number) => `route ${verb} ${prefix(number)} via fe80::1 dev east`;
+  const ROUTES = 20_000;
+
+  it('keep no dump from being taken for all there is', async () => {
+    bench = new MirrorBench();
+    bench.veth('east', 'west');
+    bench.batch(Array.from({ length: ROUTES }, (_, number) => line('add', number)));
+    const changing = spawn('ip', ['-n', bench.netns, '-force', '-batch', '-'], {
+      stdio: ['pipe', 'ignore', 'inherit'],
+    });
+    let changed = 0;
+    const timer = setInterval(() => {
+      const number = (changed++ * 37) % ROUTES;
+      changing.stdin.write(`${line('del', number)}\n${line('add', number)}\n`);
+    }, 2);
+    try {
+      bench.sync.start().catch(() => {});
+      await expect.poll(() => bench.mirror.synced, { timeout: 15_000 }).toBe(true);
+      const { interrupted } = bench.sync.status();
+      expect(interrupted).toBeGreaterThan(0);
+      await bench.sync.resync(['route']);
+      expect(bench.logs.filter((text) => text.includes('changed during each'))).toEqual([]);
+    } finally {
+      clearInterval(timer);
+      changing.stdin.end();
+      await once(changing, 'close');
+    }
+    expect(changed).toBeGreaterThan(100);
+    await equal();
+    expect(bench.count('route')).toBeGreaterThan(ROUTES);
+  });
+});
 
 describe('a receive buffer that is too small', () => {
   it('100,000 routes come and go: what is lost is read again', async () => {

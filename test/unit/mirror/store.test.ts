@@ -188,6 +188,25 @@ describe('a table', () => {
     }
   });
 
+  it('a further round of a sweep spares what an earlier one saw, also after 255 rounds', () => {
+    const table = new ObjectTable(0, firstWord, new Transaction());
+    const [gone, seen, last] = [1, 2, 3].map((key) => {
+      const { data, end } = object(key, 4);
+      return table.insert(table.match(data, 0, end)!.hash, data, 0, end);
+    }) as [number, number, number];
+    for (let sweep = 0; sweep < 300; sweep++) {
+      table.beginSweep();
+      table.see(seen);
+      const rounds = 1 + (sweep % 7);
+      for (let round = 0; round < rounds; round++) {
+        table.continueSweep();
+        expect([gone, seen, last].map((id) => table.isUnseen(id))).toEqual([true, true, true]);
+        table.see(last);
+      }
+      expect([gone, seen, last].map((id) => table.isSwept(id))).toEqual([true, false, false]);
+    }
+  });
+
   it('gives memory back when sizes change under many objects', () => {
     const mirror = new Mirror();
     const table = mirror.table(KIND.link);

@@ -1,0 +1,48 @@
+/**
+ * How many IPv6 routes a dump may have left out. The kernel dumps in pieces, a datagram each. When routes came since the last piece, the
+ * next one begins at the root again and passes over as many nodes of the tree as were shown (net/ipv6/ip6_fib.c fib6_dump_table),
+ * unmarked. Where some of those are gone by then, it passes over others that were not shown: as many as were deleted during the dump, and
+ * those right behind the end of a piece. Further dumps show them unless the same ones are passed over again.
+ */
+import type { Datagram } from '../netlink/message.ts';
+
+/** Fewer routes than this, as far as chance lets one say: one in a thousand dumps may leave one out. */
+const FEW = 0.001;
+
+export class Ipv6Omissions {
+  /** Left out of all dumps so far, at most; undefined: there was none. */
+  #expected: number | undefined;
+  #pieces = 0;
+  #last: Datagram | undefined;
+
+  /** A dump begins, the first or a further one. */
+  begin(): void {
+    this.#pieces = 0;
+    this.#last = undefined;
+  }
+
+  /** A route of a dump stood in this datagram. */
+  shown(data: Datagram): void {
+    if (data === this.#last) return;
+    this.#last = data;
+    this.#pieces++;
+  }
+
+  /** A dump has ended. @param deleted IPv6 routes that were deleted meanwhile */
+  end(deleted: number): void {
+    // Within a piece the tree stands still.
+    const left = this.#pieces <= 1 ? 0 : deleted;
+    this.#expected = this.#expected === undefined ? left : this.#expected * Math.min(1, left / this.#pieces);
+    if (left === 0) this.#expected = 0;
+  }
+
+  /** All dumps together can be taken for all there is. */
+  get areFew(): boolean {
+    return (this.#expected ?? 0) < FEW;
+  }
+
+  /** One of the dumps showed all there is. */
+  get areNone(): boolean {
+    return (this.#expected ?? 0) === 0;
+  }
+}
