@@ -40,13 +40,15 @@ async function startBird({
   const child = new Child(netns, 'bird', ['-f', '-c', config, '-s', control, '-P', join(folder, 'bird.pid')]);
   const socket = await Control.open(control, child);
   const table = TABLES[kind as keyof typeof TABLES];
+  const count = async (which: string) =>
+    Number(/(\d+) of \d+ routes/.exec(await socket.ask(`show route table ${table}${which} count`))![1]);
   return {
     pid: child.pid,
     get end() {
       return child.end;
     },
-    count: async () =>
-      Number(/(\d+) of \d+ routes/.exec(await socket.ask(`show route count table ${table}`))![1]),
+    count: () => count(''),
+    by: (gateway) => count(` where gw = ${gateway}`),
     stop: async () => {
       socket.close();
       await child.stop();

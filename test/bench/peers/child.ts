@@ -1,6 +1,6 @@
 /** A process that is measured: in a namespace, with its lines, its memory and its CPU time. */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 
 /** CLOCKS_PER_SEC of /proc, in Hz. */
@@ -8,14 +8,38 @@ const TICKS = 100;
 const STOP_MS = 20_000;
 const OUTPUT_MAX = 8192;
 
-/** Memory that the process has resident, in bytes. Throws once it ended. */
+/** Memory that the process and its children have resident, in bytes; what they share counts for each. Throws once it ended. */
 export function residentOf(pid: number): number {
-  const kilobytes = /^Rss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'));
-  return Number(kilobytes![1]) * 1024;
+  return sum(family(pid), (member) => {
+    const kilobytes = /^Rss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${member}/smaps_rollup`, 'utf8'));
+    return Number(kilobytes![1]) * 1024;
+  });
 }
 
-/** CPU time of all its threads, in seconds. Throws once it ended. */
+/** CPU time of all threads of the process and its children, in seconds. Throws once it ended. */
 export function cpuOf(pid: number): number {
+  return sum(family(pid), cpuOfOne);
+}
+
+function sum(numbers: readonly number[], of: (number: number) => number): number {
+  return numbers.reduce((total, number) => total + of(number), 0);
+}
+
+/** The process, its children and theirs. */
+function family(pid: number): number[] {
+  const children = readdirSync(`/proc/${pid}/task`).flatMap((thread) => {
+    try {
+      const numbers = readFileSync(`/proc/${pid}/task/${thread}/children`, 'latin1');
+      return numbers.split(' ').filter(Boolean).map(Number);
+    } catch {
+      // The thread ended; its children are another's now.
+      return [];
+    }
+  });
+  return [pid, ...children.flatMap(family)];
+}
+
+function cpuOfOne(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   // proc(5): utime and stime are the fields 14 and 15.

@@ -1,4 +1,4 @@
-/** This host, as an operator runs it: with the mirror alone, and with softnic and its simulated ASIC. */
+/** This host, as an operator runs it: with the mirror alone, and with softnic, in a process of its own, and its simulated ASIC. */
 
 import { VERSION } from '../../../host/version.ts';
 import { TestHost } from '../../support/host.ts';
@@ -20,6 +20,7 @@ function hostOf({ netns, receiveBuffer }: StartOptions, isOnlyMirror: boolean): 
   return new TestHost({
     netns,
     isOnlyMirror,
+    isolation: 'process',
     tables: TABLES,
     ...(receiveBuffer !== undefined && { receiveBuffer }),
   });
@@ -44,6 +45,11 @@ async function start(
       return host.isRunning ? undefined : host.output.slice(-2000);
     },
     count: () => count(host),
+    difference: async () => {
+      await host.settled();
+      const { equal, differences } = await host.verify();
+      return equal ? undefined : `${differences.length} differences, ${differences[0]?.text}`;
+    },
     get reading() {
       return Number(/mirror in sync after ([\d.]+) s/.exec(host.output)?.[1]);
     },

@@ -1,7 +1,15 @@
 /** The part `follow`: who keeps up with a kernel that changes, what that costs, and who is right after an overrun and a link that fell. */
 
 import { table } from '../table.ts';
-import { churn, linkDown, measureFollowing, type Outcome, overrun, type Scenario } from './follow.ts';
+import {
+  churn,
+  isRight,
+  linkDown,
+  measureFollowing,
+  type Outcome,
+  overrun,
+  type Scenario,
+} from './follow.ts';
 import type { Peer } from './peer.ts';
 import { plot, type Series } from './plot.ts';
 import { type Aim, aimsTable, machine, median, type ReportOptions, spread, writePage } from './report.ts';
@@ -42,9 +50,9 @@ export async function reportFollowing(options: ReportOptions): Promise<void> {
   const number = (value: number) => value.toLocaleString('en');
   const text = [
     machine(options),
-    `Right is who has as many routes as it should within ${limits.limit_ms / 1000} s.`,
+    `Right is who has what it should within ${limits.limit_ms / 1000} s.`,
     '![CPU time of changes](follow.svg)',
-    `### Changes at the kernel’s full speed\n\n${number(sizes.churn)} routes are added, replaced and deleted beside ${number(sizes.churnBase)} that stay.`,
+    `### Changes at the kernel’s full speed\n\n${number(sizes.churn)} routes are added, replaced and, but for a few, deleted beside ${number(sizes.churnBase)} that stay.`,
     churnTable(one, two),
     `### Overrun\n\nReceive buffers of 90 kB, where the peer lets them be set; while it stands still (SIGSTOP), ${number(sizes.overrun)} of ${number(sizes.overrunBase)} routes are deleted and as many added but for one.`,
     overrunTable(over),
@@ -62,14 +70,15 @@ function named(outcomes: Outcomes, name: string): readonly Outcome[] {
 
 /** Whether it ended up right: in all rounds, or how it did not. */
 function verdict(outcomes: readonly Outcome[], counts: string): string {
-  const bad = outcomes.find(({ off, end }) => off !== undefined || end !== undefined);
+  const bad = outcomes.find((outcome) => !isRight(outcome));
   if (bad === undefined) return 'right';
+  if (bad.difference !== undefined) return `**wrong**: ${bad.difference.slice(0, 80)}`;
   if (bad.end !== undefined) return `**ended**: ${bad.end.split('\n').at(-1)!.slice(0, 80)}`;
   return `**off by ${bad.off!.toLocaleString('en')}** ${counts}`;
 }
 
 function seconds(outcomes: readonly Outcome[]): string {
-  const right = outcomes.filter(({ off, end }) => off === undefined && end === undefined);
+  const right = outcomes.filter(isRight);
   return right.length === 0 ? '' : spread(right.map(({ behind }) => behind));
 }
 
@@ -127,7 +136,7 @@ function aimsOf(one: Outcomes, over: Outcomes): Aim[] {
     const wrong = [...one, ...over]
       .filter(([peer]) => peer.name.startsWith('EKHO'))
       .flatMap(([, of]) => of)
-      .filter(({ off, end }) => off !== undefined || end !== undefined).length;
+      .filter((outcome) => !isRight(outcome)).length;
     if (all.length > 0)
       aims.push({
         what: 'rounds in which the host was wrong after changes or overruns',

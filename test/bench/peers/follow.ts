@@ -3,7 +3,7 @@ import { cpuOf } from './child.ts';
 import { steadyCount, withPeer } from './load.ts';
 import type { Peer, Running } from './peer.ts';
 import { pause, untilCount } from './until.ts';
-import { World } from './world.ts';
+import { GATEWAYS, SECOND_GATEWAY, World } from './world.ts';
 
 const SETTLE_MS = 5000;
 /** Route numbers that are changed begin here; those below stay. */
@@ -14,6 +14,8 @@ const EVENTS_MS = 10_000;
 const REST_MS = 1000;
 const REST_CPU_S = 0.03;
 const REST_PAUSE_MS = 100;
+/** Routes of each writer that are left where they were moved: as many by each gateway. */
+const STAYING = 20 * GATEWAYS;
 /** Of sockets, where they are to overrun. */
 const SMALL_BUFFER = 90_000;
 
@@ -22,6 +24,8 @@ export interface Outcome {
   readonly behind: number;
   /** What it had instead at the end of its time, from what it should; undefined: it was right. */
   readonly off: number | undefined;
+  /** What was wrong though the number was right. */
+  readonly difference: string | undefined;
   /** How it ended by itself. */
   readonly end: string | undefined;
   /** CPU seconds of 100,000 changes; NaN: not measured, or it never rested. */
@@ -60,11 +64,16 @@ export interface Acted {
   readonly changes: number;
   /** Routes more than before, where it is known. */
   readonly more: number;
+  /** Routes by SECOND_GATEWAY, by which there are no others; absent: none moved. */
+  readonly moved?: number;
   /** The end, by performance.now(). */
   readonly ended: number;
 }
 
-/** Adds, replaces and deletes `count` routes by each of the writers, as fast as the kernel takes them; then one more. */
+/**
+ * Adds, replaces by a route over another port and deletes `count` routes, shared by the writers, as fast as the kernel takes them; then adds one
+ * more. A few of those replaced stay.
+ */
 export function churn(base: number, count: number, writers: number): Scenario {
   const each = Math.floor(count / writers);
   return {
@@ -77,13 +86,24 @@ export function churn(base: number, count: number, writers: number): Scenario {
         const range = { kind: 'route4', first: MOVING + writer * each, count: each } as const;
         await world.change({ action: 'add', ...range });
         await world.change({ action: 'replace', port: 'p1', ...range });
-        await world.change({ action: 'delete', port: 'p1', ...range });
+        await world.change({ action: 'delete', port: 'p1', ...range, count: each - STAYING });
       };
       await Promise.all(Array.from({ length: writers }, (_, writer) => write(writer)));
       await world.change({ action: 'add', kind: 'route4', first: MOVING - 1, count: 1 });
-      return { changes: each * writers * 3 + 1, more: 1, ended: performance.now() };
+      const ended = performance.now();
+      const staying = STAYING * writers;
+      return {
+        changes: each * writers * 3 - staying + 1,
+        more: staying + 1,
+        moved: staying / GATEWAYS,
+        ended,
+      };
     },
     undo: async (world) => {
+      for (let writer = 1; writer <= writers; writer++) {
+        const staying = { kind: 'route4', first: MOVING + writer * each - STAYING, count: STAYING } as const;
+        await world.change({ action: 'delete', port: 'p1', ...staying });
+      }
       await world.change({ action: 'delete', kind: 'route4', first: MOVING - 1, count: 1 });
     },
   };
@@ -162,9 +182,10 @@ export async function measureFollowing(
         const wanted = scenario.isAnnounced ? undefined : await fresh(peer, world, scenario, options);
         const outcome = await oneOutcome(peer, world, scenario, wanted, options);
         outcomes.set(peer, [...(outcomes.get(peer) ?? []), outcome]);
-        const { behind, off, cpu, end } = outcome;
+        const { behind, off, difference, cpu, end } = outcome;
         const took = Number.isNaN(cpu) ? '' : `, ${cpu.toFixed(3)} CPU s per 100k`;
-        const how = off === undefined ? '' : `, off by ${off}`;
+        const short = off === undefined ? '' : `, off by ${off}`;
+        const how = difference === undefined ? short : `, wrong: ${difference}`;
         options.say(
           `${scenario.name}: ${peer.name} ${behind.toFixed(3)} s behind${took}${how}${end === undefined ? '' : `, ended: ${end.slice(0, 200)}`}`,
         );
@@ -187,6 +208,11 @@ async function fresh(peer: Peer, world: World, scenario: Scenario, options: Foll
   }
 }
 
+/** It has what the kernel has, as far as it was asked. */
+export function isRight({ off, difference, end }: Outcome): boolean {
+  return off === undefined && difference === undefined && end === undefined;
+}
+
 async function oneOutcome(
   peer: Peer,
   world: World,
@@ -205,13 +231,15 @@ async function oneOutcome(
     const { count: base, since } = await steadyCount(running);
     const cpu = scenario.isTimed === true ? await unaskedCpu(running, world, scenario, options) : Number.NaN;
     const heard = peer.countsEvents === true ? await running.count() : 0;
-    const { changes, more, ended } = await scenario.act(world, running.pid);
+    const { changes, more, moved, ended } = await scenario.act(world, running.pid);
     try {
       const wanted = peer.countsEvents === true ? heard + changes : (counted ?? base + more);
       const limit_ms = peer.countsEvents === true ? EVENTS_MS : options.limit_ms;
       const reached = await untilCount(running.count, wanted, ended, limit_ms).catch(() => undefined);
       const instead = reached?.instead;
+      const isAll = reached !== undefined && instead === undefined;
       return {
+        difference: isAll ? await differenceOf(running, moved) : undefined,
         behind: (reached?.milliseconds ?? Number.NaN) / 1000,
         off: reached === undefined ? wanted : instead === undefined ? undefined : instead - wanted,
         end: reached === undefined ? (running.end ?? 'it closed its socket') : undefined,
@@ -223,6 +251,15 @@ async function oneOutcome(
       await scenario.undo(world);
     }
   });
+}
+
+/** What is wrong in what a peer has that has as many as it should. */
+async function differenceOf(running: Running, moved: number | undefined): Promise<string | undefined> {
+  if (moved !== undefined && running.by !== undefined) {
+    const number = await running.by(SECOND_GATEWAY);
+    if (number !== moved) return `${number} of ${moved} replaced routes by their new gateway`;
+  }
+  return running.difference?.();
 }
 
 /**

@@ -34,6 +34,7 @@ export const GO: Peer = {
         return child.end;
       },
       count: () => child.ask('count', 'rows'),
+      by: (gateway) => child.ask(gateway, 'rows'),
       stop: () => child.stop(),
     };
   },

@@ -1,7 +1,15 @@
 /** The part `growth`: what changes, overruns and links that fall cost the host when there are ten and a hundred times as many. */
 
 import { table } from '../table.ts';
-import { churn, linkDown, measureFollowing, type Outcome, overrun, type Scenario } from './follow.ts';
+import {
+  churn,
+  isRight,
+  linkDown,
+  measureFollowing,
+  type Outcome,
+  overrun,
+  type Scenario,
+} from './follow.ts';
 import type { Peer } from './peer.ts';
 import { plot, type Series } from './plot.ts';
 import { aimsTable, digits, machine, median, type ReportOptions, spread, writePage } from './report.ts';
@@ -83,10 +91,6 @@ function growthTable(of: readonly number[], grown: Grown, figure: (outcome: Outc
   });
   const times = `${number(of.at(-1)! / of[0]!)} times as many`;
   return table([['', ...of.map(number), times], ...rows]);
-}
-
-function isRight({ off, end }: Outcome): boolean {
-  return off === undefined && end === undefined;
 }
 
 function aims(sizes: Sizes, lost: Grown): string {

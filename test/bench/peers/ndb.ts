@@ -30,6 +30,7 @@ export const NDB: Peer = {
         return child.end;
       },
       count: () => child.ask(VIEWS[kind], 'rows'),
+      by: (gateway) => child.ask(`${VIEWS.route4} ${gateway}`, 'rows'),
       stop: () => child.stop(),
     };
   },

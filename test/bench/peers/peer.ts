@@ -23,6 +23,10 @@ export interface Running {
   readonly end: string | undefined;
   /** Objects of the kind that it says it has, in its own way of counting. Rejects once it ended. */
   count(): Promise<number>;
+  /** IPv4 routes of these that it has by the gateway; absent: it does not tell. */
+  by?(gateway: string): Promise<number>;
+  /** What it finds when it compares all that it has with the kernel; undefined: nothing differs. Absent: it cannot. */
+  difference?(): Promise<string | undefined>;
   /** Seconds that it says reading the kernel took it, once it has; absent: it does not say. */
   readonly reading?: number;
   stop(): Promise<void>;

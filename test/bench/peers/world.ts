@@ -5,7 +5,11 @@ import { Netns } from '../../support/netns.ts';
 import { Child } from './child.ts';
 import type { Kind } from './peer.ts';
 
-const GATEWAYS = 8;
+/** Routes take them in turn. */
+export const GATEWAYS = 8;
+
+/** Of each eighth IPv4 route over `p1`. */
+export const SECOND_GATEWAY = '10.1.0.2';
 
 export interface Change {
   readonly action: 'add' | 'replace' | 'delete';

@@ -44,6 +44,10 @@ async function startZebra({ netns, folder, kind, receiveBuffer }: StartOptions):
       const match = /^kernel\s+\d+\s+(\d+)/m.exec(await terminal.ask(question));
       return Number(match?.[1] ?? 0);
     },
+    by: async (gateway) => {
+      const shown = await terminal.ask('show ip route kernel');
+      return shown.split('\n').filter((line) => line.includes(` via ${gateway},`)).length;
+    },
     stop: async () => {
       terminal.close();
       await child.stop();

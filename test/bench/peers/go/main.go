@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // A mirror of one kind on vishvananda/netlink: subscribes, lists, then applies what arrives; a subscription that failed is made again, with
-// a new list. Prints "listed" when the first list is in, answers each line of its input with "rows N".
+// a new list. Prints "listed" when the first list is in, answers each line of its input with "rows N",
+// those by a gateway if the line is one.
 package main
 
 import (
 	"bufio"
 	"fmt"
+	"net"
 	"os"
 	"sync"
 
@@ -132,12 +134,26 @@ func (m *mirror) follow(kind string) {
 	}
 }
 
+// All objects, or routes by the gateway only.
+func (m *mirror) count(gateway net.IP) int {
+	if gateway == nil {
+		return len(m.objects)
+	}
+	by := 0
+	for _, object := range m.objects {
+		if route, isRoute := object.(netlink.Route); isRoute && route.Gw.Equal(gateway) {
+			by++
+		}
+	}
+	return by
+}
+
 func main() {
 	m := &mirror{}
 	go m.follow(os.Args[1])
 	for input := bufio.NewScanner(os.Stdin); input.Scan(); {
 		m.Lock()
-		fmt.Println("rows", len(m.objects))
+		fmt.Println("rows", m.count(net.ParseIP(input.Text())))
 		m.Unlock()
 	}
 }
