@@ -2,7 +2,7 @@
  * `npm run fuzz -- [TARGET]… [--minutes N] [--seed N] [--list]`: inputs that are made wrong in ever new ways, kept when they reach
  * code that none reached before. N minutes for each target. What breaks a promise is written to a file that the last line names.
  */
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -29,19 +29,20 @@ interface Told extends Omit<Report, 'finding'> {
   readonly finding: { readonly input: Uint8Array; readonly stack: string } | undefined;
 }
 
+const USAGE = `Usage: npm run fuzz -- [TARGET]… [options]
+
+  --minutes N        for each target; 1 unless told otherwise
+  --seed N           the same inputs again; a new one unless told otherwise
+  --list             the targets and what they promise
+  --again FILE       one target tries the input of this file, once`;
+
 if (!isMainThread) await work(workerData as Task);
 else await main();
 
 async function main(): Promise<void> {
-  const { values: options, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      minutes: { type: 'string', default: '1' },
-      seed: { type: 'string', default: String(SEED) },
-      list: { type: 'boolean', default: false },
-      again: { type: 'string' },
-    },
-  });
+  const given = parse();
+  if (given === undefined) return;
+  const { values: options, positionals } = given;
   const unknown = positionals.find((name) => !TARGETS.some((target) => target.name === name));
   const [minutes, seed] = [Number(options.minutes), Number(options.seed)];
   if (unknown !== undefined) return refuse(`there is no target "${unknown}"; --list names those there are`);
@@ -49,16 +50,41 @@ async function main(): Promise<void> {
     return refuse('--minutes takes a number above 0, --seed a whole one');
   const chosen =
     positionals.length === 0 ? TARGETS : TARGETS.filter(({ name }) => positionals.includes(name));
+  if (options.again !== undefined && positionals.length !== 1)
+    return refuse('--again takes one target: the one that the input is for');
   if (options.list) for (const { name, what } of TARGETS) console.log(`${name.padEnd(12)}${what}`);
-  else if (options.again !== undefined) for (const target of chosen) target.try(readFileSync(options.again));
-  else {
+  else if (options.again !== undefined) {
+    if (!existsSync(options.again)) return refuse(`there is no file ${options.again}`);
+    chosen[0]!.try(readFileSync(options.again));
+    console.log(`${chosen[0]!.name} keeps its promise with it`);
+  } else {
     console.log(`seed ${seed}, ${minutes} minutes each`);
     for (const target of chosen) await one(target, minutes, seed);
   }
 }
 
+/** Undefined: that was all. */
+function parse() {
+  try {
+    const given = parseArgs({
+      allowPositionals: true,
+      options: {
+        minutes: { type: 'string', default: '1' },
+        seed: { type: 'string', default: String(SEED) },
+        list: { type: 'boolean', default: false },
+        again: { type: 'string' },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    });
+    if (!given.values.help) return given;
+    console.log(USAGE);
+  } catch (error) {
+    refuse((error as Error).message);
+  }
+}
+
 function refuse(why: string): void {
-  console.error(`fuzz: ${why}`);
+  console.error(`fuzz: ${why}\n\n${USAGE}`);
   process.exitCode = 2;
 }
 

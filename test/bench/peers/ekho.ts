@@ -1,4 +1,7 @@
-/** This host, as an operator runs it: with the mirror alone, and with softnic, in a process of its own, and its simulated ASIC. */
+/**
+ * This host, as an operator runs it: with the mirror alone, and with softnic and its simulated ASIC, which has a process of its own, or, as one
+ * that a trusted key signed, a thread.
+ */
 
 import { VERSION } from '../../../host/version.ts';
 import { TestHost } from '../../support/host.ts';
@@ -16,22 +19,21 @@ const KINDS: Readonly<Record<Kind, string>> = {
 /** What a plugin holds of the kinds that are offloaded one by one. */
 const ENTRIES = { route4: 'route', route6: 'route', neighbour: 'nexthop', fdb: 'fdb-entry' } as const;
 
-function hostOf({ netns, receiveBuffer }: StartOptions, isOnlyMirror: boolean): TestHost {
+/** What the host runs beside the mirror. */
+type Plugin = 'none' | 'process' | 'worker';
+
+function hostOf({ netns, receiveBuffer }: StartOptions, plugin: Plugin): TestHost {
   return new TestHost({
     netns,
-    isOnlyMirror,
-    isolation: 'process',
+    isOnlyMirror: plugin === 'none',
+    ...(plugin !== 'none' && { isolation: plugin }),
     tables: TABLES,
     ...(receiveBuffer !== undefined && { receiveBuffer }),
   });
 }
 
-async function start(
-  options: StartOptions,
-  isOnlyMirror: boolean,
-  count: (host: TestHost) => Promise<number>,
-) {
-  const host = hostOf(options, isOnlyMirror);
+async function start(options: StartOptions, plugin: Plugin, count: (host: TestHost) => Promise<number>) {
+  const host = hostOf(options, plugin);
   try {
     await host.launch();
   } catch (error) {
@@ -65,25 +67,30 @@ export const EKHO_MIRROR: Peer = {
   packages: [],
   prepare: async () => VERSION,
   start: (options) =>
-    start(options, true, async (host) => {
+    start(options, 'none', async (host) => {
       const { kinds } = await host.status();
       const { state, count } = kinds.find(({ kind }) => kind === KINDS[options.kind])!;
       return state === 'synced' ? count : -1;
     }),
 };
 
-export const EKHO_PLUGIN: Peer = {
-  name: 'EKHO, softnic',
-  asked: 'entries that the plugin has answered to be in its ASIC, by `GET /api/v1/status`',
-  kinds: ['route4', 'route6', 'neighbour', 'fdb'],
-  follows: true,
-  packages: [],
-  prepare: async () => VERSION,
-  start: (options) =>
-    start(options, false, async (host) => {
-      const { offload, plugins } = await host.status();
-      if (plugins[0]?.state !== 'active') return -1;
-      const wanted = ENTRIES[options.kind as keyof typeof ENTRIES];
-      return offload.find(({ kind }) => kind === wanted)?.offloaded ?? 0;
-    }),
-};
+function withPlugin(name: string, plugin: Plugin): Peer {
+  return {
+    name,
+    asked: 'entries that the plugin has answered to be in its ASIC, by `GET /api/v1/status`',
+    kinds: ['route4', 'route6', 'neighbour', 'fdb'],
+    follows: true,
+    packages: [],
+    prepare: async () => VERSION,
+    start: (options) =>
+      start(options, plugin, async (host) => {
+        const { offload, plugins } = await host.status();
+        if (plugins[0]?.state !== 'active') return -1;
+        const wanted = ENTRIES[options.kind as keyof typeof ENTRIES];
+        return offload.find(({ kind }) => kind === wanted)?.offloaded ?? 0;
+      }),
+  };
+}
+
+export const EKHO_PLUGIN: Peer = withPlugin('EKHO, softnic', 'process');
+export const EKHO_WORKER: Peer = { ...withPlugin('EKHO, softnic in a thread', 'worker'), isVariant: true };

@@ -40,7 +40,7 @@ type Outcomes = ReadonlyMap<Peer, readonly Outcome[]>;
 
 export async function reportFollowing(options: ReportOptions): Promise<void> {
   const sizes = options.isQuick ? QUICK : FULL;
-  const peers = [...options.peers.keys()].filter(({ follows }) => follows);
+  const peers = [...options.peers.keys()].filter(({ follows, isVariant }) => follows && isVariant !== true);
   const limits = { ...options, limit_ms: Math.min(LIMIT_MS, options.limit_ms) };
   const run = (scenario: Scenario) => measureFollowing(peers, scenario, limits);
   const churns = [1, 2].map((writers) => churn(sizes.churnBase, sizes.churn, writers));

@@ -1,4 +1,4 @@
-/** The part `growth`: what changes, overruns and links that fall cost the host when there are ten and a hundred times as many. */
+/** The part `growth`: what starts, changes, overruns and links that fall cost the host when there are ten and a hundred times as many. */
 
 import { table } from '../table.ts';
 import {
@@ -10,11 +10,14 @@ import {
   overrun,
   type Scenario,
 } from './follow.ts';
-import type { Peer } from './peer.ts';
+import { complete, measureLoads } from './load.ts';
+import type { Kind, Peer } from './peer.ts';
 import { plot, type Series } from './plot.ts';
 import { aimsTable, digits, machine, median, type ReportOptions, spread, writePage } from './report.ts';
 
 interface Sizes {
+  /** Objects that are there at the start: of routes the part `load` has it. */
+  readonly load: Readonly<Record<Exclude<Kind, 'route4'>, readonly number[]>>;
   /** Routes that come, change and go. */
   readonly churn: readonly number[];
   /** Routes that are there when notifications get lost. */
@@ -24,11 +27,23 @@ interface Sizes {
 }
 
 const FULL: Sizes = {
+  load: {
+    route6: [2000, 20_000, 200_000],
+    neighbour: [1000, 10_000, 100_000],
+    fdb: [1000, 10_000, 100_000],
+    link: [100, 1000, 10_000],
+  },
   churn: [2000, 20_000, 200_000],
   overrun: [10_000, 100_000, 1_000_000],
   linkDown: [1000, 10_000, 100_000],
 };
-const QUICK: Sizes = { churn: [200, 2000], overrun: [5000, 50_000], linkDown: [200, 2000] };
+const QUICK: Sizes = {
+  load: { route6: [200, 2000], neighbour: [100, 1000], fdb: [100, 1000], link: [20, 200] },
+  churn: [200, 2000],
+  overrun: [5000, 50_000],
+  linkDown: [200, 2000],
+};
+const TITLES = { route6: 'IPv6 routes', neighbour: 'Neighbours', fdb: 'Bridge entries', link: 'Links' };
 /** Routes beside those that change. */
 const BASE = 10_000;
 /** Routes deleted, and added but for one, while the host stands still. */
@@ -42,9 +57,10 @@ type Grown = ReadonlyMap<string, readonly (readonly Outcome[])[]>;
 
 export async function reportGrowth(options: ReportOptions): Promise<void> {
   const sizes = options.isQuick ? QUICK : FULL;
-  const chosen = [...options.peers].filter(([{ name, follows }]) => follows && NAMES.includes(name));
+  const chosen = [...options.peers].filter(([{ name }]) => NAMES.includes(name));
   const peers = new Map(chosen);
-  const hosts = [...peers.keys()].filter(({ countsEvents }) => countsEvents !== true);
+  const following = [...peers.keys()].filter(({ follows }) => follows);
+  const hosts = following.filter(({ countsEvents }) => countsEvents !== true);
   const grow = async (of: readonly number[], who: readonly Peer[], scenario: (size: number) => Scenario) => {
     const grown = new Map<string, (readonly Outcome[])[]>(who.map(({ name }) => [name, []]));
     for (const size of of) {
@@ -54,12 +70,17 @@ export async function reportGrowth(options: ReportOptions): Promise<void> {
     }
     return grown;
   };
-  const changes = await grow(sizes.churn, [...peers.keys()], (size) => churn(BASE, size, 1));
+  const starts: string[] = [];
+  for (const kind of Object.keys(sizes.load) as (keyof Sizes['load'])[])
+    starts.push(`${TITLES[kind]}:`, await startTable(kind, sizes.load[kind], [...peers.keys()], options));
+  const changes = await grow(sizes.churn, following, (size) => churn(BASE, size, 1));
   const lost = await grow(sizes.overrun, hosts, (size) => overrun(size, UNHEARD));
   const fallen = await grow(sizes.linkDown, hosts, (size) => linkDown(BASE, size));
   const text = [
     machine({ ...options, peers, missing: new Map() }),
     '![CPU time of changes, by how many there are](growth.svg)',
+    '### Starts\n\nSeconds from the start of a process until it has all that the kernel has, less those of a start with nothing there.',
+    ...starts,
     `### Changes\n\nCPU seconds of 100,000 changes, when so many routes are added, replaced and deleted at the kernel’s full speed beside ${number(BASE)} that stay.`,
     growthTable(sizes.churn, changes, ({ cpu }) => cpu),
     'Seconds from the last of them until it was right:',
@@ -76,21 +97,49 @@ export async function reportGrowth(options: ReportOptions): Promise<void> {
   if (options.isWritten) writePage('growth', text, { growth: picture(sizes.churn, changes) });
 }
 
+async function startTable(
+  kind: Kind,
+  sizes: readonly number[],
+  peers: readonly Peer[],
+  options: ReportOptions,
+): Promise<string> {
+  const able = peers.filter(({ kinds, countsEvents }) => kinds.includes(kind) && countsEvents !== true);
+  const [empty, ...filled] = await measureLoads(able, kind, [0, ...sizes], options);
+  const rows = able.map((peer) => {
+    const least = median(complete(empty!.starts.get(peer)).map(({ seconds }) => seconds));
+    const figures = filled.map(({ starts }) =>
+      complete(starts.get(peer)).map(({ seconds }) => Math.max(0, seconds - least)),
+    );
+    return row(peer.name, figures);
+  });
+  return table([heads(sizes), ...rows]);
+}
+
 function number(value: number): string {
   return value.toLocaleString('en');
 }
 
-/** A column for each size. The last says by how much the last size's figure is above the first's. */
+/** The last column says by how much the last size's figure is above the first's. */
+function row(name: string, figures: readonly (readonly number[])[]): string[] {
+  const [first, last] = [figures[0]!, figures.at(-1)!];
+  // What is too short for the clock is 0.
+  const by = last.length > 0 && median(first) > 0 ? `${digits(median(last) / median(first))} ×` : '';
+  return [name, ...figures.map((values) => (values.length === 0 ? '**not right**' : spread(values))), by];
+}
+
+function heads(sizes: readonly number[]): string[] {
+  return ['', ...sizes.map(number), `${number(sizes.at(-1)! / sizes[0]!)} times as many`];
+}
+
+/** A column for each size. */
 function growthTable(of: readonly number[], grown: Grown, figure: (outcome: Outcome) => number): string {
-  const rows = [...grown].map(([name, sizes]) => {
-    const figures = sizes.map((outcomes) => outcomes.filter(isRight).map(figure));
-    const [first, last] = [figures[0]!, figures.at(-1)!];
-    // What is too short for the clock is 0.
-    const by = last.length > 0 && median(first) > 0 ? `${digits(median(last) / median(first))} ×` : '';
-    return [name, ...figures.map((values) => (values.length === 0 ? '**not right**' : spread(values))), by];
-  });
-  const times = `${number(of.at(-1)! / of[0]!)} times as many`;
-  return table([['', ...of.map(number), times], ...rows]);
+  const rows = [...grown].map(([name, sizes]) =>
+    row(
+      name,
+      sizes.map((outcomes) => outcomes.filter(isRight).map(figure)),
+    ),
+  );
+  return table([heads(of), ...rows]);
 }
 
 function aims(sizes: Sizes, lost: Grown): string {

@@ -1,5 +1,6 @@
 /** Brings the peers onto the machine, by apt, and asks for their versions. */
 import { spawnSync } from 'node:child_process';
+import { ensurePackages } from '../../../scripts/packages.mjs';
 import type { Peer } from './peer.ts';
 
 export interface Installed {
@@ -9,7 +10,7 @@ export interface Installed {
   readonly missing: ReadonlyMap<Peer, string>;
 }
 
-/** Nothing that a package brings is started. */
+/** Nothing that a package brings is started. What apt says is on the terminal. */
 export async function install(peers: readonly Peer[], folder: string): Promise<Installed> {
   const ready = new Map<Peer, string>();
   const missing = new Map<Peer, string>();
@@ -32,11 +33,9 @@ function isInstalled(name: string): boolean {
 
 /** Why apt did not; undefined when it did. */
 function apt(names: readonly string[]): string | undefined {
-  const words = ['install', '-y', '--no-install-recommends', ...names];
-  const { status, stderr, error } = spawnSync('apt-get', words, {
-    encoding: 'utf8',
-    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' },
-  });
-  if (status === 0) return undefined;
-  return error?.message ?? `apt-get ${words.join(' ')}: ${stderr.trim().split('\n').at(-1)}`;
+  try {
+    return ensurePackages(names) ? undefined : `not installed (Debian: ${names.join(' ')})`;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }

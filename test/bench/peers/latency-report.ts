@@ -1,14 +1,18 @@
 /** The part `latency`: how long a change takes from the kernel to the device, and what one nexthop under a full table takes. */
 
+import { VERSION } from '../../../host/version.ts';
 import { table } from '../table.ts';
 import { prepareLoop } from './c-loop.ts';
 import { type Latency, measureLatencies, measureLoopLatencies, measureNexthop } from './latency.ts';
+import { versionBy } from './peer.ts';
 import { plot } from './plot.ts';
 import { type Aim, aimsTable, machine, median, type ReportOptions, spread, writePage } from './report.ts';
 
 const PACES = [1000, 10_000, 50_000];
 const SECONDS = 5;
 const ROUTES = [10_000, 100_000, 1_000_000];
+/** All routes of all rounds stay, and the ASIC holds that many. */
+export const ROUNDS_MAX = Math.floor(2_000_000 / (SECONDS * PACES.reduce((sum, pace) => sum + pace, 0)));
 const QUICK = { paces: [1000, 10_000], seconds: 1, routes: [1000, 10_000] };
 
 export async function reportLatency(options: ReportOptions): Promise<void> {
@@ -16,6 +20,7 @@ export async function reportLatency(options: ReportOptions): Promise<void> {
   const paces = isQuick ? QUICK.paces : PACES;
   const seconds = isQuick ? QUICK.seconds : SECONDS;
   prepareLoop(folder);
+  const loopVersion = versionBy('cc', ['--version'], /^(.+)/);
   const loop = await measureLoopLatencies(folder, paces, seconds, rounds, say);
   const latencies = await measureLatencies(folder, paces, seconds, rounds, say);
   const failures = [];
@@ -51,6 +56,7 @@ export async function reportLatency(options: ReportOptions): Promise<void> {
   });
   const text = [
     machine({ ...options, peers: new Map(), missing: new Map() }),
+    `C loop: ${loopVersion}; EKHO: ${VERSION}.`,
     '![Milliseconds from the kernel to the device](latency.svg)',
     table([['changes a second', '', 'as taken', 'p50 ms', 'p99 ms', 'p99.9 ms'], ...rows]),
     table([['routes over the nexthop', 'ms', 'ms, every route announced again'], ...failed]),

@@ -1,7 +1,7 @@
 /** The part `load`: tables, plots and aims of how long a start takes, and of memory. */
 
 import { table } from '../table.ts';
-import { type LoadOptions, type Loads, measureLoads, type Start } from './load.ts';
+import { complete, type LoadOptions, type Loads, measureLoads, type Start } from './load.ts';
 import type { Kind, Peer } from './peer.ts';
 import { plot } from './plot.ts';
 import {
@@ -65,11 +65,6 @@ export async function reportLoad(options: ReportOptions): Promise<void> {
   ].join('\n\n');
   console.log(`\n${text}`);
   if (options.isWritten) writePage('load', text, { load: picture(routes) });
-}
-
-/** Of starts that had all. */
-function complete(starts: readonly Start[] | undefined): readonly Start[] {
-  return (starts ?? []).filter(({ instead }) => instead === undefined);
 }
 
 function loadTable(peers: readonly Peer[], loads: readonly Loads[]): string {

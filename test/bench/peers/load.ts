@@ -85,6 +85,11 @@ export async function measureLoads(
   }
 }
 
+/** Of starts that had all. */
+export function complete(starts: readonly Start[] | undefined): readonly Start[] {
+  return (starts ?? []).filter(({ instead }) => instead === undefined);
+}
+
 /** A pair of links is two of them. */
 async function fill(world: World, kind: Kind, from: number, to: number): Promise<void> {
   const per = kind === 'link' ? 2 : 1;

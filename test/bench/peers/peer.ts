@@ -39,6 +39,8 @@ export interface Peer {
   readonly kinds: readonly Kind[];
   /** It goes on with what happens later, and can be asked what it has then. */
   readonly follows: boolean;
+  /** Another way to run one that there is: only its start is measured. */
+  readonly isVariant?: boolean;
   /** It keeps nothing: what it counts is notifications, from its start on. */
   readonly countsEvents?: boolean;
   /** Debian packages that it needs. */

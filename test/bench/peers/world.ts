@@ -53,11 +53,11 @@ export class World {
     // Addresses that the kernel makes by itself come seconds later.
     this.netns.sysctl('net.ipv6.conf.default.addr_gen_mode=1', 'net.ipv4.ip_forward=1');
     this.netns.sysctl('net.ipv6.conf.all.forwarding=1');
-    const lines: string[] = ['link add br0 type bridge', 'link set br0 up'];
+    // Without multicast: the kernel's neighbours of it come and go.
+    const lines: string[] = ['link add br0 type bridge', 'link set br0 up multicast off'];
     for (const port of ['p0', 'p1', 'p2']) {
       lines.push(`link add ${port} type veth peer name far-${port}`);
-      // Without multicast: the kernel's neighbours of it come and go.
-      lines.push(`link set ${port} up multicast off`, `link set far-${port} up`);
+      lines.push(`link set ${port} up multicast off`, `link set far-${port} up multicast off`);
     }
     lines.push('link set p2 master br0');
     lines.push(...routedPort('p0'), ...routedPort('p1'));
