@@ -13,12 +13,15 @@ const DAY_S = 86_400;
 const CLIENTS = 64;
 const STORM = 8000;
 const STORMS = 25;
-/** Address space that the host may have beyond what it has. */
+/** Address space that the host may have beyond what it has, and by how much less after each storm that it had room for. */
 const SPARE = 24 * 2 ** 20;
+const SPARE_STEP = 2 ** 20;
 /** What its control group lets it have. */
 const GROUP_SPARE = 8 * 2 ** 20;
 /** How near to its limit it must have come. */
 const NEAR = 12 * 2 ** 20;
+
+const ADDRESS_SPACE = /^Max address space\s+(\S+)/m;
 
 /** Soft limit of a resource, in bytes or pieces; resolves to what puts the old one back. */
 function limit(site: Site, option: string, name: RegExp, soft: number): () => void {
@@ -115,9 +118,18 @@ export const PROCESS_FAULTS: readonly Fault[] = [
       const { host } = site;
       const anew = await startsAnew(site);
       const ended = said(site, 'the process ended');
-      const most = addressSpace(host.pid) + SPARE;
-      const lift = limit(site, 'as', /^Max address space\s+(\S+)/m, most);
-      const isNear = () => host.isRunning && addressSpace(host.pid) > most - NEAR;
+      let [most, spare] = [addressSpace(host.pid) + SPARE, SPARE];
+      const lift = limit(site, 'as', ADDRESS_SPACE, most);
+      const isNear = () => {
+        const now = addressSpace(host.pid);
+        // Not a number: it has ended by now.
+        if (!(now <= most - NEAR)) return true;
+        // It gave some back since: that is not to be its room.
+        spare -= SPARE_STEP;
+        most = Math.min(most, now + spare);
+        limit(site, 'as', ADDRESS_SPACE, most);
+        return false;
+      };
       const isShort = await stormUntil(site, () => !host.isRunning || isNear());
       lift();
       // A process that the system gives no memory ends, and what runs it starts it again.
