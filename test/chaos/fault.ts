@@ -53,6 +53,9 @@ const AGAIN_MS = 200;
 /** What comes again and again is logged once in so long. */
 const TELL_MS = 10_000;
 const SHOWN_MS = 90_000;
+/** What is not right for so long is told, so much of it. */
+const LONG_S = 8;
+const LAST_MAX = 4000;
 
 export function fault<P extends Place = Site>(
   name: string,
@@ -154,20 +157,26 @@ function isStopped(task: number, pid: number): boolean {
   }
 }
 
-/** Checks until `check` does not throw any more; throws what it last threw when the time is over. */
+/** Checks until `check` does not throw any more; throws what it last threw when the time is over. What took long is printed. */
 export async function until(within: number, check: () => Promise<void>): Promise<void> {
-  const limit = performance.now() + within * 1000;
+  const began = performance.now();
+  const limit = began + within * 1000;
+  let last: string | undefined;
   for (;;) {
     try {
-      return await check();
+      await check();
+      break;
     } catch (error) {
-      if (performance.now() > limit) {
-        const why = error instanceof Error ? error.message : String(error);
-        throw new Error(`not right within ${within} s: ${why}`, { cause: error });
-      }
+      last = error instanceof Error ? error.message : String(error);
+      if (performance.now() > limit)
+        throw new Error(`not right within ${within} s: ${last}`, { cause: error });
       await pause(AGAIN_MS);
     }
   }
+  const seconds = (performance.now() - began) / 1000;
+  if (seconds < LONG_S) return;
+  const what = last?.slice(0, LAST_MAX) ?? 'nothing: the check itself took so long';
+  console.log(`\nlast of what was wrong for ${seconds.toFixed(1)} s: ${what}`);
 }
 
 /** Of the host, and of what it started. */
