@@ -54,7 +54,7 @@ const AGAIN_MS = 200;
 const TELL_MS = 10_000;
 const SHOWN_MS = 90_000;
 /** What is not right for so long is told, so much of it. */
-const LONG_S = 8;
+export const LONG_S = 8;
 const LAST_MAX = 4000;
 
 export function fault<P extends Place = Site>(
@@ -161,7 +161,7 @@ function isStopped(task: number, pid: number): boolean {
 export async function until(within: number, check: () => Promise<void>): Promise<void> {
   const began = performance.now();
   const limit = began + within * 1000;
-  let last: string | undefined;
+  let last = 'nothing: the check itself took so long';
   for (;;) {
     try {
       await check();
@@ -174,9 +174,8 @@ export async function until(within: number, check: () => Promise<void>): Promise
     }
   }
   const seconds = (performance.now() - began) / 1000;
-  if (seconds < LONG_S) return;
-  const what = last?.slice(0, LAST_MAX) ?? 'nothing: the check itself took so long';
-  console.log(`\nlast of what was wrong for ${seconds.toFixed(1)} s: ${what}`);
+  if (seconds > LONG_S)
+    console.log(`\nlast of what was wrong for ${seconds.toFixed(1)} s: ${last.slice(0, LAST_MAX)}`);
 }
 
 /** Of the host, and of what it started. */

@@ -21,7 +21,7 @@ import { FAULTS } from './faults.ts';
 import { chaosOptions } from './options.mjs';
 import { plotRecoveries } from './plot.ts';
 import { Site } from './site.ts';
-import { grown, type Outcome, SIGNS, tryFault } from './trial.ts';
+import { grown, lastLines, type Outcome, SIGNS, tryFault } from './trial.ts';
 import { WiredSite } from './wired.ts';
 
 const PAGE = fileURLToPath(new URL('../../docs/chaos.md', import.meta.url));
@@ -31,7 +31,6 @@ const FAULTS_PER_PLACE = 40;
 const FIRST_FAULTS = 10;
 /** The data path's tables as they are by default have room for these. */
 const ROUTES_WIRED = 50_000;
-const LOG_LINES = 60;
 /** Beyond it the daemon's prefixes would meet other networks. */
 const ROUTES_MAX = 1_000_000;
 
@@ -191,7 +190,9 @@ function ground<P extends Place>(
       }
       isWell = true;
     } catch (error) {
-      console.log(`FAILED\n${error instanceof Error ? error.message : error}\n${place ? said(place) : ''}`);
+      console.log(
+        `FAILED\n${error instanceof Error ? error.message : error}\n${place ? lastLines(place.host.output) : ''}`,
+      );
     }
     try {
       await place?.close();
@@ -205,12 +206,6 @@ function ground<P extends Place>(
 
 function mebibytes(bytes: number): number {
   return Math.round(bytes / 2 ** 20);
-}
-
-/** The end of the host's log. Each of the test's own requests has a line there, too. */
-function said({ host }: Place): string {
-  const lines = host.output.split('\n').filter((line) => !line.startsWith('audit:'));
-  return lines.slice(-LOG_LINES).join('\n');
 }
 
 /** Those that were tried, in the order of the list. */

@@ -1,6 +1,6 @@
 /** One fault on a site, and what must be so afterwards. */
 import { pause } from '../support/host.ts';
-import { type Fault, type Place, SHOWN, type Sign, type Signs, type Usage } from './fault.ts';
+import { type Fault, LONG_S, type Place, SHOWN, type Sign, type Signs, type Usage } from './fault.ts';
 
 /** Beyond what the first faults left: heaps grow before they are collected. */
 const MEMORY_MORE = 64 * 1024 * 1024;
@@ -10,6 +10,8 @@ const FIRST_MORE = 128 * 1024 * 1024;
 const DESCRIPTORS_MORE = 6;
 /** The fault must be visible, and memory and descriptors back, within this many seconds of all being right. */
 const CALM_S = 60;
+/** Of the host's log, shown. */
+const LOG_LINES = 60;
 
 export const SIGNS = ['happened', 'status', 'metrics', 'log'] as const;
 
@@ -26,8 +28,15 @@ export async function tryFault<P extends Place>(site: P, fault: Fault<P>, usual:
   const seconds = (performance.now() - began) / 1000;
   if (seconds > fault.within)
     throw new Error(`right after ${seconds.toFixed(1)} s, which is more than ${fault.within} s`);
+  if (seconds > LONG_S) console.log(lastLines(site.host.output));
   await calm(site, signs, usual);
   return { seconds, signs };
+}
+
+/** Without those of the test's own requests. */
+export function lastLines(log: string): string {
+  const lines = log.split('\n').filter((line) => !line.startsWith('audit:'));
+  return lines.slice(-LOG_LINES).join('\n');
 }
 
 /** What is usual after one of the first faults: heaps find their size in the first minutes. Descriptors do not. */
