@@ -14,6 +14,7 @@ const RIGHT = 730;
 const TOP = 44;
 const ROW = 20;
 const STEP_S = 10;
+const TITLE = 'Seconds from the end of a fault until all is right';
 const STYLE = `text{font:13px sans-serif;fill:#333}.title{font-weight:bold;font-size:15px}.grid{stroke:#ddd}.limit{stroke:#d55e00;stroke-width:2}.took{stroke:#0072b2;stroke-width:2}.median{fill:#0072b2}
 @media(prefers-color-scheme:dark){text{fill:#ccc}.grid{stroke:#3a3a3a}.took{stroke:#56b4e9}.median{fill:#56b4e9}}`;
 
@@ -23,9 +24,9 @@ export function plotRecoveries(recoveries: readonly Recovery[]): string {
   const x = (seconds: number) => (LEFT + (seconds / end) * (RIGHT - LEFT)).toFixed(1);
   const bottom = TOP + recoveries.length * ROW + 6;
   const lines = [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${bottom + 50}">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${bottom + 50}" role="img" aria-label="${TITLE}">`,
     `<style>${STYLE}</style>`,
-    `<text class="title" x="${LEFT}" y="24">Seconds from the end of a fault until all is right</text>`,
+    `<text class="title" x="${LEFT}" y="24">${TITLE}</text>`,
   ];
   for (let seconds = 0; seconds <= end; seconds += STEP_S) {
     lines.push(`<line class="grid" x1="${x(seconds)}" x2="${x(seconds)}" y1="${TOP}" y2="${bottom}"/>`);
