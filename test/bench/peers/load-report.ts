@@ -152,7 +152,8 @@ function aimsOf(loads: readonly Loads[]): Aim[] {
 
 function picture(loads: readonly Loads[]): string {
   const filled = loads.filter(({ size }) => size > 0);
-  const series = [...filled[0]!.starts.keys()].map((peer) => ({
+  const shown = [...filled[0]!.starts.keys()].filter(({ isVariant }) => isVariant !== true);
+  const series = shown.map((peer) => ({
     name: peer.name,
     points: filled
       .filter(({ starts }) => complete(starts.get(peer)).length > 0)
