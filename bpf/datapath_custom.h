@@ -105,7 +105,7 @@ static __always_inline void take_sample(const struct frame *frame, __u32 index, 
 	__builtin_memcpy(sample->destination, frame->match.destination, sizeof(sample->destination));
 	sample->ports = frame->match.ports;
 	sample->ethertype = frame->ethertype;
-	sample->tcp_flags = frame->match.tcp_flags;
+	sample->tcp_flags = frame->match.flags;
 	sample->vlan = frame->match.vlan;
 	sample->protocol = frame->protocol;
 	sample->ttl = frame->ttl;

@@ -11,7 +11,6 @@
 #define DP_EDIT_HOPS (DP_EDIT_TTL | DP_EDIT_TTL_ADD)
 #define DP_EDIT_IP (DP_EDIT_HOPS | DP_EDIT_ADDRESSES | DP_EDIT_PORTS)
 
-#define TAG_PRIORITY(tci) ((tci) >> 13 & 7)
 /* The DEI bit, which a tag keeps. */
 #define TAG_DEI 0x1000
 

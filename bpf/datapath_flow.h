@@ -98,8 +98,8 @@ __noinline int forward_flow(struct frame *frame, __u32 mode, struct verdict *ver
 	if (six ? is_special6(flow->new_destination) : is_special4(flow->new_destination[3]))
 		return to_kernel(verdict, REASON_DESTINATION);
 	now = bpf_ktime_get_ns();
-	if (frame->match.tcp_flags & (TCP_FIN | TCP_SYN | TCP_RST)) {
-		if (!(mode & MODE_LOOKUP) && frame->match.tcp_flags & (TCP_FIN | TCP_RST))
+	if (frame->match.flags & (TCP_FIN | TCP_SYN | TCP_RST)) {
+		if (!(mode & MODE_LOOKUP) && frame->match.flags & (TCP_FIN | TCP_RST))
 			end_flow(flow, &key, now);
 		return to_kernel(verdict, REASON_FLOW_ENDS);
 	}

@@ -95,7 +95,7 @@ static __noinline void read_transport(struct frame *frame, const __u8 *at, const
 			frame->blind = 1;
 			return;
 		}
-		match->tcp_flags = (at[12] & 0x0f) << 8 | at[13];
+		match->flags |= (at[12] & 0x0f) << 8 | at[13];
 		match->has |= DP_HAS_TCP | DP_HAS_PORTS;
 		match->ports = at[0] << 24 | at[1] << 16 | at[2] << 8 | at[3];
 		return;
@@ -281,6 +281,7 @@ static __always_inline __u32 routed_length(const struct frame *frame)
 	return frame->segment_length != 0 ? frame->segment_length : frame->packet_length;
 }
 
+#define TAG_PRIORITY(tci) ((tci) >> 13 & 7)
 /* Set in the tag that stands beside a frame, if there is one. */
 #define TAG_BESIDE (1u << 16)
 
@@ -323,6 +324,7 @@ static __always_inline int read_frame(struct frame *frame, const __u8 *data, con
 			return REASON_TAG;
 		match->has = DP_HAS_TAG;
 		match->vlan = frame->tci & 0xfff;
+		match->flags = TAG_PRIORITY(frame->tci) << 16;
 	}
 	if (frame->ethertype < ETHERTYPE_MIN)
 		return REASON_LLC;

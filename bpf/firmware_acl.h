@@ -34,6 +34,7 @@ enum acl_field {
 	/* Rules of the planner alone have it. */
 	ACL_FRAGMENT = 1 << 13,
 	ACL_UNFRAGMENTED = 1 << 14,
+	ACL_VLAN_PRIORITY = 1 << 15,
 	/* No field has it: what has none cannot be matched. */
 	ACL_NONE = 1u << 31,
 };
@@ -149,9 +150,9 @@ static __always_inline __u32 fields_of_tag(const struct ekho_flow_match *match)
 {
 	const struct ekho_vlan_match *tag = &match->vlan[0];
 
-	if (tag->priority_mask || (tag->tpid_mask && tag->tpid != bpf_htons(ETH_P_8021Q)))
+	if (tag->id_mask != 0xfff || (tag->tpid_mask && tag->tpid != bpf_htons(ETH_P_8021Q)))
 		return ACL_NONE;
-	return tag->id_mask == 0xfff ? ACL_VLAN : ACL_NONE;
+	return ACL_VLAN | whole(tag->priority_mask, 7, ACL_VLAN_PRIORITY);
 }
 
 /*

@@ -231,7 +231,11 @@ function flowerMatch(builder: MatchBuilder, options: Decoded): void {
   const ethertype = take('key_eth_type');
   const vlan = take('key_vlan_id');
   const inner = options.key_vlan_eth_type;
-  if (vlan !== undefined) builder.add(ACL_FIELDS.vlan, { vlan: number32(vlan) });
+  if (vlan !== undefined) {
+    builder.add(ACL_FIELDS.vlan, { vlan: number32(vlan) });
+    const priority = take('key_vlan_prio');
+    if (priority !== undefined) builder.add(ACL_FIELDS.vlanPriority, { vlanPriority: number32(priority) });
+  }
   // With a tag flower's eth_type is the tag's, what it carries is vlan_eth_type.
   const isTagged = number32(ethertype) === ETH_P_8021Q;
   const network = isTagged ? number32(inner) : number32(ethertype);

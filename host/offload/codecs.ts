@@ -70,6 +70,7 @@ export interface AclWant extends AclEdits {
   readonly fields: number;
   readonly ethertype?: number;
   readonly vlan?: number;
+  readonly vlanPriority?: number;
   readonly protocol?: number;
   readonly dscp?: number;
   readonly icmpType?: number;
@@ -180,6 +181,7 @@ export const aclCodec: EntryCodec<AclWant> = {
     record.fields = want.fields;
     record.ethertype = want.ethertype ?? 0;
     record.vlan = want.vlan ?? 0;
+    record.vlanPriority = want.vlanPriority ?? 0;
     record.protocol = want.protocol ?? 0;
     record.dscp = want.dscp ?? 0;
     record.icmpType = want.icmpType ?? 0;
@@ -226,6 +228,7 @@ export function aclWantOf(record: AclRuleRecord): AclWant {
     fields,
     ...(has(ACL_FIELDS.ethertype) && { ethertype: record.ethertype }),
     ...(has(ACL_FIELDS.vlan) && { vlan: record.vlan }),
+    ...(has(ACL_FIELDS.vlanPriority) && { vlanPriority: record.vlanPriority }),
     ...(has(ACL_FIELDS.protocol) && { protocol: record.protocol }),
     ...(has(ACL_FIELDS.dscp) && { dscp: record.dscp }),
     ...(has(ACL_FIELDS.icmpType) && { icmpType: record.icmpType }),

@@ -157,8 +157,9 @@ class RuleMatch {
   build(): AclMatch {
     const protocol = swap16(this.#number('protocol'));
     if (this.#number('protocol_mask') !== 0) this.#add(ACL_FIELDS.ethertype, { ethertype: protocol });
-    const [tag] = this.#match.vlan as { id: number; id_mask: number }[];
+    const [tag] = this.#match.vlan as Record<'id' | 'id_mask' | 'priority' | 'priority_mask', number>[];
     if (tag?.id_mask) this.#add(ACL_FIELDS.vlan, { vlan: tag.id });
+    if (tag?.id_mask && tag.priority_mask) this.#add(ACL_FIELDS.vlanPriority, { vlanPriority: tag.priority });
     this.#macs();
     this.#addresses();
     if (this.#number('ip_protocol_mask') !== 0)

@@ -114,6 +114,7 @@ function wordsOf(match: AclMatch): { readonly value: number[]; readonly mask: nu
   put(isTagged ? undefined : match.ethertype, 0xffff);
   put(isTagged ? match.ethertype : undefined, 0xffff);
   put(match.vlan, 0xfff);
+  put(match.vlanPriority, 7);
   mac(match.sourceMac, match.sourceMacMask);
   mac(match.destinationMac, match.destinationMacMask);
   for (const [address, bits] of [

@@ -675,6 +675,8 @@ export const ACL_FIELDS = {
    * say of it.
    */
   unfragmented: 16384,
+  /** Of the tag. Only together with `vlan`. */
+  vlanPriority: 32768,
 } as const;
 
 /** Ternary match. Rules of a stage are tried by ascending `priority`, the first match decides; no match accepts. */
@@ -836,6 +838,14 @@ export class AclRuleRecord extends RecordCursor {
   }
   set tcpFlagsMask(value: number) {
     this.u16[(this.offset + 40) >>> 1] = value;
+  }
+
+  /** 0-7. */
+  get vlanPriority(): number {
+    return this.u8[this.offset + 42]!;
+  }
+  set vlanPriority(value: number) {
+    this.u8[this.offset + 42] = value;
   }
 
   get sourceMac(): number {

@@ -281,7 +281,8 @@ struct dp_match {
 	uint32_t ports;
 	/* From the top: protocol, DSCP, ICMP type, ICMP code. */
 	uint32_t kinds;
-	uint32_t tcp_flags;
+	/* Upper half: priority of the tag; lower: TCP flags. */
+	uint32_t flags;
 };
 
 struct dp_acl_mask {

@@ -310,6 +310,8 @@ enum {
   /* No value: the packet is no fragment, or no IP packet at all. One that may be a fragment may be trapped instead, whatever other rules
    * say of it. */
   EKHO_ACL_FIELDS_UNFRAGMENTED = 1u << 14,
+  /* Of the tag. Only together with `vlan`. */
+  EKHO_ACL_FIELDS_VLAN_PRIORITY = 1u << 15,
 };
 
 /* Ternary match. Rules of a stage are tried by ascending `priority`, the first match decides; no match accepts. */
@@ -340,6 +342,8 @@ typedef struct {
   uint16_t destination_port_high;
   uint16_t tcp_flags;
   uint16_t tcp_flags_mask;
+  /* 0-7. */
+  uint8_t vlan_priority;
   uint64_t source_mac;
   uint64_t source_mac_mask;
   uint64_t destination_mac;

@@ -87,6 +87,10 @@ static void translate(const ekho_acl_rule *rule, struct dp_match *match, struct 
     match->vlan = rule->vlan;
     bits->vlan = ~0u;
   }
+  if (HAS(VLAN_PRIORITY)) {
+    match->flags |= (uint32_t)(rule->vlan_priority & 7) << 16;
+    bits->flags |= 7u << 16;
+  }
   if (HAS(SOURCE_ADDRESS) || HAS(DESTINATION_ADDRESS)) {
     match->has |= rule->family == EKHO_FAMILY_IPV4 ? DP_HAS_IPV4 : DP_HAS_IPV6;
     bits->has |= DP_HAS_IPV4 | DP_HAS_IPV6;
@@ -125,8 +129,8 @@ static void translate(const ekho_acl_rule *rule, struct dp_match *match, struct 
   }
   if (HAS(UNFRAGMENTED)) bits->has |= DP_HAS_FRAGMENT;
   if (HAS(TCP_FLAGS)) {
-    match->tcp_flags = rule->tcp_flags;
-    bits->tcp_flags = rule->tcp_flags_mask;
+    match->flags |= rule->tcp_flags;
+    bits->flags |= rule->tcp_flags_mask;
     match->has |= DP_HAS_TCP;
     bits->has |= DP_HAS_TCP;
   }

@@ -109,7 +109,7 @@ void ekho_plugin_describe(ekho_plugin_description *result) {
       .name = EKHO_STRING("xdp"),
       .version = EKHO_STRING("0.1.0"),
       .abilities = {abilities, KINDS},
-      .acl_fields = (EKHO_ACL_FIELDS_UNFRAGMENTED << 1) - 1,
+      .acl_fields = (EKHO_ACL_FIELDS_VLAN_PRIORITY << 1) - 1,
       .acl_edits = ACL_EDITS_ALL,
       .group_members = DP_MEMBERS,
       .reverse_path = true,

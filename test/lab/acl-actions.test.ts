@@ -46,6 +46,11 @@ const CASES: readonly Case[] = [
     leaves: packet(ip4()),
   },
   {
+    filter: `protocol 802.1q flower skip_sw vlan_id 7 vlan_prio 5 vlan_ethtype ip action vlan pop pipe ${TO}`,
+    came: packet(ip4(), tag(7, 5)),
+    leaves: packet(ip4()),
+  },
+  {
     filter: `protocol 802.1q flower skip_sw vlan_id 7 action vlan modify id 8 pipe ${TO}`,
     came: packet(ip4(), tag(7)),
     leaves: packet(ip4(), tag(8)),

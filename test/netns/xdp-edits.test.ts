@@ -340,6 +340,40 @@ describe.each(['native', 'generic', 'tcx'] as const)('%s', (mode) => {
     expect(await xdp.apply(rules.map(removal))).toEqual([]);
   });
 
+  test('the priority of a tag tells packets apart, and says nothing of what has none', async () => {
+    const matches: readonly Record<string, Value>[] = [
+      { vlan: 7, vlanPriority: 0 },
+      { vlan: 7, vlanPriority: 5 },
+      { vlan: 7 },
+      {},
+    ];
+    const rules = matches.map((match, index) =>
+      entry('acl-rule', index, {
+        stage: 'ingress',
+        action: 'redirect',
+        port: handle('port', 0),
+        redirectPort: handle('port', 1),
+        priority: index,
+        fields: Object.keys(match),
+        edits: ['vlanPop', 'vlanPush'],
+        newVlan: 20 + index,
+        ...match,
+      }),
+    );
+    expect(await xdp.apply(rules)).toEqual([]);
+    // With flags of TCP, which stand in the same word.
+    const body = ip4({ l4: tcp() });
+    for (const [came, to] of [
+      [tag(7), 20],
+      [tag(7, 5), 21],
+      [tag(7, 4), 22],
+      [tag(8, 5), 23],
+      [{}, 23],
+    ] as const)
+      expect(await sent(bytes(packet(body, came)))).toEqual([hex(bytes(packet(body, tag(to))))]);
+    expect(await xdp.apply(rules.map(removal))).toEqual([]);
+  });
+
   test('edits go with the action redirect alone', async () => {
     const wrong = rule({
       edits: ['vlanPop'],

@@ -508,6 +508,7 @@ export class Generator {
       ['ipv6', `dst_ip ${random.pick(this.#targets6)}/${random.pick([32, 64, 128])}`],
       ['ipv6', 'ip_proto tcp dst_port 80'],
       ['802.1q', `vlan_id ${random.pick([VLAN, 10])}`],
+      ['802.1q', `vlan_id ${random.pick([VLAN, 10])} vlan_prio ${random.pick([0, 5])}`],
       ['802.1q', `vlan_id ${random.pick([VLAN, 10])} vlan_ethtype ipv4 dst_ip ${target}/16`],
       ['all', `dst_mac ${random.pick([portMac(0), stationMac(1), 'ff:ff:ff:ff:ff:ff'])}`],
       ['all', `src_mac ${random.pick([stationMac(0), macOf(0, 2)])}`],

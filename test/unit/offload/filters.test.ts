@@ -157,6 +157,24 @@ describe('flower', () => {
     });
   });
 
+  test('the priority of a tag is a field where the tag is', () => {
+    const of = (options: Decoded, aclFields = ALL_FIELDS) =>
+      plan(
+        [filter(1, 'flower', { key_eth_type: 0x8100, ...options, act: [gact(2)] }, { protocol: 0x8100 })],
+        {
+          aclFields,
+        },
+      )[0];
+    const { vlan, vlanPriority } = ACL_FIELDS;
+    expect(of({ key_vlan_id: 7, key_vlan_prio: 0 })).toMatchObject({
+      reason: 'none',
+      want: { action: ACL_ACTION.drop, fields: vlan | vlanPriority, vlan: 7, vlanPriority: 0 },
+    });
+    const wider = { reason: 'unsupported-match', want: { action: ACL_ACTION.trap, fields: vlan } };
+    expect(of({ key_vlan_id: 7, key_vlan_prio: 0 }, ALL_FIELDS & ~vlanPriority)).toMatchObject(wider);
+    expect(of({ key_vlan_prio: 3 })).toMatchObject({ ...wider, want: { action: ACL_ACTION.trap } });
+  });
+
   test('packets that are no fragments are a field; those that are cannot be told from each other', () => {
     const of = (key_flags: number, key_flags_mask: number) =>
       plan([
