@@ -10,7 +10,7 @@ import type { Datagram } from '../netlink/message.ts';
 const FEW = 0.001;
 
 export class Ipv6Omissions {
-  /** Left out of all dumps so far, at most; undefined: there was none. */
+  /** Left out of all dumps so far, at most; infinite: nobody knows; undefined: there was none. */
   #expected: number | undefined;
   #pieces = 0;
   #last: Datagram | undefined;
@@ -28,12 +28,13 @@ export class Ipv6Omissions {
     this.#pieces++;
   }
 
-  /** A dump has ended. @param deleted IPv6 routes that were deleted meanwhile */
+  /** A dump has ended. @param deleted IPv6 routes that were deleted meanwhile; infinite: some may have been without a word */
   end(deleted: number): void {
+    const before = this.#expected ?? Number.POSITIVE_INFINITY;
     // Within a piece the tree stands still.
-    const left = this.#pieces <= 1 ? 0 : deleted;
-    this.#expected = this.#expected === undefined ? left : this.#expected * Math.min(1, left / this.#pieces);
-    if (left === 0) this.#expected = 0;
+    if (this.#pieces <= 1 || deleted === 0) this.#expected = 0;
+    else if (before === Number.POSITIVE_INFINITY) this.#expected = deleted;
+    else this.#expected = before * Math.min(1, deleted / this.#pieces);
   }
 
   /** All dumps together can be taken for all there is. */

@@ -51,7 +51,7 @@ import {
   scopeName,
   unavailability,
 } from './requests.ts';
-import { AF_INET6 } from './rtnetlink.ts';
+import { AF_INET6, IFF_UP } from './rtnetlink.ts';
 import { isInScope } from './scope.ts';
 import { inSlices } from './slices.ts';
 import { Subscription } from './subscription.ts';
@@ -184,6 +184,8 @@ export class KernelSync {
   #heldBytes = 0;
   /** IPv6 routes that were announced to be deleted. */
   #ipv6RoutesDeleted = 0;
+  /** What may have deleted IPv6 routes without a word. */
+  #silentDeletions = 0;
   #doubtTimer: NodeJS.Timeout | undefined;
   #heldOverflowed = false;
   #commitScheduled = false;
@@ -464,8 +466,9 @@ export class KernelSync {
       this.#reread({ kind });
       return;
     }
-    if (kind === KIND.route && data.bytes[start] === AF_INET6 && isDeletion(protocol, type))
-      this.#ipv6RoutesDeleted++;
+    const isGone = isDeletion(protocol, type);
+    if (kind === KIND.route && isGone && data.bytes[start] === AF_INET6) this.#ipv6RoutesDeleted++;
+    if (takesRoutesAlong(kind, isGone, data, start)) this.#silentDeletions++;
     if (phase === READING) {
       this.#hold(type, flags, data, start, end);
     } else this.#apply(kind, LIVE, type, flags, data, start, end);
@@ -783,7 +786,7 @@ export class KernelSync {
     const table = this.#mirror.table(kind);
     const omissions = new Ipv6Omissions();
     /** When IPv6 routes were asked for; undefined: they were not. */
-    let before: number | undefined;
+    let before: { readonly deleted: number; readonly silent: number } | undefined;
     const complete = await dumpConsistently(client, requests, {
       begin: () => {
         table.beginSweep();
@@ -791,13 +794,16 @@ export class KernelSync {
       },
       asking: ({ payload }) => {
         if (kind !== KIND.route || payload[0] !== AF_INET6 || before !== undefined) return;
-        before = this.#ipv6RoutesDeleted;
+        before = { deleted: this.#ipv6RoutesDeleted, silent: this.#silentDeletions };
         omissions.begin();
       },
       again: async (asked) => {
         if (before === undefined) return [];
+        // What deletes without a word is announced later, under the same lock.
+        await this.#passDeletions();
         await this.#passAnnounced(kind);
-        omissions.end(this.#ipv6RoutesDeleted - before);
+        const isTold = this.#silentDeletions === before.silent;
+        omissions.end(isTold ? this.#ipv6RoutesDeleted - before.deleted : Number.POSITIVE_INFINITY);
         before = undefined;
         if (omissions.areFew) return [];
         table.continueSweep();
@@ -882,6 +888,15 @@ export class KernelSync {
   #log(level: 'warn' | 'info', message: string): void {
     this.#options.onLog?.(level, message);
   }
+}
+
+/**
+ * Whether an object goes, or a link goes down, with which IPv6 routes may go that are not announced
+ * (net.ipv6.route.skip_notify_on_dev_down=1, net.ipv4.nexthop_compat_mode=0).
+ */
+function takesRoutesAlong(kind: KindNumber, isGone: boolean, data: Datagram, start: number): boolean {
+  if (kind === KIND.nexthop || kind === KIND.address) return isGone;
+  return kind === KIND.link && (isGone || (data.words[(start + 8) >>> 2]! & IFF_UP) === 0);
 }
 
 /** The kernel gives no sockets of a protocol (net/netlink/af_netlink.c netlink_create). */

@@ -5,10 +5,16 @@ import { once } from 'node:events';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { AF_INET6 } from '../../host/kernel/rtnetlink.ts';
 import { KernelSync, type KernelSyncOptions } from '../../host/kernel/sync.ts';
 import { Mirror } from '../../host/mirror/mirror.ts';
 import { KIND, KINDS } from '../../host/mirror/types.ts';
-import { NetlinkClient, NetlinkError } from '../../host/netlink/request.ts';
+import {
+  NetlinkClient,
+  type NetlinkClientOptions,
+  NetlinkError,
+  type NetlinkRequest,
+} from '../../host/netlink/request.ts';
 import { MirrorBench } from './mirror-support.ts';
 
 let bench: MirrorBench;
@@ -23,6 +29,23 @@ async function begin(options: KernelSyncOptions = {}): Promise<void> {
 }
 
 const equal = async () => expect(await bench.differences()).toEqual([]);
+
+/** Calls `onShown` before each object that a dump shows. */
+class Watching extends NetlinkClient {
+  readonly #onShown: (request: NetlinkRequest) => void;
+
+  constructor(options: NetlinkClientOptions, onShown: (request: NetlinkRequest) => void) {
+    super(options);
+    this.#onShown = onShown;
+  }
+
+  override dump(...[request, handler]: Parameters<NetlinkClient['dump']>): Promise<boolean> {
+    return super.dump(request, (...shown) => {
+      this.#onShown(request);
+      handler(...shown);
+    });
+  }
+}
 
 /** Lines for `ip -batch`: `count` routes from 16.0.0.0/32 on. */
 function routes(verb: string, count: number, via = '10.0.0.2'): string[] {
@@ -63,6 +86,34 @@ describe('IPv6 routes that come and go all the while', () => {
       await once(changing, 'close');
     }
     expect(changed).toBeGreaterThan(100);
+    await equal();
+    expect(bench.count('route')).toBeGreaterThan(ROUTES);
+  });
+
+  it.each([
+    ['a link that falls', 'link set doomed down', 'via fe80::1 dev doomed'],
+    ['a nexthop object that goes', 'nexthop del id 7', 'nhid 7'],
+  ])('go without a word in the middle of a dump, with %s', async (_, command, way) => {
+    let shown = 0;
+    bench = new MirrorBench({
+      openClient: (options) =>
+        new Watching(options, ({ operation, payload }) => {
+          // In the first dump, once thousands were shown; with one more route the kernel begins at the root.
+          if (!operation.includes('route') || payload[0] !== AF_INET6 || ++shown !== 6000) return;
+          bench.ip(command);
+          bench.ip(`-6 ${line('add', ROUTES)}`);
+        }),
+    });
+    bench.veth('east', 'west');
+    bench.veth('doomed', 'other');
+    bench.run('sysctl', '-qw', 'net.ipv4.nexthop_compat_mode=0', 'net.ipv6.route.skip_notify_on_dev_down=1');
+    bench.ip('nexthop add id 7 via fe80::1 dev doomed');
+    bench.batch(
+      Array.from({ length: 3000 }, (_, number) => `route add 2001:db7:${number.toString(16)}::/64 ${way}`),
+    );
+    bench.batch(Array.from({ length: ROUTES }, (_, number) => line('add', number)));
+    await bench.sync.start();
+    expect(shown).toBeGreaterThan(6000);
     await equal();
     expect(bench.count('route')).toBeGreaterThan(ROUTES);
   });

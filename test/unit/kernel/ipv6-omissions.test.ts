@@ -37,6 +37,19 @@ test('each further dump shows what those before left out, but for where the ends
   expect(omissions.areNone).toBe(true);
 });
 
+test('a dump in which routes may have gone without a word tells nothing, and the next one begins anew', () => {
+  const omissions = new Ipv6Omissions();
+  dump(omissions, 1000, Number.POSITIVE_INFINITY);
+  expect(omissions.areFew).toBe(false);
+  for (let attempt = 0; attempt < 3; attempt++) dump(omissions, 1000, 10);
+  expect(omissions.areFew).toBe(false);
+  dump(omissions, 1000, 10);
+  expect(omissions.areFew).toBe(true);
+  dump(omissions, 1000, Number.POSITIVE_INFINITY);
+  expect(omissions.areFew).toBe(true);
+  expect(omissions.areNone).toBe(false);
+});
+
 test('dumps with more deletions than pieces tell nothing new', () => {
   const omissions = new Ipv6Omissions();
   for (let attempt = 0; attempt < 8; attempt++) dump(omissions, 50, 60);
