@@ -165,7 +165,7 @@ export class Site implements Place {
     const { state, reason } = plugin(await this.host.status());
     if (state !== 'active') throw new Error(`the plugin is ${state}: ${reason}`);
     await this.host.verified();
-    const probes = [...this.#world.probes(100), ...(this.#daemon?.probes(40) ?? [])];
+    const probes = [...this.#world.probes(100), ...(this.#daemon?.probes(200) ?? [])];
     const { kernel, hardware } = await this.#compare(probes);
     if (kernel >= FORWARDED && hardware >= kernel * SHARE) return;
     this.plain();

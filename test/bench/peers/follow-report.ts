@@ -58,7 +58,7 @@ export async function reportFollowing(options: ReportOptions): Promise<void> {
     overrunTable(over),
     `### Link down\n\nA link with ${number(sizes.linkDown)} IPv4 routes over it is set down. The kernel removes them and announces none.`,
     downTable(down),
-    aimsTable(aimsOf(one, over)),
+    aimsTable(aimsOf(one, over), options),
   ].join('\n\n');
   console.log(`\n${text}`);
   if (options.isWritten) writePage('follow', text, { follow: picture(one, two) });

@@ -13,7 +13,16 @@ import {
 import { complete, measureLoads } from './load.ts';
 import type { Kind, Peer } from './peer.ts';
 import { plot, type Series } from './plot.ts';
-import { aimsTable, digits, machine, median, type ReportOptions, spread, writePage } from './report.ts';
+import {
+  type Aim,
+  aimsTable,
+  digits,
+  machine,
+  median,
+  type ReportOptions,
+  spread,
+  writePage,
+} from './report.ts';
 
 interface Sizes {
   /** Objects that are there at the start: of routes the part `load` has it. */
@@ -91,7 +100,7 @@ export async function reportGrowth(options: ReportOptions): Promise<void> {
     growthTable(sizes.overrun, lost, ({ behind, reading }) => behind / reading!),
     '### Links that fall\n\nSeconds from `ip link set down` until it was right, with so many IPv4 routes over the link.',
     growthTable(sizes.linkDown, fallen, ({ behind }) => behind),
-    aims(sizes, lost),
+    aimsTable(aimsOf(sizes, lost), options),
   ].join('\n\n');
   console.log(`\n${text}`);
   if (options.isWritten) writePage('growth', text, { growth: picture(sizes.churn, changes) });
@@ -142,10 +151,10 @@ function growthTable(of: readonly number[], grown: Grown, figure: (outcome: Outc
   return table([heads(of), ...rows]);
 }
 
-function aims(sizes: Sizes, lost: Grown): string {
+function aimsOf(sizes: Sizes, lost: Grown): Aim[] {
   const hosts = [...lost.values()].flat(2);
   const last = lost.get(MIRROR)?.at(-1)?.filter(isRight) ?? [];
-  return aimsTable([
+  return [
     {
       what: 'rounds in which the host was wrong after an overrun',
       measured: hosts.filter((outcome) => !isRight(outcome)).length,
@@ -162,7 +171,7 @@ function aims(sizes: Sizes, lost: Grown): string {
             unit: ' ×',
           },
         ]),
-  ]);
+  ];
 }
 
 function picture(of: readonly number[], grown: Grown): string {

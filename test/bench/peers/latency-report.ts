@@ -60,7 +60,7 @@ export async function reportLatency(options: ReportOptions): Promise<void> {
     '![Milliseconds from the kernel to the device](latency.svg)',
     table([['changes a second', '', 'as taken', 'p50 ms', 'p99 ms', 'p99.9 ms'], ...rows]),
     table([['routes over the nexthop', 'ms', 'ms, every route announced again'], ...failed]),
-    aimsTable(aims),
+    aimsTable(aims, options),
   ].join('\n\n');
   console.log(`\n${text}`);
   if (!options.isWritten) return;

@@ -61,7 +61,7 @@ export async function reportLoad(options: ReportOptions): Promise<void> {
     '![Seconds from the start to all routes](load.svg)',
     ...parts,
     `What counts as having them:\n\n${asked}`,
-    ...(aims.length === 0 ? [] : [aimsTable(aims)]),
+    ...(aims.length === 0 ? [] : [aimsTable(aims, options)]),
   ].join('\n\n');
   console.log(`\n${text}`);
   if (options.isWritten) writePage('load', text, { load: picture(routes) });

@@ -53,7 +53,8 @@ export function spread(numbers: readonly number[]): string {
   return `${digits(median(numbers))} (${digits(Math.min(...numbers))}–${digits(Math.max(...numbers))})`;
 }
 
-export function aimsTable(aims: readonly Aim[]): string {
+export function aimsTable(aims: readonly Aim[], { isQuick }: Pick<ReportOptions, 'isQuick'>): string {
+  if (isQuick) return 'Aims are for whole tables: the numbers of `--quick` say nothing of them.';
   const rows = aims.map(({ what, measured, limit, unit }) => [
     what,
     `≤ ${digits(limit)}${unit}`,
