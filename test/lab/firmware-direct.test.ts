@@ -4,10 +4,10 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { BpfMap, BpfObject, Link } from '../../bpf/libbpf-ts/src/index.ts';
 import { inNetns } from '../../host/netlink/syscall.ts';
-import { faults, isLoaded, load, needsModule, SOON, Switch, unload } from './firmware-support.ts';
+import { SOON, Switch, withModule } from './firmware-support.ts';
 import { CHECKOUT } from './machine.ts';
 
 const OBJECT = join(CHECKOUT, 'build/bpf/firmware_direct.bpf.o');
@@ -18,19 +18,10 @@ const PINGS = 5;
 /** Bytes of a frame of ping. */
 const FRAME = 98;
 
-beforeEach((context) => needsModule(context));
-
 describe('direct firmware', () => {
   let space: Switch;
-  let before: string[];
 
-  beforeAll(() => {
-    before = faults();
-    try {
-      load();
-    } catch {
-      return; // beforeEach() says why.
-    }
+  const newFaults = withModule(() => {
     space = new Switch();
     const [first, second] = space.hosts;
     // What goes from host to host goes by hardware: ports have no bridge, and no address but these of sw0.
@@ -46,10 +37,7 @@ describe('direct firmware', () => {
 
   afterEach(detach);
 
-  afterAll(async () => {
-    await space?.end();
-    if (isLoaded()) await unload();
-  });
+  afterAll(() => space?.end());
 
   /** From then on nobody but the kernel has it. */
   function attach(): void {
@@ -151,6 +139,6 @@ describe('direct firmware', () => {
     expect(space.counts('sw0')).toEqual({ rules: 1, offloaded: 1 });
     expect(inHardware()).toBe(1);
     clear();
-    expect(faults().filter((line) => !before.includes(line))).toEqual([]);
+    expect(newFaults()).toEqual([]);
   });
 });

@@ -2,7 +2,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
 import { release } from 'node:os';
-import { expect, type TestContext } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, type TestContext } from 'vitest';
 import type { FirmwareCapabilities } from '../../host/kernel/firmware/firmware.ts';
 import { type Module, moduleFile } from './module.ts';
 import { PACE } from './pace.ts';
@@ -40,6 +40,28 @@ export function faults(): string[] {
   return log.filter((line) =>
     /BUG|WARNING|Oops|Call Trace|refcount|suspicious|possible .*deadlock/.test(line),
   );
+}
+
+/**
+ * For the tests of the file or describe() it is called in: loads the module before `prepare` makes what they need, and unloads it in the end, after the
+ * afterAll() of who calls this. Where there is no module, nothing is prepared and the tests are skipped. A fault of the kernel in between fails
+ * the file; what is returned gives those that there were so far.
+ */
+export function withModule(prepare: () => void | Promise<void>): () => string[] {
+  let before: string[] = [];
+  const newFaults = () => faults().filter((line) => !before.includes(line));
+  beforeAll(async () => {
+    before = faults();
+    if (!existsSync(moduleFile(release()))) return; // beforeEach() says why.
+    load();
+    await prepare();
+  });
+  beforeEach((context) => needsModule(context));
+  afterAll(async () => {
+    if (isLoaded()) await unload();
+    expect(newFaults()).toEqual([]);
+  });
+  return newFaults;
 }
 
 /** Everything but what is wanted in tests of refusals. */

@@ -2,44 +2,23 @@
  * Rules on the link of a tunnel, which the kernel offers to whoever registered for blocks of other drivers' links: the same firmware as for
  * ports is asked, and told which tunnel it is.
  */
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { Firmware, type FirmwareRule } from '../../host/kernel/firmware/firmware.ts';
-import {
-  CAPABILITIES,
-  faults,
-  isLoaded,
-  load,
-  needsModule,
-  SOON,
-  Switch,
-  unload,
-} from './firmware-support.ts';
+import { CAPABILITIES, load, SOON, Switch, unload, withModule } from './firmware-support.ts';
 
 const VNI = 42;
 const PORT = 4789;
 const RULE = 'pref 1 protocol ip flower dst_ip 192.0.2.9 action mirred egress redirect dev sw0';
 
-beforeEach((context) => needsModule(context));
-
 describe('firmware and tunnels', () => {
   let space: Switch;
-  let before: string[];
 
-  beforeAll(() => {
-    before = faults();
-    try {
-      load();
-    } catch {
-      return; // beforeEach() says why.
-    }
+  const newFaults = withModule(() => {
     space = new Switch();
     make();
   });
 
-  afterAll(async () => {
-    await space?.end();
-    if (isLoaded()) await unload();
-  });
+  afterAll(() => space?.end());
 
   /** Links of one tunnel, and of many. */
   const make = () =>
@@ -115,7 +94,7 @@ describe('firmware and tunnels', () => {
     add('one');
     expect(inHardware('one')).toEqual([true]);
     space.script('ip link del one');
-    expect(faults().filter((line) => !before.includes(line))).toEqual([]);
+    expect(newFaults()).toEqual([]);
   });
 });
 
