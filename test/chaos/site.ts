@@ -164,7 +164,7 @@ export class Site implements Place {
   async check(): Promise<void> {
     const { state, reason } = plugin(await this.host.status());
     if (state !== 'active') throw new Error(`the plugin is ${state}: ${reason}`);
-    await this.host.verified();
+    await this.#told(this.host.verified());
     const probes = [...this.#world.probes(100), ...(this.#daemon?.probes(200) ?? [])];
     const { kernel, hardware } = await this.#compare(probes);
     if (kernel >= FORWARDED && hardware >= kernel * SHARE) return;
@@ -178,9 +178,14 @@ export class Site implements Place {
       );
   }
 
-  async #compare(probes: readonly Probe[]) {
+  #compare(probes: readonly Probe[]) {
+    return this.#told(compare(this.router, this.host, probes));
+  }
+
+  /** What is wrong, with what was done before. */
+  async #told<T>(checked: Promise<T>): Promise<T> {
     try {
-      return await compare(this.router, this.host, probes);
+      return await checked;
     } catch (error) {
       throw new Error(`${(error as Error).message}\n${this.history.slice(-60).join('\n')}`, { cause: error });
     }
