@@ -77,6 +77,29 @@ static __always_inline bool note_mirror(__u32 row, struct verdict *verdict)
 	return true;
 }
 
+/* Of a lookup: index of the port it comes in by, or DP_NONE and the interface; MODE_… */
+__u32 asked_port;
+__u32 asked_mode;
+struct dp_interface asked_interface;
+/* Whether it counts as if the packet had passed. */
+__u32 asked_count;
+
+/*
+ * Of a rule that hardware alone has: what it lets pass may still be the kernel's, for which nobody counts rules. A function of its own
+ * to the verifier, as judge() is.
+ */
+__noinline int count_rule(const struct frame *frame, __u32 mode, struct verdict *verdict)
+{
+	if (!frame || !verdict)
+		return 0;
+	/* Those that no flow has come here twice. */
+	if (verdict->extras & EXTRA_COUNTED || (mode & MODE_LOOKUP && !asked_count))
+		return 0;
+	COUNT(acl_counts, verdict->rule, frame->length, bpf_ktime_get_coarse_ns());
+	verdict->extras |= EXTRA_COUNTED;
+	return 0;
+}
+
 /* Rules of stage ingress: VERDICT_NONE to go on. */
 static __always_inline int pass_rules(const struct frame *frame, __u32 mode, __u32 state, struct verdict *verdict)
 {
@@ -92,6 +115,8 @@ static __always_inline int pass_rules(const struct frame *frame, __u32 mode, __u
 	if (rule.handle == 0)
 		return VERDICT_NONE;
 	verdict->rule = rule.handle;
+	if (rule.action & DP_ACL_COUNTS)
+		count_rule(frame, mode, verdict);
 	if (DP_ACL_EDITS(rule.action) != 0 && !note_mirror(DP_ACL_EDITS(rule.action) - 1, verdict))
 		return to_kernel(verdict, REASON_ACL);
 	switch (DP_ACL_ACTION(rule.action)) {
@@ -113,13 +138,6 @@ static __always_inline int pass_rules(const struct frame *frame, __u32 mode, __u
 		return to_kernel(verdict, REASON_ACL);
 	}
 }
-
-/* Of a lookup: index of the port it comes in by, or DP_NONE and the interface; MODE_… */
-__u32 asked_port;
-__u32 asked_mode;
-struct dp_interface asked_interface;
-/* Whether it counts as if the packet had passed. */
-__u32 asked_count;
 
 /*
  * What is to become of the frame. `index` is the port it came in by. A function of its own to the verifier, which checks it once

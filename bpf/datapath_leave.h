@@ -60,7 +60,8 @@ static __always_inline void count_verdict(const struct verdict *verdict, __u32 b
 	__u64 now = bpf_ktime_get_coarse_ns();
 
 	COUNT(port_counts, verdict->port, bytes, now);
-	COUNT(acl_counts, verdict->rule, bytes, now);
+	if (!(verdict->extras & EXTRA_COUNTED))
+		COUNT(acl_counts, verdict->rule, bytes, now);
 	COUNT(acl_counts, verdict->routing_rule, bytes, now);
 	COUNT(route_counts, verdict->route, bytes, now);
 	COUNT(nexthop_counts, verdict->nexthop, bytes, now);

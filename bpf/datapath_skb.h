@@ -47,7 +47,8 @@ static __always_inline void skb_mirror(struct __sk_buff *skb, const struct frame
 	if (action == VERDICT_KERNEL || action == VERDICT_LOCAL || action == VERDICT_ENCAPSULATE) {
 		if (!(verdict->extras & EXTRA_MIRROR_TRAPPED))
 			return;
-		COUNT(acl_counts, verdict->rule, frame->length, bpf_ktime_get_coarse_ns());
+		if (!(verdict->extras & EXTRA_COUNTED))
+			COUNT(acl_counts, verdict->rule, frame->length, bpf_ktime_get_coarse_ns());
 	}
 	out = bpf_map_lookup_elem(&ports, &index);
 	if (out)

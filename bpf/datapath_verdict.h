@@ -67,6 +67,8 @@ struct verdict {
 #define EXTRA_TRANSLATES (1u << 31)
 /* There is a copy of what the kernel gets, too. */
 #define EXTRA_MIRROR_TRAPPED (1u << 30)
+/* The frame was counted for `rule` when that matched. */
+#define EXTRA_COUNTED (1u << 29)
 /* A copy that a rule wants: index of the port it leaves by plus one, 0 for none. */
 #define EXTRA_MIRROR 0xffffffu
 

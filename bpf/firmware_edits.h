@@ -31,6 +31,7 @@ enum acl_edit {
 	EDIT_DESTINATION_PORT = 1 << 10,
 	EDIT_MIRROR = 1 << 11,
 	EDIT_MIRROR_TRAPPED = 1 << 12,
+	EDIT_COUNT_TRAPPED = 1 << 13,
 	/* No plugin has it: what needs it cannot be said. */
 	EDIT_NONE = 1u << 31,
 };

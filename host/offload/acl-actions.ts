@@ -61,7 +61,8 @@ export function actionOf(filter: FilterView, match: AclMatch, options: ActionOpt
   if ((flags & SKIP_HW) !== 0) return no(REASON['unsupported-action']);
   if (filter.kind === 'u32' && !isTerminal(filter)) return plain(undefined);
   const actions = Array.isArray(filter.options.act) ? filter.options.act.map(nested) : [];
-  if (actions.length === 0) return plain(ACL_ACTION.accept);
+  const isOnlyHardwares = (flags & SKIP_SW) !== 0;
+  if (actions.length === 0) return besides(plain(ACL_ACTION.accept), {}, 0, isOnlyHardwares, options);
   const last = actions.at(-1)!;
   const edits = new PacketEdits();
   let mirror = 0;
@@ -84,7 +85,7 @@ export function actionOf(filter: FilterView, match: AclMatch, options: ActionOpt
   const isDone = end.action === ACL_ACTION.redirect || end.action === ACL_ACTION.drop;
   const isPlain = edits.isEmpty && (mirror === 0 || end.action === ACL_ACTION.accept);
   if (made === undefined || !(isDone || isPlain)) return no(REASON['unsupported-action']);
-  return besides(end, made, mirror, (flags & SKIP_SW) !== 0, options);
+  return besides(end, made, mirror, isOnlyHardwares, options);
 }
 
 /** A rule with an action, and what it does besides. */
@@ -96,9 +97,17 @@ function besides(
   { aclEdits }: ActionOptions,
 ): RuleAction {
   const copies = mirror === 0 ? 0 : ACL_EDITS.mirror | (isOnlyHardwares ? ACL_EDITS.mirrorTrapped : 0);
-  const edits = (made.edits ?? 0) | copies;
-  if ((edits & ~aclEdits) !== 0) return no(REASON['unsupported-action']);
+  const needed = (made.edits ?? 0) | copies;
+  if ((needed & ~aclEdits) !== 0) return no(REASON['unsupported-action']);
+  // A plugin that does not count them has the rule all the same.
+  const counts = isOnlyHardwares && handsOver(end.action) ? aclEdits & ACL_EDITS.countTrapped : 0;
+  const edits = needed | counts;
   return { ...end, mirror, ...(edits !== 0 && { edits: { ...made, edits } }) };
+}
+
+/** Packets that a rule with the action matches go on to the kernel, or may. */
+function handsOver(action: number | undefined): boolean {
+  return action === ACL_ACTION.accept || action === ACL_ACTION.trap;
 }
 
 function parameters(action: Decoded): Decoded {

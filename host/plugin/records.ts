@@ -614,8 +614,8 @@ export const ACL_ACTION = {
 export const ACL_ACTION_NAMES = ['accept', 'drop', 'trap', 'redirect'] as const;
 
 /**
- * What a rule does with a packet besides its action: `mirror`, and with the action `redirect` what it changes before the packet leaves.
- * The checksums of the IPv4 header, TCP, UDP and ICMPv6 go with what they cover; a UDP checksum of 0 stays.
+ * What a rule does with a packet besides its action: `mirror`, `count-trapped`, and with the action `redirect` what it changes before the
+ * packet leaves. The checksums of the IPv4 header, TCP, UDP and ICMPv6 go with what they cover; a UDP checksum of 0 stays.
  *
  * Rules with one of the edits from `ttl` to `destination-port` match the `ethertype` of `family`, those with an edit of ports also the
  * `protocol` TCP or UDP. Trapped instead: fragments, packets with IPv4 options or IPv6 extension headers, those whose lengths do not
@@ -648,6 +648,11 @@ export const ACL_EDITS = {
   mirror: 2048,
   /** With `mirror`: there is a copy of a packet that is trapped, too, as the kernel makes none. */
   mirrorTrapped: 4096,
+  /**
+   * With the actions `accept` and `trap`: packets that are trapped, by whatever, count for the rule like all others that it matches, as
+   * the kernel does not have the rule. Without, the kernel counts those.
+   */
+  countTrapped: 8192,
 } as const;
 
 /** Which fields of an `acl-rule` count; the others are zero. */

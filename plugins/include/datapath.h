@@ -306,9 +306,11 @@ struct dp_acl {
 	uint32_t port;
 };
 
-/* Lower 8 bits: DP_ACL_…; above them the row of `acl_edits` plus one, 0 for none. */
+/* Lower 7 bits: DP_ACL_…; then DP_ACL_COUNTS; above them the row of `acl_edits` plus one, 0 for none. */
 #define DP_ACL_DOES(action, edits) ((uint32_t)(action) | (uint32_t)(edits) << 8)
-#define DP_ACL_ACTION(word) ((word) & 0xffu)
+#define DP_ACL_ACTION(word) ((word) & 0x7fu)
+/* What goes on to the kernel counts for the rule, too: with DP_ACL_ACCEPT and DP_ACL_TRAP. */
+#define DP_ACL_COUNTS 0x80u
 #define DP_ACL_EDITS(word) ((word) >> 8)
 
 /* Table `acl_edits`: what a rule changes before the frame leaves, and its copy; half of the rows for each generation. The bits are `acl-edits` of

@@ -256,8 +256,8 @@ enum {
   EKHO_ACL_ACTION_REDIRECT = 3,
 };
 
-/* What a rule does with a packet besides its action: `mirror`, and with the action `redirect` what it changes before the packet leaves.
- * The checksums of the IPv4 header, TCP, UDP and ICMPv6 go with what they cover; a UDP checksum of 0 stays.
+/* What a rule does with a packet besides its action: `mirror`, `count-trapped`, and with the action `redirect` what it changes before the
+ * packet leaves. The checksums of the IPv4 header, TCP, UDP and ICMPv6 go with what they cover; a UDP checksum of 0 stays.
  * 
  * Rules with one of the edits from `ttl` to `destination-port` match the `ethertype` of `family`, those with an edit of ports also the
  * `protocol` TCP or UDP. Trapped instead: fragments, packets with IPv4 options or IPv6 extension headers, those whose lengths do not
@@ -286,6 +286,9 @@ enum {
   EKHO_ACL_EDITS_MIRROR = 1u << 11,
   /* With `mirror`: there is a copy of a packet that is trapped, too, as the kernel makes none. */
   EKHO_ACL_EDITS_MIRROR_TRAPPED = 1u << 12,
+  /* With the actions `accept` and `trap`: packets that are trapped, by whatever, count for the rule like all others that it matches, as
+   * the kernel does not have the rule. Without, the kernel counts those. */
+  EKHO_ACL_EDITS_COUNT_TRAPPED = 1u << 13,
 };
 
 /* Which fields of an `acl-rule` count; the others are zero. */

@@ -203,7 +203,18 @@ static void all_masks(void) {
     if (acl.held[i]) add_masks(&acl.rules[i]);
 }
 
-static bool edits(const ekho_acl_rule *rule) { return rule->edits != 0; }
+/* Whether it has a row of edits. That packets are counted stands in its keys. */
+static bool edits(const ekho_acl_rule *rule) { return (rule->edits & ~EKHO_ACL_EDITS_COUNT_TRAPPED) != 0; }
+
+/* What a rule may do besides its action. */
+static uint32_t possible_edits(ekho_acl_action action) {
+  switch (action) {
+    case EKHO_ACL_ACTION_REDIRECT: return ACL_EDITS_ALL & ~EKHO_ACL_EDITS_COUNT_TRAPPED;
+    case EKHO_ACL_ACTION_DROP: return DP_EDIT_MIRRORS;
+    case EKHO_ACL_ACTION_ACCEPT: return DP_EDIT_MIRRORS | EKHO_ACL_EDITS_COUNT_TRAPPED;
+    default: return EKHO_ACL_EDITS_COUNT_TRAPPED;
+  }
+}
 
 static void hold(const ekho_acl_rule *rule, uint32_t keys) {
   uint32_t index = index_of(rule->handle);
@@ -248,12 +259,9 @@ ekho_reason acl_put(const ekho_acl_rule *rule) {
   uint32_t index = index_of(rule->handle), before = mask_count;
   uint32_t keys = port_pairs(rule, values, bits);
   if (keys == 0) return EKHO_REASON_UNSUPPORTED_MATCH;
+  if ((rule->edits & ~possible_edits(rule->action)) != 0) return EKHO_REASON_UNSUPPORTED_ACTION;
   if (edits(rule)) {
-    uint32_t can = rule->action == EKHO_ACL_ACTION_TRAP ? 0
-                   : rule->action == EKHO_ACL_ACTION_REDIRECT ? ACL_EDITS_ALL
-                                                              : DP_EDIT_MIRRORS;
     bool edited = acl.held[index] && edits(&acl.rules[index]);
-    if ((rule->edits & ~can) != 0) return EKHO_REASON_UNSUPPORTED_ACTION;
     if (acl.editing + !edited > tables[TABLE_ACL_EDITS].capacity / 2) return EKHO_REASON_TABLE_FULL;
   }
   if (2 * (acl.total_keys - acl.keys[index] + keys) > tables[TABLE_ACL_KEYS].capacity) return EKHO_REASON_TABLE_FULL;
@@ -340,7 +348,7 @@ static uint32_t key_rows(const ekho_acl_rule *rule, uint32_t rank, uint32_t gene
   struct dp_acl value = {
       .handle = rule->handle,
       .priority = rank,
-      .action = DP_ACL_DOES(rule->action, edit),
+      .action = DP_ACL_DOES(rule->action, edit) | (rule->edits & EKHO_ACL_EDITS_COUNT_TRAPPED ? DP_ACL_COUNTS : 0),
       .port = rule->redirect_port == 0 ? DP_NONE : index_of(rule->redirect_port),
   };
   uint32_t count = port_pairs(rule, values, port_bits);

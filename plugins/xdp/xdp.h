@@ -118,7 +118,7 @@ uint32_t vlans_next_changed(void);
 
 /* acl.c: rules as masks and keys. */
 
-#define ACL_EDITS_ALL ((EKHO_ACL_EDITS_MIRROR_TRAPPED << 1) - 1)
+#define ACL_EDITS_ALL ((EKHO_ACL_EDITS_COUNT_TRAPPED << 1) - 1)
 
 void acl_load(void);
 /* Whether the rule can be held; if so it is, in the plugin's memory. */

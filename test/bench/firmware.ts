@@ -66,7 +66,7 @@ const rows = counts.flatMap((count) =>
     return [count.toLocaleString('en'), text, alone.toFixed(digits), hardware.toFixed(digits), ratio];
   }),
 );
-const text = `Medians of ${rounds} rounds, in a guest (${guest.release}, one processor${how === 'tcg' ? ', emulated in software' : ''}):
+const text = `${rounds === 1 ? 'One round' : `Medians of ${rounds} rounds`}, in a guest (${guest.release}, one processor${how === 'tcg' ? ', emulated in software' : ''}):
 
 ${table([['rules', '', 'kernel alone', 'in hardware', 'ratio'], ...rows])}`;
 console.log(text);

@@ -127,9 +127,8 @@ describe('tc and the firmware of a host', () => {
   describe('with a host', () => {
     beforeAll(() => space.start(['sw?'], 'xdp', ['firmware.enabled = "on"', 'statistics.interval = 1']));
 
-    /** How many of `count` pings from a host to the other come back. */
-    function pings(from: 0 | 1, count: number): number {
-      const to = ['192.0.2.130', '192.0.2.2'][from];
+    /** How many of `count` pings from a host to the other, or to another address, come back. */
+    function pings(from: 0 | 1, count: number, to = ['192.0.2.130', '192.0.2.2'][from]): number {
       const words = ['-c', `ping -q -n -c ${count} -i 0.01 -W 1 ${to} || true`];
       return Number(/(\d+) received/.exec(space.hosts[from].run('bash', words))?.[1]);
     }
@@ -183,6 +182,37 @@ describe('tc and the firmware of a host', () => {
       space.script('tc qdisc del dev sw0 clsact; tc qdisc add dev sw0 clsact');
       await space.settled();
       await expect.poll(() => pings(0, 3), SOON).toBe(3);
+    });
+
+    test.each([
+      { flag: 'skip_sw', action: 'ok', to: '192.0.2.1', answered: PINGS, hardware: PINGS },
+      { flag: '', action: 'ok', to: '192.0.2.1', answered: PINGS, hardware: 0 },
+      { flag: 'skip_sw', action: 'ok', to: '192.0.2.130', answered: PINGS, hardware: PINGS },
+      { flag: '', action: 'ok', to: '192.0.2.130', answered: PINGS },
+      { flag: 'skip_sw', action: 'trap', to: '192.0.2.130', answered: PINGS, hardware: PINGS },
+      // To software it is as good as dropped (include/uapi/linux/pkt_cls.h TC_ACT_TRAP).
+      { flag: '', action: 'trap', to: '192.0.2.130', answered: 0, hardware: 0 },
+    ])('a packet counts once for $flag $action, to $to', async ({ flag, action, to, answered, hardware }) => {
+      space.script(
+        `tc filter add dev sw0 ingress pref 1 protocol ip flower ${flag} ip_proto icmp type 8 dst_ip ${to} action ${action}`,
+      );
+      await space.settled();
+      expect(pings(0, PINGS, to)).toBe(answered);
+      // Software's and hardware's together.
+      const all = () => {
+        const [shown] = space
+          .json('tc -s -j filter show dev sw0 ingress')
+          .filter(({ options }) => options !== undefined);
+        const { actions } = shown!.options as { actions: { stats: { packets: number } }[] };
+        return actions[0]!.stats.packets;
+      };
+      await expect.poll(all, SOON).toBe(PINGS);
+      // Nothing comes to it when all is read once more.
+      await space.host.stats();
+      expect(all()).toBe(PINGS);
+      if (hardware !== undefined) expect(counted('dev sw0 ingress').packets).toBe(hardware);
+      clear();
+      await space.settled();
     });
 
     test(`${RULES} rules are in hardware, each counts its own packets, and all go`, async () => {

@@ -121,6 +121,18 @@ test('of what the kernel gets it makes one itself, unless hardware alone has the
   await expectCopies([rule('accept', ['mirror', 'mirrorTrapped'])], [undefined, undefined, came]);
 });
 
+test.each([
+  [['mirror'], 0],
+  [['mirror', 'mirrorTrapped'], 1],
+  [['mirror', 'mirrorTrapped', 'countTrapped'], 1],
+])('of what the kernel gets %j count %i', async (edits, packets) => {
+  const one = rule('accept', edits);
+  expect(await xdp.apply([one])).toEqual([]);
+  await receivedOf(came, packets);
+  expect((await xdp.counters()).get(one.value.handle)?.packets ?? 0).toBe(packets);
+  expect(await xdp.apply([removal(one)])).toEqual([]);
+});
+
 test('of what is bridged', async () => {
   const forwards = [...RUNS, 'bridgeForwarding'];
   expect(await xdp.apply([port(0, forwards, BRIDGE), port(1, forwards, BRIDGE)])).toEqual([]);

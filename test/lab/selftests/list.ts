@@ -42,8 +42,6 @@ export const SELFTESTS: readonly Selftest[] = [
   forwarding('tc_flower.sh'),
   forwarding('tc_shblocks.sh'),
   forwarding('tc_actions.sh', {
-    'gact drop and ok':
-      'Of a rule that lets packets pass, those that go on to the kernel are not counted, and here they are for the port itself',
     trap: 'The first of its filters is for software alone, and is obeyed: the packets of all that follow go to the kernel',
   }),
   forwarding('tc_chains.sh'),

@@ -12,7 +12,7 @@ const ALL_EDITS = Object.values(ACL_EDITS).reduce((sum, bit) => sum | bit, 0);
 const OUT = 7;
 const ASIDE = 8;
 const SKIP_SW = 2;
-const [OK, DROP, PIPE, STOLEN] = [0, 2, 3, 4];
+const [OK, DROP, PIPE, STOLEN, TRAP] = [0, 2, 3, 4, 8];
 const [SET, ADD] = [0, 1];
 const [ETH, IP4, IP6, TCP, UDP] = [1, 2, 3, 4, 5];
 const CSUM = { ip: 1, icmp: 2, tcp: 8, udp: 16 };
@@ -251,7 +251,7 @@ describe('a copy', () => {
   test('which the kernel makes of what it gets, unless the filter is hardware’s alone', () => {
     expect(plan(any, [mirror()], ALL_EDITS, SKIP_SW)).toEqual({
       ...accept,
-      edits: { edits: ACL_EDITS.mirror | ACL_EDITS.mirrorTrapped },
+      edits: { edits: ACL_EDITS.mirror | ACL_EDITS.mirrorTrapped | ACL_EDITS.countTrapped },
     });
   });
 
@@ -259,7 +259,7 @@ describe('a copy', () => {
     expect(plan(any, [mirror(), mirror(OUT)])).toBe(NO);
     expect(plan(any, [pop(), mirror(), redirect()])).toBe(NO);
     expect(plan(any, [mirror(), pop(), gact(OK)])).toBe(NO);
-    expect(plan(any, [mirror(), gact(8)])).toBe(NO);
+    expect(plan(any, [mirror(), gact(TRAP)])).toBe(NO);
     expect(plan(any, [mirror(), gact(-1)])).toBe(NO);
     expect(plan(any, [mirror(ASIDE, OK), redirect()])).toBe(NO);
   });
@@ -268,5 +268,30 @@ describe('a copy', () => {
     expect(plan(any, [mirror(9)])).toBe('egress-not-a-port');
     expect(plan(any, [mirror(), redirect()], ALL_EDITS & ~ACL_EDITS.mirror)).toBe(NO);
     expect(plan(any, [mirror()], ACL_EDITS.mirror, SKIP_SW)).toBe(NO);
+  });
+});
+
+describe('packets that the kernel gets', () => {
+  const countTrapped = { edits: { edits: ACL_EDITS.countTrapped } };
+
+  test.each([
+    ['accept', [gact(OK)]],
+    ['accept', [gact(PIPE)]],
+    ['accept', []],
+    ['trap', [gact(TRAP)]],
+  ] as const)('count for a rule that hardware alone has: %s', (action, actions) => {
+    const made = { action: ACL_ACTION[action], redirect: 0, mirror: 0 };
+    expect(plan(any, actions, ALL_EDITS, SKIP_SW)).toEqual({ ...made, ...countTrapped });
+    expect(plan(any, actions, ALL_EDITS)).toEqual(made);
+    // Not by a plugin that does not, which has the rule all the same.
+    expect(plan(any, actions, 0, SKIP_SW)).toEqual(made);
+  });
+
+  test('are none of what hardware drops or sends out itself', () => {
+    for (const actions of [[gact(DROP)], [redirect()]])
+      expect(plan(any, actions, ALL_EDITS, SKIP_SW)).not.toHaveProperty('edits');
+    expect(plan(any, [mirror(), gact(DROP)], ALL_EDITS, SKIP_SW)).toMatchObject({
+      edits: { edits: ACL_EDITS.mirror | ACL_EDITS.mirrorTrapped },
+    });
   });
 });
