@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * The XDP data path: forwards by tables what it can forward as the kernel would, and hands the rest to the kernel with a counter
- * for each reason. Headers by concern: tables, frame, verdict, rules, routing, flows, bridging, translating, leaving, tunnels, editing,
- * meters and samples.
+ * for each reason. Headers by concern: tables, frame, verdict, rules, routing, flows, bridging, multicast, translating, leaving, tunnels,
+ * editing, meters and samples.
  */
 #include <stdbool.h>
 #include <linux/bpf.h>
@@ -20,6 +20,7 @@
 #include "datapath_route.h"
 #include "datapath_flow.h"
 #include "datapath_bridge.h"
+#include "datapath_multicast.h"
 #include "datapath_translate.h"
 #include "datapath_leave.h"
 #include "datapath_tunnel.h"
@@ -27,6 +28,7 @@
 #include "datapath_edit.h"
 #include "datapath_skb.h"
 #include "datapath_skb_edit.h"
+#include "datapath_skb_multicast.h"
 #include "datapath_custom.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -203,6 +205,8 @@ static __always_inline int decide_on(struct frame *frame, __u32 mode, __u32 inde
 		action = judge(frame, mode | MODE_PAST_FLOWS, index, verdict);
 	if (action == VERDICT_TUNNEL)
 		action = send_by_tunnel(frame, mode, verdict);
+	if (action == VERDICT_GROUP)
+		action = send_to_group(frame, mode, index, verdict);
 	return action;
 }
 
@@ -265,7 +269,7 @@ int datapath_tcx(struct __sk_buff *skb)
 		return skb_to_kernel(REASON_TAG, frame.length);
 	if (skb->gso_size != 0)
 		measure_segments(&frame, skb);
-	action = decide_on(&frame, 0, port, &verdict);
+	action = decide_on(&frame, MODE_TCX, port, &verdict);
 	if (action == VERDICT_EDIT && !can_edit_skb(skb, &frame, verdict.detail))
 		action = to_kernel(&verdict, REASON_ACL_EDIT);
 	if (verdict.extras & EXTRA_MIRROR)
@@ -279,6 +283,8 @@ int datapath_tcx(struct __sk_buff *skb)
 		return skb_to_kernel(REASON_TUNNEL_SKB, frame.length);
 	case VERDICT_EDIT:
 		return skb_leave_edited(skb, &frame, &verdict);
+	case VERDICT_COPIES:
+		return skb_leave_copies(skb, &frame, port, &verdict);
 	}
 	return skb_leave(skb, &frame, &verdict);
 }

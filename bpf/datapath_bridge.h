@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* Bridging: as net/bridge/br_input.c and br_forward.c do for a known unicast frame from a known source. */
+/* Bridging: as net/bridge/br_input.c and br_forward.c do for a frame from a known source. Groups are datapath_multicast.h's. */
 #ifndef DATAPATH_BRIDGE_H
 #define DATAPATH_BRIDGE_H
 
@@ -32,8 +32,13 @@ static __always_inline int bridge_out(const struct frame *frame, __u32 mode, __u
 	struct dp_port *out;
 	__u32 out_index;
 
-	if (is_group_mac(frame->destination_mac))
-		return to_kernel(verdict, REASON_GROUP_MAC);
+	if (is_group_mac(frame->destination_mac)) {
+		if (index == DP_NONE)
+			return to_kernel(verdict, REASON_GROUP_MAC);
+		verdict->tunnel = bridge;
+		verdict->detail = vlan;
+		return decide(verdict, VERDICT_GROUP);
+	}
 	destination = find_fdb(bridge, vlan, frame->destination_mac);
 	if (!destination) {
 		if (index == DP_NONE)

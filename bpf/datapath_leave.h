@@ -21,8 +21,10 @@ static __always_inline void add_count(struct dp_count *count, __u32 bytes, __u64
 
 /* Kind of the handles of stations behind tunnels (wit/types.wit), plus one. */
 #define HANDLE_REMOTE 12
+/* And of multicast groups. */
+#define HANDLE_GROUP 13
 
-/* The counter of a bridge's address, at a port or behind a tunnel. */
+/* The counter of a bridge's address: at a port, behind a tunnel, or a group's. */
 static __always_inline struct dp_count *fdb_count(__u32 handle)
 {
 	__u32 index = DP_INDEX(handle);
@@ -31,6 +33,8 @@ static __always_inline struct dp_count *fdb_count(__u32 handle)
 		return NULL;
 	if (handle >> 28 == HANDLE_REMOTE)
 		return bpf_map_lookup_elem(&remote_counts, &index);
+	if (handle >> 28 == HANDLE_GROUP)
+		return bpf_map_lookup_elem(&multicast_counts, &index);
 	return bpf_map_lookup_elem(&fdb_counts, &index);
 }
 
@@ -42,6 +46,8 @@ static __always_inline void count_fdb(const struct verdict *verdict, __u32 bytes
 	if (count) {
 		count->packets++;
 		count->bytes += bytes;
+		if (verdict->fdb >> 28 == HANDLE_GROUP)
+			count->last_used = now;
 	}
 	count = fdb_count(verdict->source_fdb);
 	if (count)

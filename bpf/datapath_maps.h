@@ -51,6 +51,7 @@ CONTENT(flows, BPF_MAP_TYPE_HASH, struct dp_flow_key, struct dp_flow);
 SLOTS(tunnels, struct dp_tunnel);
 CONTENT(tunnels_at, BPF_MAP_TYPE_HASH, struct dp_tunnel_key, struct dp_tunnel_at);
 CONTENT(remotes, BPF_MAP_TYPE_HASH, struct dp_fdb_key, struct dp_remote);
+CONTENT(multicast_groups, BPF_MAP_TYPE_HASH, struct dp_multicast_key, struct dp_multicast);
 SLOTS(acl_rules, struct dp_acl_rule);
 SLOTS(acl_masks, struct dp_acl_mask);
 CONTENT(acl_keys, BPF_MAP_TYPE_HASH, struct dp_acl_key, struct dp_acl);
@@ -79,6 +80,7 @@ struct {
 COUNTS(sample_lost);
 COUNTS(tunnel_counts);
 COUNTS(remote_counts);
+COUNTS(multicast_counts);
 
 /* By reason: frames and bytes that went to the kernel. */
 COUNTS(reason_counts);
@@ -126,7 +128,7 @@ enum {
 	MODE_TAKES_FRAMES = 1 << 1,
 	/* Frames may arrive whose TCP or UDP checksum is still to be filled in. */
 	MODE_PARTIAL_CHECKSUMS = 1 << 2,
-	/* Not XDP but tcx: told by the device, not looked at here. */
+	/* Not XDP but tcx, where a frame can leave by several ports. */
 	MODE_TCX = 1 << 3,
 	/* Of no flow. */
 	MODE_PAST_FLOWS = 1 << 7,

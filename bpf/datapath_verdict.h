@@ -25,6 +25,10 @@ enum verdict_action {
 	VERDICT_DECAPSULATE,
 	/* Leaves as a rule edits it. */
 	VERDICT_EDIT,
+	/* For a multicast group of a bridge: is to be looked for among them. */
+	VERDICT_GROUP,
+	/* Leaves by several ports of a bridge. */
+	VERDICT_COPIES,
 };
 
 /* Kept in words: the lookup hands it to user space as it is. */
@@ -39,10 +43,10 @@ struct verdict {
 	__u32 route;
 	__u32 group;
 	__u32 nexthop;
-	/* Or one behind a tunnel. */
+	/* Or one behind a tunnel, or a multicast group. */
 	__u32 fdb;
 	__u32 flow;
-	/* Index of the port it leaves by. */
+	/* Index of the port it leaves by; with VERDICT_COPIES the bridge. */
 	__u32 out;
 	/* Tag it leaves with, without the priority; 0 for none. */
 	__u32 vlan;

@@ -49,13 +49,14 @@ export interface PacketWay {
 }
 
 export interface PacketVerdict {
-  /** `forward` only if every way the hardware may choose forwards; else `trap` if any may trap; else `drop`. */
+  /** `forward` only if every way the hardware may choose, or takes, forwards; else `trap` if any may trap; else `drop`. */
   readonly action: 'forward' | 'trap' | 'drop';
   /** What decided, e.g. `lpm miss`, `ttl`, `nexthop trap`. */
   readonly by: string;
   /** Cookies (plan handles) of the rows on the way: acl, route, group, nexthop, fdb. */
   readonly handles: readonly number[];
-  /** Every way out the hardware may choose (one, or the members of a group), also when others trap or drop. */
+  /** Every way out the hardware may choose (one, or the members of a group), also when others trap or drop; with `by` `group` it
+   * takes all of them. */
   readonly ways: readonly PacketWay[];
   /** Some choice of the hardware hands the packet to the kernel. */
   readonly mayTrap: boolean;

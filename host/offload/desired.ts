@@ -40,6 +40,7 @@ import { noticeEvent } from './event-notices.ts';
 import { FilterRules } from './filter-rules.ts';
 import { Flows, type FlowWant, flowCodec } from './flows.ts';
 import { type KernelView, type LinkView, nested, number32, type VlanView } from './kernel-view.ts';
+import { Multicast, type MulticastWant, multicastCodec } from './multicast.ts';
 import { NeighbourReader, NUD_PERMANENT } from './neighbour-reader.ts';
 import { Netfilter, type RuleInHardware } from './netfilter-rules.ts';
 import {
@@ -119,6 +120,7 @@ export interface EntryTables {
   readonly customs: EntryTable<CustomWant>;
   readonly tunnels: EntryTable<TunnelWant>;
   readonly remotes: EntryTable<RemoteWant>;
+  readonly multicast: EntryTable<MulticastWant>;
 }
 
 /** So that rules of netfilter come after all policy rules. */
@@ -146,6 +148,7 @@ export class Desired {
   readonly flows: Flows;
   readonly filters: FilterRules;
   readonly customs: Customs;
+  readonly multicast: Multicast;
   readonly notices: Notices;
 
   /** The mirror was read once: changes count from then on. */
@@ -218,6 +221,7 @@ export class Desired {
       customs: table(customCodec),
       tunnels: table(tunnelCodec, structural),
       remotes: table(remoteCodec),
+      multicast: table(multicastCodec),
     };
     this.flows = new Flows(this.tables.flows);
     const portHandle = (ifindex: number) => this.tables.ports.handle(this.tables.ports.get(`${ifindex}`));
@@ -229,8 +233,26 @@ export class Desired {
       links: options.view,
       portOf: (ifindex) => this.#usablePort(ifindex),
     });
-    const { ports, interfaces, nexthops, groups, vlans, fdb, acl, flows, customs, tunnels, remotes } =
-      this.tables;
+    this.multicast = new Multicast({
+      view: options.view,
+      table: this.tables.multicast,
+      ports: this.tables.ports,
+      onDue: onQueued,
+    });
+    const {
+      ports,
+      interfaces,
+      nexthops,
+      groups,
+      vlans,
+      fdb,
+      acl,
+      flows,
+      customs,
+      tunnels,
+      remotes,
+      multicast,
+    } = this.tables;
     this.allTables = [
       ports,
       interfaces,
@@ -243,6 +265,7 @@ export class Desired {
       customs,
       tunnels,
       remotes,
+      multicast,
     ] as EntryTable<unknown>[];
     for (const each of this.allTables) this.#byKind[each.codec.kind] = each;
     this.nexthops = new Nexthops({
@@ -329,6 +352,7 @@ export class Desired {
     this.noteAnswers();
     // What became unusable meanwhile may ask for another round; a plan settles after very few.
     for (let round = 0; round < 8 && this.structureIsDirty; round++) this.replan();
+    if (this.multicast.isDirty) this.multicast.plan(this.portsPlan);
   }
 
   /** Routes came or went that more than their own packets depend on. */
@@ -351,7 +375,7 @@ export class Desired {
     for (const neighbour of this.#options.neighbours.values()) this.#planHost(neighbour.id, neighbour);
     mirror.forEach(KIND.nexthop, (id) => this.change(KIND.nexthop, id, false));
     this.routes.load();
-    for (const kind of [KIND.fdb, KIND.flow, KIND.offload]) {
+    for (const kind of [KIND.fdb, KIND.mdb, KIND.flow, KIND.offload]) {
       mirror.forEach(kind, (id) => this.change(kind, id, false));
     }
   }
@@ -372,6 +396,12 @@ export class Desired {
       case KIND.fdb:
         this.#fdbChanged(id, isDelete);
         return;
+      case KIND.mdb: {
+        const isThere = !isDelete && this.#options.mirror.open(kind, id, this.#cursor);
+        this.multicast.change(id, isThere ? this.#cursor : undefined);
+        this.#options.onQueued();
+        return;
+      }
       case KIND.flow: {
         const isThere = !isDelete && this.#options.mirror.open(kind, id, this.#cursor);
         this.flows.change(id, isThere ? this.#cursor : undefined);
@@ -604,6 +634,7 @@ export class Desired {
     this.#planFilters(plan, canAcl ? { aclFields, aclEdits } : { aclFields: 0, aclEdits: 0 });
     this.#planVlans(plan);
     this.customs.structureChanged();
+    this.multicast.isDirty = true;
     const hosts = JSON.stringify([...plan.interfaces.values()].map(({ link, vrf }) => [link.ifindex, vrf]));
     if (hosts !== this.#hostSignature) {
       this.#hostSignature = hosts;

@@ -30,6 +30,8 @@ export interface LinkView {
   /** IFLA_INFO_SLAVE_KIND, empty when it has no master with options. */
   readonly slaveKind: string;
   readonly slaveData: Decoded;
+  /** Somebody listens to all of its frames, or to all of groups. */
+  readonly promiscuous: boolean;
   /** Ids of the XDP programs that see its packets. */
   readonly xdpPrograms: readonly number[];
 }
@@ -40,6 +42,8 @@ export interface NetconfView {
   readonly reversePath: number;
   /** Routes are not used while the link has no carrier. */
   readonly ignoresDown: boolean;
+  /** Multicast is routed from there. */
+  readonly routesMulticast: boolean;
   /** Of IPv6 for all links: packets for addresses that it answers for (`ip neigh show proxy`) are looked at when they are forwarded. */
   readonly proxies: boolean;
 }
@@ -348,6 +352,7 @@ export class KernelView {
           forwarding: number32(object.forwarding) !== 0,
           reversePath: number32(object.rp_filter),
           ignoresDown: number32(object.ignore_routes_with_linkdown) !== 0,
+          routesMulticast: number32(object.mc_forwarding) !== 0,
           proxies: number32(object.proxy_neigh) !== 0,
         };
         this.#netconf.set(id, { key, view });
@@ -477,6 +482,7 @@ export class KernelView {
       data: nested(info.data),
       slaveKind: text(info.slave_kind),
       slaveData: nested(info.slave_data),
+      promiscuous: number32(object.promiscuity) !== 0 || number32(object.allmulti) !== 0,
       xdpPrograms: xdpPrograms(nested(object.xdp)),
     };
     this.#linkById.set(id, link);

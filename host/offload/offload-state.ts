@@ -124,6 +124,10 @@ export class OffloadStates {
           if (fdbKeyOfId === key) return { kind: KIND.fdb, id };
         return undefined;
       }
+      case ENTRY_KIND.multicastGroup: {
+        const id = this.#desired.multicast.ownerOf(this.#desired.tables.multicast.byIndex(index)?.key ?? '');
+        return id === undefined ? undefined : { kind: KIND.mdb, id };
+      }
       case ENTRY_KIND.tunnel: {
         const ifindex = this.#desired.tables.tunnels.byIndex(index)?.want?.ifindex;
         const link = ifindex === undefined ? undefined : this.#options.view.link(ifindex);
@@ -442,9 +446,34 @@ export class OffloadStates {
     const bridge = littleEndian32(cursor.bytes, cursor.start + mdbHeader.offset.ifindex);
     const isBridge = ({ want }: PortPlan) => want.bridge === bridge;
     if (!this.#desired.portsPlan.ports.values().some(isBridge)) return undefined;
-    return this.#isReady()
-      ? this.#state('trapped', REASON['multicast-group'])
-      : this.#state('pending', REASON['not-started']);
+    const { multicast } = this.#desired.tables;
+    const known = this.#desired.multicast.stateOf(id);
+    if (!this.#isReady() || known === undefined) return this.#state('pending', REASON['not-started']);
+    if (multicast.capacity === 0) return this.#state('trapped', REASON['multicast-group']);
+    if ('reason' in known) return this.#state('trapped', known.reason);
+    const entry = multicast.get(known.key);
+    if (entry === undefined) return this.#state('pending', REASON.none);
+    return this.#offloadOfEntry(multicast, entry, {
+      reason:
+        (entry.want?.ports.length ?? 0) > 1 && !this.#copies(bridge) ? REASON['xdp-mirrors'] : REASON.none,
+    });
+  }
+
+  /** Whether all ports of a bridge can send copies of what arrives there. */
+  #copies(bridge: number): boolean {
+    for (const [ifindex, { want }] of this.#desired.portsPlan.ports)
+      if (want.bridge === bridge && !this.canMirror(ifindex)) return false;
+    return true;
+  }
+
+  /** Frames of groups that arrive by a port leave in hardware, if nothing of the group itself is against it. */
+  takesGroups(port: number): boolean {
+    const { portsPlan, multicast, tables } = this.#desired;
+    const bridge = portsPlan.ports.get(port)?.want.bridge ?? 0;
+    if (tables.multicast.capacity === 0 || !multicast.takes(bridge)) return false;
+    // Where there is one other port, nothing is copied.
+    const others = [...portsPlan.ports.values()].filter(({ want }) => want.bridge === bridge).length - 1;
+    return others <= 1 || this.#copies(bridge);
   }
 
   #offloadOfTunnel(ifindex: number): ObjectOffload | undefined {
@@ -517,6 +546,7 @@ export class OffloadStates {
       'custom',
       'tunnel',
       'remote',
+      'multicast-group',
     ];
     for (const [index, table] of this.#desired.allTables.entries()) {
       const kind = names[index]!;

@@ -107,8 +107,20 @@ export class Plan {
       onQueued: () => this.schedule(),
       onFreed: (handle) => this.#counters.forget(handle),
     });
-    const { ports, interfaces, nexthops, groups, vlans, fdb, acl, flows, customs, tunnels, remotes } =
-      this.#desired.tables;
+    const {
+      ports,
+      interfaces,
+      nexthops,
+      groups,
+      vlans,
+      fdb,
+      acl,
+      flows,
+      customs,
+      tunnels,
+      remotes,
+      multicast,
+    } = this.#desired.tables;
     const { entries } = this.#desired.routes;
     this.#inOrder = [
       ports,
@@ -123,6 +135,7 @@ export class Plan {
       customs,
       tunnels,
       remotes,
+      multicast,
     ] as (EntryTable<unknown> | RouteEntries)[];
     this.#retiring = [tunnels, groups, nexthops, interfaces, ports] as EntryTable<unknown>[];
     this.states = new OffloadStates(this.#desired, options, () => this.#isReady);

@@ -10,6 +10,7 @@ import {
   ENTRY_KIND,
   ENTRY_KIND_NAMES,
   FAMILY_NAMES,
+  MULTICAST_FAMILY_NAMES,
 } from '../plugin/records.ts';
 import { heldAclKey } from './acl-entries.ts';
 import {
@@ -24,6 +25,7 @@ import { type CustomWant, customWantOf } from './customs.ts';
 import { type Desired, fdbKey } from './desired.ts';
 import { type EntryTable, handleOf, indexOfHandle, kindOfHandle } from './entry-table.ts';
 import { type FlowWant, flowKey, flowWantOf } from './flows.ts';
+import { GROUP_PORTS, type MulticastWant, multicastKey, multicastWantOf } from './multicast.ts';
 import { addressKey, type GroupWant, type NexthopWant } from './nexthops.ts';
 import { type RemoteWant, remoteWantOf } from './remotes.ts';
 import { AF_INET, AF_INET6 } from './route-reader.ts';
@@ -52,7 +54,20 @@ interface Visitor {
 function visit(desired: Desired, page: BatchReader, visitor: Visitor): void {
   const { tables } = desired;
   checkPage(desired, page);
-  const { ports, interfaces, nexthops, groups, vlans, fdb, acl, flows, customs, tunnels, remotes } = tables;
+  const {
+    ports,
+    interfaces,
+    nexthops,
+    groups,
+    vlans,
+    fdb,
+    acl,
+    flows,
+    customs,
+    tunnels,
+    remotes,
+    multicast,
+  } = tables;
   const {
     ports: p,
     routerInterfaces: r,
@@ -66,6 +81,7 @@ function visit(desired: Desired, page: BatchReader, visitor: Visitor): void {
     customs: c,
     tunnels: t,
     remotes: s,
+    multicastGroups: u,
   } = page;
   for (p.rewind(); p.next(); ) {
     const { ifindex, mtu, mac, bridge, flags } = p;
@@ -129,6 +145,10 @@ function visit(desired: Desired, page: BatchReader, visitor: Visitor): void {
     const held = remoteWantOf(s);
     visitor.held<RemoteWant>(remotes, fdbKey(held), s.handle, held);
   }
+  for (u.rewind(); u.next(); ) {
+    const held = multicastWantOf(u);
+    visitor.held<MulticastWant>(multicast, multicastKey(held), u.handle, held);
+  }
 }
 
 function checkPage(desired: Desired, page: BatchReader): void {
@@ -146,6 +166,7 @@ function checkPage(desired: Desired, page: BatchReader): void {
     tables.customs,
     tables.tunnels,
     tables.remotes,
+    tables.multicast,
   ];
   const check = (isRight: boolean, what: string): void => {
     if (isRight) return;
@@ -164,8 +185,9 @@ function checkPage(desired: Desired, page: BatchReader): void {
     customs: c,
     tunnels: u,
     remotes: s,
+    multicastGroups: m,
   } = page;
-  for (const [kind, list] of [p, r, n, g, t, v, f, a, w, c, u, s].entries()) {
+  for (const [kind, list] of [p, r, n, g, t, v, f, a, w, c, u, s, m].entries()) {
     const { capacity } = capacities[kind]!;
     for (list.rewind(); list.next(); ) {
       const { handle } = list;
@@ -190,6 +212,11 @@ function checkPage(desired: Desired, page: BatchReader): void {
   for (w.rewind(); w.next(); ) check(w.family < FAMILY_NAMES.length, 'a flow with an unknown family');
   for (c.rewind(); c.next(); )
     check(c.offloadKind < desired.customs.kindCount, 'an object of a kind that it does not declare');
+  for (m.rewind(); m.next(); )
+    check(
+      m.family < MULTICAST_FAMILY_NAMES.length && m.count <= GROUP_PORTS,
+      'a multicast group of an unknown family, or of too many ports',
+    );
   for (f.rewind(); f.next(); ) check(f.action < ACTION_NAMES.length, 'an fdb entry with an unknown action');
   for (a.rewind(); a.next(); ) {
     check(

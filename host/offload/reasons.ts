@@ -260,8 +260,31 @@ const REASONS_BY_NAME = {
       'Set net.ipv6.conf.all.proxy_ndp to 0 (`proxy_ndp` of single links does not matter), or use a plugin with the ACL fields protocol and icmp-type.',
   },
   'multicast-group': {
-    why: 'no entry says what becomes of frames to a group: the kernel sends them to the ports that want them',
+    why: 'the plugin has no entries of groups of bridges: the kernel sends their frames to the ports that want them',
     remedy: 'None needed.',
+  },
+  'multicast-flooded': {
+    why: 'the kernel floods the group, or may do so without saying it: the bridge does not snoop, snoops by VLAN, has (nearly) as many groups as it takes, does not ask for members itself or began to only just now; or the group is in 224.0.0.0/24, of IPv6, or of no VLAN of the bridge',
+    remedy:
+      '`ip link set BRIDGE type bridge mcast_snooping 1 mcast_vlan_snooping 0 mcast_querier 1`; then it takes `mcast_query_response_interval`, 10 s at least, after each change of the bridge. None for groups of IPv6.',
+  },
+  'multicast-router': {
+    why: 'routers get all groups: the bridge may be one, or a port of it leads to one or may do so without a word',
+    remedy:
+      '`ip link set BRIDGE type bridge mcast_router 0`, and `bridge link set dev PORT mcast_router 1` for ports; `bridge -d mdb show` has router ports.',
+  },
+  'multicast-local': {
+    why: 'this machine gets frames of the group, too: it is a member, routes multicast, or somebody listens to all of the bridge’s frames',
+    remedy: 'None needed; else see `bridge mdb show` and `ip -d link show BRIDGE` (promiscuity).',
+  },
+  'multicast-sources': {
+    why: 'whether a port gets a frame of the group depends on who sent it, or every member gets one of its own (mcast_to_unicast)',
+    remedy:
+      'Leave it to the kernel, or set `mcast_igmp_version 2` of the bridge and clear `mcast_to_unicast` of its ports.',
+  },
+  'multicast-ports': {
+    why: 'the group has more members than the 32 ports of an entry',
+    remedy: 'None: the kernel copies its frames.',
   },
   'xdp-mirrors': {
     why: 'its port is attached by XDP, which cannot copy packets; tcx can',

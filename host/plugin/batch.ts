@@ -14,6 +14,7 @@ import {
   FlowRecord,
   GroupRecord,
   MemberRecord,
+  MulticastGroupRecord,
   NexthopRecord,
   PortRecord,
   RemoteRecord,
@@ -41,6 +42,7 @@ export const BATCH_STRIDES: readonly number[] = [
   CustomRecord.SIZE,
   TunnelRecord.SIZE,
   RemoteRecord.SIZE,
+  MulticastGroupRecord.SIZE,
 ];
 
 /** Index of each list in a batch. */
@@ -68,6 +70,7 @@ class BatchLists {
   readonly customs: CustomRecord;
   readonly tunnels: TunnelRecord;
   readonly remotes: RemoteRecord;
+  readonly multicastGroups: MulticastGroupRecord;
   /** The lists in the order of the record's fields. */
   readonly lists: readonly RecordCursor[];
 
@@ -86,6 +89,7 @@ class BatchLists {
     this.customs = new CustomRecord(views, start + BATCH_OFFSETS[10]!);
     this.tunnels = new TunnelRecord(views, start + BATCH_OFFSETS[11]!);
     this.remotes = new RemoteRecord(views, start + BATCH_OFFSETS[12]!);
+    this.multicastGroups = new MulticastGroupRecord(views, start + BATCH_OFFSETS[13]!);
     this.lists = [
       this.ports,
       this.routerInterfaces,
@@ -100,13 +104,14 @@ class BatchLists {
       this.customs,
       this.tunnels,
       this.remotes,
+      this.multicastGroups,
     ];
   }
 }
 
 /**
  * Fills one batch. Each method adds an entry of its kind; a plugin carries lists out in the order of `BATCH_STRIDES`
- * (ports … remotes) whatever order they were added in, and each list from first to last. Removals that must go the
+ * (ports … multicast groups) whatever order they were added in, and each list from first to last. Removals that must go the
  * other way belong in batches of their own. A handle stands in a batch at most once.
  */
 export class BatchEncoder {
@@ -257,6 +262,14 @@ export class BatchEncoder {
 
   remote(operation: number, handle: number): RemoteRecord {
     const record = this.batch.remotes;
+    this.add(record, operation, handle);
+    record.operation = operation;
+    record.handle = handle;
+    return record;
+  }
+
+  multicastGroup(operation: number, handle: number): MulticastGroupRecord {
+    const record = this.batch.multicastGroups;
     this.add(record, operation, handle);
     record.operation = operation;
     record.handle = handle;

@@ -19,6 +19,7 @@ export const ENTRY_KIND = {
   custom: 9,
   tunnel: 10,
   remote: 11,
+  multicastGroup: 12,
 } as const;
 export const ENTRY_KIND_NAMES = [
   'port',
@@ -33,6 +34,7 @@ export const ENTRY_KIND_NAMES = [
   'custom',
   'tunnel',
   'remote',
+  'multicast-group',
 ] as const;
 
 /**
@@ -1660,6 +1662,325 @@ export class RemoteRecord extends RecordCursor {
   }
   get address3(): number {
     return this.u32[(this.offset + 40) >>> 2]!;
+  }
+}
+
+/** How a frame to a group is looked for: IP packets by their destination address, all others by their destination MAC. */
+export const MULTICAST_FAMILY = {
+  mac: 0,
+  ipv4: 1,
+  ipv6: 2,
+} as const;
+export const MULTICAST_FAMILY_NAMES = ['mac', 'ipv4', 'ipv6'] as const;
+
+/**
+ * Layer-2 destination of many: the ports of a bridge that want a multicast group. A frame whose destination MAC has the group bit
+ * and for which an entry of its bridge and VLAN is found leaves by each of the ports but the one it came in by; one copy each,
+ * tagged as the membership of the port says. Left out are ports that do not forward (flag `bridge-forwarding`) or are not in the
+ * VLAN; if no port is left, the frame is dropped. If a port that is left is down, or the frame does not fit its MTU, the
+ * frame is trapped and leaves by none. So is a device to do that cannot send as many copies as there are to be.
+ *
+ * A frame without an entry is trapped: the kernel floods it. Always trapped are IGMP and ICMPv6, which tell the kernel who wants
+ * what, IP packets that are not sound, tagged frames on a bridge that does not filter VLANs, and frames out of tunnels. A frame
+ * counts once, however many copies leave.
+ */
+export class MulticastGroupRecord extends RecordCursor {
+  /** Bytes. */
+  static readonly SIZE = 160;
+
+  constructor(views: MemoryViews, start: number) {
+    super(views, start, 160);
+  }
+
+  get operation(): number {
+    return this.u8[this.offset]!;
+  }
+  set operation(value: number) {
+    this.u8[this.offset] = value;
+  }
+
+  get family(): number {
+    return this.u8[this.offset + 1]!;
+  }
+  set family(value: number) {
+    this.u8[this.offset + 1] = value;
+  }
+
+  /** 0 on a bridge that does not filter VLANs. */
+  get vlan(): number {
+    return this.u16[(this.offset + 2) >>> 1]!;
+  }
+  set vlan(value: number) {
+    this.u16[(this.offset + 2) >>> 1] = value;
+  }
+
+  get handle(): number {
+    return this.u32[(this.offset + 4) >>> 2]!;
+  }
+  set handle(value: number) {
+    this.u32[(this.offset + 4) >>> 2] = value;
+  }
+
+  get bridge(): number {
+    return this.u32[(this.offset + 8) >>> 2]!;
+  }
+  set bridge(value: number) {
+    this.u32[(this.offset + 8) >>> 2] = value;
+  }
+
+  /** How many of the ports below count, 1-32; the others are 0. No port stands there twice. */
+  get count(): number {
+    return this.u32[(this.offset + 12) >>> 2]!;
+  }
+  set count(value: number) {
+    this.u32[(this.offset + 12) >>> 2] = value;
+  }
+
+  /**
+   * With `mac`: 01:00:5e:00:00:01 is a `low` of 0x01005e000001.
+   * Four words, the most significant first; IPv4 is `w3` alone.
+   */
+  setAddress(w0: number, w1: number, w2: number, w3: number): void {
+    this.u32[(this.offset + 20) >>> 2] = w0;
+    this.u32[(this.offset + 16) >>> 2] = w1;
+    this.u32[(this.offset + 28) >>> 2] = w2;
+    this.u32[(this.offset + 24) >>> 2] = w3;
+  }
+  get address0(): number {
+    return this.u32[(this.offset + 20) >>> 2]!;
+  }
+  get address1(): number {
+    return this.u32[(this.offset + 16) >>> 2]!;
+  }
+  get address2(): number {
+    return this.u32[(this.offset + 28) >>> 2]!;
+  }
+  get address3(): number {
+    return this.u32[(this.offset + 24) >>> 2]!;
+  }
+
+  get port0(): number {
+    return this.u32[(this.offset + 32) >>> 2]!;
+  }
+  set port0(value: number) {
+    this.u32[(this.offset + 32) >>> 2] = value;
+  }
+
+  get port1(): number {
+    return this.u32[(this.offset + 36) >>> 2]!;
+  }
+  set port1(value: number) {
+    this.u32[(this.offset + 36) >>> 2] = value;
+  }
+
+  get port2(): number {
+    return this.u32[(this.offset + 40) >>> 2]!;
+  }
+  set port2(value: number) {
+    this.u32[(this.offset + 40) >>> 2] = value;
+  }
+
+  get port3(): number {
+    return this.u32[(this.offset + 44) >>> 2]!;
+  }
+  set port3(value: number) {
+    this.u32[(this.offset + 44) >>> 2] = value;
+  }
+
+  get port4(): number {
+    return this.u32[(this.offset + 48) >>> 2]!;
+  }
+  set port4(value: number) {
+    this.u32[(this.offset + 48) >>> 2] = value;
+  }
+
+  get port5(): number {
+    return this.u32[(this.offset + 52) >>> 2]!;
+  }
+  set port5(value: number) {
+    this.u32[(this.offset + 52) >>> 2] = value;
+  }
+
+  get port6(): number {
+    return this.u32[(this.offset + 56) >>> 2]!;
+  }
+  set port6(value: number) {
+    this.u32[(this.offset + 56) >>> 2] = value;
+  }
+
+  get port7(): number {
+    return this.u32[(this.offset + 60) >>> 2]!;
+  }
+  set port7(value: number) {
+    this.u32[(this.offset + 60) >>> 2] = value;
+  }
+
+  get port8(): number {
+    return this.u32[(this.offset + 64) >>> 2]!;
+  }
+  set port8(value: number) {
+    this.u32[(this.offset + 64) >>> 2] = value;
+  }
+
+  get port9(): number {
+    return this.u32[(this.offset + 68) >>> 2]!;
+  }
+  set port9(value: number) {
+    this.u32[(this.offset + 68) >>> 2] = value;
+  }
+
+  get port10(): number {
+    return this.u32[(this.offset + 72) >>> 2]!;
+  }
+  set port10(value: number) {
+    this.u32[(this.offset + 72) >>> 2] = value;
+  }
+
+  get port11(): number {
+    return this.u32[(this.offset + 76) >>> 2]!;
+  }
+  set port11(value: number) {
+    this.u32[(this.offset + 76) >>> 2] = value;
+  }
+
+  get port12(): number {
+    return this.u32[(this.offset + 80) >>> 2]!;
+  }
+  set port12(value: number) {
+    this.u32[(this.offset + 80) >>> 2] = value;
+  }
+
+  get port13(): number {
+    return this.u32[(this.offset + 84) >>> 2]!;
+  }
+  set port13(value: number) {
+    this.u32[(this.offset + 84) >>> 2] = value;
+  }
+
+  get port14(): number {
+    return this.u32[(this.offset + 88) >>> 2]!;
+  }
+  set port14(value: number) {
+    this.u32[(this.offset + 88) >>> 2] = value;
+  }
+
+  get port15(): number {
+    return this.u32[(this.offset + 92) >>> 2]!;
+  }
+  set port15(value: number) {
+    this.u32[(this.offset + 92) >>> 2] = value;
+  }
+
+  get port16(): number {
+    return this.u32[(this.offset + 96) >>> 2]!;
+  }
+  set port16(value: number) {
+    this.u32[(this.offset + 96) >>> 2] = value;
+  }
+
+  get port17(): number {
+    return this.u32[(this.offset + 100) >>> 2]!;
+  }
+  set port17(value: number) {
+    this.u32[(this.offset + 100) >>> 2] = value;
+  }
+
+  get port18(): number {
+    return this.u32[(this.offset + 104) >>> 2]!;
+  }
+  set port18(value: number) {
+    this.u32[(this.offset + 104) >>> 2] = value;
+  }
+
+  get port19(): number {
+    return this.u32[(this.offset + 108) >>> 2]!;
+  }
+  set port19(value: number) {
+    this.u32[(this.offset + 108) >>> 2] = value;
+  }
+
+  get port20(): number {
+    return this.u32[(this.offset + 112) >>> 2]!;
+  }
+  set port20(value: number) {
+    this.u32[(this.offset + 112) >>> 2] = value;
+  }
+
+  get port21(): number {
+    return this.u32[(this.offset + 116) >>> 2]!;
+  }
+  set port21(value: number) {
+    this.u32[(this.offset + 116) >>> 2] = value;
+  }
+
+  get port22(): number {
+    return this.u32[(this.offset + 120) >>> 2]!;
+  }
+  set port22(value: number) {
+    this.u32[(this.offset + 120) >>> 2] = value;
+  }
+
+  get port23(): number {
+    return this.u32[(this.offset + 124) >>> 2]!;
+  }
+  set port23(value: number) {
+    this.u32[(this.offset + 124) >>> 2] = value;
+  }
+
+  get port24(): number {
+    return this.u32[(this.offset + 128) >>> 2]!;
+  }
+  set port24(value: number) {
+    this.u32[(this.offset + 128) >>> 2] = value;
+  }
+
+  get port25(): number {
+    return this.u32[(this.offset + 132) >>> 2]!;
+  }
+  set port25(value: number) {
+    this.u32[(this.offset + 132) >>> 2] = value;
+  }
+
+  get port26(): number {
+    return this.u32[(this.offset + 136) >>> 2]!;
+  }
+  set port26(value: number) {
+    this.u32[(this.offset + 136) >>> 2] = value;
+  }
+
+  get port27(): number {
+    return this.u32[(this.offset + 140) >>> 2]!;
+  }
+  set port27(value: number) {
+    this.u32[(this.offset + 140) >>> 2] = value;
+  }
+
+  get port28(): number {
+    return this.u32[(this.offset + 144) >>> 2]!;
+  }
+  set port28(value: number) {
+    this.u32[(this.offset + 144) >>> 2] = value;
+  }
+
+  get port29(): number {
+    return this.u32[(this.offset + 148) >>> 2]!;
+  }
+  set port29(value: number) {
+    this.u32[(this.offset + 148) >>> 2] = value;
+  }
+
+  get port30(): number {
+    return this.u32[(this.offset + 152) >>> 2]!;
+  }
+  set port30(value: number) {
+    this.u32[(this.offset + 152) >>> 2] = value;
+  }
+
+  get port31(): number {
+    return this.u32[(this.offset + 156) >>> 2]!;
+  }
+  set port31(value: number) {
+    this.u32[(this.offset + 156) >>> 2] = value;
   }
 }
 

@@ -239,6 +239,29 @@ struct dp_remote {
 };
 
 /*
+ * Table `multicast_groups`. Addresses in network byte order, of IPv4 in the last word; a MAC stands in the last two, upper 16 bits first, in the
+ * machine's.
+ */
+enum { DP_GROUP_MAC, DP_GROUP_IPV4, DP_GROUP_IPV6 };
+#define DP_GROUP_PORTS 32
+
+struct dp_multicast_key {
+	uint32_t bridge;
+	/* Upper half: family. */
+	uint32_t vlan;
+	uint32_t address[4];
+};
+
+#define DP_GROUP_VLAN(family, vlan) ((uint32_t)(family) << 16 | (vlan))
+
+struct dp_multicast {
+	uint32_t handle;
+	uint32_t count;
+	/* Indexes. */
+	uint32_t ports[DP_GROUP_PORTS];
+};
+
+/*
  * Rules. Table `acl_rules` keeps them as they were given, for reading back only: `words` are the record of wit/types.wit. What
  * frames are matched against is made from them, for one of two generations: masks in `acl_masks` by generation × DP_MASKS, in the
  * order of the lowest priority below each, and in `acl_keys` what a rule says under its mask. Table `acl_state`

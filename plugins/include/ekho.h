@@ -51,6 +51,7 @@ enum {
   EKHO_KIND_CUSTOM = 9,
   EKHO_KIND_TUNNEL = 10,
   EKHO_KIND_REMOTE = 11,
+  EKHO_KIND_MULTICAST_GROUP = 12,
 };
 
 /* `put` adds the entry, or replaces the one that has the same handle in place: traffic that both the old and the
@@ -505,6 +506,70 @@ typedef struct {
 _Static_assert(sizeof(ekho_remote) == 48, "ekho_remote");
 _Static_assert(offsetof(ekho_remote, address) == 32, "ekho_remote.address");
 
+/* How a frame to a group is looked for: IP packets by their destination address, all others by their destination MAC. */
+typedef uint8_t ekho_multicast_family;
+enum {
+  EKHO_MULTICAST_FAMILY_MAC = 0,
+  EKHO_MULTICAST_FAMILY_IPV4 = 1,
+  EKHO_MULTICAST_FAMILY_IPV6 = 2,
+};
+
+/* Layer-2 destination of many: the ports of a bridge that want a multicast group. A frame whose destination MAC has the group bit
+ * and for which an entry of its bridge and VLAN is found leaves by each of the ports but the one it came in by; one copy each,
+ * tagged as the membership of the port says. Left out are ports that do not forward (flag `bridge-forwarding`) or are not in the
+ * VLAN; if no port is left, the frame is dropped. If a port that is left is down, or the frame does not fit its MTU, the
+ * frame is trapped and leaves by none. So is a device to do that cannot send as many copies as there are to be.
+ * 
+ * A frame without an entry is trapped: the kernel floods it. Always trapped are IGMP and ICMPv6, which tell the kernel who wants
+ * what, IP packets that are not sound, tagged frames on a bridge that does not filter VLANs, and frames out of tunnels. A frame
+ * counts once, however many copies leave. */
+typedef struct {
+  ekho_operation operation;
+  ekho_multicast_family family;
+  /* 0 on a bridge that does not filter VLANs. */
+  uint16_t vlan;
+  ekho_handle handle;
+  uint32_t bridge;
+  /* How many of the ports below count, 1-32; the others are 0. No port stands there twice. */
+  uint32_t count;
+  /* With `mac`: 01:00:5e:00:00:01 is a `low` of 0x01005e000001. */
+  ekho_address address;
+  ekho_handle port0;
+  ekho_handle port1;
+  ekho_handle port2;
+  ekho_handle port3;
+  ekho_handle port4;
+  ekho_handle port5;
+  ekho_handle port6;
+  ekho_handle port7;
+  ekho_handle port8;
+  ekho_handle port9;
+  ekho_handle port10;
+  ekho_handle port11;
+  ekho_handle port12;
+  ekho_handle port13;
+  ekho_handle port14;
+  ekho_handle port15;
+  ekho_handle port16;
+  ekho_handle port17;
+  ekho_handle port18;
+  ekho_handle port19;
+  ekho_handle port20;
+  ekho_handle port21;
+  ekho_handle port22;
+  ekho_handle port23;
+  ekho_handle port24;
+  ekho_handle port25;
+  ekho_handle port26;
+  ekho_handle port27;
+  ekho_handle port28;
+  ekho_handle port29;
+  ekho_handle port30;
+  ekho_handle port31;
+} ekho_multicast_group;
+_Static_assert(sizeof(ekho_multicast_group) == 160, "ekho_multicast_group");
+_Static_assert(offsetof(ekho_multicast_group, port31) == 156, "ekho_multicast_group.port31");
+
 typedef struct { ekho_port *items; uint32_t count; } ekho_port_list;
 
 typedef struct { ekho_router_interface *items; uint32_t count; } ekho_router_interface_list;
@@ -531,6 +596,8 @@ typedef struct { ekho_tunnel *items; uint32_t count; } ekho_tunnel_list;
 
 typedef struct { ekho_remote *items; uint32_t count; } ekho_remote_list;
 
+typedef struct { ekho_multicast_group *items; uint32_t count; } ekho_multicast_group_list;
+
 /* Changes for the device, at most 4,096 entries in all, members counted; a handle stands here at most once. Process the lists in
  * the order they stand here, each from first to last; the host has arranged that every reference is then valid. */
 typedef struct {
@@ -547,9 +614,10 @@ typedef struct {
   ekho_custom_list customs;
   ekho_tunnel_list tunnels;
   ekho_remote_list remotes;
+  ekho_multicast_group_list multicast_groups;
 } ekho_batch;
-_Static_assert(sizeof(ekho_batch) == 104, "ekho_batch");
-_Static_assert(offsetof(ekho_batch, remotes) == 96, "ekho_batch.remotes");
+_Static_assert(sizeof(ekho_batch) == 112, "ekho_batch");
+_Static_assert(offsetof(ekho_batch, multicast_groups) == 104, "ekho_batch.multicast_groups");
 
 /* What became of a change that was not plainly carried out. */
 typedef uint8_t ekho_status;
@@ -724,6 +792,7 @@ enum {
   EKHO_ASIC_TABLE_VLAN = 6,
   EKHO_ASIC_TABLE_FDB = 7,
   EKHO_ASIC_TABLE_ACL = 8,
+  EKHO_ASIC_TABLE_MDB = 9,
 };
 
 typedef uint8_t ekho_asic_status;
@@ -962,7 +1031,7 @@ typedef struct {
   uint32_t next;
   ekho_batch entries;
 } ekho_offload_page;
-_Static_assert(sizeof(ekho_offload_page) == 108, "ekho_offload_page");
+_Static_assert(sizeof(ekho_offload_page) == 116, "ekho_offload_page");
 _Static_assert(offsetof(ekho_offload_page, entries) == 4, "ekho_offload_page.entries");
 
 typedef struct { ekho_counter *items; uint32_t count; } ekho_counter_list;

@@ -133,7 +133,8 @@ static void end(struct change change, ekho_reason reason) {
 
 static uint32_t size_of(const ekho_batch *changes) {
   return changes->ports.count + changes->router_interfaces.count + changes->nexthops.count + changes->groups.count +
-         changes->routes.count + changes->vlan_members.count + changes->fdb_entries.count + changes->acl_rules.count;
+         changes->routes.count + changes->vlan_members.count + changes->fdb_entries.count + changes->acl_rules.count +
+         changes->multicast_groups.count;
 }
 
 /* Each list is flushed before the next, whose rows refer to it. */
@@ -189,6 +190,12 @@ static void carry_out(const ekho_batch *changes) {
     if (change.row != NULL) end(change, row_of_acl_rule(rule, change.slot, change.row));
   }
   flush();
+  for (uint32_t i = 0; i < changes->multicast_groups.count; i++) {
+    const ekho_multicast_group *group = &changes->multicast_groups.items[i];
+    struct change change = begin(EKHO_ASIC_TABLE_MDB, EKHO_KIND_MULTICAST_GROUP, group->operation, group->handle);
+    end(change, row_of_multicast_group(group, change.row));
+  }
+  flush();
 }
 
 /* The tables are gone and the host does not know yet: nothing can be put on top of what is not there. */
@@ -204,6 +211,7 @@ static void fail_all(const ekho_batch *changes) {
   FAIL(vlan_members);
   FAIL(fdb_entries);
   FAIL(acl_rules);
+  FAIL(multicast_groups);
 #undef FAIL
 }
 

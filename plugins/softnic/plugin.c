@@ -26,20 +26,24 @@ void ekho_plugin_describe(ekho_plugin_description *result) {
       [EKHO_KIND_VLAN_MEMBER] = info[EKHO_ASIC_TABLE_VLAN].capacity,
       [EKHO_KIND_FDB_ENTRY] = info[EKHO_ASIC_TABLE_FDB].capacity,
       [EKHO_KIND_ACL_RULE] = info[EKHO_ASIC_TABLE_ACL].capacity,
+      [EKHO_KIND_MULTICAST_GROUP] = info[EKHO_ASIC_TABLE_MDB].capacity,
   };
-  for (ekho_kind kind = 0; kind < KINDS; kind++)
-    abilities[kind] = (ekho_plugin_ability){
+  uint32_t count = 0;
+  for (ekho_kind kind = 0; kind < KINDS; kind++) {
+    if (capacities[kind] == 0) continue;
+    abilities[count++] = (ekho_plugin_ability){
         .kind = kind,
         .capacity = capacities[kind],
         .update_in_place = true,
         .counts = kind != EKHO_KIND_VLAN_MEMBER,
         .reads_back = true,
     };
+  }
   *result = (ekho_plugin_description){
       .vendor = EKHO_STRING("EKHO"),
       .name = EKHO_STRING("softnic"),
       .version = EKHO_STRING("0.1.0"),
-      .abilities = {abilities, KINDS},
+      .abilities = {abilities, count},
       .acl_fields = (EKHO_ACL_FIELDS_UNFRAGMENTED << 1) - 1,
       .group_members = softnic.group_members,
       .reverse_path = true,

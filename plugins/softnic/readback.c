@@ -64,6 +64,7 @@ void ekho_offload_readback(uint32_t cursor, uint32_t limit, ekho_offload_page *r
     case EKHO_ASIC_TABLE_VLAN: FILL(vlan_members, vlan_member_of_row); break;
     case EKHO_ASIC_TABLE_FDB: FILL(fdb_entries, fdb_entry_of_row); break;
     case EKHO_ASIC_TABLE_ACL: FILL(acl_rules, acl_rule_of_row); break;
+    case EKHO_ASIC_TABLE_MDB: FILL(multicast_groups, multicast_group_of_row); break;
   }
 }
 
@@ -97,15 +98,19 @@ void ekho_offload_tables(ekho_table_usage_list *result) {
       [EKHO_ASIC_TABLE_VLAN] = EKHO_KIND_VLAN_MEMBER,
       [EKHO_ASIC_TABLE_FDB] = EKHO_KIND_FDB_ENTRY,
       [EKHO_ASIC_TABLE_ACL] = EKHO_KIND_ACL_RULE,
+      [EKHO_ASIC_TABLE_MDB] = EKHO_KIND_MULTICAST_GROUP,
   };
-  static ekho_table_usage usage[KINDS];
-  memset(usage, 0, sizeof usage);
+  static ekho_table_usage of_kind[KINDS], usage[KINDS];
+  uint32_t count = 0;
+  memset(of_kind, 0, sizeof of_kind);
   for (ekho_asic_table table = 0; table < TABLES; table++) {
     ekho_asic_table_info info = ekho_asic_info(table);
-    ekho_table_usage *one = &usage[kind_of[table]];
+    ekho_table_usage *one = &of_kind[kind_of[table]];
     one->kind = kind_of[table];
     one->capacity += info.capacity;
     one->used += info.used;
   }
-  *result = (ekho_table_usage_list){usage, KINDS};
+  for (ekho_kind kind = 0; kind < KINDS; kind++)
+    if (of_kind[kind].capacity != 0) usage[count++] = of_kind[kind];
+  *result = (ekho_table_usage_list){usage, count};
 }

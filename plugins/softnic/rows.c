@@ -224,6 +224,44 @@ void fdb_entry_of_row(const uint32_t *row, ekho_fdb_entry *entry) {
   };
 }
 
+/* The ports of a record stand one behind the other. */
+_Static_assert(offsetof(ekho_multicast_group, port31) - offsetof(ekho_multicast_group, port0) ==
+                   (PORTS_MAX - 1) * sizeof(ekho_handle),
+               "ports of a multicast group");
+
+ekho_reason row_of_multicast_group(const ekho_multicast_group *group, uint32_t *row) {
+  const ekho_handle *ports = &group->port0;
+  row[ROW_COOKIE] = group->handle;
+  row[MDB_BRIDGE] = group->bridge;
+  row[MDB_VLAN] = group->vlan;
+  row[MDB_FAMILY] = group->family;
+  put_address(&row[MDB_ADDRESS], group->address);
+  if (group->operation == EKHO_OPERATION_REMOVE) return EKHO_REASON_NONE;
+  if (group->count > PORTS_MAX) return EKHO_REASON_INVALID;
+  row[MDB_COUNT] = group->count;
+  for (uint32_t i = 0; i < PORTS_MAX; i++) {
+    row[MDB_PORTS + i] = 0;
+    if (i >= group->count) continue;
+    row[MDB_PORTS + i] = slots_find(EKHO_KIND_PORT, ports[i]);
+    if (row[MDB_PORTS + i] == NO_SLOT) return EKHO_REASON_MISSING_REFERENCE;
+  }
+  return EKHO_REASON_NONE;
+}
+
+void multicast_group_of_row(const uint32_t *row, ekho_multicast_group *group) {
+  *group = (ekho_multicast_group){
+      .family = (ekho_multicast_family)row[MDB_FAMILY],
+      .vlan = (uint16_t)row[MDB_VLAN],
+      .handle = row[ROW_COOKIE],
+      .bridge = row[MDB_BRIDGE],
+      .count = row[MDB_COUNT],
+      .address = get_address(&row[MDB_ADDRESS]),
+  };
+  ekho_handle *ports = &group->port0;
+  for (uint32_t i = 0; i < group->count && i < PORTS_MAX; i++)
+    ports[i] = slots_handle(EKHO_KIND_PORT, row[MDB_PORTS + i]);
+}
+
 ekho_reason row_of_acl_rule(const ekho_acl_rule *rule, uint32_t slot, uint32_t *row) {
   row[ROW_COOKIE] = rule->handle;
   row[ROW_SLOT] = slot;

@@ -5,14 +5,17 @@
 #include "asic_rows.h"
 #include "ekho.h"
 
-#define TABLES 9
-#define KINDS 8
+#define TABLES 10
+/* Of which it holds all but those between ACL rules and multicast groups. */
+#define KINDS (EKHO_KIND_MULTICAST_GROUP + 1)
 
 /* Rows in one call to the ASIC, at most; `burst` in the settings lowers it. */
 #define BURST_ROWS 64
 
 /* Largest row there is: a group with room for this many members. */
 #define MEMBERS_MAX 64
+/* Of a multicast group. */
+#define PORTS_MAX 32
 #define ROW_WORDS_MAX (GROUP_MEMBERS + 2 * MEMBERS_MAX)
 
 struct softnic {
@@ -47,6 +50,7 @@ ekho_reason row_of_group(const ekho_group *group, const ekho_member_list *member
 ekho_reason row_of_route(const ekho_route *route, uint32_t *row);
 ekho_reason row_of_vlan_member(const ekho_vlan_member *member, uint32_t *row);
 ekho_reason row_of_fdb_entry(const ekho_fdb_entry *entry, uint32_t *row);
+ekho_reason row_of_multicast_group(const ekho_multicast_group *group, uint32_t *row);
 ekho_reason row_of_acl_rule(const ekho_acl_rule *rule, uint32_t slot, uint32_t *row);
 
 void port_of_row(const uint32_t *row, ekho_port *port);
@@ -58,6 +62,7 @@ void route_of_row4(const uint32_t *row, ekho_route *route);
 void route_of_row6(const uint32_t *row, ekho_route *route);
 void vlan_member_of_row(const uint32_t *row, ekho_vlan_member *member);
 void fdb_entry_of_row(const uint32_t *row, ekho_fdb_entry *entry);
+void multicast_group_of_row(const uint32_t *row, ekho_multicast_group *group);
 void acl_rule_of_row(const uint32_t *row, ekho_acl_rule *rule);
 
 #endif

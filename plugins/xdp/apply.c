@@ -44,6 +44,7 @@ static enum table counts_of(ekho_kind kind) {
     case EKHO_KIND_CUSTOM: return TABLE_CUSTOM_COUNTS;
     case EKHO_KIND_TUNNEL: return TABLE_TUNNEL_COUNTS;
     case EKHO_KIND_REMOTE: return TABLE_REMOTE_COUNTS;
+    case EKHO_KIND_MULTICAST_GROUP: return TABLE_MULTICAST_COUNTS;
     default: return TABLES;
   }
 }
@@ -210,7 +211,8 @@ static void change_tunnel(const ekho_tunnel *tunnel) {
 static uint32_t size_of(const ekho_batch *changes) {
   return changes->ports.count + changes->router_interfaces.count + changes->nexthops.count + changes->groups.count +
          changes->routes.count + changes->vlan_members.count + changes->fdb_entries.count + changes->acl_rules.count +
-         changes->flows.count + changes->customs.count + changes->tunnels.count + changes->remotes.count;
+         changes->flows.count + changes->customs.count + changes->tunnels.count + changes->remotes.count +
+         changes->multicast_groups.count;
 }
 
 /* A list of rows found by index: removing takes no more than that. */
@@ -318,4 +320,6 @@ void ekho_offload_apply(const ekho_batch *changes, ekho_outcome_list *result) {
   open_list(EKHO_KIND_TUNNEL, TABLE_TUNNELS, changes->tunnels.count);
   for (uint32_t i = 0; i < changes->tunnels.count; i++) change_tunnel(&changes->tunnels.items[i]);
   CONTENT_LIST(remotes, EKHO_KIND_REMOTE, TABLE_REMOTES, TABLE_REMOTES, row_of_remote(one, row));
+  CONTENT_LIST(multicast_groups, EKHO_KIND_MULTICAST_GROUP, TABLE_MULTICAST, TABLE_MULTICAST,
+               row_of_multicast_group(one, row));
 }

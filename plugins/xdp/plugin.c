@@ -25,6 +25,7 @@ static ekho_string name_of(enum table table) {
     case TABLE_SAMPLES: return EKHO_STRING("samples");
     case TABLE_TUNNELS: return EKHO_STRING("tunnels");
     case TABLE_REMOTES: return EKHO_STRING("remotes");
+    case TABLE_MULTICAST: return EKHO_STRING("multicast_groups");
     case TABLE_ACL_RULES: return EKHO_STRING("acl_rules");
     case TABLE_ACL_MASKS: return EKHO_STRING("acl_masks");
     case TABLE_ACL_KEYS: return EKHO_STRING("acl_keys");
@@ -42,6 +43,7 @@ static ekho_string name_of(enum table table) {
     case TABLE_CUSTOM_COUNTS: return EKHO_STRING("custom_counts");
     case TABLE_TUNNEL_COUNTS: return EKHO_STRING("tunnel_counts");
     case TABLE_REMOTE_COUNTS: return EKHO_STRING("remote_counts");
+    case TABLE_MULTICAST_COUNTS: return EKHO_STRING("multicast_counts");
     default: return EKHO_STRING("");
   }
 }
@@ -62,6 +64,7 @@ static const uint32_t words_of[TABLES] = {
     [TABLE_SAMPLES] = (4 + sizeof(struct dp_sample)) / 4,
     [TABLE_TUNNELS] = (4 + sizeof(struct dp_tunnel)) / 4,
     [TABLE_REMOTES] = (sizeof(struct dp_fdb_key) + sizeof(struct dp_remote)) / 4,
+    [TABLE_MULTICAST] = (sizeof(struct dp_multicast_key) + sizeof(struct dp_multicast)) / 4,
     [TABLE_ACL_RULES] = (4 + sizeof(struct dp_acl_rule)) / 4,
     [TABLE_ACL_MASKS] = (4 + sizeof(struct dp_acl_mask)) / 4,
     [TABLE_ACL_KEYS] = (sizeof(struct dp_acl_key) + sizeof(struct dp_acl)) / 4,
@@ -79,6 +82,7 @@ static const uint32_t words_of[TABLES] = {
     [TABLE_CUSTOM_COUNTS] = (4 + sizeof(struct dp_count)) / 4,
     [TABLE_TUNNEL_COUNTS] = (4 + sizeof(struct dp_count)) / 4,
     [TABLE_REMOTE_COUNTS] = (4 + sizeof(struct dp_count)) / 4,
+    [TABLE_MULTICAST_COUNTS] = (4 + sizeof(struct dp_count)) / 4,
 };
 
 /* False when the device is not this data path. */

@@ -21,6 +21,7 @@ static uint32_t end_of(enum table table) {
     case TABLE_TUNNELS:
     case TABLE_TUNNEL_COUNTS: return held_end(EKHO_KIND_TUNNEL);
     case TABLE_REMOTE_COUNTS: return held_end(EKHO_KIND_REMOTE);
+    case TABLE_MULTICAST_COUNTS: return held_end(EKHO_KIND_MULTICAST_GROUP);
     case TABLE_FLOW_COUNTS: return held_end(EKHO_KIND_FLOW);
     case TABLE_CUSTOM_COUNTS: return held_end(EKHO_KIND_CUSTOM);
     default: return DP_NONE;
@@ -84,6 +85,7 @@ void ekho_offload_readback(uint32_t cursor, uint32_t limit, ekho_offload_page *r
     case TABLE_SAMPLES: FILL(customs, custom_of_sample); break;
     case TABLE_TUNNELS: FILL(tunnels, tunnel_of_row); break;
     case TABLE_REMOTES: FILL(remotes, remote_of_row); break;
+    case TABLE_MULTICAST: FILL(multicast_groups, multicast_group_of_row); break;
     case TABLE_ACL_RULES: FILL(acl_rules, acl_rule_of_row); break;
     default: break;
   }
@@ -98,9 +100,10 @@ void ekho_stats_collect(uint32_t cursor, uint32_t limit, ekho_stats_page *result
       [TABLE_ACL_COUNTS] = EKHO_KIND_ACL_RULE,   [TABLE_FLOW_COUNTS] = EKHO_KIND_FLOW,
       [TABLE_CUSTOM_COUNTS] = EKHO_KIND_CUSTOM,
       [TABLE_TUNNEL_COUNTS] = EKHO_KIND_TUNNEL, [TABLE_REMOTE_COUNTS] = EKHO_KIND_REMOTE,
+      [TABLE_MULTICAST_COUNTS] = EKHO_KIND_MULTICAST_GROUP,
   };
   enum table table;
-  ekho_u32_list rows = read_page(TABLE_PORT_COUNTS, TABLE_REMOTE_COUNTS, cursor, limit, &table, &result->next);
+  ekho_u32_list rows = read_page(TABLE_PORT_COUNTS, TABLE_MULTICAST_COUNTS, cursor, limit, &table, &result->next);
   if (rows.count <= 1) return;
   uint32_t words = tables[table].words;
   uint32_t count = (rows.count - 1) / words;

@@ -5,7 +5,7 @@
 #include "datapath.h"
 #include "ekho.h"
 
-#define KINDS 12
+#define KINDS 13
 
 /* The device's tables, in the order of the names in plugin.c. */
 enum table {
@@ -23,6 +23,7 @@ enum table {
   TABLE_SAMPLES,
   TABLE_TUNNELS,
   TABLE_REMOTES,
+  TABLE_MULTICAST,
   TABLE_ACL_RULES,
   TABLE_ACL_MASKS,
   TABLE_ACL_KEYS,
@@ -40,6 +41,7 @@ enum table {
   TABLE_CUSTOM_COUNTS,
   TABLE_TUNNEL_COUNTS,
   TABLE_REMOTE_COUNTS,
+  TABLE_MULTICAST_COUNTS,
   TABLES
 };
 
@@ -89,6 +91,7 @@ ekho_reason row_of_fdb_entry(const ekho_fdb_entry *entry, uint32_t *row);
 ekho_reason row_of_flow(const ekho_flow *flow, uint32_t *row);
 ekho_reason row_of_tunnel(const ekho_tunnel *tunnel, uint32_t *row);
 ekho_reason row_of_remote(const ekho_remote *remote, uint32_t *row);
+ekho_reason row_of_multicast_group(const ekho_multicast_group *group, uint32_t *row);
 
 void port_of_row(const uint32_t *row, ekho_port *port);
 void interface_of_row(const uint32_t *row, ekho_router_interface *interface);
@@ -102,6 +105,7 @@ void fdb_entry_of_row(const uint32_t *row, ekho_fdb_entry *entry);
 void flow_of_row(const uint32_t *row, ekho_flow *flow);
 void tunnel_of_row(const uint32_t *row, ekho_tunnel *tunnel);
 void remote_of_row(const uint32_t *row, ekho_remote *remote);
+void multicast_group_of_row(const uint32_t *row, ekho_multicast_group *group);
 void acl_rule_of_row(const uint32_t *row, ekho_acl_rule *rule);
 /* What a rule edits, as the row `index` of its table. */
 void row_of_edit(const ekho_acl_rule *rule, uint32_t index, uint32_t *row);

@@ -42,7 +42,7 @@ async function start(mode: 'auto' | 'native'): Promise<Softnic> {
     grants: ['tables'],
     cache: join(ROOT, 'build/fixtures/cache'),
   });
-  const tables = { lpm4: 100, lpm6: 100, nexthop: 16, fdb: 32, flow: 16, tunnel: 4, remote: 16 };
+  const tables = { lpm4: 100, lpm6: 100, nexthop: 16, fdb: 32, flow: 16, tunnel: 4, remote: 16, mdb: 16 };
   const started = await Softnic.start(plugin, { kind: 'tables', netns: wires.router.name, mode, tables });
   expect(await started.apply(BASE())).toEqual([]);
   return started;
@@ -334,6 +334,20 @@ const NATIVE_CASES = (): Record<string, Case> => ({
     }),
     from: 2,
   },
+  'group needs copies': {
+    entries: [
+      port(3, [...RUNS, 'bridgeForwarding'], { bridge: BRIDGE }),
+      entry('multicast-group', 0, {
+        family: 'ipv4',
+        bridge: BRIDGE,
+        address: at('239.1.2.3'),
+        count: 2,
+        port0: handle('port', 1),
+        port1: handle('port', 3),
+      }),
+    ],
+    frame: bridged({ to: '01:00:5e:01:02:03', body: ip4({ destination: '239.1.2.3' }) }),
+  },
   'rule copies the packet': {
     entries: [
       rule('ingress', ['protocol'], {
@@ -427,7 +441,7 @@ test('ports attached natively have reasons of their own', async () => {
   xdp = await start('native');
   await provoke('egress takes no XDP frames', { frame: routed(ip4()) });
   // With GRO at its other end, a veth takes them.
-  wires.hosts[3]!.run('ethtool', ['-K', 'eth0', 'gro', 'on']);
+  for (const host of [1, 3]) wires.hosts[host]!.run('ethtool', ['-K', 'eth0', 'gro', 'on']);
   await provoke('checksum not filled in', { frame: unfinished(bytes(routed(ip4()))), from: 2 }, true);
   provoked.add('egress takes no XDP frames').add('checksum not filled in');
   for (const [reason, one] of Object.entries(NATIVE_CASES())) {

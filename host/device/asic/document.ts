@@ -40,7 +40,10 @@ trapped: the kernel then does what it would have done.
 4. Bridging. The port does not forward: \`bridge port not forwarding\`. No destination MAC is given: \`addressed to the
    bridge\`. On a port that is in any VLAN the frame's VLAN is its tag (\`port not in vlan\`) or the only pvid (\`no pvid\`);
    on one that is in none it is 0. A learning port and a source that the fdb does not have there: \`source mac not learned\`.
-   A group address: \`destination mac is a group\`. The fdb decides: \`fdb miss\`, \`fdb drop\`, \`fdb trap\`, or the egress port:
+   A group address: an entry of the mdb has the packet leave by each of its ports (\`group\`) but the one it came in by, those that do not
+   forward and those that are not in the VLAN; by none of them if one is in another bridge, down or too small; \`group without another
+   port\` drops. IGMP, ICMPv6, broadcast and 01:80:c2:00:00:00 to 0f, a tag on a bridge that does not filter, and no entry:
+   \`destination mac is a group\`. Any other address: the fdb decides: \`fdb miss\`, \`fdb drop\`, \`fdb trap\`, or the egress port:
    \`fdb same port\`, \`egress port in another bridge\`, \`egress bridge port not forwarding\`, \`egress port not in vlan\`, \`egress
    port down\`, \`egress mtu\`; else \`fdb\`, tagged unless the membership says untagged.
 5. Routing. No router interface for port and vlan: \`no router interface\`. Destination MAC not its own: \`destination mac is

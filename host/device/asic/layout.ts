@@ -14,6 +14,9 @@ export const GROUP_MEMBERS = 64;
 /** Words of a row before the first member of a group. */
 export const GROUP_FIRST_MEMBER = 4;
 
+/** Ports a row of the table mdb has room for. */
+export const MDB_PORTS = 32;
+
 /** Table numbers: the order of `asic.table` in wit/host.wit. */
 export const PORT = 0;
 export const ROUTER_INTERFACE = 1;
@@ -24,7 +27,7 @@ export const LPM6 = 5;
 export const VLAN = 6;
 export const FDB = 7;
 export const ACL = 8;
-export const TABLE_COUNT = 9;
+export const MDB = 9;
 
 export type TableName =
   | 'port'
@@ -35,7 +38,8 @@ export type TableName =
   | 'lpm6'
   | 'vlan'
   | 'fdb'
-  | 'acl';
+  | 'acl'
+  | 'mdb';
 
 export interface Field {
   readonly name: string;
@@ -267,6 +271,24 @@ export const TABLES: readonly TableDeclaration[] = [
       address('destination-mask', ''),
     ],
   },
+  {
+    name: 'mdb',
+    slots: false,
+    keyWords: 7,
+    capacity: 4096,
+    maxCapacity: 1_048_576,
+    maxLength: 0,
+    docs: 'Layer-2 destinations of several ports: multicast groups.',
+    fields: [
+      cookie,
+      bridge,
+      field('vlan', '1-4094, or 0 on a bridge that does not filter VLANs. Key.'),
+      field('family', '0 MAC, 1 IPv4, 2 IPv6: of the address. Key.'),
+      address('address', 'Key. A MAC in the last two words, upper 16 bits, then lower 32.'),
+      field('count', `Ports in use, 1-${MDB_PORTS}. Words beyond them are stored as 0.`),
+      field('ports', 'Slots, none of them twice.', MDB_PORTS),
+    ],
+  },
 ];
 
 /** Word number of a field within its row. */
@@ -293,7 +315,7 @@ export const HEADER = {
   version: 2,
   totalWords: 3,
   groupMembers: 4,
-  /** Nine words. */
+  /** Ten words. */
   capacities: 8,
   /** Odd while rows are being changed. */
   sequence: 32,
@@ -320,7 +342,7 @@ export const HEADER = {
 
 export const MAGIC0 = 0x4f484b45; // "EKHO"
 export const MAGIC1 = 0x43495341; // "ASIC"
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 
 /** Largest memory in bytes. */
 const MAX_BYTES = 4 * 1024 ** 3;

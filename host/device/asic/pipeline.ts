@@ -13,6 +13,8 @@ import {
   GROUP_FIRST_MEMBER,
   LPM4,
   LPM6,
+  MDB,
+  MDB_PORTS,
   NEXTHOP,
   NONE,
   PORT,
@@ -28,6 +30,8 @@ import {
   ACTION_TRAP,
   type AsicTables,
   hostBits,
+  MDB_IPV4,
+  MDB_IPV6,
   STAGE_INGRESS,
   STAGE_ROUTING,
   W,
@@ -44,6 +48,12 @@ const RIF_LOOSE = 4;
 const RIF_STRICT = 8;
 const VLAN_PVID = 1;
 const VLAN_UNTAGGED = 2;
+
+const PROTOCOL_IGMP = 2;
+const PROTOCOL_ICMP6 = 58;
+const BROADCAST = 0xffff_ffff_ffff;
+/** 01:80:c2:00:00:00 to 0f: what bridges say to each other. */
+const LINK_LOCAL = 0x0180_c200_0000;
 
 const ETHERTYPE_IPV4 = 0x0800;
 const ETHERTYPE_IPV6 = 0x86dd;
@@ -245,7 +255,8 @@ class Lookup {
       }
     }
     // The group bit is the lowest of the first byte on the wire.
-    if ((Math.floor(destinationMac / 2 ** 40) & 1) !== 0) return this.trap('destination mac is a group');
+    if ((Math.floor(destinationMac / 2 ** 40) & 1) !== 0)
+      return this.group(bridge, vlan, port, destinationMac);
     const slot = this.fdb(bridge, vlan, destinationMac);
     if (slot < 0) return this.trap('fdb miss');
     const row = this.meet(FDB, slot, true);
@@ -266,6 +277,53 @@ class Lookup {
       tag = untagged ? 0 : vlan;
     }
     return this.leave(out, tag, destinationMac, 'fdb');
+  }
+
+  /** To the ports of a multicast group, but the one it came in by. Packets that are asked about are IP: found by address. */
+  private group(bridge: number, vlan: number, port: number, mac: number): PacketVerdict {
+    const { query, destination } = this.packet;
+    const isReport = query.protocol === (destination.six ? PROTOCOL_ICMP6 : PROTOCOL_IGMP);
+    const isReserved = mac === BROADCAST || (mac >= LINK_LOCAL && mac <= LINK_LOCAL + 15);
+    const slot =
+      isReport || isReserved || (vlan === 0 && this.packet.vlan !== 0)
+        ? -1
+        : this.mdb(bridge, vlan, destination);
+    if (slot < 0) return this.trap('destination mac is a group');
+    const row = this.meet(MDB, slot, true);
+    const count = Math.min(this.words[row + W.mdbCount]!, MDB_PORTS);
+    for (let place = 0; place < count; place++) {
+      const out = this.words[row + W.mdbPorts + place]!;
+      if (out === port) continue;
+      const outRow = this.row(PORT, out);
+      const fault =
+        this.words[outRow + W.portBridge] !== bridge
+          ? this.trap('egress port in another bridge')
+          : this.copy(bridge, vlan, out, mac);
+      if (fault === undefined) continue;
+      this.ways.length = 0;
+      return fault;
+    }
+    return this.ways.length === 0
+      ? this.drop('group without another port')
+      : this.verdict('forward', 'group', false, false);
+  }
+
+  /** Adds the way out by a port, if the bridge forwards there; what traps the packet instead, or undefined. */
+  private copy(bridge: number, vlan: number, out: number, mac: number): PacketVerdict | undefined {
+    if ((this.words[this.row(PORT, out) + W.portFlags]! & PORT_BRIDGE_FORWARDING) === 0) return undefined;
+    let tag = 0;
+    if (vlan !== 0) {
+      const member = this.member(bridge, vlan, out);
+      if (member < 0) return undefined;
+      if ((this.words[this.row(VLAN, member) + W.vlanFlags]! & VLAN_UNTAGGED) === 0) tag = vlan;
+    }
+    const verdict = this.leave(out, tag, mac, 'group');
+    return verdict.action === 'forward' ? undefined : verdict;
+  }
+
+  private mdb(bridge: number, vlan: number, { six, words }: Address): number {
+    this.key.set([bridge, vlan, six ? MDB_IPV6 : MDB_IPV4, ...words]);
+    return this.tables.find(this.tables.tables[MDB]!, this.key, 0);
   }
 
   /** VLAN a frame belongs to, 0 on a port that is in none: the bridge then does not filter. */

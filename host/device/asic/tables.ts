@@ -22,6 +22,8 @@ import {
   HEADER,
   LPM4,
   LPM6,
+  MDB,
+  MDB_PORTS,
   type MemoryLayout,
   NEXTHOP,
   NONE,
@@ -50,6 +52,10 @@ export const ACL_ACCEPT = 0;
 export const ACL_DROP = 1;
 export const ACL_TRAP = 2;
 export const ACL_REDIRECT = 3;
+export const MDB_MAC = 0;
+export const MDB_IPV4 = 1;
+export const MDB_IPV6 = 2;
+
 export const STAGE_INGRESS = 0;
 export const STAGE_ROUTING = 1;
 
@@ -92,6 +98,12 @@ export const W = {
   fdbMac: wordOf(FDB, 'mac'),
   fdbAction: wordOf(FDB, 'action'),
   fdbPort: wordOf(FDB, 'port'),
+  mdbBridge: wordOf(MDB, 'bridge'),
+  mdbVlan: wordOf(MDB, 'vlan'),
+  mdbFamily: wordOf(MDB, 'family'),
+  mdbAddress: wordOf(MDB, 'address'),
+  mdbCount: wordOf(MDB, 'count'),
+  mdbPorts: wordOf(MDB, 'ports'),
   aclStage: wordOf(ACL, 'stage'),
   aclAction: wordOf(ACL, 'action'),
   aclPriority: wordOf(ACL, 'priority'),
@@ -301,7 +313,7 @@ export class AsicTables {
       words[pair + 1] = slot + 1;
       if (table.maxLength !== 0) words[table.lengths + words[base + table.keyWords]!]! += 1;
     }
-    if (table.number === GROUP) this.clearUnusedMembers(table, base);
+    this.clearUnused(table, base);
     words[base + table.words] = ROW_VALID;
     this.reference(table, base, 1);
     words[table.head + HEAD.used]! += 1;
@@ -339,12 +351,21 @@ export class AsicTables {
   private copyRow(table: TableLayout, base: number, from: Uint32Array, at: number): void {
     const words = this.words;
     for (let word = 0; word < table.words; word++) words[base + word] = from[at + word]!;
-    if (table.number === GROUP) this.clearUnusedMembers(table, base);
+    this.clearUnused(table, base);
   }
 
-  private clearUnusedMembers(table: TableLayout, base: number): void {
-    const count = Math.min(this.words[base + W.groupCount]!, GROUP_MEMBERS);
-    this.words.fill(0, base + GROUP_FIRST_MEMBER + 2 * count, base + table.words);
+  /** Words behind the members of a group, or the ports of a multicast group. */
+  private clearUnused(table: TableLayout, base: number): void {
+    const { words } = this;
+    const end = base + table.words;
+    if (table.number === GROUP)
+      words.fill(
+        0,
+        base + GROUP_FIRST_MEMBER + 2 * Math.min(words[base + W.groupCount]!, GROUP_MEMBERS),
+        end,
+      );
+    if (table.number === MDB)
+      words.fill(0, base + W.mdbPorts + Math.min(words[base + W.mdbCount]!, MDB_PORTS), end);
   }
 
   /** -1 when the table is full. */
@@ -474,6 +495,12 @@ export class AsicTables {
         this.refer(PORT, words[base + W.aclPort]!, by);
         this.refer(PORT, words[base + W.aclRedirect]!, by);
         break;
+      case MDB: {
+        const first = base + W.mdbPorts;
+        const end = first + words[base + W.mdbCount]!;
+        for (let word = first; word < end; word++) this.refer(PORT, words[word]!, by);
+        break;
+      }
     }
   }
 
@@ -555,9 +582,27 @@ export class AsicTables {
           row[at + W.fdbMac]! <= 0xffff &&
           this.decides(tables[PORT]!, row[at + W.fdbAction]!, row[at + W.fdbPort]!)
         );
+      case MDB:
+        return this.acceptableGroup(row, at);
       default:
         return row[at + 1]! < table.capacity && this.acceptableRule(row, at);
     }
+  }
+
+  private acceptableGroup(row: Uint32Array, at: number): boolean {
+    const count = row[at + W.mdbCount]!;
+    const family = row[at + W.mdbFamily]!;
+    const [high, second, third] = [0, 1, 2].map((word) => row[at + W.mdbAddress + word]!);
+    if (row[at + W.mdbBridge] === 0 || row[at + W.mdbVlan]! >= 4095 || family > MDB_IPV6) return false;
+    if (family !== MDB_IPV6 && (high !== 0 || second !== 0)) return false;
+    if ((family === MDB_IPV4 && third !== 0) || (family === MDB_MAC && third! > 0xffff)) return false;
+    if (count < 1 || count > MDB_PORTS) return false;
+    const seen = new Set<number>();
+    for (let word = at + W.mdbPorts; word < at + W.mdbPorts + count; word++) {
+      if (seen.has(row[word]!) || !this.holds(this.tables[PORT]!, row[word]!)) return false;
+      seen.add(row[word]!);
+    }
+    return true;
   }
 
   private acceptableRule(row: Uint32Array, at: number): boolean {

@@ -70,6 +70,7 @@ const SIZED: readonly Sized[] = [
   sized('samples', 'slots', twice('port')),
   sized('tunnels', 'slots', twice('tunnel')),
   sized('remotes', 'exact', of('remote')),
+  sized('multicast_groups', 'exact', of('mdb')),
   sized('acl_rules', 'slots', twice('acl')),
   sized('acl_masks', 'slots', () => 2 * MASKS),
   sized('acl_keys', 'exact', (sizes) => KEYS_PER_RULE * sizes.acl!),
@@ -87,6 +88,7 @@ const SIZED: readonly Sized[] = [
   sized('custom_counts', 'counters', customs),
   sized('tunnel_counts', 'counters', twice('tunnel')),
   sized('remote_counts', 'counters', twice('remote')),
+  sized('multicast_counts', 'counters', twice('mdb')),
 ];
 
 /** Maps that the device keeps itself. */

@@ -14,7 +14,13 @@ const NONE = 0xffff_ffff;
 /** MODE_NO_SOURCE and MODE_LOOKUP of bpf/datapath_maps.h. */
 const NO_SOURCE = 1 << 8;
 const LOOKUP = 1 << 9;
-const ACTION = { kernel: 1, drop: 2, redirect: 3, bridge: 4, route: 5, edit: 11 } as const;
+/** MODE_TCX */
+const TCX = 1 << 3;
+/** DP_PORT_BRIDGE_FORWARDING */
+const FORWARDS = 4;
+/** DP_VLAN_UNTAGGED */
+const UNTAGGED = 2;
+const ACTION = { kernel: 1, drop: 2, redirect: 3, bridge: 4, route: 5, edit: 11, copies: 13 } as const;
 /** REASON_ACL_MIRROR */
 const CANNOT_COPY = 'rule copies the packet';
 /** Of bpf/datapath_verdict.h. */
@@ -59,6 +65,12 @@ interface Group {
   readonly members: readonly { readonly nexthop: number; readonly end: number }[];
 }
 
+interface MulticastGroup {
+  readonly handle: number;
+  readonly count: number;
+  readonly ports: readonly number[];
+}
+
 interface Verdict {
   readonly action: number;
   readonly reason: number;
@@ -71,6 +83,7 @@ interface Verdict {
   readonly out: number;
   readonly vlan: number;
   readonly ingress: number;
+  readonly detail: number;
   readonly destination_mac: bigint;
   readonly extras: number;
 }
@@ -100,7 +113,8 @@ export class Lookup {
     if (typeof ingress === 'string') return trapped(ingress);
     const frame = buildFrame(packet, destination, source, ingress.vlan, ingress.mac);
     this.#object.variable<number>('asked_port').set(ingress.slot);
-    this.#object.variable<number>('asked_mode').set(LOOKUP | (source === undefined ? NO_SOURCE : 0));
+    const mode = this.#modeOf(ingress.slot) === MODE.tcx ? TCX : 0;
+    this.#object.variable<number>('asked_mode').set(LOOKUP | mode | (source === undefined ? NO_SOURCE : 0));
     this.#object.variable<number>('asked_count').set(count ? 1 : 0);
     this.#object.variable('asked_interface').set({ flags: ROUTES, vrf: packet.vrf ?? 0 });
     this.#object.program('datapath_lookup').run({ data: frame, repeat: 1 });
@@ -144,7 +158,7 @@ export class Lookup {
       Boolean,
     );
     // The program that is asked is not the one of XDP, which makes no copies.
-    const mode = slot === NONE ? MODE.none : this.#state.mode(slot);
+    const mode = this.#modeOf(slot);
     const isXdp = mode === MODE.native || mode === MODE.generic;
     if ((verdict.extras & EXTRA_MIRROR) !== 0 && verdict.action !== ACTION.kernel && isXdp)
       return { ...trapped(CANNOT_COPY), handles };
@@ -154,11 +168,16 @@ export class Lookup {
       if (members !== undefined && members.count > 0) return this.#ways(members, verdict, packet, handles);
     }
     if (verdict.action === ACTION.drop) {
-      const by = routing_rule ? 'routing acl drop' : route ? 'route drop' : fdb ? 'fdb drop' : 'acl drop';
+      const bridged = isGroup(fdb) ? 'group without another port' : 'fdb drop';
+      const by = routing_rule ? 'routing acl drop' : route ? 'route drop' : fdb ? bridged : 'acl drop';
       return { action: 'drop', by, handles, ways: [], mayTrap: false, mayDrop: true };
     }
     if (verdict.action === ACTION.kernel) {
       return { ...trapped(REASONS[verdict.reason]?.name ?? 'unknown'), handles };
+    }
+    if (verdict.action === ACTION.copies) {
+      const ways = this.#copies(verdict, packet, slot);
+      return { action: 'forward', by: 'group', handles, ways, mayTrap: false, mayDrop: false };
     }
     const { action } = verdict;
     const out = this.#port(verdict.out);
@@ -170,8 +189,35 @@ export class Lookup {
       vlan,
       destinationMac: action === ACTION.edit ? Number(verdict.destination_mac) : (packet.destinationMac ?? 0),
     };
-    const by = action === ACTION.redirect || action === ACTION.edit ? 'acl redirect' : 'fdb';
+    const bridged = isGroup(fdb) ? 'group' : 'fdb';
+    const by = action === ACTION.redirect || action === ACTION.edit ? 'acl redirect' : bridged;
     return { action: 'forward', by, handles, ways: [way], mayTrap: false, mayDrop: false };
+  }
+
+  #modeOf(slot: number) {
+    return slot === NONE ? MODE.none : this.#state.mode(slot);
+  }
+
+  /** What skb_leave_copies() of bpf/datapath_skb_multicast.h does. */
+  #copies({ fdb, out: bridge, detail: vlan }: Verdict, packet: PacketQuery, slot: number): PacketWay[] {
+    const groups = this.#object.map<object, MulticastGroup>('multicast_groups').values();
+    const { count = 0, ports = [] } = [...groups].find(({ handle }) => handle === fdb) ?? {};
+    const ways: PacketWay[] = [];
+    for (const place of ports.slice(0, count)) {
+      const port = this.#port(place);
+      if (place === slot || port === undefined || (port.flags & FORWARDS) === 0) continue;
+      const member = this.#object.map<object, { flags: number }>('vlans').get({ bridge, vlan, port: place });
+      if (vlan !== 0 && member === undefined) continue;
+      const isUntagged = vlan === 0 || (member!.flags & UNTAGGED) !== 0;
+      ways.push({
+        nexthop: 0,
+        port: port.handle,
+        ifindex: port.ifindex,
+        vlan: isUntagged ? 0 : vlan,
+        destinationMac: packet.destinationMac ?? 0,
+      });
+    }
+    return ways;
   }
 
   #ways(group: Group, verdict: Verdict, packet: PacketQuery, handles: number[]): PacketVerdict {
@@ -235,6 +281,11 @@ export class Lookup {
   #group(slot: number): Group | undefined {
     return this.#object.map<number, Group>('groups').get(slot);
   }
+}
+
+/** A handle of kind multicast-group. */
+function isGroup(handle: number): boolean {
+  return handle >>> 28 === 13;
 }
 
 function trapped(by: string): PacketVerdict {

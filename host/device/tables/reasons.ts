@@ -59,7 +59,16 @@ const LIST = [
   ['VLAN_MISSING', 'port not in vlan', 'The kernel drops it, as the bridge filters VLANs.'],
   ['NO_PVID', 'no pvid', 'An untagged frame on a port that takes none.'],
   ['LEARN', 'source mac not learned', 'New, moved or expired: the kernel learns it.'],
-  ['GROUP_MAC', 'destination mac is a group', 'Broadcast and multicast: the kernel floods or snoops.'],
+  [
+    'GROUP_MAC',
+    'destination mac is a group',
+    'Broadcast, IGMP and ICMPv6, and multicast groups without an entry: the kernel floods or snoops.',
+  ],
+  [
+    'GROUP_COPIES',
+    'group needs copies',
+    'Several ports want the frame, and this one is attached by XDP, which has a frame once.',
+  ],
   ['FDB_MISS', 'fdb miss', 'Unknown destination: the kernel floods.'],
   ['FDB', 'fdb trap', 'An address of the bridge itself, or an entry that could not be offloaded.'],
   ['FDB_SAME', 'fdb same port', 'The destination is where the frame came from.'],

@@ -3,6 +3,7 @@
  *
  *     put route 7 prefix=192.0.2.0/24 group=1
  *     put group 3 members=1,2*3
+ *     put multicast-group 1 bridge=50 address=239.1.1.1 ports=1,2
  *     remove route 7
  *
  * Fields are those of the WIT record and 0 when not named. Entries of a kind are numbered from 1: the index in the handle is
@@ -57,6 +58,8 @@ const REFERENCES: Readonly<Record<string, Kind>> = {
   'mirror-port': 'port',
 };
 
+const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/;
+
 /** Parses a line. Throws SyntaxError saying what is wrong with it. */
 export function parseEntry(line: string): Entry {
   const [operation, kind, index, ...settings] = line.trim().split(/\s+/);
@@ -94,6 +97,17 @@ function set(line: string, fields: Fields, name: string, text: string): void {
         weight: numberOf(line, weight ?? '1'),
       });
     }
+    return;
+  }
+  if (kind === 'multicast-group' && name === 'ports') {
+    const ports = text.split(',');
+    value.count = ports.length;
+    for (const [index, port] of ports.entries())
+      value[`port${index}`] = numberOf(line, port, (one) => (one === 0 ? 0 : handleOf('port', one)));
+    return;
+  }
+  if (kind === 'multicast-group' && name === 'address' && MAC.test(text)) {
+    value.address = { high: 0n, low: wideNumber(line, text) };
     return;
   }
   if (kind === 'route' && name === 'prefix') {
@@ -159,7 +173,7 @@ function numberOf(line: string, text: string | undefined, ofIndex = (index: numb
 }
 
 function wideNumber(line: string, text: string): bigint {
-  if (/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(text)) return BigInt(`0x${text.replaceAll(':', '')}`);
+  if (MAC.test(text)) return BigInt(`0x${text.replaceAll(':', '')}`);
   if (!/^(0x[0-9a-f]{1,16}|\d{1,20})$/.test(text)) fail(line, `${text} is neither a number nor a MAC`);
   return BigInt(text);
 }

@@ -54,6 +54,7 @@ const METHODS = {
   custom: 'custom',
   tunnel: 'tunnel',
   remote: 'remote',
+  'multicast-group': 'multicastGroup',
 } as const;
 
 /** Lists of a batch whose records have handles, with their kind. */
@@ -70,6 +71,7 @@ const LISTS: readonly (readonly [list: number, kind: Kind])[] = [
   [10, 'custom'],
   [11, 'tunnel'],
   [12, 'remote'],
+  [13, 'multicast-group'],
 ];
 
 /** Log lines told of a plugin that does not start, or fails a case. */

@@ -7,6 +7,7 @@ import {
   GROUP_FIRST_MEMBER,
   LPM4,
   LPM6,
+  MDB,
   NEXTHOP,
   NONE,
   PORT,
@@ -42,6 +43,8 @@ export class Model {
     if (table === LPM6) found.push([GROUP, row[W.lpm6Group]!]);
     if (table === VLAN) found.push([PORT, row[W.vlanPort]!]);
     if (table === FDB) found.push([PORT, row[W.fdbPort]!]);
+    if (table === MDB)
+      for (let place = 0; place < row[W.mdbCount]!; place++) found.push([PORT, row[W.mdbPorts + place]!]);
     if (table === ACL) found.push([PORT, row[W.aclPort]!], [PORT, row[W.aclRedirect]!]);
     return found.filter(([, slot]) => slot !== NONE);
   }

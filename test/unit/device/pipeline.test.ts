@@ -8,6 +8,7 @@ import {
   GROUP,
   LPM4,
   LPM6,
+  MDB,
   NEXTHOP,
   NONE,
   PORT,
@@ -339,6 +340,54 @@ describe('bridging', () => {
     expect(by(frame)).toBe('trap: fdb trap');
     put(FDB, { bridge: 20, mac: mac(host), action: 2, port: NONE });
     expect(by(frame)).toBe('drop: fdb drop');
+  });
+
+  test('a group goes to all of its ports that forward, but the one it came in by', () => {
+    const group = { ...frame, destinationMac: 0x01_00_5e_01_02_03 };
+    const ask = (query: Partial<PacketQuery> = {}) =>
+      device.lookup({ destination: '239.1.2.3', ...group, ...query });
+    const entry = (slots: number[], values: RowValues = {}) =>
+      put(MDB, {
+        cookie: 900,
+        bridge: 20,
+        family: 1,
+        address: [0, 0, 0, 0xef010203],
+        count: slots.length,
+        ports: slots,
+        ...values,
+      });
+    expect(ask().by).toBe('destination mac is a group');
+    entry([2, 3, 4]);
+    expect(ask()).toMatchObject({
+      action: 'forward',
+      by: 'group',
+      handles: [900],
+      ways: [{ ifindex: 22 }, { ifindex: 23 }],
+      mayTrap: false,
+    });
+    expect(ask({ ingress: 22 }).ways.map(({ ifindex }) => ifindex)).toEqual([21, 23]);
+    const kernels = [
+      { protocol: 2 },
+      { destinationMac: 0xffffffffffff },
+      { vlan: 5 },
+      { destination: '238.129.2.3' },
+    ];
+    for (const query of kernels) expect(ask(query).by).toBe('destination mac is a group');
+    expect(ask({ length: 1501 })).toMatchObject({ action: 'trap', by: 'egress mtu', ways: [] });
+    put(PORT, { slot: 4, ifindex: 23, mtu: 1500, bridge: 20, flags: UP });
+    expect(ask().ways.map(({ ifindex }) => ifindex)).toEqual([22]);
+    put(PORT, { slot: 4, ifindex: 23, mtu: 1500, bridge: 20, flags: 1 | FORWARDING });
+    expect(ask()).toMatchObject({ action: 'trap', by: 'egress port down', ways: [] });
+    put(PORT, { slot: 4, ifindex: 23, mtu: 1500, bridge: 19, flags: UP | FORWARDING });
+    expect(ask()).toMatchObject({ action: 'trap', by: 'egress port in another bridge', ways: [] });
+    entry([2]);
+    expect(ask()).toMatchObject({ action: 'drop', by: 'group without another port' });
+    put(VLAN, { bridge: 20, vlan: 5, port: 2, flags: 1 | 2 });
+    put(VLAN, { bridge: 20, vlan: 5, port: 3 });
+    expect(ask().by).toBe('destination mac is a group');
+    entry([2, 3, 4], { vlan: 5 });
+    put(PORT, { slot: 4, ifindex: 23, mtu: 1500, bridge: 20, flags: UP | FORWARDING });
+    expect(ask().ways).toMatchObject([{ ifindex: 22, vlan: 5 }]);
   });
 
   test('a learning port traps sources that are not known on it', () => {

@@ -175,7 +175,7 @@ test('a file that is not for these tables is refused, with what to do', () => {
   copyFileSync(path, saved);
   for (const [word, value, expected] of [
     [HEADER.magic0, 1, 'FILE is not a state file of a simulated ASIC'],
-    [HEADER.version, 9, 'state file FILE has layout version 9, not 1'],
+    [HEADER.version, 9, 'state file FILE has layout version 9, not 2'],
     [HEADER.capacities + PORT, 63, 'state file FILE was made with 63 rows in table port, not 64'],
     [HEADER.totalWords, 1, 'state file FILE has another layout'],
   ] as const) {

@@ -10,6 +10,7 @@ import {
   LPM4,
   LPM6,
   layOut,
+  MDB,
   NEXTHOP,
   NONE,
   PORT,
@@ -31,6 +32,7 @@ const capacities = {
   vlan: 5,
   fdb: 6,
   acl: 6,
+  mdb: 4,
 } as const;
 
 const cookie = fc.nat(0xffff);
@@ -109,6 +111,19 @@ const anyRow: readonly fc.Arbitrary<readonly [number, Uint32Array]>[] = [
     .map(([cookie, slot, stage, priority, port]) => [
       ACL,
       row(ACL, { cookie, slot, stage, action: 2, priority, port, 'redirect-port': NONE }),
+    ]),
+  fc
+    .tuple(cookie, fc.nat(7), fc.uniqueArray(slot, { minLength: 1, maxLength: 3 }))
+    .map(([cookie, group, ports]) => [
+      MDB,
+      row(MDB, {
+        cookie,
+        bridge: 20,
+        family: 1,
+        address: [0, 0, 0, 0xef000000 + group],
+        count: ports.length,
+        ports,
+      }),
     ]),
 ];
 
@@ -247,6 +262,9 @@ test('rows that may not be held are rejected and counted', () => {
     [LPM6, row(LPM6, { prefix: [0, 0, 0, 0], length: 129, action: 1, group: NONE })],
     [VLAN, row(VLAN, { bridge: 1, vlan: 4095, port: 0 })],
     [FDB, row(FDB, { bridge: 0, action: 1, port: NONE })],
+    [MDB, row(MDB, { bridge: 1, family: 1, address: [0, 0, 0, 0xef010203], count: 0 })],
+    [MDB, row(MDB, { bridge: 1, family: 1, address: [0, 0, 0, 0xef010203], count: 1, ports: [0] })],
+    [MDB, row(MDB, { bridge: 1, family: 3, count: 1, ports: [0] })],
     [ACL, row(ACL, { slot: 0, action: 3, port: NONE, 'redirect-port': NONE })],
     [ACL, row(ACL, { slot: 0, action: 2, port: NONE, 'redirect-port': NONE, dscp: 64 })],
     [

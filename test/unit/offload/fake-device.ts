@@ -35,6 +35,8 @@ export interface FakeDeviceOptions {
   readonly nexthops?: number;
   readonly groups?: number;
   readonly refuses?: (route: HeldRoute) => boolean;
+  /** Multicast groups of bridges it says it has room for. */
+  readonly multicastGroups?: number;
   /** ACL rules it says it has room for. */
   readonly rules?: number;
   readonly refusesRule?: (rule: AclWant) => boolean;
@@ -84,6 +86,7 @@ export class FakeDevice {
       0,
       16,
       64,
+      this.options.multicastGroups ?? 64,
     ];
     return {
       vendor: 'test',
@@ -150,6 +153,7 @@ export class FakeDevice {
       customs,
       tunnels,
       remotes,
+      multicastGroups,
     ] = lists as unknown as [
       BatchReader['ports'],
       BatchReader['routerInterfaces'],
@@ -164,6 +168,7 @@ export class FakeDevice {
       BatchReader['customs'],
       BatchReader['tunnels'],
       BatchReader['remotes'],
+      BatchReader['multicastGroups'],
     ];
     const no = (handle: number, status: number, reason: number) => {
       outcomes.append();
@@ -290,7 +295,7 @@ export class FakeDevice {
       }
       this.routes.set(routes.handle, route);
     }
-    for (const list of [vlans, fdb, acl, flows, customs, tunnels, remotes]) {
+    for (const list of [vlans, fdb, acl, flows, customs, tunnels, remotes, multicastGroups]) {
       for (list.rewind(); list.next(); ) {
         if (fails(list.handle, list.operation)) continue;
         const isRule = list === acl && list.operation === OPERATION.put;
@@ -328,7 +333,9 @@ export class FakeDevice {
                       ? encoder.tunnel(OPERATION.put, handle)
                       : kind === ENTRY_KIND.remote
                         ? encoder.remote(OPERATION.put, handle)
-                        : encoder.aclRule(OPERATION.put, handle);
+                        : kind === ENTRY_KIND.multicastGroup
+                          ? encoder.multicastGroup(OPERATION.put, handle)
+                          : encoder.aclRule(OPERATION.put, handle);
       record.u8.set(words, record.offset);
     }
     for (const [handle, nexthop] of this.nexthops) {

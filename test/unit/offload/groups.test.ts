@@ -1,4 +1,4 @@
-/** Multicast groups of bridges: plugins have no entries of them, and the kernel gets their frames. */
+/** Multicast groups of bridges where a plugin has no entries of them: the kernel gets their frames. */
 import { expect, test } from 'vitest';
 import { KIND } from '../../../host/mirror/types.ts';
 import { Planner } from '../../../host/offload/planner.ts';
@@ -37,7 +37,11 @@ test('a group is the kernel’s, for plugins with ports of its bridge', async ()
   const planner = new Planner({ mirror: kernel.mirror, netfilter: 'trap', xfrm: 'trap', log: () => {} });
   planner.addPlugin({ name: 'fake', isPort: undefined });
   const listener = { fault: () => {}, down: () => {} };
-  await planner.pluginUp('fake', new FakeRunner(new FakeDevice({ routes: 1000 })), listener);
+  await planner.pluginUp(
+    'fake',
+    new FakeRunner(new FakeDevice({ routes: 1000, multicastGroups: 0 })),
+    listener,
+  );
   await planner.settled();
   const ids: number[] = [];
   kernel.mirror.forEach(KIND.mdb, (id) => ids.push(id));
@@ -47,7 +51,7 @@ test('a group is the kernel’s, for plugins with ports of its bridge', async ()
   ]);
   expect(planner.explain(KIND.mdb, ids[0]!)).toEqual([
     'fake: trapped (multicast-group)',
-    '  because no entry says what becomes of frames to a group: the kernel sends them to the ports that want them',
+    '  because the plugin has no entries of groups of bridges: the kernel sends their frames to the ports that want them',
   ]);
   planner.close();
 });

@@ -30,6 +30,7 @@ const LISTS = {
   custom: 'customs',
   tunnel: 'tunnels',
   remote: 'remotes',
+  'multicast-group': 'multicastGroups',
 } as const;
 
 /** Reads the current record by its accessors into the shape that `readValue` gives. */

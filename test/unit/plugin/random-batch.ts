@@ -22,6 +22,7 @@ const METHODS = {
   custom: 'custom',
   tunnel: 'tunnel',
   remote: 'remote',
+  'multicast-group': 'multicastGroup',
 } as const;
 
 export interface RandomEntry {

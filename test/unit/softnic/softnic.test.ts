@@ -92,7 +92,7 @@ test('it says what it can do, in the sizes of its ASIC', async () => {
     vlanInterfaces: true,
   });
   const capacities = runner.description.abilities.map(({ capacity }) => capacity);
-  expect(capacities).toEqual([64, 128, 77, 4096, 1000 + 65_536, 4096, 32_768, 1024]);
+  expect(capacities).toEqual([64, 128, 77, 4096, 1000 + 65_536, 4096, 32_768, 1024, 4096]);
   expect(log).toEqual(['started']);
 });
 
@@ -114,7 +114,16 @@ test('a setting it does not have, or cannot be so, is named', async () => {
 
 /** What the entry refers to: handles. */
 function references({ value, members }: Entry): number[] {
-  const found = [value.port, value.redirectPort, value.routerInterface, value.group] as number[];
+  const { port0 = 0, port1 = 0, port2 = 0 } = value;
+  const found = [
+    value.port,
+    value.redirectPort,
+    value.routerInterface,
+    value.group,
+    port0,
+    port1,
+    port2,
+  ] as number[];
   return [...found, ...(members ?? []).map((member) => member.nexthop)].filter((one) => one > 0);
 }
 
@@ -180,6 +189,18 @@ const kinds: Record<Exclude<Kind, 'flow' | 'custom' | 'tunnel' | 'remote'>, fc.A
         vlan: index % 3,
         mac: BigInt(index) << 30n,
         port: action === 'forward' ? port : 0,
+      }),
+    ),
+  'multicast-group': fc
+    .tuple(fc.integer({ min: 1, max: 12 }), fc.uniqueArray(reference('port'), { minLength: 1 }))
+    .map(([index, ports]) =>
+      entry('multicast-group', index, {
+        family: ['mac', 'ipv4', 'ipv6'][index % 3]!,
+        bridge: 9,
+        vlan: index % 4,
+        address: { high: index % 3 === 2 ? 0xff0en << 48n : 0n, low: BigInt(index) << 24n },
+        count: ports.length,
+        ...Object.fromEntries(ports.map((port, place) => [`port${place}`, port])),
       }),
     ),
   'acl-rule': fc

@@ -50,6 +50,7 @@ const METHODS = {
   custom: 'custom',
   tunnel: 'tunnel',
   remote: 'remote',
+  'multicast-group': 'multicastGroup',
 } as const;
 
 /** Handle number `index` of a kind. */
@@ -140,6 +141,7 @@ const LISTS: readonly (readonly [number, Kind])[] = [
   [10, 'custom'],
   [11, 'tunnel'],
   [12, 'remote'],
+  [13, 'multicast-group'],
 ];
 
 export class Softnic implements AsyncDisposable {

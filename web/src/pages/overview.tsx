@@ -153,6 +153,7 @@ const KIND_OF_ENTRY: Readonly<Record<string, string>> = {
   port: 'link',
   nexthop: 'neighbour',
   'fdb-entry': 'fdb',
+  'multicast-group': 'mdb',
   'acl-rule': 'filter',
   custom: 'offload',
 };

@@ -138,7 +138,7 @@ function readback(cursor: number, limit: number): { next: number; entries: Batch
   const { table, next, rows } = nextRows(asic.read, cursor, limit, (table) => words[table]!);
   const entries: Batch = {
     ports: [], routerInterfaces: [], nexthops: [], members: [], groups: [], routes: [], vlanMembers: [], fdbEntries: [], aclRules: [], flows: [],
-    customs: [], tunnels: [], remotes: [],
+    customs: [], tunnels: [], remotes: [], multicastGroups: [],
   };
   const operation = 'put';
   for (const [handle, ...r] of rows as [number, ...number[]][]) {
