@@ -48,6 +48,8 @@ enum firmware_port_flags {
 	FIRMWARE_PORT_BRIDGES = 1 << 2,
 	/* It is attached by XDP, where packets are not copied. */
 	FIRMWARE_PORT_NO_MIRRORS = 1 << 3,
+	/* Frames of multicast groups that arrive there go on in hardware. */
+	FIRMWARE_PORT_GROUPS = 1 << 4,
 };
 
 /* A port that a plugin has. */

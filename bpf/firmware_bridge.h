@@ -44,12 +44,21 @@ static __always_inline void tell_bridge(struct ekho_bridge_ctx *bridge, __u32 ca
 	bpf_ringbuf_submit(record, 0);
 }
 
+/* Those of IPv6 are not planned. */
+static __always_inline bool is_planned_group(const struct firmware_port *port, const struct ekho_bridge_ctx *bridge)
+{
+	if (!(port->flags & FIRMWARE_PORT_GROUPS) || bridge->flags & EKHO_BRIDGE_HOST)
+		return false;
+	return bridge->mac[0] != 0x33 || bridge->mac[1] != 0x33;
+}
+
 /*
  * Entries of a plugin's port are accepted without a mark: the planner knows when the plugin has them, and marks them then. VLANs
- * and attributes are a part of its plan; groups are nobody's.
+ * and attributes are a part of its plan. Of groups the kernel takes no later word: they are marked where the planner takes them.
  */
-static __always_inline int bridge_by_port(__u32 ifindex, __u32 call)
+static __always_inline int bridge_by_port(const struct ekho_bridge_ctx *bridge, __u32 call)
 {
+	__u32 ifindex = bridge->ifindex;
 	const struct firmware_port *port = bpf_map_lookup_elem(&ports, &ifindex);
 
 	if (!port || !(port->flags & FIRMWARE_PORT_BRIDGES))
@@ -60,6 +69,8 @@ static __always_inline int bridge_by_port(__u32 ifindex, __u32 call)
 	case FIRMWARE_VLAN_REPLACE:
 	case FIRMWARE_PORT_ATTR:
 		return 0;
+	case FIRMWARE_MDB_REPLACE:
+		return is_planned_group(port, bridge) ? 0 : -EOPNOTSUPP;
 	default:
 		return -EOPNOTSUPP;
 	}
@@ -68,7 +79,7 @@ static __always_inline int bridge_by_port(__u32 ifindex, __u32 call)
 static __always_inline int ask_bridge(struct ekho_bridge_ctx *bridge, __u32 call)
 {
 	if (by_port)
-		return bridge_by_port(bridge->ifindex, call);
+		return bridge_by_port(bridge, call);
 	if (!(can_bridge & (1u << call)))
 		return -EOPNOTSUPP;
 	tell_bridge(bridge, call);

@@ -149,7 +149,8 @@ export class HostFirmware {
       for (const ifindex of states.ports()) {
         const behind = states.behind(ifindex);
         const canMirror = states.canMirror(ifindex);
-        wanted.set(ifindex, { ...common, isReady: ready.has(ifindex), behind, canMirror });
+        const takesGroups = states.takesGroups(ifindex);
+        wanted.set(ifindex, { ...common, isReady: ready.has(ifindex), behind, canMirror, takesGroups });
       }
       this.#setRoom(firmware, hardware, plugin);
     }

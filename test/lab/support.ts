@@ -43,7 +43,16 @@ const MOVING = new Set([
 export type LabPlugin = 'softnic' | 'xdp' | Variant;
 
 // Counters per CPU are made one by one, which takes long under emulation.
-const XDP_TABLES = { lpm4: 1000, lpm6: 1000, nexthop: 500, fdb: 500, flow: 500, tunnel: 16, remote: 100 };
+const XDP_TABLES = {
+  lpm4: 1000,
+  lpm6: 1000,
+  nexthop: 500,
+  fdb: 500,
+  flow: 500,
+  tunnel: 16,
+  remote: 100,
+  mdb: 50,
+};
 
 export interface HostOptions {
   readonly netns: string;

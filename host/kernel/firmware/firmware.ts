@@ -38,6 +38,7 @@ const PORT_READY = 1;
 const PORT_FLOWS = 2;
 const PORT_BRIDGES = 4;
 const PORT_NO_MIRRORS = 8;
+const PORT_GROUPS = 16;
 
 /** A port of a plugin's device, and what the plugin can do with rules on it. */
 export interface FirmwarePort {
@@ -55,6 +56,8 @@ export interface FirmwarePort {
   readonly takesFlows: boolean;
   /** It forwards between ports of bridges. */
   readonly takesBridges: boolean;
+  /** Frames of multicast groups that arrive there go on in hardware. */
+  readonly takesGroups: boolean;
   /** There can be copies of what arrives there. */
   readonly canMirror: boolean;
 }
@@ -259,11 +262,22 @@ export class Firmware implements Disposable {
       this.#ports.delete(ifindex);
       return;
     }
-    const { fields, edits, plugin, isReady, takesFlows, takesBridges, canMirror, behind = 0 } = port;
+    const {
+      fields,
+      edits,
+      plugin,
+      isReady,
+      takesFlows,
+      takesBridges,
+      takesGroups,
+      canMirror,
+      behind = 0,
+    } = port;
     const flags =
       (isReady ? PORT_READY : 0) |
       (takesFlows ? PORT_FLOWS : 0) |
       (takesBridges ? PORT_BRIDGES : 0) |
+      (takesGroups ? PORT_GROUPS : 0) |
       (canMirror ? 0 : PORT_NO_MIRRORS);
     this.#ports.set(ifindex, { fields, edits, plugin, flags, behind });
   }
