@@ -9,6 +9,7 @@ import { Random } from '../support/random.ts';
 import type { Command } from './arena.ts';
 import { type Case, reportOf, type StartOffload, shrink, Twins } from './compare.ts';
 import { Generator, type Scope } from './generate.ts';
+import { GROUP_PORTS, GroupGenerator, type GroupScope } from './groups.ts';
 import { TUNNEL_PORTS, TunnelGenerator, type TunnelScope } from './tunnels.ts';
 
 /** Cases that differed once. */
@@ -18,8 +19,8 @@ export const CASES = join(import.meta.dirname, 'cases');
 const OFTEN = 6;
 
 export interface Search {
-  /** Of routers, or of bridges with tunnels. */
-  readonly scope: Scope | { readonly tunnels: TunnelScope };
+  /** Of routers, or of bridges with tunnels, or with multicast groups. */
+  readonly scope: Scope | { readonly tunnels: TunnelScope } | { readonly groups: GroupScope };
   readonly seed: number;
   readonly routers: number;
   readonly rounds: number;
@@ -42,10 +43,7 @@ export async function search(
   const taken = new Map<string, number>();
   for (let run = 0; run < routers; run++) {
     const random = new Random(seed + run);
-    const isTunnels = 'tunnels' in scope;
-    const generator = isTunnels ? new TunnelGenerator(random, scope.tunnels) : new Generator(random, scope);
-    const ports = isTunnels ? TUNNEL_PORTS : scope.ports;
-    const anyWay = !isTunnels && scope.multipath === true;
+    const { generator, ports, anyWay } = worldOf(random, scope);
     const twins = await Twins.start(ports, start, anyWay);
     let found: Case | undefined;
     try {
@@ -79,6 +77,14 @@ export async function search(
   for (const [what, times] of asked)
     if (times >= OFTEN) expect(taken.get(what) ?? 0, what).toBeGreaterThan(0);
   return frames;
+}
+
+function worldOf(random: Random, scope: Search['scope']) {
+  if ('tunnels' in scope)
+    return { generator: new TunnelGenerator(random, scope.tunnels), ports: TUNNEL_PORTS, anyWay: false };
+  if ('groups' in scope)
+    return { generator: new GroupGenerator(random, scope.groups), ports: GROUP_PORTS, anyWay: false };
+  return { generator: new Generator(random, scope), ports: scope.ports, anyWay: scope.multipath === true };
 }
 
 /** Counts commands by what they are about, `tc filter`. */
