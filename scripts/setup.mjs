@@ -121,7 +121,7 @@ export function build() {
 export function become(command, args) {
   const child = spawn(command, args, { stdio: 'inherit' });
   child.on('error', (error) => fail(error));
-  // Ctrl-C on a terminal reaches the child twice, by the terminal and from here: it takes the two for one.
+  // Ctrl-C on a terminal reaches the child twice, by the terminal and from here: children expect that.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   child.on('exit', (code, signal) => {
     if (signal) {

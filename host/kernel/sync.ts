@@ -120,7 +120,7 @@ export interface SyncStatus {
   /** Times that notifiers' hints were looked at, and routes found gone by that before anything else told. */
   readonly hinted: number;
   readonly foundGone: number;
-  /** Dumps repeated because the kernel marked them inconsistent. */
+  /** Dumps repeated because the kernel marked them inconsistent, or IPv6 routes were deleted meanwhile. */
   readonly interrupted: number;
   /** Messages that did not follow their layout. */
   readonly malformed: number;
@@ -155,9 +155,9 @@ const HINTED_KINDS: readonly Kind[] = ['nexthop', 'route'];
 /** Phase of a kind: before its first dump nothing needs to be applied, the dump will show it. */
 const UNREAD = 0;
 const READING = 1;
+const FOLLOWING = 2;
 /** Of every network namespace. */
 const LOOPBACK_IFINDEX = 1;
-const FOLLOWING = 2;
 
 export class KernelSync {
   #refresh: KernelRefresh | undefined;
@@ -784,13 +784,14 @@ export class KernelSync {
     const protocol = protocolOf(KINDS[kind]!);
     const client = this.#clients.get(protocol)!;
     const table = this.#mirror.table(kind);
-    const omissions = new Ipv6Omissions();
+    let omissions = new Ipv6Omissions();
     /** When IPv6 routes were asked for; undefined: they were not. */
     let before: { readonly deleted: number; readonly silent: number } | undefined;
     const complete = await dumpConsistently(client, requests, {
       begin: () => {
         table.beginSweep();
         before = undefined;
+        omissions = new Ipv6Omissions();
       },
       asking: ({ payload }) => {
         if (kind !== KIND.route || payload[0] !== AF_INET6 || before !== undefined) return;
@@ -811,7 +812,7 @@ export class KernelSync {
       },
       message: (type, flags, _sequence, data, start, end) => {
         if (end <= start || kindOf(protocol, type, data.bytes[start]!) !== kind) return;
-        if (before !== undefined) omissions.shown(data);
+        if (before !== undefined && data.bytes[start] === AF_INET6) omissions.shown(data);
         this.#apply(kind, mode, type, flags, data, start, end);
       },
       interrupted: () => {

@@ -30,13 +30,14 @@ function listen(): void {
     }
   });
   if (!isMainThread) return;
-  // Without a listener they end the process without its exit event. Shells say 128 and the number.
+  // Without a listener they end the process without its exit event, and so does a second one, as Ctrl-C sends by way of npm,
+  // where the listener was for one. Shells say 128 and the number.
   for (const [signal, number] of [
     ['SIGHUP', 1],
     ['SIGINT', 2],
     ['SIGTERM', 15],
   ] as const)
-    if (process.listenerCount(signal) === 0) process.once(signal, () => process.exit(128 + number));
+    if (process.listenerCount(signal) === 0) process.on(signal, () => process.exit(128 + number));
 }
 
 /** A new folder whose name begins so; gone at the end, if not before. */
