@@ -35,6 +35,7 @@ function netdevsim(name: string): Selftest {
   return { ...script, outcomes: switchOutcomesOf };
 }
 
+const CHAIN = 'Some of its rules are in another chain than 0';
 const NO_FLAGS = 'No rule of it is for hardware alone: software does what firmware refuses';
 
 /** Those of net/forwarding that call tc_offload_check, tc-testing's cases of flower, and netdevsim's of routes and nexthops. */
@@ -44,10 +45,12 @@ export const SELFTESTS: readonly Selftest[] = [
   forwarding('tc_actions.sh', {
     trap: 'The first of its filters is for software alone, and is obeyed: the packets of all that follow go to the kernel',
   }),
-  forwarding('tc_chains.sh'),
-  forwarding('tc_flower_router.sh'),
+  forwarding('tc_chains.sh', { 'unreachable chain': CHAIN, 'gact goto chain': CHAIN }),
+  forwarding('tc_flower_router.sh', { 'indev egress match': 'Its rules are on the egress side' }),
   forwarding('tc_mpls_l2vpn.sh', { ping: NO_FLAGS, ping6: NO_FLAGS }),
-  forwarding('tc_tunnel_key.sh'),
+  forwarding('tc_tunnel_key.sh', {
+    'tunnel_key nofrag': 'The kernel takes no rule with skip_sw on the link of a tunnel, whoever has it',
+  }),
   {
     name: 'tc-testing-flower',
     folder: 'tc-testing',
