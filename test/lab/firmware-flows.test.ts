@@ -163,9 +163,9 @@ END
     }
   }
 
-  test('a flow that hardware counts stays, and one that it does not goes', async () => {
-    const rules = new Map<bigint, FirmwareRule>();
-    using firmware = new Firmware(
+  /** Takes all connections; `rules` is what it has. */
+  const firmwareWith = (rules: Map<bigint, FirmwareRule>) =>
+    new Firmware(
       {
         netns: space.netns,
         capabilities: {
@@ -180,6 +180,10 @@ END
         onDestroy: (id) => rules.delete(id),
       },
     );
+
+  test('a flow that hardware counts stays, and one that it does not goes', async () => {
+    const rules = new Map<bigint, FirmwareRule>();
+    using firmware = firmwareWith(rules);
     let told = 0n;
     /** Counts for the first connection, and for its directions at the ports that their packets come by. */
     const more = () => {
@@ -209,6 +213,22 @@ END
     await expect.poll(() => inHardware(), SOON).toBe(false);
     await expect.poll(() => rules.size, SOON).toBe(0);
     expect(space.counts('sw0')).toEqual({ rules: 0, offloaded: 0 });
+  });
+
+  test('a flowtable that goes takes its connections out of hardware', async () => {
+    const rules = new Map<bigint, FirmwareRule>();
+    using _firmware = firmwareWith(rules);
+    const asker = space.hosts[0].launch(process.execPath, ['-e', ASKER, '192.0.2.130', '9', '1']);
+    try {
+      await expect.poll(() => rules.size === 4 && inHardware('sport=8009'), SOON).toBe(true);
+      space.script('nft delete table inet edge');
+      await expect.poll(() => rules.size, SOON).toBe(0);
+      for (const port of ['sw0', 'sw1']) expect(space.counts(port)).toEqual({ rules: 0, offloaded: 0 });
+      await expect.poll(() => inHardware('sport=8009'), SOON).toBe(false);
+    } finally {
+      asker.kill('SIGKILL');
+      space.script(`nft flush ruleset\nnft -f - <<'END'\n${FLOWTABLE}\nEND`);
+    }
   });
 
   describe('with a host', () => {
