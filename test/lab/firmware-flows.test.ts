@@ -3,18 +3,9 @@
  * host whose hardware is the XDP data path, IPv4 and IPv6, masqueraded.
  */
 import { once } from 'node:events';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Firmware, type FirmwareRule } from '../../host/kernel/firmware/firmware.ts';
-import {
-  CAPABILITIES,
-  faults,
-  isLoaded,
-  load,
-  needsModule,
-  SOON,
-  Switch,
-  unload,
-} from './firmware-support.ts';
+import { CAPABILITIES, SOON, Switch, withModule } from './firmware-support.ts';
 
 const PORT = 7000;
 /** Seconds without a packet after which the kernel takes a flow out of the flowtable. */
@@ -95,20 +86,11 @@ const ASKER = `
   process.on('SIGTERM', () => { isLast = true; });
 `;
 
-beforeEach((context) => needsModule(context));
-
 describe('flowtables in hardware', () => {
   let space: Switch;
-  let before: string[];
   let echo: ReturnType<Switch['launch']>;
 
-  beforeAll(async () => {
-    before = faults();
-    try {
-      load();
-    } catch {
-      return; // beforeEach() says why.
-    }
+  const newFaults = withModule(async () => {
     space = new Switch();
     const [inside, outside] = space.hosts;
     space.script(`
@@ -135,7 +117,6 @@ END
   afterAll(async () => {
     echo?.kill('SIGKILL');
     await space?.end();
-    if (isLoaded()) await unload();
   });
 
   /** What conntrack says of the connections from a port, or of all of them. */
@@ -232,7 +213,7 @@ END
   });
 
   describe('with a host', () => {
-    beforeAll(() => space.start(['sw?'], 'xdp', ['firmware.enabled = "on"', 'statistics.interval = 1']));
+    beforeAll(() => space?.start(['sw?'], 'xdp', ['firmware.enabled = "on"', 'statistics.interval = 1']));
 
     /** Entries of connections that hardware forwarded packets by. */
     const forwarded = async () => {
@@ -271,7 +252,7 @@ END
       await expect.poll(() => packets('sport=8002'), SOON).toEqual([sent, sent]);
       await expect.poll(() => inHardware(), SOON).toBe(false);
       expect(packets('sport=8002')).toEqual([sent, sent]);
-      expect(faults().filter((line) => !before.includes(line))).toEqual([]);
+      expect(newFaults()).toEqual([]);
     });
 
     test('connections that hardware has no room for are software’s, with every packet', async () => {

@@ -1,7 +1,7 @@
 /** What hardware has, as the kernel shows it: marks of routes, nexthops and bridge entries, made by the kernel module. */
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { MARK_FLAGS, MARK_KIND, type Mark, Marks } from '../../host/kernel/firmware/marks.ts';
-import { faults, load, needsModule, unload } from './firmware-support.ts';
+import { unload, withModule } from './firmware-support.ts';
 import { LabSpace } from './support.ts';
 
 const { offloaded, trapped, failed } = MARK_FLAGS;
@@ -31,19 +31,10 @@ function bytesOf(address: string): number[] {
   ]);
 }
 
-beforeEach((context) => needsModule(context));
-
 describe('marks', () => {
   let space: LabSpace;
-  let before: string[];
 
-  beforeAll(() => {
-    before = faults();
-    try {
-      load();
-    } catch {
-      return; // beforeEach() says why.
-    }
+  const newFaults = withModule(() => {
     space = new LabSpace();
     space.script(`
       ip link add d0 type dummy
@@ -312,6 +303,6 @@ describe('marks', () => {
     await space.end();
     marks.close();
     await unload();
-    expect(faults().filter((line) => !before.includes(line))).toEqual([]);
+    expect(newFaults()).toEqual([]);
   });
 });

@@ -2,29 +2,20 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { BpfObject } from '../../bpf/libbpf-ts/src/index.ts';
-import { faults, isLoaded, load, needsModule, SOON, unload } from './firmware-support.ts';
+import { SOON, unload, withModule } from './firmware-support.ts';
 import { CHECKOUT } from './machine.ts';
 import { LabSpace } from './support.ts';
 
 const OBJECT = join(CHECKOUT, 'build/bpf/firmware_routes.bpf.o');
 const KNOBS = '/sys/kernel/debug/ekho';
 
-beforeEach((context) => needsModule(context));
-
 describe('a switch', () => {
   let here: LabSpace;
   let there: LabSpace;
-  let before: string[];
 
-  beforeAll(() => {
-    before = faults();
-    try {
-      load();
-    } catch {
-      return; // beforeEach() says why.
-    }
+  const newFaults = withModule(() => {
     here = new LabSpace();
     there = new LabSpace();
   });
@@ -32,7 +23,6 @@ describe('a switch', () => {
   afterAll(async () => {
     await here?.end();
     await there?.end();
-    if (isLoaded()) await unload();
   });
 
   const devices = (space: LabSpace) => Object.keys(devlink(space, 'dev').dev as object);
@@ -270,6 +260,6 @@ describe('a switch', () => {
     await unload();
     expect(left()).toBe(0);
     expect(devices(here)).toEqual([]);
-    expect(faults().filter((line) => !before.includes(line))).toEqual([]);
+    expect(newFaults()).toEqual([]);
   });
 });
