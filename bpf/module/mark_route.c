@@ -139,6 +139,9 @@ static void ekho_marks_on_route6(struct ekho_marked_routes *marks, unsigned long
 		.table = rt->fib6_table->tb6_id,
 	};
 
+	/* Those by source are of the same prefix, beside the one for all. */
+	if (rt->fib6_src.plen)
+		return;
 	memcpy(key.address, &rt->fib6_dst.addr, sizeof(key.address));
 	if (event == FIB_EVENT_ENTRY_DEL) {
 		marked = ekho_marked_find(marks, &key);

@@ -141,6 +141,22 @@ describe('marks', () => {
     expect(marks.set([route('2001:db8:1::/48', offloaded, 1024)])).toEqual(new Map([['ENOENT', 1]]));
   });
 
+  test('routes by source have no marks, and leave those of the same prefix alone', () => {
+    const bySource = (source: string) => `2001:db8:2::/48 from ${source} via 2001:db8::2 metric 9`;
+    space.script(`ip -6 route add ${bySource('2001:db8:3::/48')}`);
+    using marks = open();
+    const mark = (flags: number, metric = 7) => marks.set([route('2001:db8:2::/48', flags, metric)]);
+    expect(mark(offloaded)).toEqual(new Map());
+    expect(mark(offloaded, 9)).toEqual(new Map([['ENOENT', 1]]));
+    space.script(`ip -6 route add ${bySource('2001:db8:4::/48')}`);
+    space.script(`ip -6 route del ${bySource('2001:db8:3::/48')}`);
+    expect(mark(trapped)).toEqual(new Map());
+    expect(routes(6)).toEqual({ '2001:db8:2::/48 7': ['rt_trap'] });
+    space.script(`ip -6 route del ${bySource('2001:db8:4::/48')}`);
+    expect(mark(failed)).toEqual(new Map());
+    expect(routes(6)).toEqual({ '2001:db8:2::/48 7': ['rt_offload_failed'] });
+  });
+
   test('nexthops, and buckets of resilient groups with their use', () => {
     {
       using marks = open();
