@@ -31,6 +31,8 @@ int ekho_nexthop_explain(struct ekho_nexthop_ctx *nexthop, const char *text__str
 __u32 route_limit = ~0u;
 /* Nexthop objects, groups included. */
 __u32 nexthop_limit = ~0u;
+/* Buckets of one resilient group. */
+__u32 bucket_limit = ~0u;
 __u32 mark = EKHO_MARK_TRAPPED;
 __u32 routes = 0;
 __u32 nexthops = 0;
@@ -79,6 +81,8 @@ int BPF_PROG(nexthop_destroy, struct ekho_nexthop_ctx *nexthop)
 SEC("struct_ops.s/nexthop_bucket")
 int BPF_PROG(nexthop_bucket, struct ekho_nexthop_ctx *nexthop)
 {
+	if (nexthop->bucket >= bucket_limit)
+		return -ENOSPC;
 	buckets++;
 	return ekho_nexthop_mark(nexthop, mark & (EKHO_MARK_OFFLOADED | EKHO_MARK_TRAPPED));
 }

@@ -283,8 +283,10 @@ static int ekho_nexthop_take(struct ekho_switch *sw,
 	if (!before && !extack && READ_ONCE(sw->is_opening)) {
 		err = ekho_nexthop_offer(sw, nexthop, flags | EKHO_FLOW_REPLAY,
 					 NULL);
-		if (err)
+		if (err) {
 			ekho_nexthop_withdraw(sw, nexthop, flags);
+			ekho_nexthop_unmark(sw, nexthop);
+		}
 		return rhashtable_insert_fast(&sw->nexthop_table,
 					      &nexthop->node,
 					      ekho_nexthop_params);
@@ -328,6 +330,7 @@ static int ekho_nexthop_replace(struct ekho_switch *sw,
 	err = ekho_nexthop_take(sw, nexthop, before, info->extack);
 	if (err) {
 		ekho_nexthop_withdraw(sw, nexthop, EKHO_FLOW_RTNL);
+		ekho_nexthop_unmark(sw, nexthop);
 		kvfree(nexthop);
 		return err;
 	}

@@ -64,9 +64,9 @@ describe('a switch', () => {
   });
 
   /** The example firmware, for the switch. */
-  function attach() {
+  function attach(space = here) {
     const object = BpfObject.open(OBJECT);
-    object.setStructOps('firmware', { netns: statSync(`/run/netns/${here.name}`).ino });
+    object.setStructOps('firmware', { netns: statSync(`/run/netns/${space.name}`).ino });
     object.load();
     const link = object.attachStructOps('firmware');
     const close = () => {
@@ -192,15 +192,15 @@ describe('a switch', () => {
   });
 
   /** Flags of a nexthop object that say it is in hardware. */
-  const nexthop = (id: number) => {
-    const row = here.json('ip -j nexthop show').find((one) => one.id === id);
+  const nexthop = (id: number, space = here) => {
+    const row = space.json('ip -j nexthop show').find((one) => one.id === id);
     return (row?.flags as string[] | undefined)?.filter((flag) => /^(trap|offload)$/.test(flag));
   };
 
   /** How many buckets of a resilient group each member has, of those that are marked. */
-  function buckets(id: number): Record<string, number> {
+  function buckets(id: number, space = here): Record<string, number> {
     const counts: Record<string, number> = {};
-    for (const { bucket, flags = [] } of here.json(`ip -j nexthop bucket show id ${id}`)) {
+    for (const { bucket, flags = [] } of space.json(`ip -j nexthop bucket show id ${id}`)) {
       const { nhid } = bucket as { nhid: number };
       if ((flags as string[]).includes('trap')) counts[nhid] = (counts[nhid] ?? 0) + 1;
     }
@@ -238,6 +238,26 @@ describe('a switch', () => {
       .toEqual([[], [], [], {}]);
     here.script('ip nexthop flush');
     expect(rooms().nexthops).toMatchObject({ used: 0 });
+  });
+
+  test('shows no group that was there before it as in hardware if firmware refuses a bucket', async () => {
+    const space = new LabSpace();
+    try {
+      space.script(`
+        ip link add d1 type dummy
+        ip link set d1 up
+        ip nexthop add id 1 dev d1
+        ip nexthop add id 11 group 1 type resilient buckets 8
+      `);
+      using firmware = attach(space);
+      firmware.number('bucket_limit').set(4);
+      space.script('ip link add sw0 type ekho');
+      await expect.poll(() => firmware.number('buckets').get(), SOON).toBe(4);
+      await expect.poll(() => firmware.number('nexthops').get(), SOON).toBe(1);
+      expect([nexthop(1, space), nexthop(11, space), buckets(11, space)]).toEqual([['trap'], [], {}]);
+    } finally {
+      await space.end();
+    }
   });
 
   test('goes with its namespace and with the module', async () => {
