@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * The XDP data path: forwards by tables what it can forward as the kernel would, and hands the rest to the kernel with a counter
- * for each reason. Headers by concern: tables, frame, verdict, rules, routing, flows, bridging, multicast, translating, leaving, tunnels,
+ * for each reason. Headers by concern: tables, frame, verdict, rules, routing, flows, bridging, multicast, translating, leaving, tunnels, policing,
  * editing, meters and samples.
  */
 #include <stdbool.h>
@@ -25,6 +25,8 @@
 #include "datapath_leave.h"
 #include "datapath_tunnel.h"
 #include "datapath_encap.h"
+#include "datapath_rate.h"
+#include "datapath_police.h"
 #include "datapath_edit.h"
 #include "datapath_skb.h"
 #include "datapath_skb_edit.h"
@@ -61,21 +63,22 @@ static __always_inline __u32 interface_at(__u32 port, __u32 vlan)
 	return found ? found->interface : DP_NONE;
 }
 
-/* The copy that a rule wants is for whoever sends the frame on. False where there is no such port. */
-static __always_inline bool note_mirror(__u32 row, struct verdict *verdict)
+/* What a rule does besides is for whoever sends the frame on. False where copies have no port. */
+static __always_inline bool note_besides(__u32 row, struct verdict *verdict)
 {
 	struct dp_edit *edit = bpf_map_lookup_elem(&acl_edits, &row);
 	struct dp_port *out;
 	__u32 index;
 
-	if (!edit || !(edit->edits & DP_EDIT_MIRROR))
+	if (!edit)
 		return true;
-	index = edit->mirror;
-	out = bpf_map_lookup_elem(&ports, &index);
-	if (!out || out->ifindex == 0)
-		return false;
-	verdict->extras |= ((index + 1) & EXTRA_MIRROR) |
-			   (edit->edits & DP_EDIT_MIRROR_TRAPPED ? EXTRA_MIRROR_TRAPPED : 0);
+	if (edit->edits & DP_EDIT_MIRROR) {
+		index = edit->mirror;
+		out = bpf_map_lookup_elem(&ports, &index);
+		if (!out || out->ifindex == 0)
+			return false;
+	}
+	verdict->extras = (verdict->extras & EXTRA_COUNTED) | ((row + 1) & EXTRA_ROW) | EXTRA_OF(edit->edits);
 	return true;
 }
 
@@ -119,7 +122,7 @@ static __always_inline int pass_rules(const struct frame *frame, __u32 mode, __u
 	verdict->rule = rule.handle;
 	if (rule.action & DP_ACL_COUNTS)
 		count_rule(frame, mode, verdict);
-	if (DP_ACL_EDITS(rule.action) != 0 && !note_mirror(DP_ACL_EDITS(rule.action) - 1, verdict))
+	if (DP_ACL_EDITS(rule.action) != 0 && !note_besides(DP_ACL_EDITS(rule.action) - 1, verdict))
 		return to_kernel(verdict, REASON_ACL);
 	switch (DP_ACL_ACTION(rule.action)) {
 	case DP_ACL_ACCEPT:
@@ -230,6 +233,8 @@ int datapath(struct xdp_md *context)
 		return count_kernel(REASON_ACL_MIRROR, frame.length);
 	if (action == VERDICT_LOCAL)
 		action = decide_on_tunnel(context, &frame, *mode, &verdict);
+	if (verdict.extras & EXTRA_POLICE && polices(&frame, &verdict, action == VERDICT_KERNEL))
+		return XDP_DROP;
 	if (action == VERDICT_KERNEL)
 		return count_kernel(verdict.reason, context->data_end - context->data);
 	if (action == VERDICT_ENCAPSULATE)
@@ -272,8 +277,10 @@ int datapath_tcx(struct __sk_buff *skb)
 	action = decide_on(&frame, MODE_TCX, port, &verdict);
 	if (action == VERDICT_EDIT && !can_edit_skb(skb, &frame, verdict.detail))
 		action = to_kernel(&verdict, REASON_ACL_EDIT);
+	if (verdict.extras & EXTRA_POLICE && polices(&frame, &verdict, is_kernels(action)))
+		return SKB_DROP;
 	if (verdict.extras & EXTRA_MIRROR)
-		skb_mirror(skb, &frame, &verdict, action);
+		skb_mirror(skb, &frame, &verdict, is_kernels(action));
 	switch (action) {
 	case VERDICT_KERNEL:
 		return skb_to_kernel(verdict.reason, frame.length);

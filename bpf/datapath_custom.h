@@ -8,8 +8,6 @@
 
 /* Bits of a byte, times the nanoseconds of a second: over a rate in bit/s, how long a byte takes. */
 #define BYTE_NS_AT_1_BPS 8000000000ull
-/* Attempts to account for a frame while other CPUs do for theirs. */
-#define METER_TRIES 8
 
 /* A chosen frame: what a collector is told. host/device/tables/samples.ts reads it. */
 struct sample {
@@ -32,34 +30,15 @@ struct sample {
 	__u8 unused[7];
 };
 
-/*
- * The generic cell rate algorithm: `due` is when what passed so far would be through at the rate. A frame may be early by what the
- * burst takes at the rate.
- */
 static __always_inline bool conforms(const struct dp_meter *meter, __u32 length)
 {
 	__u64 rate = (__u64)meter->rate_high << 32 | meter->rate_low;
 	__u32 slot = DP_INDEX(meter->handle);
 	struct dp_meter_state *state = bpf_map_lookup_elem(&meter_states, &slot);
-	__u64 now = bpf_ktime_get_ns(), cost, limit;
 
 	if (!state || rate == 0)
 		return true;
-	cost = length * BYTE_NS_AT_1_BPS / rate;
-	limit = meter->burst * BYTE_NS_AT_1_BPS / rate;
-#pragma unroll
-	for (int attempt = 0; attempt < METER_TRIES; attempt++) {
-		__u64 before = *(volatile __u64 *)&state->due;
-		__u64 from = before > now ? before : now;
-
-		if (from + cost - now > limit)
-			return false;
-		if (__sync_val_compare_and_swap(&state->due, before, from + cost) == before)
-			return true;
-	}
-	/* It passes, and is accounted for all the same. */
-	__sync_fetch_and_add(&state->due, cost);
-	return true;
+	return is_in_time(&state->due, length * BYTE_NS_AT_1_BPS / rate, meter->burst * BYTE_NS_AT_1_BPS / rate);
 }
 
 static __always_inline bool passes(const struct frame *frame, struct dp_meter_key *key, __u32 direction)

@@ -58,7 +58,7 @@ __noinline int check_edits(const struct frame *frame, __u32 row, struct verdict 
 	edit = bpf_map_lookup_elem(&acl_edits, &row);
 	if (!edit)
 		return to_kernel(verdict, REASON_ACL);
-	if (!(edit->edits & ~DP_EDIT_MIRRORS))
+	if (!(edit->edits & ~DP_EDIT_BESIDES))
 		return decide(verdict, VERDICT_REDIRECT);
 	if (edit->edits & DP_EDIT_IP && !can_edit_packet(frame, edit->edits, edit->family))
 		return to_kernel(verdict, REASON_ACL_EDIT);

@@ -56,6 +56,7 @@ SLOTS(acl_rules, struct dp_acl_rule);
 SLOTS(acl_masks, struct dp_acl_mask);
 CONTENT(acl_keys, BPF_MAP_TYPE_HASH, struct dp_acl_key, struct dp_acl);
 SLOTS(acl_edits, struct dp_edit);
+SLOTS(acl_buckets, struct dp_bucket);
 SLOTS(acl_state, struct dp_acl_state);
 CONTENT(meters, BPF_MAP_TYPE_LPM_TRIE, struct dp_meter_key, struct dp_meter);
 SLOTS(samples, struct dp_sample);
@@ -67,6 +68,8 @@ COUNTS(nexthop_counts);
 COUNTS(route_counts);
 COUNTS(fdb_counts);
 COUNTS(acl_counts);
+/* Of these, what rules' rates dropped. */
+COUNTS(acl_drops);
 COUNTS(flow_counts);
 COUNTS(custom_counts);
 

@@ -37,19 +37,30 @@ static __always_inline void measure_segments(struct frame *frame, struct __sk_bu
 	frame->segment_length = (frame->ethertype == ETHERTYPE_IPV6 ? 40 : 20) + (at[12] >> 4) * 4 + skb->gso_size;
 }
 
-/* What a rule's copy is of. The kernel makes one of what it gets, unless hardware alone has the rule. */
-static __always_inline void skb_mirror(struct __sk_buff *skb, const struct frame *frame, const struct verdict *verdict,
-				       int action)
+/* Tunnels are its own here. */
+static __always_inline bool is_kernels(int action)
 {
-	__u32 index = (verdict->extras & EXTRA_MIRROR) - 1;
+	return action == VERDICT_KERNEL || action == VERDICT_LOCAL || action == VERDICT_ENCAPSULATE;
+}
+
+/* A rule's copy. The kernel makes one of what it gets, unless hardware alone has the rule. */
+static __always_inline void skb_mirror(struct __sk_buff *skb, const struct frame *frame, const struct verdict *verdict,
+				       bool kernels)
+{
+	__u32 row = (verdict->extras & EXTRA_ROW) - 1, index;
+	struct dp_edit *edit;
 	struct dp_port *out;
 
-	if (action == VERDICT_KERNEL || action == VERDICT_LOCAL || action == VERDICT_ENCAPSULATE) {
+	if (kernels) {
 		if (!(verdict->extras & EXTRA_MIRROR_TRAPPED))
 			return;
 		if (!(verdict->extras & EXTRA_COUNTED))
 			COUNT(acl_counts, verdict->rule, frame->length, bpf_ktime_get_coarse_ns());
 	}
+	edit = bpf_map_lookup_elem(&acl_edits, &row);
+	if (!edit)
+		return;
+	index = edit->mirror;
 	out = bpf_map_lookup_elem(&ports, &index);
 	if (out)
 		bpf_clone_redirect(skb, out->ifindex, 0);

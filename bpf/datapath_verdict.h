@@ -69,12 +69,15 @@ struct verdict {
 
 /* The packet gets the addresses and ports that now stand in the frame's dp_match. */
 #define EXTRA_TRANSLATES (1u << 31)
-/* There is a copy of what the kernel gets, too. */
-#define EXTRA_MIRROR_TRAPPED (1u << 30)
 /* The frame was counted for `rule` when that matched. */
-#define EXTRA_COUNTED (1u << 29)
-/* A copy that a rule wants: index of the port it leaves by plus one, 0 for none. */
-#define EXTRA_MIRROR 0xffffffu
+#define EXTRA_COUNTED (1u << 30)
+/* What a rule does besides: DP_EDIT_BESIDES at other places, and the row of `acl_edits` that says it, plus one. */
+#define EXTRA_OF(edits) (((edits) & DP_EDIT_BESIDES) << 13)
+#define EXTRA_MIRROR EXTRA_OF(DP_EDIT_MIRROR)
+#define EXTRA_MIRROR_TRAPPED EXTRA_OF(DP_EDIT_MIRROR_TRAPPED)
+#define EXTRA_POLICE EXTRA_OF(DP_EDIT_POLICE)
+#define EXTRA_POLICE_TRAPPED EXTRA_OF(DP_EDIT_POLICE_TRAPPED)
+#define EXTRA_ROW 0xffffffu
 
 static __always_inline int to_kernel(struct verdict *verdict, __u32 reason)
 {

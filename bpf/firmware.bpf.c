@@ -283,7 +283,9 @@ int BPF_PROG(flow_stats, struct ekho_flow_ctx *flow)
 		return 0;
 	count = *now;
 	/* What the kernel was told cannot be taken back. */
-	if (count.packets <= flow->packets || count.bytes < flow->bytes || count.drops < flow->drops)
+	if (count.packets < flow->packets || count.bytes < flow->bytes || count.drops < flow->drops)
+		return 0;
+	if (count.packets == flow->packets && count.drops == flow->drops)
 		return 0;
 	return ekho_flow_count(flow, count.packets - flow->packets, count.bytes - flow->bytes,
 			       count.drops - flow->drops, bpf_jiffies64());

@@ -220,6 +220,19 @@ static __always_inline int check_redirect(struct ekho_flow_ctx *flow, __u32 ifin
 	return 0;
 }
 
+/* There is one, which drops what is more, and what it drops has no copy. `after`: something was before that it must not come after. */
+static __always_inline int check_police(struct ekho_flow_ctx *flow, const struct ekho_flow_action *action,
+					const struct firmware_port *port, bool after, bool last)
+{
+	__u32 needed = EDIT_POLICES | (action->police.packets ? EDIT_POLICE_PACKETS : 0);
+	bool goes_on = action->police.conform == 0 || last;
+
+	if (after || !goes_on || action->police.exceed != EKHO_ACTION_DROP || (port->edits & needed) != needed ||
+	    (action->police.bytes == 0) == (action->police.packets == 0))
+		REFUSE(flow, "unsupported-action: the plugin cannot do its action");
+	return 0;
+}
+
 /* A copy is of the packet as it came, and there is one: the first action. */
 static __always_inline int check_mirror(struct ekho_flow_ctx *flow, const struct ekho_flow_action *action,
 					const struct firmware_port *port, __u32 place)
@@ -231,16 +244,16 @@ static __always_inline int check_mirror(struct ekho_flow_ctx *flow, const struct
 	return check_redirect(flow, action->ifindex, port);
 }
 
-/* The last action. What was edited goes nowhere but out of a port; what is dropped may have been anything. */
+/* The last action, behind so many that change nothing. What was edited goes nowhere but out of a port; what is dropped may have been anything. */
 static __always_inline int check_end(struct ekho_flow_ctx *flow, const struct ekho_flow_ctx *rule,
 				     const struct ekho_flow_action *action, const struct firmware_port *port,
-				     const struct packet_edits *edits)
+				     const struct packet_edits *edits, __u32 besides)
 {
 	switch (action->kind) {
 	case EKHO_ACTION_DROP:
 		return 0;
 	case EKHO_ACTION_ACCEPT:
-		if (rule->action_count == (rule->actions[0].kind == EKHO_ACTION_MIRROR ? 2 : 1))
+		if (rule->action_count == besides + 1)
 			return 0;
 		break;
 	case EKHO_ACTION_TRAP:
@@ -260,17 +273,29 @@ static __always_inline int check_actions(struct ekho_flow_ctx *flow, const struc
 					 const struct firmware_port *port)
 {
 	struct packet_edits edits = {};
+	__u32 polices = 0, mirrors = 0;
 	int err;
 
 	for (__u32 i = 0; i < EKHO_ACTIONS_MAX && i < rule->action_count; i++) {
-		if (rule->actions[i].kind == EKHO_ACTION_MIRROR) {
-			err = check_mirror(flow, &rule->actions[i], port, i);
+		bool last = i + 1 == rule->action_count;
+
+		if (rule->actions[i].kind == EKHO_ACTION_POLICE) {
+			/* What was edited goes nowhere but out of a port. */
+			err = check_police(flow, &rule->actions[i], port, polices | mirrors | (last && i), last);
 			if (err)
 				return err;
+			polices = 1;
 			continue;
 		}
-		if (i + 1 == rule->action_count)
-			return check_end(flow, rule, &rule->actions[i], port, &edits);
+		if (rule->actions[i].kind == EKHO_ACTION_MIRROR) {
+			err = check_mirror(flow, &rule->actions[i], port, i - polices);
+			if (err)
+				return err;
+			mirrors = 1;
+			continue;
+		}
+		if (last)
+			return check_end(flow, rule, &rule->actions[i], port, &edits, polices + mirrors);
 		if (!add_edit(&edits, &rule->actions[i]))
 			REFUSE(flow, "unsupported-action: the plugin cannot do its action");
 	}

@@ -32,6 +32,9 @@ enum acl_edit {
 	EDIT_MIRROR = 1 << 11,
 	EDIT_MIRROR_TRAPPED = 1 << 12,
 	EDIT_COUNT_TRAPPED = 1 << 13,
+	EDIT_POLICE = 1 << 14,
+	EDIT_POLICE_PACKETS = 1 << 15,
+	EDIT_POLICE_TRAPPED = 1 << 16,
 	/* No plugin has it: what needs it cannot be said. */
 	EDIT_NONE = 1u << 31,
 };
@@ -39,6 +42,7 @@ enum acl_edit {
 #define EDIT_HOPS (EDIT_TTL | EDIT_TTL_ADD)
 #define EDIT_ADDRESSES (EDIT_SOURCE_ADDRESS | EDIT_DESTINATION_ADDRESS)
 #define EDIT_MIRRORS (EDIT_MIRROR | EDIT_MIRROR_TRAPPED)
+#define EDIT_POLICES (EDIT_POLICE | EDIT_POLICE_TRAPPED)
 #define EDIT_PORTS (EDIT_SOURCE_PORT | EDIT_DESTINATION_PORT)
 
 /* linux/tc_act/tc_csum.h */

@@ -70,9 +70,17 @@ static int ekho_action_police(struct ekho_flow_action *to,
 			      const struct flow_action_entry *from)
 {
 	if (from->police.peakrate_bytes_ps || from->police.avrate ||
-	    from->police.overhead ||
-	    from->police.notexceed.act_id == FLOW_ACTION_DROP)
+	    from->police.overhead)
 		return -EOPNOTSUPP;
+	switch (from->police.notexceed.act_id) {
+	case FLOW_ACTION_PIPE:
+		break;
+	case FLOW_ACTION_ACCEPT:
+		to->police.conform = EKHO_ACTION_ACCEPT;
+		break;
+	default:
+		return -EOPNOTSUPP;
+	}
 	to->police.bytes = from->police.rate_bytes_ps;
 	to->police.packets = from->police.rate_pkt_ps;
 	to->police.burst = from->police.rate_bytes_ps ? from->police.burst :

@@ -191,8 +191,8 @@ struct ekho_flow_action {
 		/* bytes and packets a second, 0 for no limit */
 		struct {
 			__u64 bytes, packets, burst;
-			/* enum ekho_action_kind of packets above the rate */
-			__u32 exceed;
+			/* enum ekho_action_kind of packets above the rate, and of others, 0 for the next action */
+			__u32 exceed, conform;
 		} police;
 	};
 };

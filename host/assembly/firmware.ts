@@ -313,5 +313,9 @@ export class HostFirmware {
 /** Without so many bytes of each packet. */
 function countOf(counter: EntryCounter | undefined, header: bigint): Count {
   const packets = BigInt(counter?.packets ?? 0);
-  return { packets, bytes: BigInt(counter?.bytes ?? 0) - packets * header };
+  return {
+    packets,
+    bytes: BigInt(counter?.bytes ?? 0) - packets * header,
+    drops: BigInt(counter?.drops ?? 0),
+  };
 }

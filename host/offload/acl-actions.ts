@@ -1,5 +1,5 @@
 /**
- * What a tc filter does with the packets it matches, as an ACL rule says it: one action, with what it edits before, and a copy.
+ * What a tc filter does with the packets it matches, as an ACL rule says it: one action, with what it edits before, a copy and a rate.
  *
  * The kernel carries out a filter's actions one after another, each on what the one before it made of the packet. Those
  * that edit are put together here to what becomes of the packet in all; that is planned only where it is exact, with the
@@ -12,6 +12,7 @@ import type { AclMatch } from './acl.ts';
 import type { AclEdits } from './codecs.ts';
 import { type FilterView, nested, number32 } from './kernel-view.ts';
 import { PacketEdits } from './packet-edits.ts';
+import { policeOf } from './police-action.ts';
 import { REASON } from './reasons.ts';
 import { isTerminal } from './u32-match.ts';
 
@@ -62,47 +63,76 @@ export function actionOf(filter: FilterView, match: AclMatch, options: ActionOpt
   if (filter.kind === 'u32' && !isTerminal(filter)) return plain(undefined);
   const actions = Array.isArray(filter.options.act) ? filter.options.act.map(nested) : [];
   const isOnlyHardwares = (flags & SKIP_SW) !== 0;
-  if (actions.length === 0) return besides(plain(ACL_ACTION.accept), {}, 0, isOnlyHardwares, options);
+  if (actions.length === 0) {
+    const nothing: Besides = { mirror: 0, police: undefined };
+    return withBesides(plain(ACL_ACTION.accept), {}, nothing, isOnlyHardwares, options);
+  }
   const last = actions.at(-1)!;
   const edits = new PacketEdits();
-  let mirror = 0;
-  for (const one of isMirror(last) ? actions : actions.slice(0, -1)) {
-    if (one !== last && controlOf(one) !== TC_ACT_PIPE) return no(REASON['unsupported-action']);
-    if (isMirror(one)) {
-      // One copy, of the packet as it came.
-      if (mirror !== 0 || !edits.isEmpty) return no(REASON['unsupported-action']);
-      mirror = number32(parameters(one).ifindex);
-      const reason = whyNotTo(mirror, options);
-      if (reason !== REASON.none) return no(reason);
-    } else if (!edits.add(one)) {
-      return no(REASON['unsupported-action']);
-    }
+  const besides: Besides = { mirror: 0, police: undefined };
+  for (const one of isEnd(last) ? actions.slice(0, -1) : actions) {
+    const isLast = one === last;
+    if (!isLast && !isPolice(one) && controlOf(one) !== TC_ACT_PIPE) return no(REASON['unsupported-action']);
+    const reason = add(one, isLast, edits, besides, options);
+    if (reason !== REASON.none) return no(reason);
   }
   const end = endOf(last, options);
   if (end.reason !== REASON.none) return end;
   const made = end.action === ACL_ACTION.redirect ? edits.result(match) : {};
   // What is edited and then goes on to the bridge or the router is the kernel's; what is dropped may have been anything.
   const isDone = end.action === ACL_ACTION.redirect || end.action === ACL_ACTION.drop;
-  const isPlain = edits.isEmpty && (mirror === 0 || end.action === ACL_ACTION.accept);
+  const isAlone = besides.mirror === 0 && besides.police === undefined;
+  const isPlain = edits.isEmpty && (isAlone || end.action === ACL_ACTION.accept);
   if (made === undefined || !(isDone || isPlain)) return no(REASON['unsupported-action']);
-  return besides(end, made, mirror, isOnlyHardwares, options);
+  return withBesides(end, made, besides, isOnlyHardwares, options);
+}
+
+/** What a rule does that changes nothing in the packet: interface index of the link that copies leave by, 0 for none, and a rate. */
+interface Besides {
+  mirror: number;
+  police: AclEdits | undefined;
+}
+
+/** One action more, that is not the end. Returns why it cannot be said. */
+function add(
+  action: Decoded,
+  isLast: boolean,
+  edits: PacketEdits,
+  besides: Besides,
+  options: ActionOptions,
+): number {
+  if (isMirror(action)) {
+    // One copy, of the packet as it came.
+    if (besides.mirror !== 0 || !edits.isEmpty) return REASON['unsupported-action'];
+    besides.mirror = number32(parameters(action).ifindex);
+    return whyNotTo(besides.mirror, options);
+  }
+  if (isPolice(action)) {
+    // What it drops has no copy.
+    if (besides.police !== undefined || besides.mirror !== 0) return REASON['unsupported-action'];
+    besides.police = policeOf(action, isLast);
+    return besides.police === undefined ? REASON['unsupported-action'] : REASON.none;
+  }
+  return edits.add(action) ? REASON.none : REASON['unsupported-action'];
 }
 
 /** A rule with an action, and what it does besides. */
-function besides(
+function withBesides(
   end: RuleAction,
   made: AclEdits,
-  mirror: number,
+  { mirror, police }: Besides,
   isOnlyHardwares: boolean,
   { aclEdits }: ActionOptions,
 ): RuleAction {
-  const copies = mirror === 0 ? 0 : ACL_EDITS.mirror | (isOnlyHardwares ? ACL_EDITS.mirrorTrapped : 0);
-  const needed = (made.edits ?? 0) | copies;
+  const { mirrorTrapped, policeTrapped } = ACL_EDITS;
+  const copies = mirror === 0 ? 0 : ACL_EDITS.mirror | (isOnlyHardwares ? mirrorTrapped : 0);
+  const rates = police === undefined ? 0 : police.edits! | (isOnlyHardwares ? policeTrapped : 0);
+  const needed = (made.edits ?? 0) | copies | rates;
   if ((needed & ~aclEdits) !== 0) return no(REASON['unsupported-action']);
   // A plugin that does not count them has the rule all the same.
   const counts = isOnlyHardwares && handsOver(end.action) ? aclEdits & ACL_EDITS.countTrapped : 0;
   const edits = needed | counts;
-  return { ...end, mirror, ...(edits !== 0 && { edits: { ...made, edits } }) };
+  return { ...end, mirror, ...(edits !== 0 && { edits: { ...made, ...police, edits } }) };
 }
 
 /** Packets that a rule with the action matches go on to the kernel, or may. */
@@ -123,6 +153,15 @@ function isMirror(action: Decoded): boolean {
   return action.kind === 'mirred' && number32(parameters(action).eaction) === EGRESS_MIRROR;
 }
 
+function isPolice(action: Decoded): boolean {
+  return action.kind === 'police';
+}
+
+/** Says what becomes of a packet, and nothing besides. */
+function isEnd(action: Decoded): boolean {
+  return !isMirror(action) && !isPolice(action);
+}
+
 /** Why packets cannot leave by a link, REASON.none if they can. */
 function whyNotTo(ifindex: number, { egress }: ActionOptions): number {
   const way = egress(ifindex);
@@ -132,6 +171,7 @@ function whyNotTo(ifindex: number, { egress }: ActionOptions): number {
 /** What the last action makes of a packet. */
 function endOf(last: Decoded, options: ActionOptions): RuleAction {
   if (isMirror(last)) return controlled(controlOf(last));
+  if (isPolice(last)) return plain(ACL_ACTION.accept);
   if (last.kind === 'mirred') return redirectOf(last, options);
   if (last.kind !== 'gact') return no(REASON['unsupported-action']);
   const { prob } = nested(last.options);

@@ -53,6 +53,11 @@ export interface AclEdits {
   readonly newSourcePort?: number;
   readonly newDestinationPort?: number;
   readonly mirrorPort?: number;
+  readonly police?: number;
+  readonly policeMtu?: number;
+  readonly policeMinimum?: number;
+  readonly policeRate?: number;
+  readonly policeBurst?: number;
   readonly newSourceMac?: number;
   readonly newDestinationMac?: number;
   readonly newSourceAddress?: Words;
@@ -207,6 +212,11 @@ export const aclCodec: EntryCodec<AclWant> = {
     record.newSourcePort = want.newSourcePort ?? 0;
     record.newDestinationPort = want.newDestinationPort ?? 0;
     record.mirrorPort = want.mirrorPort ?? 0;
+    record.police = want.police ?? 0;
+    record.policeMtu = want.policeMtu ?? 0;
+    record.policeMinimum = want.policeMinimum ?? 0;
+    record.policeRate = want.policeRate ?? 0;
+    record.policeBurst = want.policeBurst ?? 0;
     record.newSourceMac = want.newSourceMac ?? 0;
     record.newDestinationMac = want.newDestinationMac ?? 0;
     record.setNewSourceAddress(...(want.newSourceAddress ?? ZERO_WORDS));
@@ -284,6 +294,13 @@ function aclEditsOf(record: AclRuleRecord): AclEdits {
     ...(has(ACL_EDITS.sourcePort) && { newSourcePort: record.newSourcePort }),
     ...(has(ACL_EDITS.destinationPort) && { newDestinationPort: record.newDestinationPort }),
     ...(has(ACL_EDITS.mirror) && { mirrorPort: record.mirrorPort }),
+    ...(has(ACL_EDITS.police) && {
+      police: record.police,
+      policeMtu: record.policeMtu,
+      policeMinimum: record.policeMinimum,
+      policeRate: record.policeRate,
+      policeBurst: record.policeBurst,
+    }),
     ...(has(ACL_EDITS.sourceMac) && { newSourceMac: record.newSourceMac }),
     ...(has(ACL_EDITS.destinationMac) && { newDestinationMac: record.newDestinationMac }),
     ...(has(ACL_EDITS.sourceAddress) && {

@@ -13,6 +13,8 @@ export interface EntryCounter {
   readonly bytes: number;
   /** CLOCK_MONOTONIC, ns; 0 for never. Of fdb entries: as a source. */
   readonly lastUsed: number;
+  /** Packets that the rate of an ACL rule dropped, since some time before this host read it first. */
+  readonly drops: number;
   /** Per second, between the last two samples; 0 before there were two. */
   readonly packetRate: number;
   readonly byteRate: number;
@@ -35,6 +37,8 @@ interface State {
   lastUsed: number;
   devicePackets: number;
   deviceBytes: number;
+  drops: number;
+  deviceDrops: number;
   sampledPackets: number;
   sampledBytes: number;
   packetRate: number;
@@ -74,7 +78,7 @@ export class Counters {
   /** The entry was taken out of the device: what that counts for it begins anew. */
   restart(handle: number): void {
     const state = this.#states.get(handle);
-    if (state !== undefined) state.devicePackets = state.deviceBytes = 0;
+    if (state !== undefined) state.devicePackets = state.deviceBytes = state.deviceDrops = 0;
   }
 
   /** The device may have been reset: all it counts may begin anew. */
@@ -98,11 +102,13 @@ export class Counters {
     for (page.rewind(); page.next(); ) {
       const state = this.#states.get(page.handle) ?? this.#begin(page);
       if (state === undefined) continue;
-      const { packets, bytes } = page;
+      const { packets, bytes, drops } = page;
       if (state.era !== this.#era) state.era = this.#era;
       else if (packets < state.devicePackets || bytes < state.deviceBytes) this.#backwards++;
       state.packets += packets >= state.devicePackets ? packets - state.devicePackets : packets;
       state.bytes += bytes >= state.deviceBytes ? bytes - state.deviceBytes : bytes;
+      state.drops += drops >= state.deviceDrops ? drops - state.deviceDrops : drops;
+      state.deviceDrops = drops;
       state.devicePackets = packets;
       state.deviceBytes = bytes;
       state.lastUsed = Math.max(state.lastUsed, page.lastUsed);
@@ -133,8 +139,8 @@ export class Counters {
   }
 
   *[Symbol.iterator](): Generator<EntryCounter> {
-    for (const [handle, { packets, bytes, lastUsed, packetRate, byteRate }] of this.#states)
-      yield { handle, packets, bytes, lastUsed, packetRate, byteRate };
+    for (const [handle, { packets, bytes, lastUsed, drops, packetRate, byteRate }] of this.#states)
+      yield { handle, packets, bytes, lastUsed, drops, packetRate, byteRate };
   }
 
   /** For the next host. */
@@ -158,6 +164,8 @@ export class Counters {
       lastUsed: 0,
       devicePackets: saved?.devicePackets ?? 0,
       deviceBytes: saved?.deviceBytes ?? 0,
+      drops: 0,
+      deviceDrops: 0,
       sampledPackets: saved?.packets ?? 0,
       sampledBytes: saved?.bytes ?? 0,
       packetRate: 0,

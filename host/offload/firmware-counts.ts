@@ -8,6 +8,8 @@ import type { FirmwareCounter, FirmwareRule } from '../kernel/firmware/firmware.
 export interface Count {
   readonly packets: bigint;
   readonly bytes: bigint;
+  /** Of the packets, those that a rate dropped. */
+  readonly drops: bigint;
 }
 
 /** The counter of an entry when it was read before. */
@@ -17,7 +19,7 @@ export interface LastCount extends Count {
 }
 
 const MAX = 2n ** 64n - 1n;
-const NOTHING: Count = { packets: 0n, bytes: 0n };
+const NOTHING: Count = { packets: 0n, bytes: 0n, drops: 0n };
 
 export class FirmwareCounts {
   /** What is added to the counter of a rule's entry. */
@@ -32,7 +34,7 @@ export class FirmwareCounts {
    *
    * @param now counter of its entry
    * @param last of the same entry; undefined: it was made since
-   * @param drops whether its packets are dropped
+   * @param drops whether all its packets are dropped
    */
   tell(
     rule: FirmwareRule,
@@ -43,8 +45,11 @@ export class FirmwareCounts {
     const { id } = rule;
     const base = this.#baseOf(rule, now, last);
     const packets = inRange(now.packets + base.packets);
-    if (packets === 0n || (packets === this.#told.get(id)?.packets && !this.#again.has(id))) return undefined;
-    const told = { packets, bytes: inRange(now.bytes + base.bytes), drops: drops ? packets : 0n };
+    const dropped = drops ? packets : least(inRange(now.drops + base.drops), packets);
+    const before = this.#told.get(id);
+    const isNew = packets !== before?.packets || dropped !== before.drops;
+    if (packets === 0n || !(isNew || this.#again.has(id))) return undefined;
+    const told = { packets, bytes: inRange(now.bytes + base.bytes), drops: dropped };
     this.#told.set(id, told);
     this.#again.delete(id);
     return told;
@@ -75,18 +80,26 @@ export class FirmwareCounts {
     if (base !== undefined) return base;
     base = NOTHING;
     if (context.packets > 0n || context.bytes > 0n) {
-      const { packets, bytes } = last ?? NOTHING;
-      base = { packets: inRange(context.packets - packets), bytes: inRange(context.bytes - bytes) };
+      const { packets, bytes, drops } = last ?? NOTHING;
+      base = {
+        packets: inRange(context.packets - packets),
+        bytes: inRange(context.bytes - bytes),
+        drops: inRange(context.drops - drops),
+      };
     } else if (
       last?.id !== undefined &&
       last.id !== id &&
       last.packets <= now.packets &&
       last.bytes <= now.bytes
     )
-      base = { packets: -last.packets, bytes: -last.bytes };
+      base = { packets: -last.packets, bytes: -last.bytes, drops: -last.drops };
     this.#bases.set(id, base);
     return base;
   }
+}
+
+function least(one: bigint, other: bigint): bigint {
+  return one < other ? one : other;
 }
 
 function inRange(value: bigint): bigint {

@@ -616,7 +616,7 @@ export const ACL_ACTION = {
 export const ACL_ACTION_NAMES = ['accept', 'drop', 'trap', 'redirect'] as const;
 
 /**
- * What a rule does with a packet besides its action: `mirror`, `count-trapped`, and with the action `redirect` what it changes before the
+ * What a rule does with a packet besides its action: `mirror`, `police`, `count-trapped`, and with the action `redirect` what it changes before the
  * packet leaves. The checksums of the IPv4 header, TCP, UDP and ICMPv6 go with what they cover; a UDP checksum of 0 stays.
  *
  * Rules with one of the edits from `ttl` to `destination-port` match the `ethertype` of `family`, those with an edit of ports also the
@@ -655,6 +655,16 @@ export const ACL_EDITS = {
    * the kernel does not have the rule. Without, the kernel counts those.
    */
   countTrapped: 8192,
+  /**
+   * Packets are dropped, and counted as such, that come faster than `police-rate` by more than `police-burst`, and frames larger than
+   * `police-mtu`; of what is dropped there is no copy. Packets that are trapped, by whatever, are not policed: the kernel does it. Not with
+   * the action `trap`.
+   */
+  police: 16384,
+  /** With `police`: its rate is of packets, not of bytes. */
+  policePackets: 32768,
+  /** With `police`: packets that are trapped are policed, too, as the kernel does not. */
+  policeTrapped: 65536,
 } as const;
 
 /** Which fields of an `acl-rule` count; the others are zero. */
@@ -689,10 +699,10 @@ export const ACL_FIELDS = {
 /** Ternary match. Rules of a stage are tried by ascending `priority`, the first match decides; no match accepts. */
 export class AclRuleRecord extends RecordCursor {
   /** Bytes. */
-  static readonly SIZE = 208;
+  static readonly SIZE = 240;
 
   constructor(views: MemoryViews, start: number) {
-    super(views, start, 208);
+    super(views, start, 240);
   }
 
   get operation(): number {
@@ -969,108 +979,150 @@ export class AclRuleRecord extends RecordCursor {
 
   /** The fields below count as they say; the others are zero. */
   get edits(): number {
-    return this.u16[(this.offset + 144) >>> 1]!;
+    return this.u32[(this.offset + 144) >>> 2]!;
   }
   set edits(value: number) {
-    this.u16[(this.offset + 144) >>> 1] = value;
+    this.u32[(this.offset + 144) >>> 2] = value;
   }
 
   get newVlan(): number {
-    return this.u16[(this.offset + 146) >>> 1]!;
+    return this.u16[(this.offset + 148) >>> 1]!;
   }
   set newVlan(value: number) {
-    this.u16[(this.offset + 146) >>> 1] = value;
+    this.u16[(this.offset + 148) >>> 1] = value;
   }
 
   get newVlanPriority(): number {
-    return this.u8[this.offset + 148]!;
+    return this.u8[this.offset + 150]!;
   }
   set newVlanPriority(value: number) {
-    this.u8[this.offset + 148] = value;
+    this.u8[this.offset + 150] = value;
   }
 
   get newTtl(): number {
-    return this.u8[this.offset + 149]!;
+    return this.u8[this.offset + 151]!;
   }
   set newTtl(value: number) {
-    this.u8[this.offset + 149] = value;
+    this.u8[this.offset + 151] = value;
   }
 
   get newSourcePort(): number {
-    return this.u16[(this.offset + 150) >>> 1]!;
-  }
-  set newSourcePort(value: number) {
-    this.u16[(this.offset + 150) >>> 1] = value;
-  }
-
-  get newDestinationPort(): number {
     return this.u16[(this.offset + 152) >>> 1]!;
   }
-  set newDestinationPort(value: number) {
+  set newSourcePort(value: number) {
     this.u16[(this.offset + 152) >>> 1] = value;
   }
 
+  get newDestinationPort(): number {
+    return this.u16[(this.offset + 154) >>> 1]!;
+  }
+  set newDestinationPort(value: number) {
+    this.u16[(this.offset + 154) >>> 1] = value;
+  }
+
+  /** A packet with fewer bytes takes as many as these. */
+  get policeMinimum(): number {
+    return this.u16[(this.offset + 156) >>> 1]!;
+  }
+  set policeMinimum(value: number) {
+    this.u16[(this.offset + 156) >>> 1] = value;
+  }
+
   get mirrorPort(): number {
-    return this.u32[(this.offset + 156) >>> 2]!;
+    return this.u32[(this.offset + 160) >>> 2]!;
   }
   set mirrorPort(value: number) {
-    this.u32[(this.offset + 156) >>> 2] = value;
+    this.u32[(this.offset + 160) >>> 2] = value;
+  }
+
+  /** Rules with the same number, rate and burst take from one bucket, which is there as long as one of them is. */
+  get police(): number {
+    return this.u32[(this.offset + 164) >>> 2]!;
+  }
+  set police(value: number) {
+    this.u32[(this.offset + 164) >>> 2] = value;
+  }
+
+  /** Largest frame that may pass, in bytes with the Ethernet header and without a tag; of several packets that travel as one the largest counts. */
+  get policeMtu(): number {
+    return this.u32[(this.offset + 168) >>> 2]!;
+  }
+  set policeMtu(value: number) {
+    this.u32[(this.offset + 168) >>> 2] = value;
+  }
+
+  /** A second, 1 or more: packets, or bytes from the network header to the end of the frame. */
+  get policeRate(): number {
+    return this.u32[(this.offset + 180) >>> 2]! * WORD + this.u32[(this.offset + 176) >>> 2]!;
+  }
+  set policeRate(value: number) {
+    this.u32[(this.offset + 176) >>> 2] = value % WORD;
+    this.u32[(this.offset + 180) >>> 2] = value / WORD;
+  }
+
+  /** Nanoseconds in which the bucket fills at that rate. It begins full, and a packet passes if enough for all of it is there. */
+  get policeBurst(): number {
+    return this.u32[(this.offset + 188) >>> 2]! * WORD + this.u32[(this.offset + 184) >>> 2]!;
+  }
+  set policeBurst(value: number) {
+    this.u32[(this.offset + 184) >>> 2] = value % WORD;
+    this.u32[(this.offset + 188) >>> 2] = value / WORD;
   }
 
   get newSourceMac(): number {
-    return this.u32[(this.offset + 164) >>> 2]! * WORD + this.u32[(this.offset + 160) >>> 2]!;
+    return this.u32[(this.offset + 196) >>> 2]! * WORD + this.u32[(this.offset + 192) >>> 2]!;
   }
   set newSourceMac(value: number) {
-    this.u32[(this.offset + 160) >>> 2] = value % WORD;
-    this.u32[(this.offset + 164) >>> 2] = value / WORD;
+    this.u32[(this.offset + 192) >>> 2] = value % WORD;
+    this.u32[(this.offset + 196) >>> 2] = value / WORD;
   }
 
   get newDestinationMac(): number {
-    return this.u32[(this.offset + 172) >>> 2]! * WORD + this.u32[(this.offset + 168) >>> 2]!;
+    return this.u32[(this.offset + 204) >>> 2]! * WORD + this.u32[(this.offset + 200) >>> 2]!;
   }
   set newDestinationMac(value: number) {
-    this.u32[(this.offset + 168) >>> 2] = value % WORD;
-    this.u32[(this.offset + 172) >>> 2] = value / WORD;
+    this.u32[(this.offset + 200) >>> 2] = value % WORD;
+    this.u32[(this.offset + 204) >>> 2] = value / WORD;
   }
 
   /** Four words, the most significant first; IPv4 is `w3` alone. */
   setNewSourceAddress(w0: number, w1: number, w2: number, w3: number): void {
-    this.u32[(this.offset + 180) >>> 2] = w0;
-    this.u32[(this.offset + 176) >>> 2] = w1;
-    this.u32[(this.offset + 188) >>> 2] = w2;
-    this.u32[(this.offset + 184) >>> 2] = w3;
+    this.u32[(this.offset + 212) >>> 2] = w0;
+    this.u32[(this.offset + 208) >>> 2] = w1;
+    this.u32[(this.offset + 220) >>> 2] = w2;
+    this.u32[(this.offset + 216) >>> 2] = w3;
   }
   get newSourceAddress0(): number {
-    return this.u32[(this.offset + 180) >>> 2]!;
+    return this.u32[(this.offset + 212) >>> 2]!;
   }
   get newSourceAddress1(): number {
-    return this.u32[(this.offset + 176) >>> 2]!;
+    return this.u32[(this.offset + 208) >>> 2]!;
   }
   get newSourceAddress2(): number {
-    return this.u32[(this.offset + 188) >>> 2]!;
+    return this.u32[(this.offset + 220) >>> 2]!;
   }
   get newSourceAddress3(): number {
-    return this.u32[(this.offset + 184) >>> 2]!;
+    return this.u32[(this.offset + 216) >>> 2]!;
   }
 
   /** Four words, the most significant first; IPv4 is `w3` alone. */
   setNewDestinationAddress(w0: number, w1: number, w2: number, w3: number): void {
-    this.u32[(this.offset + 196) >>> 2] = w0;
-    this.u32[(this.offset + 192) >>> 2] = w1;
-    this.u32[(this.offset + 204) >>> 2] = w2;
-    this.u32[(this.offset + 200) >>> 2] = w3;
+    this.u32[(this.offset + 228) >>> 2] = w0;
+    this.u32[(this.offset + 224) >>> 2] = w1;
+    this.u32[(this.offset + 236) >>> 2] = w2;
+    this.u32[(this.offset + 232) >>> 2] = w3;
   }
   get newDestinationAddress0(): number {
-    return this.u32[(this.offset + 196) >>> 2]!;
+    return this.u32[(this.offset + 228) >>> 2]!;
   }
   get newDestinationAddress1(): number {
-    return this.u32[(this.offset + 192) >>> 2]!;
+    return this.u32[(this.offset + 224) >>> 2]!;
   }
   get newDestinationAddress2(): number {
-    return this.u32[(this.offset + 204) >>> 2]!;
+    return this.u32[(this.offset + 236) >>> 2]!;
   }
   get newDestinationAddress3(): number {
-    return this.u32[(this.offset + 200) >>> 2]!;
+    return this.u32[(this.offset + 232) >>> 2]!;
   }
 }
 
@@ -2320,10 +2372,10 @@ export class NoticeRecord extends RecordCursor {
  */
 export class CounterRecord extends RecordCursor {
   /** Bytes. */
-  static readonly SIZE = 32;
+  static readonly SIZE = 40;
 
   constructor(views: MemoryViews, start: number) {
-    super(views, start, 32);
+    super(views, start, 40);
   }
 
   get handle(): number {
@@ -2359,6 +2411,15 @@ export class CounterRecord extends RecordCursor {
   set lastUsed(value: number) {
     this.u32[(this.offset + 24) >>> 2] = value % WORD;
     this.u32[(this.offset + 28) >>> 2] = value / WORD;
+  }
+
+  /** Of an ACL rule: how many of the packets its `police` dropped. */
+  get drops(): number {
+    return this.u32[(this.offset + 36) >>> 2]! * WORD + this.u32[(this.offset + 32) >>> 2]!;
+  }
+  set drops(value: number) {
+    this.u32[(this.offset + 32) >>> 2] = value % WORD;
+    this.u32[(this.offset + 36) >>> 2] = value / WORD;
   }
 }
 

@@ -268,7 +268,7 @@ struct dp_multicast {
  * says which generation counts; it is one word, so frames meet all of the old rules or all of the new.
  */
 #define DP_MASKS 64
-#define DP_RULE_WORDS 52
+#define DP_RULE_WORDS 60
 
 enum { DP_STAGE_INGRESS, DP_STAGE_ROUTING };
 enum { DP_ACL_ACCEPT, DP_ACL_DROP, DP_ACL_TRAP, DP_ACL_REDIRECT };
@@ -336,7 +336,7 @@ struct dp_acl {
 #define DP_ACL_COUNTS 0x80u
 #define DP_ACL_EDITS(word) ((word) >> 8)
 
-/* Table `acl_edits`: what a rule changes before the frame leaves, and its copy; half of the rows for each generation. The bits are `acl-edits` of
+/* Table `acl_edits`: what a rule changes before the frame leaves, its copy and its rate; half of the rows for each generation. The bits are `acl-edits` of
  * wit/types.wit. */
 enum {
 	DP_EDIT_VLAN_POP = 1 << 0,
@@ -352,9 +352,14 @@ enum {
 	DP_EDIT_DESTINATION_PORT = 1 << 10,
 	DP_EDIT_MIRROR = 1 << 11,
 	DP_EDIT_MIRROR_TRAPPED = 1 << 12,
+	DP_EDIT_POLICE = 1 << 14,
+	DP_EDIT_POLICE_PACKETS = 1 << 15,
+	DP_EDIT_POLICE_TRAPPED = 1 << 16,
 };
 
-#define DP_EDIT_MIRRORS (DP_EDIT_MIRROR | DP_EDIT_MIRROR_TRAPPED)
+/* Those that change nothing in the packet. */
+#define DP_EDIT_BESIDES                                                                                               \
+	(DP_EDIT_MIRROR | DP_EDIT_MIRROR_TRAPPED | DP_EDIT_POLICE | DP_EDIT_POLICE_PACKETS | DP_EDIT_POLICE_TRAPPED)
 
 struct dp_edit {
 	uint32_t handle;
@@ -373,7 +378,20 @@ struct dp_edit {
 	uint32_t destination[4];
 	/* With DP_EDIT_MIRROR: index of the port that copies leave by. */
 	uint32_t mirror;
+	/* With DP_EDIT_POLICE: number; bytes or packets a second; nanoseconds in which the bucket fills; largest frame; least bytes that a packet
+	 * takes; row of the bucket. */
+	uint32_t police;
+	uint64_t police_rate;
+	uint64_t police_burst;
+	uint32_t police_mtu;
+	uint32_t police_minimum;
+	uint32_t bucket;
 	uint32_t unused;
+};
+
+/* Table `acl_buckets`: CLOCK_MONOTONIC in ns up to which what passed has used its rate. Kept by the data path; all zeros in a full one. */
+struct dp_bucket {
+	uint64_t due;
 };
 
 /* Lower 8 bits: which generation (0 or 1); the next 8: masks in use; then flags. */

@@ -257,13 +257,13 @@ enum {
   EKHO_ACL_ACTION_REDIRECT = 3,
 };
 
-/* What a rule does with a packet besides its action: `mirror`, `count-trapped`, and with the action `redirect` what it changes before the
+/* What a rule does with a packet besides its action: `mirror`, `police`, `count-trapped`, and with the action `redirect` what it changes before the
  * packet leaves. The checksums of the IPv4 header, TCP, UDP and ICMPv6 go with what they cover; a UDP checksum of 0 stays.
  * 
  * Rules with one of the edits from `ttl` to `destination-port` match the `ethertype` of `family`, those with an edit of ports also the
  * `protocol` TCP or UDP. Trapped instead: fragments, packets with IPv4 options or IPv6 extension headers, those whose lengths do not
  * fit, and, where an address or a port changes, those with a wrong checksum and those that are neither TCP, UDP nor ICMP. */
-typedef uint16_t ekho_acl_edits;
+typedef uint32_t ekho_acl_edits;
 enum {
   /* The tag is taken off, if there is one. */
   EKHO_ACL_EDITS_VLAN_POP = 1u << 0,
@@ -290,6 +290,14 @@ enum {
   /* With the actions `accept` and `trap`: packets that are trapped, by whatever, count for the rule like all others that it matches, as
    * the kernel does not have the rule. Without, the kernel counts those. */
   EKHO_ACL_EDITS_COUNT_TRAPPED = 1u << 13,
+  /* Packets are dropped, and counted as such, that come faster than `police-rate` by more than `police-burst`, and frames larger than
+   * `police-mtu`; of what is dropped there is no copy. Packets that are trapped, by whatever, are not policed: the kernel does it. Not with
+   * the action `trap`. */
+  EKHO_ACL_EDITS_POLICE = 1u << 14,
+  /* With `police`: its rate is of packets, not of bytes. */
+  EKHO_ACL_EDITS_POLICE_PACKETS = 1u << 15,
+  /* With `police`: packets that are trapped are policed, too, as the kernel does not. */
+  EKHO_ACL_EDITS_POLICE_TRAPPED = 1u << 16,
 };
 
 /* Which fields of an `acl-rule` count; the others are zero. */
@@ -363,14 +371,24 @@ typedef struct {
   uint8_t new_ttl;
   uint16_t new_source_port;
   uint16_t new_destination_port;
+  /* A packet with fewer bytes takes as many as these. */
+  uint16_t police_minimum;
   ekho_handle mirror_port;
+  /* Rules with the same number, rate and burst take from one bucket, which is there as long as one of them is. */
+  uint32_t police;
+  /* Largest frame that may pass, in bytes with the Ethernet header and without a tag; of several packets that travel as one the largest counts. */
+  uint32_t police_mtu;
+  /* A second, 1 or more: packets, or bytes from the network header to the end of the frame. */
+  uint64_t police_rate;
+  /* Nanoseconds in which the bucket fills at that rate. It begins full, and a packet passes if enough for all of it is there. */
+  uint64_t police_burst;
   uint64_t new_source_mac;
   uint64_t new_destination_mac;
   ekho_address new_source_address;
   ekho_address new_destination_address;
 } ekho_acl_rule;
-_Static_assert(sizeof(ekho_acl_rule) == 208, "ekho_acl_rule");
-_Static_assert(offsetof(ekho_acl_rule, new_destination_address) == 192, "ekho_acl_rule.new_destination_address");
+_Static_assert(sizeof(ekho_acl_rule) == 240, "ekho_acl_rule");
+_Static_assert(offsetof(ekho_acl_rule, new_destination_address) == 224, "ekho_acl_rule.new_destination_address");
 
 /* One direction of a connection that the kernel forwards past its netfilter chains (a flowtable): packets with exactly these
  * addresses, ports and protocol that arrive at a router interface with the flag. A flow is looked for before the rules of stage
@@ -760,9 +778,11 @@ typedef struct {
   /* `clock.now` when the entry was last hit, 0 for never. Of an fdb entry and a remote: when its address was last the source of a frame, which is
    * what keeps it from ageing. The kernel is told what is in use. */
   uint64_t last_used;
+  /* Of an ACL rule: how many of the packets its `police` dropped. */
+  uint64_t drops;
 } ekho_counter;
-_Static_assert(sizeof(ekho_counter) == 32, "ekho_counter");
-_Static_assert(offsetof(ekho_counter, last_used) == 24, "ekho_counter.last_used");
+_Static_assert(sizeof(ekho_counter) == 40, "ekho_counter");
+_Static_assert(offsetof(ekho_counter, drops) == 32, "ekho_counter.drops");
 
 /* Fill of one of the device's tables, in entries. */
 typedef struct {
@@ -1015,8 +1035,8 @@ typedef struct {
   /* Kinds of its own, at most 32, with the ability `custom`. None: users cannot make objects for it. */
   ekho_plugin_offload_kind_list offload_kinds;
 } ekho_plugin_description;
-_Static_assert(sizeof(ekho_plugin_description) == 60, "ekho_plugin_description");
-_Static_assert(offsetof(ekho_plugin_description, offload_kinds) == 52, "ekho_plugin_description.offload_kinds");
+_Static_assert(sizeof(ekho_plugin_description) == 64, "ekho_plugin_description");
+_Static_assert(offsetof(ekho_plugin_description, offload_kinds) == 56, "ekho_plugin_description.offload_kinds");
 
 typedef struct {
   ekho_string name;

@@ -5,7 +5,7 @@
 #include "xdp.h"
 
 _Static_assert(sizeof(ekho_acl_rule) == sizeof(uint32_t) * DP_RULE_WORDS, "rules are kept whole");
-_Static_assert(DP_EDIT_MIRROR_TRAPPED == EKHO_ACL_EDITS_MIRROR_TRAPPED, "edits are the bits of the contract");
+_Static_assert(DP_EDIT_POLICE_TRAPPED == EKHO_ACL_EDITS_POLICE_TRAPPED, "edits are the bits of the contract");
 
 /* Pairs of prefixes that the port ranges of one rule may need. */
 #define PAIRS_MAX 256
@@ -32,6 +32,8 @@ static struct {
   uint32_t total_keys;
   /* Rules that edit. */
   uint32_t editing;
+  /* Some rule polices, or did. */
+  bool polices;
   uint32_t generation;
 } acl;
 
@@ -210,16 +212,21 @@ static bool edits(const ekho_acl_rule *rule) { return (rule->edits & ~EKHO_ACL_E
 static uint32_t possible_edits(ekho_acl_action action) {
   switch (action) {
     case EKHO_ACL_ACTION_REDIRECT: return ACL_EDITS_ALL & ~EKHO_ACL_EDITS_COUNT_TRAPPED;
-    case EKHO_ACL_ACTION_DROP: return DP_EDIT_MIRRORS;
-    case EKHO_ACL_ACTION_ACCEPT: return DP_EDIT_MIRRORS | EKHO_ACL_EDITS_COUNT_TRAPPED;
+    case EKHO_ACL_ACTION_DROP: return DP_EDIT_BESIDES;
+    case EKHO_ACL_ACTION_ACCEPT: return DP_EDIT_BESIDES | EKHO_ACL_EDITS_COUNT_TRAPPED;
     default: return EKHO_ACL_EDITS_COUNT_TRAPPED;
   }
 }
+
+static bool polices(const ekho_acl_rule *rule) { return (rule->edits & EKHO_ACL_EDITS_POLICE) != 0; }
+
+bool acl_polices(void) { return acl.polices; }
 
 static void hold(const ekho_acl_rule *rule, uint32_t keys) {
   uint32_t index = index_of(rule->handle);
   acl.total_keys += keys - acl.keys[index];
   acl.editing += edits(rule) - (acl.held[index] && edits(&acl.rules[index]));
+  acl.polices |= polices(rule);
   acl.keys[index] = keys;
   acl.rules[index] = *rule;
   acl.held[index] = true;
@@ -251,6 +258,8 @@ void acl_load(void) {
   } while (cursor != 0);
   ekho_u32_list state = device_read(TABLE_ACL_STATE, 0, 1);
   acl.generation = state.count > 2 ? state.items[2] & 1 : 0;
+  uint32_t edits_each = tables[TABLE_ACL_EDITS].capacity / 2;
+  buckets_load(acl.generation * edits_each, edits_each);
   all_masks();
 }
 
@@ -260,6 +269,7 @@ ekho_reason acl_put(const ekho_acl_rule *rule) {
   uint32_t keys = port_pairs(rule, values, bits);
   if (keys == 0) return EKHO_REASON_UNSUPPORTED_MATCH;
   if ((rule->edits & ~possible_edits(rule->action)) != 0) return EKHO_REASON_UNSUPPORTED_ACTION;
+  if (polices(rule) && rule->police_rate == 0) return EKHO_REASON_INVALID;
   if (edits(rule)) {
     bool edited = acl.held[index] && edits(&acl.rules[index]);
     if (acl.editing + !edited > tables[TABLE_ACL_EDITS].capacity / 2) return EKHO_REASON_TABLE_FULL;
@@ -380,13 +390,15 @@ ekho_tables_status acl_commit(void) {
   uint32_t edit_words = tables[TABLE_ACL_EDITS].words;
   uint32_t *edit_rows = ekho_alloc((acl.editing + 1) * edit_words * sizeof *edit_rows);
   mask_count = 0;
+  buckets_begin();
   for (uint32_t i = 0; i < DP_MASKS; i++) first_rank[i] = DP_NONE;
   /* The last first: of two rules with one key, the one to be tried first replaces the other. */
   for (uint32_t rank = count; rank-- > 0;) {
     const ekho_acl_rule *rule = &acl.rules[order[rank]];
     uint32_t edit = 0;
     if (edits(rule)) {
-      row_of_edit(rule, first_edit + edited, edit_rows + edited * edit_words);
+      uint32_t bucket = polices(rule) ? bucket_of(rule) : 0;
+      row_of_edit(rule, first_edit + edited, bucket, edit_rows + edited * edit_words);
       edit = first_edit + ++edited;
     }
     used += key_rows(rule, rank, next, edit, rows + used * words, first_rank);
@@ -410,15 +422,17 @@ ekho_tables_status acl_commit(void) {
     row[0] = next * DP_MASKS + place[i];
     memcpy(row + 1, &mask, sizeof mask);
   }
-  if (edited > 0) status = device_put(TABLE_ACL_EDITS, edit_rows, edited, false).status;
+  status = buckets_fill();
+  if (edited > 0 && status == EKHO_TABLES_STATUS_OK)
+    status = device_put(TABLE_ACL_EDITS, edit_rows, edited, false).status;
   for (uint32_t from = 0; from < used && status == EKHO_TABLES_STATUS_OK; from += BURST_ROWS) {
     uint32_t most = used - from < BURST_ROWS ? used - from : BURST_ROWS;
     status = device_put(TABLE_ACL_KEYS, rows + from * words, most, true).status;
   }
   if (status == EKHO_TABLES_STATUS_OK) status = device_put(TABLE_ACL_MASKS, mask_rows, mask_count, false).status;
-  if (status != EKHO_TABLES_STATUS_OK) return status;
   uint32_t state[] = {0, DP_ACL_STATE(next, mask_count, flags)};
-  status = device_put(TABLE_ACL_STATE, state, 1, false).status;
+  if (status == EKHO_TABLES_STATUS_OK) status = device_put(TABLE_ACL_STATE, state, 1, false).status;
+  buckets_end(status == EKHO_TABLES_STATUS_OK);
   if (status == EKHO_TABLES_STATUS_OK) acl.generation = next;
   return status;
 }

@@ -49,10 +49,7 @@ static enum table counts_of(ekho_kind kind) {
   }
 }
 
-/* What comes under these handles later counts from zero. */
-static void clear_counts(ekho_kind kind, const ekho_handle *handles, uint32_t count) {
-  enum table table = counts_of(kind);
-  if (table == TABLES || count == 0) return;
+static void clear_rows(enum table table, const ekho_handle *handles, uint32_t count) {
   uint32_t words = tables[table].words;
   size_t mark = ekho_mark();
   uint32_t *rows = ekho_alloc(count * words * sizeof *rows);
@@ -60,6 +57,14 @@ static void clear_counts(ekho_kind kind, const ekho_handle *handles, uint32_t co
   for (uint32_t i = 0; i < count; i++) rows[i * words] = index_of(handles[i]);
   device_put(table, rows, count, false);
   ekho_release(mark);
+}
+
+/* What comes under these handles later counts from zero. */
+static void clear_counts(ekho_kind kind, const ekho_handle *handles, uint32_t count) {
+  enum table table = counts_of(kind);
+  if (table == TABLES || count == 0) return;
+  clear_rows(table, handles, count);
+  if (table == TABLE_ACL_COUNTS) clear_rows(TABLE_ACL_DROPS, handles, count);
 }
 
 /* Row `i` of the burst is done, with this status. */

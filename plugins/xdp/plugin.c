@@ -30,6 +30,7 @@ static ekho_string name_of(enum table table) {
     case TABLE_ACL_MASKS: return EKHO_STRING("acl_masks");
     case TABLE_ACL_KEYS: return EKHO_STRING("acl_keys");
     case TABLE_ACL_EDITS: return EKHO_STRING("acl_edits");
+    case TABLE_ACL_BUCKETS: return EKHO_STRING("acl_buckets");
     case TABLE_ACL_STATE: return EKHO_STRING("acl_state");
     case TABLE_CUSTOM_STATE: return EKHO_STRING("custom_state");
     case TABLE_METER_STATES: return EKHO_STRING("meter_states");
@@ -44,6 +45,7 @@ static ekho_string name_of(enum table table) {
     case TABLE_TUNNEL_COUNTS: return EKHO_STRING("tunnel_counts");
     case TABLE_REMOTE_COUNTS: return EKHO_STRING("remote_counts");
     case TABLE_MULTICAST_COUNTS: return EKHO_STRING("multicast_counts");
+    case TABLE_ACL_DROPS: return EKHO_STRING("acl_drops");
     default: return EKHO_STRING("");
   }
 }
@@ -69,6 +71,7 @@ static const uint32_t words_of[TABLES] = {
     [TABLE_ACL_MASKS] = (4 + sizeof(struct dp_acl_mask)) / 4,
     [TABLE_ACL_KEYS] = (sizeof(struct dp_acl_key) + sizeof(struct dp_acl)) / 4,
     [TABLE_ACL_EDITS] = (4 + sizeof(struct dp_edit)) / 4,
+    [TABLE_ACL_BUCKETS] = (4 + sizeof(struct dp_bucket)) / 4,
     [TABLE_ACL_STATE] = (4 + sizeof(struct dp_acl_state)) / 4,
     [TABLE_CUSTOM_STATE] = (4 + sizeof(struct dp_custom_state)) / 4,
     [TABLE_METER_STATES] = (4 + sizeof(struct dp_meter_state)) / 4,
@@ -83,6 +86,7 @@ static const uint32_t words_of[TABLES] = {
     [TABLE_TUNNEL_COUNTS] = (4 + sizeof(struct dp_count)) / 4,
     [TABLE_REMOTE_COUNTS] = (4 + sizeof(struct dp_count)) / 4,
     [TABLE_MULTICAST_COUNTS] = (4 + sizeof(struct dp_count)) / 4,
+    [TABLE_ACL_DROPS] = (4 + sizeof(struct dp_count)) / 4,
 };
 
 /* False when the device is not this data path. */

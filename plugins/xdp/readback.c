@@ -93,6 +93,23 @@ void ekho_offload_readback(uint32_t cursor, uint32_t limit, ekho_offload_page *r
 
 static uint64_t joined(const uint32_t *low) { return (uint64_t)low[1] << 32 | low[0]; }
 
+/* Rows of what rules dropped, in the order of their indexes as those of what they counted. */
+struct drops {
+  const uint32_t *at;
+  uint32_t left;
+};
+
+static struct drops read_drops(uint32_t cursor, uint32_t limit) {
+  if (!acl_polices()) return (struct drops){0};
+  ekho_u32_list rows = device_read(TABLE_ACL_DROPS, cursor, limit);
+  return (struct drops){rows.items + 1, rows.count <= 1 ? 0 : (rows.count - 1) / tables[TABLE_ACL_DROPS].words};
+}
+
+static uint64_t drops_of(struct drops *drops, uint32_t index) {
+  for (; drops->left > 0 && drops->at[0] < index; drops->left--) drops->at += tables[TABLE_ACL_DROPS].words;
+  return drops->left > 0 && drops->at[0] == index ? joined(drops->at + 1) : 0;
+}
+
 void ekho_stats_collect(uint32_t cursor, uint32_t limit, ekho_stats_page *result) {
   static const ekho_kind kind_of[TABLES] = {
       [TABLE_PORT_COUNTS] = EKHO_KIND_PORT,     [TABLE_NEXTHOP_COUNTS] = EKHO_KIND_NEXTHOP,
@@ -102,7 +119,9 @@ void ekho_stats_collect(uint32_t cursor, uint32_t limit, ekho_stats_page *result
       [TABLE_TUNNEL_COUNTS] = EKHO_KIND_TUNNEL, [TABLE_REMOTE_COUNTS] = EKHO_KIND_REMOTE,
       [TABLE_MULTICAST_COUNTS] = EKHO_KIND_MULTICAST_GROUP,
   };
-  enum table table;
+  enum table table = TABLE_PORT_COUNTS + (cursor >> TABLE_SHIFT);
+  /* Read first: what is dropped is also counted with all others, and must not seem more. */
+  struct drops drops = table == TABLE_ACL_COUNTS ? read_drops(cursor & POSITION, limit) : (struct drops){0};
   ekho_u32_list rows = read_page(TABLE_PORT_COUNTS, TABLE_MULTICAST_COUNTS, cursor, limit, &table, &result->next);
   if (rows.count <= 1) return;
   uint32_t words = tables[table].words;
@@ -117,6 +136,7 @@ void ekho_stats_collect(uint32_t cursor, uint32_t limit, ekho_stats_page *result
         .packets = joined(row + 1),
         .bytes = joined(row + 3),
         .last_used = joined(row + 5),
+        .drops = drops_of(&drops, row[0]),
     };
   }
 }

@@ -292,7 +292,7 @@ void flow_of_row(const uint32_t *row, ekho_flow *flow) {
   };
 }
 
-void row_of_edit(const ekho_acl_rule *rule, uint32_t index, uint32_t *row) {
+void row_of_edit(const ekho_acl_rule *rule, uint32_t index, uint32_t bucket, uint32_t *row) {
   struct dp_edit edit = {
       .handle = rule->handle,
       .edits = rule->edits,
@@ -304,6 +304,14 @@ void row_of_edit(const ekho_acl_rule *rule, uint32_t index, uint32_t *row) {
       .ports = (uint32_t)rule->new_source_port << 16 | rule->new_destination_port,
   };
   if (rule->edits & EKHO_ACL_EDITS_MIRROR) edit.mirror = index_of(rule->mirror_port);
+  if (rule->edits & EKHO_ACL_EDITS_POLICE) {
+    edit.police = rule->police;
+    edit.police_rate = rule->police_rate;
+    edit.police_burst = rule->police_burst;
+    edit.police_mtu = rule->police_mtu;
+    edit.police_minimum = rule->police_minimum;
+    edit.bucket = bucket;
+  }
   put_address(&rule->new_source_address, edit.source);
   put_address(&rule->new_destination_address, edit.destination);
   row[0] = index;

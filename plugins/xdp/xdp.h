@@ -28,6 +28,7 @@ enum table {
   TABLE_ACL_MASKS,
   TABLE_ACL_KEYS,
   TABLE_ACL_EDITS,
+  TABLE_ACL_BUCKETS,
   TABLE_ACL_STATE,
   TABLE_CUSTOM_STATE,
   TABLE_METER_STATES,
@@ -42,6 +43,7 @@ enum table {
   TABLE_TUNNEL_COUNTS,
   TABLE_REMOTE_COUNTS,
   TABLE_MULTICAST_COUNTS,
+  TABLE_ACL_DROPS,
   TABLES
 };
 
@@ -107,8 +109,8 @@ void tunnel_of_row(const uint32_t *row, ekho_tunnel *tunnel);
 void remote_of_row(const uint32_t *row, ekho_remote *remote);
 void multicast_group_of_row(const uint32_t *row, ekho_multicast_group *group);
 void acl_rule_of_row(const uint32_t *row, ekho_acl_rule *rule);
-/* What a rule edits, as the row `index` of its table. */
-void row_of_edit(const ekho_acl_rule *rule, uint32_t index, uint32_t *row);
+/* What a rule edits, as the row `index` of its table; `bucket`: of its rate, if it has one. */
+void row_of_edit(const ekho_acl_rule *rule, uint32_t index, uint32_t bucket, uint32_t *row);
 
 /* vlans.c: which VLANs a port is in, as its own row needs it. */
 
@@ -122,14 +124,28 @@ uint32_t vlans_next_changed(void);
 
 /* acl.c: rules as masks and keys. */
 
-#define ACL_EDITS_ALL ((EKHO_ACL_EDITS_COUNT_TRAPPED << 1) - 1)
+#define ACL_EDITS_ALL ((EKHO_ACL_EDITS_POLICE_TRAPPED << 1) - 1)
 
 void acl_load(void);
 /* Whether the rule can be held; if so it is, in the plugin's memory. */
 ekho_reason acl_put(const ekho_acl_rule *rule);
 void acl_remove(ekho_handle handle);
+/* Whether some rule polices, or did: there may be counts of what it dropped. */
+bool acl_polices(void);
 /* Has the data path go by the rules as they are now. EKHO_TABLES_STATUS_OK, or what the device says. */
 ekho_tables_status acl_commit(void);
+
+/* buckets.c: what rules with a rate take from. Rules that say the same of it share one, which is there as long as one of them is. */
+
+/* Those that the rows of `acl_edits` from `first` on lead to. */
+void buckets_load(uint32_t first, uint32_t count);
+/* Rules are told anew: each by bucket_of(), then new buckets are filled. */
+void buckets_begin(void);
+/* Row of the rule's bucket. */
+uint32_t bucket_of(const ekho_acl_rule *rule);
+ekho_tables_status buckets_fill(void);
+/* Whether the data path goes by what was told, or by what was told before. */
+void buckets_end(bool done);
 
 /* custom.c: kinds of its own, meters and samples. */
 

@@ -75,6 +75,7 @@ const SIZED: readonly Sized[] = [
   sized('acl_masks', 'slots', () => 2 * MASKS),
   sized('acl_keys', 'exact', (sizes) => KEYS_PER_RULE * sizes.acl!),
   sized('acl_edits', 'slots', (sizes) => 2 * Math.min(sizes.acl!, RULES_THAT_EDIT)),
+  sized('acl_buckets', 'slots', (sizes) => 2 * Math.min(sizes.acl!, RULES_THAT_EDIT)),
   sized('acl_state', 'slots', () => 1),
   sized('custom_state', 'slots', () => 1),
   sized('meter_states', 'slots', customs),
@@ -89,6 +90,7 @@ const SIZED: readonly Sized[] = [
   sized('tunnel_counts', 'counters', twice('tunnel')),
   sized('remote_counts', 'counters', twice('remote')),
   sized('multicast_counts', 'counters', twice('mdb')),
+  sized('acl_drops', 'counters', twice('acl')),
 ];
 
 /** Maps that the device keeps itself. */

@@ -24,7 +24,7 @@ const ACTION = { kernel: 1, drop: 2, redirect: 3, bridge: 4, route: 5, edit: 11,
 /** REASON_ACL_MIRROR */
 const CANNOT_COPY = 'rule copies the packet';
 /** Of bpf/datapath_verdict.h. */
-const EXTRA_MIRROR = 0xff_ffff;
+const EXTRA_MIRROR = 1 << 24;
 const FORWARD = 0;
 const DROP = 2;
 const PORT_RUNS = 3;

@@ -295,3 +295,100 @@ describe('packets that the kernel gets', () => {
     });
   });
 });
+
+describe('a rate', () => {
+  const tcRate = (rate: number, more: Decoded = {}): Decoded => ({
+    ...{ cell_log: 3, linklayer: 1, overhead: 0, cell_align: -1, mpu: 0, rate },
+    ...more,
+  });
+  const police = (options: Decoded = {}, parameters: Decoded = {}): Decoded => ({
+    kind: 'police',
+    options: {
+      tbf: { index: 4, action: DROP, burst: 1000, mtu: 2040, rate: tcRate(125_000), ...parameters },
+      result: PIPE,
+      ...options,
+    },
+  });
+  const values = { police: 4, policeMtu: 2040, policeMinimum: 0, policeRate: 125_000, policeBurst: 64_000 };
+  const edits = { edits: ACL_EDITS.police, ...values };
+  const redirected = { action: ACL_ACTION.redirect, redirect: OUT, mirror: 0, edits };
+  const accepted = { action: ACL_ACTION.accept, redirect: 0, mirror: 0, edits };
+
+  test('of what leaves by another port, goes on, or is dropped', () => {
+    expect(plan(any, [police(), redirect()])).toEqual(redirected);
+    expect(plan(any, [police()])).toEqual(accepted);
+    expect(plan(any, [police({ result: OK })])).toEqual(accepted);
+    // The kernel leaves 0 out.
+    const silent = police();
+    delete (silent.options as Decoded).result;
+    expect(plan(any, [silent])).toEqual(accepted);
+    expect(plan(any, [police(), gact(OK)])).toEqual(accepted);
+    expect(plan(any, [police(), gact(DROP)])).toMatchObject({ action: ACL_ACTION.drop, edits });
+  });
+
+  test('of bytes beyond 32 bits, so many a packet at least, and of packets', () => {
+    expect(plan(any, [police({}, { rate: tcRate(125_000, { mpu: 60 }) }), redirect()])).toMatchObject({
+      edits: { policeMinimum: 60 },
+    });
+    const fast = police({ rate64: 5_000_000_000n }, { rate: tcRate(0xffff_ffff) });
+    expect(plan(any, [fast, redirect()])).toEqual({
+      ...redirected,
+      edits: { ...edits, policeRate: 5_000_000_000 },
+    });
+    const packets = police({ pktrate64: 10n, pktburst64: 5_000_000_000n }, { burst: 0, rate: tcRate(0) });
+    expect(plan(any, [packets, redirect()])).toEqual({
+      ...redirected,
+      edits: {
+        ...edits,
+        edits: ACL_EDITS.police | ACL_EDITS.policePackets,
+        policeRate: 10,
+        policeBurst: 320_000_000_000,
+      },
+    });
+    const endless = police({ pktrate64: 10n, pktburst64: 2n ** 60n }, { rate: tcRate(0) });
+    expect(plan(any, [endless, redirect()])).toBe(NO);
+  });
+
+  test('with edits on either side, and before a copy, which is of what passes', () => {
+    const tagged = { ...redirected, edits: { ...edits, edits: ACL_EDITS.police | ACL_EDITS.vlanPop } };
+    expect(plan(any, [police(), pop(), redirect()])).toEqual(tagged);
+    expect(plan(any, [pop(), police(), redirect()])).toEqual(tagged);
+    const copied = { ...edits, edits: ACL_EDITS.police | ACL_EDITS.mirror };
+    expect(plan(any, [police(), mirror(), redirect()])).toEqual({
+      ...redirected,
+      mirror: ASIDE,
+      edits: copied,
+    });
+    expect(plan(any, [mirror(), police(), redirect()])).toBe(NO);
+    expect(plan(any, [pop(), police()])).toBe(NO);
+  });
+
+  test('which the kernel keeps for what it gets, unless the filter is hardware’s alone', () => {
+    expect(plan(any, [police()], ALL_EDITS, SKIP_SW)).toEqual({
+      ...accepted,
+      edits: { ...edits, edits: ACL_EDITS.police | ACL_EDITS.policeTrapped | ACL_EDITS.countTrapped },
+    });
+  });
+
+  test('that hardware has not as the kernel has it', () => {
+    const odd: readonly Decoded[] = [
+      police({ result: -1 >>> 0 }),
+      police({ result: DROP }),
+      police({ avrate: 1000 }),
+      police({}, { action: 1 }),
+      police({}, { action: OK }),
+      police({}, { peakrate: tcRate(250_000) }),
+      police({}, { rate: tcRate(125_000, { overhead: 4 }) }),
+      police({}, { rate: tcRate(125_000, { linklayer: 2 }) }),
+      police({}, { rate: tcRate(0) }),
+    ];
+    for (const one of odd) expect(plan(any, [one, redirect()])).toBe(NO);
+    // What conforms goes no further.
+    expect(plan(any, [police({ result: OK }), redirect()])).toBe(NO);
+    expect(plan(any, [police(), police(), redirect()])).toBe(NO);
+    expect(plan(any, [police(), gact(8)])).toBe(NO);
+    expect(plan(any, [police(), gact(-1)])).toBe(NO);
+    for (const missing of [ACL_EDITS.police, ACL_EDITS.policeTrapped])
+      expect(plan(any, [police()], ALL_EDITS & ~missing, SKIP_SW)).toBe(NO);
+  });
+});

@@ -4,11 +4,14 @@ import { expect, test } from 'vitest';
 import type { FirmwareRule } from '../../../host/kernel/firmware/firmware.ts';
 import { type Count, FirmwareCounts } from '../../../host/offload/firmware-counts.ts';
 
-const count = (packets: number, bytes: number): Count => ({ packets: BigInt(packets), bytes: BigInt(bytes) });
+const count = (packets: number, bytes: number, drops = 0): Count => ({
+  packets: BigInt(packets),
+  bytes: BigInt(bytes),
+  drops: BigInt(drops),
+});
 
 /** A rule of which the kernel was told this much before. */
-const rule = (id: bigint, told = count(0, 0)) =>
-  ({ id, context: { ...told, drops: 0n } }) as unknown as FirmwareRule;
+const rule = (id: bigint, told = count(0, 0)) => ({ id, context: told }) as unknown as FirmwareRule;
 
 test('a rule counts from its beginning', () => {
   const counts = new FirmwareCounts();
@@ -85,10 +88,29 @@ test('a rule that leaves hardware for a while counts on with its next entry', ()
   expect(counts.tell(rule(4n, count(5, 500)), count(1, 100), undefined, false)).toMatchObject(count(6, 600));
 });
 
+test('what a rate dropped is told, also when it is read later than the packets', () => {
+  const counts = new FirmwareCounts();
+  const none = { id: undefined };
+  expect(counts.tell(rule(1n), count(9, 900, 3), undefined, false)).toEqual(count(9, 900, 3));
+  expect(counts.tell(rule(1n), count(9, 900, 4), undefined, false)).toEqual(count(9, 900, 4));
+  expect(counts.tell(rule(1n), count(9, 900, 4), undefined, false)).toBeUndefined();
+  // Never more than came.
+  expect(counts.tell(rule(1n), count(9, 900, 11), undefined, false)).toEqual(count(9, 900, 9));
+  // A rule older than the host, and one that took over an entry.
+  const older = rule(2n, count(10, 1000, 5));
+  expect(counts.tell(older, count(4, 400, 2), { ...none, ...count(3, 300, 1) }, false)).toEqual(
+    count(11, 1100, 6),
+  );
+  expect(counts.tell(rule(3n), count(6, 600, 4), { id: 1n, ...count(4, 400, 3) }, false)).toEqual(
+    count(2, 200, 1),
+  );
+});
+
 test('whatever is read, what is told has its place in 64 bits', () => {
   const wild = fc.record({
     packets: fc.bigInt(-(2n ** 70n), 2n ** 70n),
     bytes: fc.bigInt(-(2n ** 70n), 2n ** 70n),
+    drops: fc.bigInt(-(2n ** 70n), 2n ** 70n),
   });
   const place = (value: bigint) => value === BigInt.asUintN(64, value);
   fc.assert(

@@ -444,10 +444,15 @@ test('counters go on through an update in place, and begin anew with the entry',
   const after = await softnic.counters();
   for (const kind of ['route', 'group', 'nexthop'] as const)
     expect(after.get(handle(kind, 1))).toMatchObject({ packets: 5, bytes: 5000 });
-  expect(after.get(handle('port', 1))).toEqual({ packets: 0, bytes: 0, lastUsed: 0 });
+  expect(after.get(handle('port', 1))).toEqual({ packets: 0, bytes: 0, lastUsed: 0, drops: 0 });
   await softnic.apply([removal(route(1))]);
   await softnic.apply([route(1)]);
-  expect((await softnic.counters()).get(handle('route', 1))).toEqual({ packets: 0, bytes: 0, lastUsed: 0 });
+  expect((await softnic.counters()).get(handle('route', 1))).toEqual({
+    packets: 0,
+    bytes: 0,
+    lastUsed: 0,
+    drops: 0,
+  });
 });
 
 test('started again, it knows what the ASIC holds, and writes nothing', async () => {

@@ -38,6 +38,13 @@ export interface Outcome {
   readonly reason: string;
 }
 
+interface Counter {
+  readonly packets: number;
+  readonly bytes: number;
+  readonly lastUsed: number;
+  readonly drops: number;
+}
+
 const METHODS = {
   port: 'port',
   'router-interface': 'routerInterface',
@@ -239,13 +246,13 @@ export class Softnic implements AsyncDisposable {
   }
 
   /** Packets and bytes by handle. */
-  async counters(): Promise<Map<number, { packets: number; bytes: number; lastUsed: number }>> {
-    const found = new Map<number, { packets: number; bytes: number; lastUsed: number }>();
+  async counters(): Promise<Map<number, Counter>> {
+    const found = new Map<number, Counter>();
     await this.runner.collect((counters) => {
       while (counters.next()) {
-        const { handle, packets, bytes, lastUsed } = counters;
+        const { handle, packets, bytes, lastUsed, drops } = counters;
         if (found.has(handle)) throw new Error(`handle ${handle} twice`);
-        found.set(handle, { packets, bytes, lastUsed });
+        found.set(handle, { packets, bytes, lastUsed, drops });
       }
     });
     return found;

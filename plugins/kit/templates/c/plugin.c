@@ -177,7 +177,7 @@ void ekho_stats_collect(uint32_t cursor, uint32_t limit, ekho_stats_page *result
   ekho_u32_list rows = next_rows(ekho_asic_counters, cursor, limit, &table, &result->next);
   uint32_t count = rows.count / 7;
   for (const uint32_t *row = rows.items; row < rows.items + rows.count; row += 7)
-    *ADD(result->counters) = (ekho_counter){row[0], get_u64_low(row + 1), get_u64_low(row + 3), get_u64_low(row + 5)};
+    *ADD(result->counters) = (ekho_counter){row[0], get_u64_low(row + 1), get_u64_low(row + 3), get_u64_low(row + 5), 0};
 }
 
 /* The ASIC has one thing to say: that it lost its tables. The host then reads back and programs it again. */

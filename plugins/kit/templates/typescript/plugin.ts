@@ -189,7 +189,7 @@ export const stats: Stats = {
   collect(cursor, limit) {
     const { next, rows } = nextRows(asic.counters, cursor, limit, () => 7);
     const counters = rows.map(([handle, p, pp, b, bb, u, uu]) => ({
-      handle: handle!, packets: narrow(pp!, p!), bytes: narrow(bb!, b!), lastUsed: narrow(uu!, u!),
+      handle: handle!, packets: narrow(pp!, p!), bytes: narrow(bb!, b!), lastUsed: narrow(uu!, u!), drops: 0,
     }));
     return { next, counters };
   },

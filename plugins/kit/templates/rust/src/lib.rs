@@ -187,7 +187,7 @@ impl Stats for Router {
     fn collect(&mut self, cursor: u32, limit: u32) -> StatsPage {
         let (_, next, rows) = self.next_rows(asic::counters, cursor, limit);
         let wide = |r: &[u32], at: usize| wide(r[at + 1], r[at]);
-        let counter = |r: &[u32]| Counter { handle: r[0], packets: wide(r, 1), bytes: wide(r, 3), last_used: wide(r, 5) };
+        let counter = |r: &[u32]| Counter { handle: r[0], packets: wide(r, 1), bytes: wide(r, 3), last_used: wide(r, 5), ..Default::default() };
         StatsPage { next, counters: rows[1..].chunks_exact(7).map(counter).collect() }
     }
 }
