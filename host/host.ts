@@ -92,6 +92,8 @@ export class Host {
   readonly #bpfMaps: BpfMaps;
   #marking: Marking | undefined;
   readonly #firmware: HostFirmware | undefined;
+  /** Resolves with how many seconds it took. */
+  #reading: Promise<number> | undefined;
   #started: Promise<void> | undefined;
   readonly #statistics: Statistics;
   /** When the kernel was told what is in use: CLOCK_MONOTONIC, ns. */
@@ -278,17 +280,27 @@ export class Host {
     });
   }
 
+  /** Begins to read what is to be mirrored, without a word. Nothing is written anywhere before `start`, which awaits it and tells what went wrong. */
+  read(): Promise<number> {
+    this.#reading ??= this.#read();
+    // Told where it is awaited, unless something else ends the start before.
+    this.#reading.catch(() => {});
+    return this.#reading;
+  }
+
+  async #read(): Promise<number> {
+    const began = performance.now();
+    await this.#source.start();
+    return (performance.now() - began) / 1000;
+  }
+
   async #startSync(): Promise<void> {
     this.#say(`mirroring ${sourceName(this.config)}`);
     this.#publisher?.start();
-    const began = performance.now();
-    const synced = this.#source.start();
-    // Told where it is awaited, unless the notifiers end the start before.
-    synced.catch(() => {});
+    const synced = this.read();
     this.#startEvents();
-    await synced;
+    const seconds = (await synced).toFixed(2);
     if (this.#stopping) return;
-    const seconds = ((performance.now() - began) / 1000).toFixed(2);
     const kinds = kindsOf(this.config, this.mirror);
     const there = kinds.filter(({ count }) => count > 0).map(({ kind, count }) => `${count} ${kind}`);
     this.#say(`mirror in sync after ${seconds} s: ${there.join(', ') || 'no objects'}`);

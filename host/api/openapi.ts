@@ -1,4 +1,6 @@
 /** The API's description as OpenAPI 3.1: the routes' schemas, and what they do not say: problems, and answers that are no JSON. */
+import type { SwaggerOptions } from '@fastify/swagger';
+import type { FastifyInstance } from 'fastify';
 import { ERROR_CODES } from '../errors.ts';
 import { VERSION } from '../version.ts';
 import { EVENTS_TYPE } from './events.ts';
@@ -42,8 +44,21 @@ const LINES: Readonly<Record<string, readonly string[]>> = {
   '/metrics': ['text/plain'],
 };
 
-/** For @fastify/swagger. */
-export const OPENAPI = {
+/** What `serve` puts on `app`, which serves nobody. What makes descriptions is not loaded before somebody wants one. */
+export async function describeApi(
+  app: FastifyInstance,
+  serve: (app: FastifyInstance) => void,
+): Promise<object> {
+  const { default: swagger } = await import('@fastify/swagger');
+  app.register(swagger, OPENAPI as SwaggerOptions);
+  serve(app);
+  await app.ready();
+  const description = app.swagger();
+  await app.close();
+  return description;
+}
+
+const OPENAPI = {
   openapi: {
     openapi: '3.1.0',
     info: {

@@ -48,6 +48,8 @@ export interface RoutesOptions {
   readonly audit: Audit;
   /** Served on TCP. */
   readonly isNetwork: boolean;
+  /** What is served, as OpenAPI. */
+  readonly describe: () => Promise<object>;
 }
 
 export async function routes(instance: FastifyInstance, options: RoutesOptions): Promise<void> {
@@ -206,7 +208,10 @@ function waiting(instance: FastifyInstance, host: Host): void {
 }
 
 /** What needs the role `operate` on TCP, and who has it. */
-function operating(instance: FastifyInstance, { host, access, audit, isNetwork }: RoutesOptions): void {
+function operating(
+  instance: FastifyInstance,
+  { host, access, audit, isNetwork, describe }: RoutesOptions,
+): void {
   const app = instance.withTypeProvider<TypeBoxTypeProvider>();
   const operate = (summary: string, tag: string) => ({ summary, tags: [tag], security: [{ token: [] }] });
 
@@ -226,7 +231,7 @@ function operating(instance: FastifyInstance, { host, access, audit, isNetwork }
     },
     async () => [...audit.lines()],
   );
-  app.get('/openapi.json', { schema: { hide: true } }, async () => instance.swagger());
+  app.get('/openapi.json', { schema: { hide: true } }, () => describe());
   app.post(
     '/verify',
     {

@@ -3,7 +3,6 @@
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
-import swagger, { type SwaggerOptions } from '@fastify/swagger';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import { ROOT } from '../config/config.ts';
 import { isLoopback } from '../config/listen.ts';
@@ -16,10 +15,11 @@ import type { Audit } from './audit.ts';
 import { parseJson } from './body.ts';
 import { guardConnections, RateLimit } from './limits.ts';
 import { serveMetrics } from './metrics.ts';
-import { OPENAPI } from './openapi.ts';
+import { describeApi } from './openapi.ts';
 import { PROBLEM_TYPE, problemOf, refuseConnection } from './problem.ts';
 import { Revocation } from './revocation.ts';
 import { routes } from './routes.ts';
+import { lateSerializers } from './serializers.ts';
 import { HANDSHAKE_MS, type Identity } from './tls.ts';
 import { compileValidator } from './validate.ts';
 
@@ -30,6 +30,12 @@ const HEAD_MS = 10_000;
 /** Connections at a time on TCP: a browser has six a dashboard at most. */
 export const NETWORK_CONNECTIONS_MAX = 1_024;
 const DASHBOARD = join(ROOT, 'build/web');
+
+/** In place of Fastify's own, which are not even loaded; its types know of no other validator. */
+const COMPILERS = {
+  buildValidator: (() => compileValidator) as never,
+  buildSerializer: lateSerializers,
+};
 
 const HEADERS: Readonly<Record<string, string>> = {
   'x-content-type-options': 'nosniff',
@@ -83,6 +89,7 @@ export function createServer(
     ...(identity === undefined
       ? { http }
       : { https: { ...http, ...identity.context, handshakeTimeout: HANDSHAKE_MS } }),
+    schemaController: { compilersFactory: COMPILERS },
     bodyLimit: BODY_MAX,
     // A closing host ends streams that never end by themselves.
     forceCloseConnections: true,
@@ -102,7 +109,6 @@ export function createServer(
   }) as FastifyInstance;
   const guard = isNetwork ? networkGuard(app, access, isOpen, identity) : socketGuard(transport);
 
-  app.setValidatorCompiler(compileValidator);
   app.setErrorHandler(refuse);
   parseJson(app);
   app.setNotFoundHandler((request, reply) => {
@@ -145,9 +151,18 @@ export function createServer(
       status: reply.statusCode,
     });
   });
-  app.register(swagger, OPENAPI as SwaggerOptions);
-  app.register(routes, { host, access, audit, isNetwork: transport !== 'socket', prefix: '/api/v1' });
-  app.register(async (instance) => serveMetrics(instance, host));
+  let description: Promise<object> | undefined;
+  const serve = (instance: FastifyInstance): void => {
+    const describe = () => {
+      const schemaController = { compilersFactory: COMPILERS };
+      description ??= describeApi(fastify({ schemaController }) as FastifyInstance, serve);
+      return description;
+    };
+    const isNetwork = transport !== 'socket';
+    instance.register(routes, { host, access, audit, isNetwork, describe, prefix: '/api/v1' });
+    instance.register(async (inner) => serveMetrics(inner, host));
+  };
+  serve(app);
   if (isNetwork) app.register(async (instance) => serveAssets(instance, DASHBOARD));
   return app;
 }

@@ -3,7 +3,7 @@ import type { Server as TlsServer } from 'node:tls';
 import { Access } from '../api/access.ts';
 import { Audit } from '../api/audit.ts';
 import { listenTcp, listenUnix } from '../api/listen.ts';
-import { createServer, type Server } from '../api/server.ts';
+import type { Server } from '../api/server.ts';
 import { Identity } from '../api/tls.ts';
 import { type Config, defaultConfig, readConfig } from '../config/config.ts';
 import { checkListen, isLoopback, parseListen } from '../config/listen.ts';
@@ -69,7 +69,10 @@ export async function run(options: RunOptions): Promise<void> {
   };
 
   try {
-    // The socket first: it is also what keeps a second host from touching the same devices.
+    // Loading the API takes about as long as reading a small kernel.
+    host.read();
+    const { createServer } = await import('../api/server.ts');
+    // The socket before all that writes: it is also what keeps a second host from touching the same devices.
     const local = createServer(host, { transport: 'socket', ...shared });
     servers.push(local);
     const { socket, socketGroup, readGroup } = config.api;
