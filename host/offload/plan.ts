@@ -19,6 +19,7 @@ import {
   STATUS as OUTCOME_STATUS,
 } from '../plugin/records.ts';
 import type { BatchResult, Description, Runner } from '../plugin/runner.ts';
+import { Slice } from '../slices.ts';
 import { Counters, type EntryCounter, type SavedCounter } from './counters.ts';
 import { Desired, type PlanOptions } from './desired.ts';
 import {
@@ -32,7 +33,7 @@ import {
 import { EVENT_NOTICES } from './event-notices.ts';
 import { OffloadStates } from './offload-state.ts';
 import { PendingChanges } from './pending-changes.ts';
-import { adopt, Comparison, type Difference } from './readback.ts';
+import { adopt, Comparison, DIFFERENCES_MAX, type Difference } from './readback.ts';
 import { REASON, type Reason } from './reasons.ts';
 import { ResyncPace } from './resync-pace.ts';
 import { Retries } from './retries.ts';
@@ -200,7 +201,6 @@ export class Plan {
     return this.#isReady;
   }
 
-  /** Times what the device holds was read back to start over from it. */
   /** Entries the device failed, which are tried again. */
   get failing(): number {
     return this.#desired.failing;
@@ -211,6 +211,7 @@ export class Plan {
     return this.#isFaulty;
   }
 
+  /** Times what the device holds was read back to start over from it. */
   get resyncs(): number {
     return this.#resyncs;
   }
@@ -575,7 +576,7 @@ export class Plan {
     }
   }
 
-  /** Plan against readback. Tries again while the plan moves, `attempts` times at most. */
+  /** Mirror against plan, and plan against readback. Tries again while the plan moves, `attempts` times at most. */
   async verify(attempts = 10): Promise<readonly Difference[]> {
     const runner = this.#runner;
     if (runner === undefined || !this.#isReady) {
@@ -587,11 +588,32 @@ export class Plan {
       const changes = this.#desired.changeCount;
       const comparison = new Comparison(this.#desired, (handle) => this.states.describe(handle));
       await runner.readback((page) => comparison.take(page));
-      differences = comparison.finish();
+      differences = [...(await this.#missed()), ...comparison.finish()];
       const moved = changes !== this.#desired.changeCount || runner.inFlight > 0;
       if (differences.length === 0 || (!moved && attempt > 0)) break;
     }
     return differences;
+  }
+
+  /** Routes that the plan has otherwise than the mirror. */
+  async #missed(): Promise<Difference[]> {
+    const { mirror } = this.#options;
+    const { routes } = this.#desired;
+    const found: Difference[] = [];
+    let limit = routes.idLimit;
+    mirror.forEach(KIND.route, (id) => {
+      limit = Math.max(limit, id + 1);
+    });
+    const slice = new Slice();
+    for (let id = 1; id < limit && found.length < DIFFERENCES_MAX; id++) {
+      if (slice.isOver) {
+        await slice.next();
+        mirror.tell();
+      }
+      const missed = routes.missed(id);
+      if (missed !== undefined) found.push({ kind: 'route', ...missed });
+    }
+    return found;
   }
 
   /** Reads the counters of all entries from the device. `isSample`: rates are from the sample before to this reading. */

@@ -32,9 +32,9 @@ import { AF_INET, AF_INET6 } from './route-reader.ts';
 import { type TunnelWant, tunnelKey, tunnelWantOf } from './tunnels.ts';
 
 /** Differences listed by `compare`. */
-const DIFFERENCES_MAX = 1000;
+export const DIFFERENCES_MAX = 1000;
 
-/** Plan and hardware disagree about an entry. */
+/** Mirror and plan, or plan and hardware, disagree about an object or entry. */
 export interface Difference {
   readonly kind: string;
   readonly object: string;

@@ -5,6 +5,7 @@
 
 import { type KindNumber, type MirrorReader, type ObjectCursor, objectCursor } from '../mirror/types.ts';
 import { ACTION } from '../plugin/records.ts';
+import { formatAddress } from './addresses.ts';
 import {
   actionOf,
   CANDIDATE_CONNECTED,
@@ -61,7 +62,16 @@ export interface RouteState {
   readonly group: Group | undefined;
 }
 
+/** A route whose place among what the domains choose from is not what the mirror says. */
+export interface Missed {
+  /** The route, for people. */
+  readonly object: string;
+  readonly detail: string;
+}
+
 const INITIAL = 1024;
+/** Stands for no candidate. */
+const NONE = 0;
 
 export interface RoutesOptions {
   readonly mirror: MirrorReader;
@@ -504,6 +514,52 @@ export class Routes implements FibHost {
     return { ...state, group, reason: state.reason === REASON.none ? reasonOf(info) : state.reason };
   }
 
+  /** All routes that were taken have lower ids. */
+  get idLimit(): number {
+    return this.#ofRoute.length;
+  }
+
+  /**
+   * What the domains take the route for, if not for what it is in the mirror now: a change was missed. Undefined: all is well.
+   * Changes that were not told of yet are seen as missed.
+   */
+  missed(id: number): Missed | undefined {
+    const route = this.#reader;
+    const isThere = this.#read(id);
+    const uses = isThere ? (this.#consulted.get(tableKey(route.family, route.table)) ?? []) : [];
+    const note = (detail: string): Missed => ({
+      object: isThere ? `${prefixText(route)} table ${route.table} metric ${route.priority}` : `${id}`,
+      detail,
+    });
+    let count = 0;
+    for (
+      let at = id < this.#ofRoute.length ? this.#ofRoute[id]! : 0;
+      at !== 0;
+      at = this.#nextOfObject[at]!
+    ) {
+      if (!isThere) return note('the plan has a route that is gone');
+      const fib = this.fibs[this.#candidateFib[at]!]!;
+      const rank = rankOf(this.candidates.info[at]!);
+      if (!uses.some((use) => use.fib === fib && use.rank === rank))
+        return note('the plan has it for a domain that does not consult its table');
+      if (!this.#isAsRead(at, rank)) return note('the plan has an earlier form of it');
+      count++;
+    }
+    return count === uses.length ? undefined : note('the plan does not have it');
+  }
+
+  /** The candidate says of the route just read what it would say if it were filled now. */
+  #isAsRead(candidate: number, rank: number): boolean {
+    const { info, group } = this.candidates;
+    this.#fill(NONE, rank);
+    const isEqual = info[NONE] === info[candidate] && group[NONE] === group[candidate];
+    const made = this.#groupColumn(NONE);
+    if (made !== 0) this.#nexthops.release(made);
+    info[NONE] = 0;
+    group[NONE] = 0;
+    return isEqual;
+  }
+
   /** Family and table of a route. */
   tableOf(id: number): { readonly family: number; readonly table: number } | undefined {
     return this.#read(id) ? { family: this.#reader.family, table: this.#reader.table } : undefined;
@@ -513,6 +569,10 @@ export class Routes implements FibHost {
 /** fe80::/10 and ff00::/8: hardware never routes them. */
 function isLinkScope({ family, prefix }: RouteReader): boolean {
   return family === AF_INET6 && (prefix[0]! >>> 24 === 0xff || prefix[0]! >>> 22 === 0x3fa);
+}
+
+function prefixText({ family, prefix, length }: RouteReader): string {
+  return `${formatAddress(family, family === AF_INET ? [0, 0, 0, prefix[0]!] : prefix)}/${length}`;
 }
 
 function tableKey(family: number, table: number): number {

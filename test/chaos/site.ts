@@ -1,6 +1,7 @@
 /** What faults are tried on: a router whose configuration changes all the time, and a host that keeps an ASIC in line with it. */
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, cpSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { appendFileSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { atExit, temporaryFolder } from '../support/at-exit.ts';
@@ -162,8 +163,11 @@ export class Site implements Place {
 
   /** Mirror against kernel, plan against device, and what hardware does with sampled packets against what the kernel does. */
   async check(): Promise<void> {
-    const { state, reason } = plugin(await this.host.status());
+    const { state, reason, sha256 } = plugin(await this.host.status());
     if (state !== 'active') throw new Error(`the plugin is ${state}: ${reason}`);
+    // A broken one may look well while nothing changes.
+    if (sha256 !== createHash('sha256').update(readFileSync(this.plugin)).digest('hex'))
+      throw new Error('the plugin that runs is not the one in the folder');
     await this.#told(this.host.verified());
     const probes = [...this.#world.probes(100), ...(this.#daemon?.probes(200) ?? [])];
     const { kernel, hardware } = await this.#compare(probes);

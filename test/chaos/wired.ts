@@ -170,9 +170,18 @@ export class WiredSite implements Place {
 
   /** Takes the program off a port, as `bpftool` does. */
   detach(port: string): void {
-    const [{ ifindex }] = this.#link(port);
+    execFileSync('bpftool', ['link', 'detach', 'pinned', this.#pinOf(port)]);
+  }
+
+  /** Number of the BPF link that has the program on a port: the kernel gives none twice. */
+  linkOf(port: string): number {
+    const shown = execFileSync('bpftool', ['-j', 'link', 'show', 'pinned', this.#pinOf(port)]);
+    return (JSON.parse(shown.toString()) as { id: number }).id;
+  }
+
+  #pinOf(port: string): string {
     const [layout] = readdirSync(this.state);
-    execFileSync('bpftool', ['link', 'detach', 'pinned', join(this.state, layout!, `link-${ifindex}`)]);
+    return join(this.state, layout!, `link-${this.#link(port)[0].ifindex}`);
   }
 
   /** Number of the XDP program on a port. */

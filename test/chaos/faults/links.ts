@@ -3,6 +3,7 @@ import {
   type Fault,
   fault,
   grows,
+  metric,
   plugin,
   SHOWN,
   type Signs,
@@ -29,14 +30,14 @@ async function linkOf({ host }: Site, name: string): Promise<Link | undefined> {
   return links.find(({ ifname }) => ifname === name);
 }
 
-async function changes(site: Site, status: Signs['status']): Promise<Signs> {
-  return { happened: SHOWN, status, metrics: await grows(site, 'ekho_mirror_changes_total'), log: CHANGE };
+function change(status: Signs['status']): Signs {
+  return { happened: SHOWN, status, metrics: CHANGE, log: CHANGE };
 }
 
 export const LINK_FAULTS: readonly Fault[] = [
   fault('link-renamed', 'a port gets another name and its own again', 30, async (site) => {
     const port = site.random.below(PORTS);
-    const signs = await changes(site, SHOWN);
+    const signs = change(SHOWN);
     site.router.batch([`link set p${port} down`, `link set p${port} name q${port}`, `link set q${port} up`]);
     site.churn();
     await shown(
@@ -53,7 +54,7 @@ export const LINK_FAULTS: readonly Fault[] = [
   }),
   fault('ifindex-reused', 'a port is deleted and another link has its index and name', 30, async (site) => {
     const port = site.random.below(PORTS);
-    const signs = await changes(site, { not: 'the port is one as before, with the same name' });
+    const signs = change({ not: 'the port is one as before, with the same name' });
     const [link] = JSON.parse(site.router.ip(`-j link show p${port}`)) as [Link];
     site.router.batch([`link del p${port}`]);
     site.churn();
@@ -80,7 +81,9 @@ export const LINK_FAULTS: readonly Fault[] = [
     30,
     async (site) => {
       const port = site.random.below(PORTS);
-      const signs = await changes(site, { not: 'the port is one as before' });
+      const signs = change({ not: 'the port is one as before' });
+      const links = () => metric(site, 'ekho_mirror_objects', 'kind="link"');
+      const before = await links();
       const isBelow = (master: string | undefined) => async () =>
         (await linkOf(site, `p${port}`))?.master === master;
       site.router.batch(['link add cbr type bridge', 'link set cbr up', `link set p${port} master cbr`]);
@@ -92,9 +95,10 @@ export const LINK_FAULTS: readonly Fault[] = [
       site.router.batch(['link set cm up', `link set p${port} master cm`]);
       site.churn();
       await shown(site, 'the port is the other’s', isBelow('cm'));
+      await shown(site, 'metrics count two links more', async () => (await links()) === before + 2);
       site.router.batch([`link set p${port} nomaster`, 'link del cm', 'link del cbr']);
       site.router.batch([`addr add 2001:db8:f${port}::1/64 dev p${port} nodad`]);
-      return { ...signs, happened: isBelow(undefined) };
+      return { ...signs, happened: isBelow(undefined), metrics: SHOWN };
     },
   ),
   fault(

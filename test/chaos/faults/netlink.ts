@@ -1,7 +1,9 @@
 /** What the kernel sends is lost, damaged, interrupted, or of a kernel to come. */
+import { readdirSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { pause } from '../../support/host.ts';
 import { host4, macOf, stormRoutes } from '../../support/router.ts';
-import { type Fault, fault, grows, metric, said, shown, status, whileStopped } from '../fault.ts';
+import { type Fault, fault, grows, metric, SHOWN, said, shown, status, whileStopped } from '../fault.ts';
 import type { SPOILS } from '../inside.ts';
 import { PORTS, type Site } from '../site.ts';
 
@@ -33,6 +35,16 @@ async function whileSpoilt(site: Site, name: (typeof SPOILS)[number]): Promise<v
   }
 }
 
+/** Datagrams that the kernel dropped at the host's netlink sockets. */
+function dropped({ router, host }: Site): number {
+  const fds = `/proc/${host.pid}/fd`;
+  const sockets = new Set(readdirSync(fds).map((fd) => readlinkSync(join(fds, fd))));
+  const lines = router.run('cat', ['/proc/net/netlink']).split('\n').slice(1);
+  const fields = lines.map((line) => line.trim().split(/\s+/));
+  // sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode (net/netlink/af_netlink.c netlink_native_seq_show)
+  return fields.reduce((sum, of) => (sockets.has(`socket:[${of[9]}]`) ? sum + Number(of[8]) : sum), 0);
+}
+
 export const NETLINK_FAULTS: readonly Fault[] = [
   fault(
     'netlink-overrun',
@@ -42,12 +54,14 @@ export const NETLINK_FAULTS: readonly Fault[] = [
       const counted = await grows(site, 'ekho_sync_overruns_total');
       const log = said(site, 'read again: overrun', true);
       const seen = resynced(site);
+      const before = dropped(site);
       await whileStopped(site, () => {
         site.router.batch([...stormRoutes(STORM, PORTS)]);
         site.churn();
         site.router.batch([...stormRoutes(STORM, PORTS, 'del')]);
+        if (dropped(site) === before) throw new Error('the kernel dropped no notification');
       });
-      return { happened: counted, status: seen, metrics: counted, log };
+      return { happened: SHOWN, status: seen, metrics: counted, log };
     },
   ),
   fault(

@@ -1,0 +1,81 @@
+/** What `verify` says when the planner was not told of changes of routes. */
+import { afterEach, expect, test } from 'vitest';
+import { Planner } from '../../../host/offload/planner.ts';
+import { FakeDevice, FakeRunner } from './fake-device.ts';
+import { KernelModel, type ModelRoute } from './kernel-model.ts';
+
+const ROUTE: ModelRoute = {
+  prefix: 0x0a000000,
+  length: 8,
+  table: 254,
+  priority: 0,
+  tos: 0,
+  type: 'unicast',
+  gateways: [1],
+};
+
+let planner: Planner | undefined;
+afterEach(() => planner?.close());
+
+/** A planner that holds the route; `unheard` makes changes that it is not told of. */
+async function start(route: ModelRoute) {
+  const kernel = new KernelModel();
+  kernel.setRules([255, 254]);
+  kernel.setNeighbour(1, true);
+  kernel.setNeighbour(2, true);
+  kernel.addRoute(route);
+  kernel.commit();
+  const { mirror } = kernel;
+  const subscribe = mirror.subscribe.bind(mirror);
+  let isDeaf = false;
+  mirror.subscribe = (listener) =>
+    subscribe((changes) => {
+      if (!isDeaf) listener(changes);
+    });
+  planner = new Planner({ mirror, netfilter: 'trap', xfrm: 'trap', log: () => {} });
+  planner.addPlugin({ name: 'fake', isPort: undefined });
+  const device = new FakeDevice({ routes: 1000 });
+  await planner.pluginUp('fake', new FakeRunner(device), { fault: () => {}, down: () => {} });
+  await planner.settled();
+  expect(await planner.verify()).toEqual([]);
+  const unheard = (change: () => void): void => {
+    change();
+    isDeaf = true;
+    kernel.commit();
+    isDeaf = false;
+  };
+  return { kernel, unheard };
+}
+
+const missed = (object: string, detail: string) => [{ plugin: 'fake', kind: 'route', object, detail }];
+
+test('a route that came', async () => {
+  const { kernel, unheard } = await start(ROUTE);
+  unheard(() => kernel.addRoute({ ...ROUTE, prefix: 0x0b000000, priority: 7 }));
+  expect(await planner!.verify()).toEqual(
+    missed('11.0.0.0/8 table 254 metric 7', 'the plan does not have it'),
+  );
+});
+
+test('a route that went', async () => {
+  const { kernel, unheard } = await start(ROUTE);
+  unheard(() => kernel.deleteRoute(ROUTE));
+  expect(await planner!.verify()).toEqual(missed('1', 'the plan has a route that is gone'));
+});
+
+test.each<Partial<ModelRoute>>([{ type: 'blackhole' }, { gateways: [2] }, { gateways: [1, 2] }])(
+  'a route that is now %o',
+  async (other) => {
+    const { kernel, unheard } = await start(ROUTE);
+    unheard(() => kernel.addRoute({ ...ROUTE, ...other }));
+    expect(await planner!.verify()).toEqual(
+      missed('10.0.0.0/8 table 254 metric 0', 'the plan has an earlier form of it'),
+    );
+    // What was looked at for it stays as it was: told of, it is taken like any other.
+    kernel.deleteRoute(ROUTE);
+    kernel.commit();
+    kernel.addRoute({ ...ROUTE, ...other });
+    kernel.commit();
+    expect(await planner!.verify()).toEqual([]);
+  },
+);
