@@ -2,7 +2,7 @@
 import { readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { pause } from '../../support/host.ts';
-import { host4, macOf, stormRoutes } from '../../support/router.ts';
+import { host4, macOf, repairLines, stormRoutes } from '../../support/router.ts';
 import { type Fault, fault, grows, metric, SHOWN, said, shown, status, whileStopped } from '../fault.ts';
 import type { SPOILS } from '../inside.ts';
 import { PORTS, type Site } from '../site.ts';
@@ -56,6 +56,8 @@ export const NETLINK_FAULTS: readonly Fault[] = [
       const seen = resynced(site);
       const before = dropped(site);
       await whileStopped(site, () => {
+        // Ports that are down take no routes.
+        site.router.batch(Array.from({ length: PORTS }, (_, port) => repairLines(port)).flat());
         site.router.batch([...stormRoutes(STORM, PORTS)]);
         site.churn();
         site.router.batch([...stormRoutes(STORM, PORTS, 'del')]);
