@@ -175,6 +175,8 @@ export class Nexthops {
   /** Of the route being read: its family, and whether all hops so far are dead. */
   #family = 0;
   #isDead = true;
+  /** Whether the last route that `groupOf` was given shows hops of its own as dead. */
+  hasDeadHops = false;
 
   constructor(options: NexthopsOptions) {
     this.#options = options;
@@ -197,6 +199,7 @@ export class Nexthops {
    * 0: all its hops are dead. Allocates nothing for a group that exists.
    */
   groupOf(route: RouteReader): number {
+    this.hasDeadHops = false;
     if (route.nexthopId !== 0) return this.#retain(this.#groupOfObject(route.nexthopId));
     this.#scratchCount = 0;
     this.#isDead = true;
@@ -300,8 +303,10 @@ export class Nexthops {
   }
 
   readonly #collect = (hop: HopReader): void => {
-    if ((hop.flags & RTNH_F_DEAD) === 0) this.#isDead = false;
-    else if (this.#options.leavesOut(this.#family, hop.ifindex)) return;
+    const isDead = (hop.flags & RTNH_F_DEAD) !== 0;
+    if (isDead) this.hasDeadHops = true;
+    else this.#isDead = false;
+    if (isDead && this.#options.leavesOut(this.#family, hop.ifindex)) return;
     this.#push(hop.ifindex, hop.gatewayFamily, hop.gateway, hop.weight);
   };
 

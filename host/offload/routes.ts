@@ -548,12 +548,16 @@ export class Routes implements FibHost {
     return count === uses.length ? undefined : note('the plan does not have it');
   }
 
-  /** The candidate says of the route just read what it would say if it were filled now. */
+  /**
+   * The candidate says of the route just read what it would say if it were filled now. Which dead hops the kernel may choose is known from
+   * when they died (KernelView.leavesOut), and may not be any more: then the group is left out of it.
+   */
   #isAsRead(candidate: number, rank: number): boolean {
     const { info, group } = this.candidates;
     this.#fill(NONE, rank);
-    const isEqual = info[NONE] === info[candidate] && group[NONE] === group[candidate];
     const made = this.#groupColumn(NONE);
+    const isSameGroup = group[NONE] === group[candidate] || (made !== 0 && this.#nexthops.hasDeadHops);
+    const isEqual = info[NONE] === info[candidate] && isSameGroup;
     if (made !== 0) this.#nexthops.release(made);
     info[NONE] = 0;
     group[NONE] = 0;
