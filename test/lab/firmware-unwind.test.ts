@@ -1,20 +1,26 @@
 /**
- * Every step of loading the kernel module that can fail does, one after the other, and so do those for a namespace and for a rule: what was begun is taken
- * back, and the next try succeeds. The module is built for it: test/lab/unwind.
+ * Every step of the kernel module that can fail does, one after the other: what was begun is taken back, and the next try succeeds. The module
+ * is built for it: test/lab/unwind.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { BpfObject } from '../../bpf/libbpf-ts/src/index.ts';
 import { Firmware } from '../../host/kernel/firmware/firmware.ts';
+import { MARK_FLAGS, MARK_KIND, Marks } from '../../host/kernel/firmware/marks.ts';
 import { CAPABILITIES, faults, isLoaded, needsModule, unload } from './firmware-support.ts';
+import { CHECKOUT } from './machine.ts';
 import { moduleFile, UNWIND } from './module.ts';
+import { PACE } from './pace.ts';
 import { LabSpace } from './support.ts';
 
 const PARAMETER = '/sys/module/ekho/parameters/fail_at';
+const ROUTES = join(CHECKOUT, 'build/bpf/firmware_routes.bpf.o');
 /** Steps of one thing to do: with more it would never end. */
 const STEPS_MAX = 200;
+const MAIN = 254;
 
 /** What was made to fail, so far. */
 function failed(): string[] {
@@ -45,16 +51,16 @@ function traces(): string[] {
 }
 
 /**
- * Does something in a namespace of its own, again and again: in the first one its first step fails, then the second, until none is left that
- * could. Gives what failed. Whether it then does what it is to do is its own affair, but not that it leaves something behind, which would be in the
- * way when it is done once more.
+ * Does something in a namespace again and again: first its first step fails, then the second, until none is left that could. Gives what failed.
+ * Whether it then does what it is to do is its own affair, but not that it leaves something behind, which would be in the way when it is done
+ * once more.
  */
-async function failing(act: (space: LabSpace) => void, prepare = (_: LabSpace) => {}): Promise<string[]> {
+async function failing(act: (space: LabSpace) => void, prepare = ''): Promise<string[]> {
   const from = failed().length;
-  for (let step = 1; step < STEPS_MAX; step++) {
-    const space = new LabSpace();
-    try {
-      prepare(space);
+  const space = new LabSpace();
+  try {
+    space.script(prepare);
+    for (let step = 1; step < STEPS_MAX; step++) {
       writeFileSync(PARAMETER, `${step}`);
       try {
         act(space);
@@ -65,10 +71,10 @@ async function failing(act: (space: LabSpace) => void, prepare = (_: LabSpace) =
       writeFileSync(PARAMETER, '0');
       if (left > 0) return failed().slice(from);
       act(space);
-    } finally {
-      writeFileSync(PARAMETER, '0');
-      await space.end();
     }
+  } finally {
+    writeFileSync(PARAMETER, '0');
+    await space.end();
   }
   throw new Error(`more than ${STEPS_MAX} steps`);
 }
@@ -90,8 +96,16 @@ const EVENTS = `
 const PORTS = `
   ip link add sw0 type ekho
   ip link add sw1 link sw0 type ekho
+`;
+const PORTS_UP = `
+  ${PORTS}
   ip link set sw0 up
   ip link set sw1 up
+`;
+/** Without ports there is no switch either, once a worker has seen to it. */
+const NO_PORTS = `
+  for link in sw1 sw0; do ip link del $link 2>/dev/null || true; done
+  timeout ${60 * PACE} bash -c "while compgen -G '/sys/bus/platform/devices/ekho.*'; do sleep 0.02; done"
 `;
 
 describe('the module, when a step of it fails', () => {
@@ -148,6 +162,26 @@ describe('the module, when a step of it fails', () => {
     expect(names).toEqual(['kvzalloc', 'rhashtable_init', 'rhashtable_init']);
   });
 
+  test('does without a port', async () => {
+    const names = await failing((space) => space.script(`${NO_PORTS}${PORTS}${NO_PORTS}`));
+    expect(new Set(names)).toEqual(
+      new Set([
+        'ida_alloc',
+        'kvzalloc',
+        'kzalloc',
+        'rhashtable_init',
+        'rhashtable_insert_fast',
+        'platform_device_register_simple',
+        'devlink_alloc_ns',
+        'devl_resource_register',
+        'devl_port_register',
+        'register_netdevice',
+        'register_nexthop_notifier',
+        'register_fib_notifier',
+      ]),
+    );
+  });
+
   test('does without a rule', async () => {
     using _firmware = new Firmware({ capabilities: CAPABILITIES });
     const names = await failing(
@@ -158,9 +192,86 @@ describe('the module, when a step of it fails', () => {
           tc filter add dev sw0 ingress handle 1 pref 1 protocol ip flower skip_sw dst_ip 192.0.2.1 action drop
           tc filter replace dev sw0 ingress handle 1 pref 1 protocol ip flower skip_sw dst_ip 192.0.2.2 action drop
         `),
-      (space) => space.script(PORTS),
+      PORTS_UP,
     );
     expect(names).toEqual(expect.arrayContaining(['kvzalloc', 'rhashtable_insert_fast']));
+  });
+
+  test('does without what a bridge has', async () => {
+    using _firmware = new Firmware({ capabilities: { ...CAPABILITIES, bridge: ['fdb', 'vlan'] } });
+    const names = await failing(
+      (space) =>
+        space.script(`
+          ip link del br0 2>/dev/null || true
+          ip link add br0 type bridge vlan_filtering 1
+          ip link set br0 up
+          ip link set sw0 master br0
+          bridge vlan add dev sw0 vid 7
+          bridge fdb add 02:00:00:00:00:11 dev sw0 master static vlan 7
+          bridge mdb add dev br0 port sw0 grp 239.1.1.1 permanent vid 7
+        `),
+      PORTS_UP,
+    );
+    expect(names).toEqual(expect.arrayContaining(['kzalloc', 'rhashtable_insert_fast']));
+  });
+
+  test('does without a route or a nexthop', async () => {
+    using object = BpfObject.open(ROUTES);
+    object.load();
+    using _link = object.attachStructOps('firmware');
+    const names = await failing(
+      (space) =>
+        space.script(`
+          ip route del 198.51.100.0/24 2>/dev/null || true
+          ip -6 route del 2001:db8:1::/48 2>/dev/null || true
+          ip nexthop flush
+          ip nexthop add id 1 via 192.0.2.2 dev sw0
+          ip nexthop add id 2 via 192.0.2.3 dev sw0
+          ip nexthop add id 3 group 1/2
+          ip nexthop add id 4 group 1/2 type resilient buckets 4
+          ip nexthop replace id 2 via 192.0.2.4 dev sw0
+          ip route add 198.51.100.0/24 nhid 3
+          ip -6 route add 2001:db8:1::/48 nexthop via 2001:db8::2 nexthop via 2001:db8::3
+        `),
+      `${PORTS_UP} ip addr add 192.0.2.1/24 dev sw0; ip addr add 2001:db8::1/64 dev sw0 nodad`,
+    );
+    expect(names).toEqual(expect.arrayContaining(['kvzalloc', 'kzalloc', 'rhashtable_insert_fast']));
+  });
+
+  test('does without a mark', async () => {
+    const names = await failing(
+      (space) => {
+        using marks = new Marks(`/run/netns/${space.name}`);
+        marks.set([
+          {
+            kind: MARK_KIND.route4,
+            flags: MARK_FLAGS.offloaded,
+            place: MAIN,
+            length: 24,
+            address: [198, 51, 100, 0],
+          },
+          { kind: MARK_KIND.nexthop, flags: MARK_FLAGS.offloaded, place: 1 },
+        ]);
+        space.script('ip route replace 203.0.113.0/24 via 192.0.2.2; ip route del 203.0.113.0/24');
+      },
+      `
+        ip link add d0 type dummy
+        ip link set d0 up
+        ip addr add 192.0.2.1/24 dev d0
+        ip nexthop add id 1 via 192.0.2.2 dev d0
+        ip route add 198.51.100.0/24 nhid 1
+      `,
+    );
+    expect(names).toEqual(
+      expect.arrayContaining([
+        'kzalloc',
+        'rhashtable_init',
+        'register_switchdev_notifier',
+        'register_nexthop_notifier',
+        'register_fib_notifier',
+        'anon_inode_getfd',
+      ]),
+    );
   });
 
   test('is unloaded after all that, and nothing of it stays', async () => {
