@@ -503,6 +503,21 @@ void ekho_nexthops_exit(struct ekho_switch *sw)
 	rhashtable_destroy(&sw->nexthop_table);
 }
 
+/* What the kernel told before it could tell no more is not followed. */
+static void ekho_nexthops_forget(struct ekho_switch *sw)
+{
+	struct ekho_nexthop *nexthop, *next;
+
+	mutex_lock(&sw->lock);
+	ekho_nexthops_detach(sw);
+	list_for_each_entry_safe(nexthop, next, &sw->nexthops, list) {
+		rhashtable_remove_fast(&sw->nexthop_table, &nexthop->node,
+				       ekho_nexthop_params);
+		ekho_nexthop_free(sw, nexthop);
+	}
+	mutex_unlock(&sw->lock);
+}
+
 /* Without RTNL. */
 int ekho_nexthops_open(struct ekho_switch *sw)
 {
@@ -511,10 +526,16 @@ int ekho_nexthops_open(struct ekho_switch *sw)
 	WRITE_ONCE(sw->is_opening, true);
 	err = register_nexthop_notifier(sw->net, &sw->nexthop_notifier, NULL);
 	WRITE_ONCE(sw->is_opening, false);
+	if (err)
+		ekho_nexthops_forget(sw);
 	return err;
 }
 
 void ekho_nexthops_close(struct ekho_switch *sw)
 {
+	/* Those that are there still are not to look as if hardware had them. */
+	mutex_lock(&sw->lock);
+	ekho_nexthops_detach(sw);
+	mutex_unlock(&sw->lock);
 	unregister_nexthop_notifier(sw->net, &sw->nexthop_notifier);
 }

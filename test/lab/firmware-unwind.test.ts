@@ -6,11 +6,12 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { BpfObject } from '../../bpf/libbpf-ts/src/index.ts';
 import { Firmware } from '../../host/kernel/firmware/firmware.ts';
 import { MARK_FLAGS, MARK_KIND, Marks } from '../../host/kernel/firmware/marks.ts';
-import { CAPABILITIES, faults, isLoaded, needsModule, unload } from './firmware-support.ts';
+import { CAPABILITIES, faults, isLoaded, needsModule, SOON, unload } from './firmware-support.ts';
 import { CHECKOUT } from './machine.ts';
 import { moduleFile, UNWIND } from './module.ts';
 import { PACE } from './pace.ts';
@@ -22,11 +23,10 @@ const ROUTES = join(CHECKOUT, 'build/bpf/firmware_routes.bpf.o');
 const STEPS_MAX = 200;
 const MAIN = 254;
 
+/** What the kernel said, so far. */
+const said = () => spawnSync('dmesg', { encoding: 'utf8', maxBuffer: 16 << 20 }).stdout;
 /** What was made to fail, so far. */
-function failed(): string[] {
-  const { stdout } = spawnSync('dmesg', { encoding: 'utf8', maxBuffer: 16 << 20 });
-  return [...stdout.matchAll(/ekho: (\w+) is made to fail/g)].map(([, what]) => what!);
-}
+const failed = () => [...said().matchAll(/ekho: (\w+) is made to fail/g)].map(([, what]) => what!);
 
 /** What the module has, or had, in the kernel. */
 function traces(): string[] {
@@ -236,6 +236,60 @@ describe('the module, when a step of it fails', () => {
       `${PORTS_UP} ip addr add 192.0.2.1/24 dev sw0; ip addr add 2001:db8::1/64 dev sw0 nodad`,
     );
     expect(names).toEqual(expect.arrayContaining(['kvzalloc', 'kzalloc', 'rhashtable_insert_fast']));
+  });
+
+  test('has nothing of what it cannot follow in hardware', async () => {
+    using object = BpfObject.open(ROUTES);
+    object.load();
+    using _link = object.attachStructOps('firmware');
+    const space = new LabSpace();
+    const unfollowed = () => said().split('routes are not followed').length;
+    const [nexthops, routes] = [object.variable<number>('nexthops'), object.variable<number>('routes')];
+    /** How many nexthops firmware has, how many the kernel shows as if it had, and whether firmware has routes. */
+    const held = () => [
+      nexthops.get(),
+      space.json('ip -j nexthop show').filter(({ flags }) => (flags as string[]).includes('trap')).length,
+      routes.get() > 0,
+    ];
+    const reasons: string[] = [];
+    const prepare = `
+      ip link add d0 type dummy
+      ip link set d0 up
+      ip addr add 192.0.2.1/24 dev d0
+      ip nexthop add id 1 dev d0
+      ip nexthop add id 2 dev d0
+      ip nexthop add id 3 group 1/2
+    `;
+    try {
+      space.script(prepare);
+      for (let left = 0, step = 1; left === 0 && step < STEPS_MAX; step++) {
+        const before = unfollowed();
+        writeFileSync(PARAMETER, `${step}`);
+        const { status } = spawnSync('ip', ['-n', space.name, 'link', 'add', 'sw0', 'type', 'ekho']);
+        // All of it, or nothing.
+        const isSo = () => {
+          const isNothing = status !== 0 || unfollowed() > before;
+          return isDeepStrictEqual(held(), isNothing ? [0, 0, false] : [3, 3, true]);
+        };
+        await expect.poll(isSo, { ...SOON, message: failed().at(-1) ?? 'no step' }).toBe(true);
+        if (unfollowed() > before) reasons.push(failed().at(-1)!);
+        left = Number(readFileSync(PARAMETER, 'utf8'));
+        writeFileSync(PARAMETER, '0');
+        space.script(NO_PORTS);
+        expect(held(), failed().at(-1)).toEqual([0, 0, false]);
+      }
+    } finally {
+      writeFileSync(PARAMETER, '0');
+      await space.end();
+    }
+    expect(reasons).toEqual(
+      expect.arrayContaining([
+        'kvzalloc',
+        'rhashtable_insert_fast',
+        'register_nexthop_notifier',
+        'register_fib_notifier',
+      ]),
+    );
   });
 
   test('does without a mark', async () => {
