@@ -351,7 +351,10 @@ void ekho_fib_replay(struct ekho_switch *sw)
 	}
 }
 
-/* The namespace's routes changed while they were told: from the beginning. */
+/*
+ * The namespace's routes changed while they were told: from the beginning, if
+ * they are told once more.
+ */
 static void ekho_fib_again(struct notifier_block *nb)
 {
 	struct ekho_fib *fib = container_of(nb, struct ekho_fib, notifier);
@@ -360,6 +363,8 @@ static void ekho_fib_again(struct notifier_block *nb)
 	struct ekho_route *route = NULL;
 
 	mutex_lock(&sw->lock);
+	/* The kernel may have them still, with marks. */
+	ekho_fib_detach(sw);
 	while ((route = ekho_fib_next(fib, route))) {
 		spin_lock_bh(&fib->lock);
 		ekho_route_want(sw, route, &none);
@@ -401,8 +406,13 @@ void ekho_fib_exit(struct ekho_switch *sw)
 /* Without RTNL. */
 int ekho_fib_open(struct ekho_switch *sw)
 {
-	return register_fib_notifier(sw->net, &sw->fib.notifier, ekho_fib_again,
-				     NULL);
+	int err = register_fib_notifier(sw->net, &sw->fib.notifier,
+					ekho_fib_again, NULL);
+
+	/* What was told before it failed is not followed. */
+	if (err)
+		ekho_fib_again(&sw->fib.notifier);
+	return err;
 }
 
 void ekho_fib_close(struct ekho_switch *sw)

@@ -232,7 +232,8 @@ static int ekho_nexthop_offer(struct ekho_switch *sw,
 	unsigned int i;
 	int err;
 
-	if (!sw->ops || !sw->ops->nexthop_replace || sw->is_down)
+	if (!sw->ops || !sw->ops->nexthop_replace || sw->is_down ||
+	    sw->is_closing)
 		return 0;
 	if (nexthop->kind == EKHO_NEXTHOP_GROUP &&
 	    nexthop->way_count > EKHO_WAYS_MAX)
@@ -533,8 +534,12 @@ int ekho_nexthops_open(struct ekho_switch *sw)
 
 void ekho_nexthops_close(struct ekho_switch *sw)
 {
-	/* Those that are there still are not to look as if hardware had them. */
+	/*
+	 * Those that are there still, or come before the kernel tells no more,
+	 * are not to look as if hardware had them.
+	 */
 	mutex_lock(&sw->lock);
+	sw->is_closing = true;
 	ekho_nexthops_detach(sw);
 	mutex_unlock(&sw->lock);
 	unregister_nexthop_notifier(sw->net, &sw->nexthop_notifier);

@@ -55,6 +55,8 @@ struct ekho_switch {
 	struct ekho_offload_ops *ops;
 	/* Between the two halves of a reload, and after one that failed. */
 	bool is_down;
+	/* The kernel is about to tell no more of nexthops. */
+	bool is_closing;
 	struct ekho_fib fib;
 	struct ekho_route_call route_call;
 	struct notifier_block nexthop_notifier;

@@ -71,8 +71,21 @@ bool ekho_unwind_fails(const char *what);
 	EKHO_FAILS_INT("register_btf_kfunc_id_set", register_btf_kfunc_id_set(__VA_ARGS__))
 #define __register_bpf_struct_ops(...) \
 	EKHO_FAILS_INT("register_bpf_struct_ops", __register_bpf_struct_ops(__VA_ARGS__))
-#define register_fib_notifier(...) \
-	EKHO_FAILS_INT("register_fib_notifier", register_fib_notifier(__VA_ARGS__))
+/* The kernel has told of all routes by then, as when there is no room for the last of them. */
+static inline int ekho_unwind_fib_notifier(struct net *net, struct notifier_block *nb,
+					   void (*cb)(struct notifier_block *nb),
+					   struct netlink_ext_ack *extack)
+{
+	bool fails = ekho_unwind_fails("register_fib_notifier");
+	int err = register_fib_notifier(net, nb, cb, extack);
+
+	if (err || !fails)
+		return err;
+	unregister_fib_notifier(net, nb);
+	return -ENOMEM;
+}
+
+#define register_fib_notifier(...) ekho_unwind_fib_notifier(__VA_ARGS__)
 #define register_netdevice(...) \
 	EKHO_FAILS_INT("register_netdevice", register_netdevice(__VA_ARGS__))
 #define register_netdevice_notifier(...) \
