@@ -58,7 +58,7 @@ export function unpackNewestKernel(sources: string, arch: Arch, than: string, fo
   archive.unpack(newest.packages, folder);
 }
 
-function compareVersions(a: string, b: string): number {
+export function compareVersions(a: string, b: string): number {
   return a.localeCompare(b, 'en', { numeric: true });
 }
 
