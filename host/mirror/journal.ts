@@ -2,7 +2,8 @@
  * The last changes of the mirror, each with the bytes that the object had then: what a reader that was away is told, and an
  * object's history. Recording a change copies its bytes into a ring and allocates nothing.
  *
- * The ring of changes and the ring of bytes are as long as they are: what is older than either holds is forgotten.
+ * The ring of changes and the ring of bytes are as long as they are: what is older than either holds is forgotten. Of a first reading that has
+ * more than the ring nothing is kept.
  */
 
 import { type Datagram, datagram } from '../netlink/message.ts';
@@ -56,6 +57,9 @@ export class Journal {
   readonly #lengths: Uint32Array;
   readonly #data: Datagram;
   readonly #cursor = objectCursor();
+  /** By kind: it is being read for the first time. */
+  readonly #isFirst = new Uint8Array(KINDS.length);
+  readonly #wasRead = new Uint8Array(KINDS.length);
   #head = 0;
   #newest: number;
   /** No change before this one is kept. */
@@ -75,6 +79,8 @@ export class Journal {
     this.#lengths = new Uint32Array(changes);
     this.#data = datagram(new Uint8Array(bytes));
     mirror.subscribe((set) => this.#record(set));
+    mirror.onState(() => this.#lookAtStates());
+    this.#lookAtStates();
   }
 
   /** Revision of the last change recorded. */
@@ -106,6 +112,7 @@ export class Journal {
     const at = revision % this.#changesMax;
     if (!this.#has(revision)) return false;
     cursor.bytes = this.#data.bytes;
+    cursor.words = this.#data.words;
     cursor.start = this.#starts[at]! % this.#data.bytes.length;
     cursor.end = cursor.start + this.#lengths[at]!;
     return true;
@@ -145,11 +152,26 @@ export class Journal {
     return soughtKey.slice(0, length);
   }
 
+  #lookAtStates(): void {
+    for (let kind = 0; kind < KINDS.length; kind++) {
+      const { state } = this.#mirror.kindState(kind);
+      // A kind that comes later has few objects.
+      if (state === 'synced' || this.#mirror.synced) this.#wasRead[kind] = 1;
+      this.#isFirst[kind] = state === 'syncing' && this.#wasRead[kind] === 0 ? 1 : 0;
+    }
+  }
+
   #record({ length, kinds, ids, operations, revision }: ChangeSet): void {
     const now = Date.now();
     const cursor = this.#cursor;
     const first = revision - length + 1;
+    const isLong = revision > this.#changesMax;
+    let isForgotten = false;
     for (let place = 0; place < length; place++) {
+      if (isLong && this.#isFirst[kinds[place]!] === 1) {
+        isForgotten = true;
+        continue;
+      }
       const at = (first + place) % this.#changesMax;
       this.#kinds[at] = kinds[place]!;
       this.#ids[at] = ids[place]!;
@@ -160,18 +182,19 @@ export class Journal {
       this.#lengths[at] = this.#mirror.open(kinds[place]!, ids[place]!, cursor) ? this.#keep(cursor, at) : 0;
     }
     this.#newest = revision;
-    this.#oldest = Math.max(this.#oldest, revision - this.#changesMax + 1);
+    this.#oldest = Math.max(this.#oldest, isForgotten ? revision + 1 : revision - this.#changesMax + 1);
   }
 
-  #keep({ bytes, start, end }: ObjectCursor, at: number): number {
-    const room = this.#data.bytes;
+  #keep({ words, start, end }: ObjectCursor, at: number): number {
+    const room = this.#data.bytes.length;
     const length = end - start;
-    if (length > room.length) return 0;
+    if (length > room) return 0;
     // An object lies in one piece: what is left of the ring before its end stays empty.
-    const left = room.length - (this.#head % room.length);
+    const left = room - (this.#head % room);
     if (length > left) this.#head += left;
-    const target = this.#head % room.length;
-    for (let byte = 0; byte < length; byte++) room[target + byte] = bytes[start + byte]!;
+    const kept = this.#data.words;
+    let to = (this.#head % room) >>> 2;
+    for (let word = start >>> 2; word < end >>> 2; word++) kept[to++] = words[word]!;
     this.#starts[at] = this.#head;
     this.#head += length;
     return length;

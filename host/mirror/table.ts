@@ -94,7 +94,9 @@ export class ObjectTable {
     if (page.states[at] === FREE) return false;
     const address = page.addresses[at]!;
     const arena = this.#arenaOf(id);
-    cursor.bytes = arena.chunk(address).bytes;
+    const { bytes, words } = arena.chunk(address);
+    cursor.bytes = bytes;
+    cursor.words = words;
     cursor.start = arena.word(address) * 4;
     cursor.end = cursor.start + page.lengths[at]! * 4;
     return true;

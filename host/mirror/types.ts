@@ -18,12 +18,14 @@ export type ObjectId = number;
 /** A window on an object's bytes: the family's fixed header (struct rtmsg, ifinfomsg, …) followed by its attributes. */
 export interface ObjectCursor {
   bytes: Uint8Array;
+  /** The same memory: objects begin and end with a word. */
+  words: Uint32Array;
   start: number;
   end: number;
 }
 
 export function objectCursor(): ObjectCursor {
-  return { bytes: new Uint8Array(0), start: 0, end: 0 };
+  return { bytes: new Uint8Array(0), words: new Uint32Array(0), start: 0, end: 0 };
 }
 
 export const OPERATION_DELETE = 0;

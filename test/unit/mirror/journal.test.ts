@@ -124,3 +124,39 @@ it('finds the history of what an object is, whatever its id was', async () => {
     { seed, numRuns: 100 },
   );
 });
+
+it('keeps nothing of a first reading that is longer than its ring, whatever is read again later', () => {
+  const mirror = new Mirror();
+  const journal = new Journal(mirror, LIMITS);
+  const is = (state: 'syncing' | 'synced') => mirror.setKindState(KIND.link, { state, reason: undefined });
+  const change = (index: number) => {
+    apply(mirror, { put: index, words: [] });
+    mirror.commit();
+    return mirror.revision;
+  };
+  is('syncing');
+  expect(journal.entry(change(0))?.kind).toBe(KIND.link);
+  for (let index = 1; index <= LIMITS.changes; index++) change(index);
+  expect(journal.newest).toBe(LIMITS.changes + 1);
+  expect(journal.oldest).toBe(journal.newest + 1);
+  expect(journal.entry(journal.newest)).toBeUndefined();
+  is('synced');
+  const changed = change(100);
+  is('syncing');
+  const again = change(101);
+  expect(journal.oldest).toBe(changed);
+  expect([changed, again].map((revision) => journal.entry(revision)?.revision)).toEqual([changed, again]);
+});
+
+it('has what a kind brings that came when all others were read', () => {
+  const mirror = new Mirror();
+  const journal = new Journal(mirror, LIMITS);
+  mirror.setSynced(true);
+  mirror.setSynced(false);
+  mirror.setKindState(KIND.link, { state: 'syncing', reason: undefined });
+  for (let index = 0; index <= LIMITS.changes; index++) {
+    apply(mirror, { put: index, words: [] });
+    mirror.commit();
+  }
+  expect(journal.entry(mirror.revision)?.kind).toBe(KIND.link);
+});
