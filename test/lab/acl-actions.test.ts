@@ -2,10 +2,10 @@
  * Filters with several actions, edits and then a redirect, on ports whose driver asks firmware: with `skip_sw` hardware alone has them,
  * and the frame that leaves is what tc's words say. test/lab/xdp-packets.test.ts compares random ones with the kernel's software.
  */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { frameOf, type Ip4, type Packet } from '../packets/frame.ts';
 import { WireEnd } from '../packets/wire.ts';
-import { faults, isLoaded, load, needsModule, SOON, Switch, unload } from './firmware-support.ts';
+import { SOON, Switch, withModule } from './firmware-support.ts';
 
 const MAC = '02:00:00:00:00:77';
 const TO = 'action mirred egress redirect dev sw1';
@@ -104,17 +104,8 @@ const REFUSED = [
 
 let space: Switch;
 let ends: WireEnd[];
-let before: string[];
 
-beforeEach((context) => needsModule(context));
-
-beforeAll(async () => {
-  before = faults();
-  try {
-    load();
-  } catch {
-    return; // beforeEach() says why.
-  }
+const newFaults = withModule(() => {
   space = new Switch();
   // Silence: IPv6 has hosts and switch speak by themselves.
   for (const each of [space, ...space.hosts]) each.script('sysctl -qw net.ipv6.conf.all.disable_ipv6=1');
@@ -122,12 +113,11 @@ beforeAll(async () => {
     const ifindex = Number(host.run('cat', ['/sys/class/net/eth0/ifindex']));
     return new WireEnd(host.name, ifindex);
   });
-}, 900_000);
+});
 
 afterAll(async () => {
   for (const end of ends ?? []) end[Symbol.dispose]();
   await space?.end();
-  if (isLoaded()) await unload();
 });
 
 /** With the data path attached in this way. */
@@ -185,6 +175,6 @@ describe.each(['auto', 'generic'])('ports attached as %s', (mode) => {
     expect(await offload()).toMatchObject([
       { plugin: 'xdp', state: 'trapped', reason: 'unsupported-action' },
     ]);
-    expect(faults().filter((line) => !before.includes(line))).toEqual([]);
+    expect(newFaults()).toEqual([]);
   });
 });

@@ -2,10 +2,10 @@
  * Filters that mirror, on ports whose driver asks firmware: a packet has its one copy, whoever makes it. test/netns/xdp-mirror.test.ts
  * has the data path by itself.
  */
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, expect, test } from 'vitest';
 import { frameOf, numberOf, type Packet } from '../packets/frame.ts';
 import { WireEnd } from '../packets/wire.ts';
-import { faults, isLoaded, load, needsModule, SOON, Switch, unload } from './firmware-support.ts';
+import { SOON, Switch, withModule } from './firmware-support.ts';
 import { LabSpace } from './support.ts';
 
 /** Packets that each case sends. */
@@ -31,18 +31,9 @@ const came: Packet = {
 let space: Switch;
 let third: LabSpace;
 let ends: WireEnd[];
-let before: string[];
 let next = 0;
 
-beforeEach((context) => needsModule(context));
-
-beforeAll(async () => {
-  before = faults();
-  try {
-    load();
-  } catch {
-    return; // beforeEach() says why.
-  }
+const newFaults = withModule(async () => {
   space = new Switch();
   third = new LabSpace();
   const hosts = [...space.hosts, third];
@@ -59,13 +50,12 @@ beforeAll(async () => {
     return new WireEnd(host.name, Number(host.run('cat', ['/sys/class/net/eth0/ifindex'])));
   });
   await start('auto');
-}, 900_000);
+});
 
 afterAll(async () => {
   for (const end of ends ?? []) end[Symbol.dispose]();
   await space?.end();
   await third?.end();
-  if (isLoaded()) await unload();
 });
 
 function start(mode: string): Promise<void> {
@@ -170,5 +160,5 @@ test('where ports are attached by XDP the kernel makes it', async () => {
   await add(`matchall ${MIRROR}`);
   expect(await offload()).toMatchObject([{ plugin: 'xdp', state: 'trapped', reason: 'xdp-mirrors' }]);
   expect(await sentBy(PACKETS)).toEqual([0, PACKETS]);
-  expect(faults().filter((line) => !before.includes(line))).toEqual([]);
+  expect(newFaults()).toEqual([]);
 });

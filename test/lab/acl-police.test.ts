@@ -2,10 +2,10 @@
  * Filters with a rate, on ports whose driver asks firmware: hardware lets pass what the kernel's policer would, and tc shows what it dropped.
  * test/netns/xdp-police.test.ts has the data path by itself.
  */
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, expect, test } from 'vitest';
 import { frameOf, numberOf, type Packet } from '../packets/frame.ts';
 import { WireEnd } from '../packets/wire.ts';
-import { faults, isLoaded, load, needsModule, SOON, Switch, unload } from './firmware-support.ts';
+import { SOON, Switch, withModule } from './firmware-support.ts';
 
 /** Packets that each case sends. */
 const PACKETS = 20;
@@ -33,18 +33,9 @@ const udp = packet('udp');
 
 let space: Switch;
 let ends: WireEnd[];
-let before: string[];
 let next = 0;
 
-beforeEach((context) => needsModule(context));
-
-beforeAll(async () => {
-  before = faults();
-  try {
-    load();
-  } catch {
-    return; // beforeEach() says why.
-  }
+const newFaults = withModule(async () => {
   space = new Switch();
   // Silence: IPv6 has hosts and switch speak by themselves.
   for (const each of [space, ...space.hosts])
@@ -53,12 +44,11 @@ beforeAll(async () => {
     (host) => new WireEnd(host.name, Number(host.run('cat', ['/sys/class/net/eth0/ifindex']))),
   );
   await space.start(['sw?'], 'xdp', ['firmware.enabled = "on"', 'statistics.interval = 1']);
-}, 900_000);
+});
 
 afterAll(async () => {
   for (const end of ends ?? []) end[Symbol.dispose]();
   await space?.end();
-  if (isLoaded()) await unload();
 });
 
 afterEach(async () => {
@@ -193,5 +183,5 @@ test.each([
 test('what hardware cannot do is the kernel’s', async () => {
   await add(`protocol ip flower ip_proto udp action police ${SLOW} conform-exceed drop/ok ${TO}`);
   expect(await offload()).toMatchObject([{ plugin: 'xdp', state: 'trapped', reason: 'unsupported-action' }]);
-  expect(faults().filter((line) => !before.includes(line))).toEqual([]);
+  expect(newFaults()).toEqual([]);
 });

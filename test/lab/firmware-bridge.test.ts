@@ -1,29 +1,16 @@
 /** Bridges with ports whose driver asks firmware, as `bridge` shows them, and what becomes of frames. */
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { BpfObject } from '../../bpf/libbpf-ts/src/index.ts';
 import { compile } from '../../bpf/libbpf-ts/test/compile.ts';
 import type { BridgeCall, BridgeKind } from '../../host/kernel/firmware/bridge.ts';
 import { Firmware } from '../../host/kernel/firmware/firmware.ts';
 import { inNetns } from '../../host/netlink/syscall.ts';
-import {
-  bridged,
-  CAPABILITIES,
-  entryOf,
-  faults,
-  isLoaded,
-  load,
-  needsModule,
-  SOON,
-  type Switch,
-  unload,
-} from './firmware-support.ts';
+import { bridged, CAPABILITIES, entryOf, SOON, type Switch, unload, withModule } from './firmware-support.ts';
 
 const MAC = '02:00:00:00:00:11';
 const GROUP = '239.1.2.3';
 const GROUP_MAC = '01:00:5e:01:02:03';
 const ALL: readonly BridgeKind[] = ['fdb', 'vlan', 'mdb', 'attributes'];
-
-beforeEach((context) => needsModule(context));
 
 /** Pings from the first host to the other, and how many of them were answered once more. The last is waited for so long. */
 function pingsOf(space: Switch, count: number, wait_s = 60): { received: number; duplicates: number } {
@@ -42,22 +29,12 @@ const macOf = (space: Switch, host: 0 | 1) =>
 
 describe('bridges', () => {
   let space: Switch;
-  let before: string[];
 
-  beforeAll(() => {
-    before = faults();
-    try {
-      load();
-    } catch {
-      return; // beforeEach() says why.
-    }
+  const newFaults = withModule(() => {
     space = bridged();
   });
 
-  afterAll(async () => {
-    await space?.end();
-    if (isLoaded()) await unload();
-  });
+  afterAll(() => space?.end());
 
   /** Firmware, and what bridges said to it. */
   function attach(bridge: readonly BridgeKind[] = ALL) {
@@ -255,27 +232,19 @@ describe('bridges', () => {
       bridge.firmware.close();
     }
     await unload();
-    expect(faults().filter((line) => !before.includes(line))).toEqual([]);
+    expect(newFaults()).toEqual([]);
   });
 });
 
 describe('a host on them', () => {
   let space: Switch;
 
-  beforeAll(async () => {
-    try {
-      load();
-    } catch {
-      return; // beforeEach() says why.
-    }
+  withModule(async () => {
     space = bridged();
     await space.start(['sw?'], 'xdp', ['firmware.enabled = "on"', 'firmware.marks = "on"']);
   });
 
-  afterAll(async () => {
-    await space?.end();
-    if (isLoaded()) await unload();
-  });
+  afterAll(() => space?.end());
 
   test('entries are shown as offloaded when the plugin has them, and only then', async () => {
     space.script(`bridge fdb add ${MAC} dev sw0 master static vlan 1`);

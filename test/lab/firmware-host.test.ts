@@ -2,25 +2,18 @@
  * Rules of tc on ports whose driver asks firmware, with a host: the XDP data path is their hardware. What tc shows is what becomes
  * of packets.
  */
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { isLoaded, load, needsModule, SOON, Switch, unload } from './firmware-support.ts';
+import { afterAll, describe, expect, test } from 'vitest';
+import { SOON, Switch, withModule } from './firmware-support.ts';
 
 const FIRMWARE = ['firmware.enabled = "on"', 'statistics.interval = 1'];
 const PINGS = 20;
 /** Bytes of an Ethernet frame of `ping -s 100`. */
 const FRAME = 14 + 20 + 8 + 100;
 
-beforeEach((context) => needsModule(context));
-
 describe('firmware of a host', () => {
   let space: Switch;
 
-  beforeAll(async () => {
-    try {
-      load();
-    } catch {
-      return; // beforeEach() says why.
-    }
+  withModule(async () => {
     space = new Switch();
     space.script(`
       sysctl -qw net.ipv4.ip_forward=1
@@ -32,12 +25,9 @@ describe('firmware of a host', () => {
       ip -n ${space.hosts[1].name} route add default via 192.0.2.129
     `);
     await space.start(['sw?'], 'xdp', FIRMWARE);
-  }, 300_000);
-
-  afterAll(async () => {
-    await space?.end();
-    if (isLoaded()) await unload();
   });
+
+  afterAll(() => space?.end());
 
   /** How many of `count` pings from the first host to the second come back. */
   function pings(count: number): number {

@@ -5,8 +5,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { faults, isLoaded, load, needsModule, SOON, Switch, unload } from './firmware-support.ts';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { SOON, Switch, withModule } from './firmware-support.ts';
 import { addLines, deleteLines, sendToEach, toldOf } from './many-rules.ts';
 import { PACE } from './pace.ts';
 
@@ -57,19 +57,10 @@ const SILENT = `
   setInterval(() => firmware, 1000);
 `;
 
-beforeEach((context) => needsModule(context));
-
 describe('tc and the firmware of a host', () => {
   let space: Switch;
-  let before: string[];
 
-  beforeAll(() => {
-    before = faults();
-    try {
-      load();
-    } catch {
-      return; // beforeEach() says why.
-    }
+  const newFaults = withModule(() => {
     space = new Switch();
     const [one, other] = space.hosts;
     space.script(`
@@ -83,10 +74,7 @@ describe('tc and the firmware of a host', () => {
     `);
   });
 
-  afterAll(async () => {
-    await space?.end();
-    if (isLoaded()) await unload();
-  });
+  afterAll(() => space?.end());
 
   test('a process that is killed while the kernel waits for it holds up nobody', async () => {
     const words = ['netns', 'exec', space.name, process.execPath, '--input-type=module', '-e', SILENT];
@@ -125,7 +113,7 @@ describe('tc and the firmware of a host', () => {
   });
 
   describe('with a host', () => {
-    beforeAll(() => space.start(['sw?'], 'xdp', ['firmware.enabled = "on"', 'statistics.interval = 1']));
+    beforeAll(() => space?.start(['sw?'], 'xdp', ['firmware.enabled = "on"', 'statistics.interval = 1']));
 
     /** How many of `count` pings from a host to the other, or to another address, come back. */
     function pings(from: 0 | 1, count: number, to = ['192.0.2.130', '192.0.2.2'][from]): number {
@@ -281,7 +269,7 @@ describe('tc and the firmware of a host', () => {
           entries.filter(({ entry }) => entry.startsWith('acl')).map(({ packets }) => packets),
         ).toContain(came);
         clear();
-        expect(faults().filter((line) => !before.includes(line))).toEqual([]);
+        expect(newFaults()).toEqual([]);
       },
       LIMIT + SOON.timeout,
     );

@@ -3,35 +3,23 @@
  * them.
  */
 import { once } from 'node:events';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { Firmware, type FirmwareRule } from '../../host/kernel/firmware/firmware.ts';
-import { CAPABILITIES, faults, isLoaded, load, needsModule, Switch, unload } from './firmware-support.ts';
+import { CAPABILITIES, isLoaded, load, Switch, unload, withModule } from './firmware-support.ts';
 import { PACE } from './pace.ts';
 
 /** Milliseconds in which a record of the ring arrives, on any machine. */
 const SOON = { timeout: 120_000 * PACE };
 const RULES = 1000;
 
-beforeEach((context) => needsModule(context));
-
 describe('firmware', () => {
   let space: Switch;
-  let before: string[];
 
-  beforeAll(() => {
-    before = faults();
-    try {
-      load();
-    } catch {
-      return; // beforeEach() says why.
-    }
+  const newFaults = withModule(() => {
     space = new Switch();
   });
 
-  afterAll(async () => {
-    await space?.end();
-    if (isLoaded()) await unload();
-  });
+  afterAll(() => space?.end());
 
   /** Takes all rules away when it ends. */
   function attach(options: Partial<ConstructorParameters<typeof Firmware>[0]> = {}, handler = {}) {
@@ -359,6 +347,6 @@ describe('firmware', () => {
     expect(space.json('ip -j link show').map(({ ifname }) => ifname)).not.toContain('sw0');
     load();
     await unload();
-    expect(faults().filter((line) => !before.includes(line))).toEqual([]);
+    expect(newFaults()).toEqual([]);
   });
 });
