@@ -35,6 +35,7 @@ import {
   IFF_LOWER_UP,
   IFF_RUNNING,
   IFF_UP,
+  NETCONFA_IFINDEX_ALL,
   TC_H_ROOT,
   TCM_IFINDEX_MAGIC_BLOCK,
 } from './rtnetlink.ts';
@@ -176,6 +177,8 @@ export class SilentChanges implements Reactions {
 
   /** `ifindex` is negative for all links. */
   #netconfChanged(family: number, ifindex: number): void {
+    // What is set for all is written to the default as well, without a word of that (net/ipv6/addrconf.c addrconf_fixup_linkdown).
+    if (family === AF_INET6 && ifindex === NETCONFA_IFINDEX_ALL) this.#handler.reread({ kind: KIND.netconf });
     const links = this.#mirror.table(KIND.link);
     links.forEach((id) => {
       const { data, start } = links.locate(id);

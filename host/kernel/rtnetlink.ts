@@ -49,6 +49,8 @@ export const BRIDGE_VLANDB_DUMPF_GLOBAL = 2;
 export const RTM_F_CLONED = 0x200;
 
 /** Link flags. */
+/** linux/netconf.h: settings for all links. */
+export const NETCONFA_IFINDEX_ALL = -1;
 export const IFF_UP = 0x1;
 export const IFF_RUNNING = 0x40;
 export const IFF_LOWER_UP = 0x10000;

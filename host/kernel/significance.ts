@@ -17,6 +17,7 @@ import {
 } from '../netlink/schema/link.ts';
 import { mdbEntryAttributes, mdbRouterPortAttributes, mdbSourceAttributes } from '../netlink/schema/mdb.ts';
 import { neighbourAttributes } from '../netlink/schema/neighbour.ts';
+import { netconfAttributes } from '../netlink/schema/netconf.ts';
 import { nexthopAttributes, nexthopResilientAttributes } from '../netlink/schema/nexthop.ts';
 import {
   nftChainAttributes,
@@ -97,7 +98,8 @@ export const VIRTUAL_FUNCTIONS: readonly Attribute[] = named(
 /**
  * Stored, and a change where one is announced; not all are: attaching XDP by a BPF link is not, nor virtual functions that are
  * made by writing to sysfs, nor how much a link takes at once (net/core/rtnetlink.c do_setlink: DO_SETLINK_MODIFIED alone), nor
- * the sysctl for how IPv6 addresses are made (net/ipv6/addrconf.c addrconf_sysctl_addr_gen_mode).
+ * the sysctls for how IPv6 addresses are made (net/ipv6/addrconf.c addrconf_sysctl_addr_gen_mode) and for broadcasts that are
+ * forwarded (net/ipv4/devinet.c devinet_conf_proc).
  */
 export const NOT_ANNOUNCED: ReadonlySet<Attribute> = new Set([
   ...named(
@@ -112,6 +114,7 @@ export const NOT_ANNOUNCED: ReadonlySet<Attribute> = new Set([
     'tso_max_size',
   ),
   ...named(linkInet6Attributes, 'addr_gen_mode'),
+  ...named(netconfAttributes, 'bc_forwarding'),
   ...VIRTUAL_FUNCTIONS,
 ]);
 

@@ -20,7 +20,7 @@ import type { Description } from '../plugin/runner.ts';
 import type { ChangeTracer } from '../trace/change-tracer.ts';
 import type { AclOptions } from './acl.ts';
 import { wantAcl } from './acl-entries.ts';
-import { parseAddress } from './addresses.ts';
+import { formatAddress, parseAddress } from './addresses.ts';
 import {
   type AclWant,
   aclCodec,
@@ -47,6 +47,7 @@ import {
   type Egress,
   type GroupWant,
   groupCodec,
+  type Missed,
   type Neighbour,
   type NexthopObject,
   Nexthops,
@@ -489,12 +490,8 @@ export class Desired {
 
   /** A host on a connected network has a route of its own where it can be reached by a router interface. */
   #planHost(id: number, neighbour: Neighbour | undefined): void {
-    const wanted =
-      neighbour?.mac !== undefined && neighbour.isHost
-        ? this.portsPlan.interfaces.get(neighbour.ifindex)
-        : undefined;
-    const place =
-      wanted === undefined ? undefined : `${wanted.vrf}/${neighbour!.ifindex}/${neighbour!.address}`;
+    const wanted = neighbour && this.#hostInterface(neighbour);
+    const place = wanted && hostPlace(wanted.vrf, neighbour);
     const known = this.#hosts.get(id);
     if (known === place) return;
     if (known !== undefined) {
@@ -505,6 +502,46 @@ export class Desired {
       this.routes.setHost(id, neighbour.family, wanted.vrf, neighbour.ifindex, neighbour.address);
       this.#hosts.set(id, place!);
     }
+  }
+
+  #hostInterface({ mac, isHost, ifindex }: Neighbour) {
+    return mac !== undefined && isHost ? this.portsPlan.interfaces.get(ifindex) : undefined;
+  }
+
+  /**
+   * Neighbours, nexthops and their groups that the plan has otherwise than the mirror, undefined for each that is right. Of routes,
+   * `routes.missed` tells.
+   */
+  *missed(): Generator<Missed | undefined> {
+    const { mirror, neighbours } = this.#options;
+    const there = new Set<number>();
+    mirror.forEach(KIND.nexthop, (id) => there.add(id));
+    for (const id of there) {
+      yield undefined;
+      const object = this.#readNexthopObject(id);
+      if (object !== undefined && !(this.nexthopIds.get(id) === object.id && this.nexthops.isTaken(object)))
+        yield { kind: 'nexthop', object: `id ${object.id}`, detail: 'the plan has not the object as it is' };
+    }
+    for (const [id, number] of this.nexthopIds)
+      if (!there.has(id))
+        yield { kind: 'nexthop', object: `id ${number}`, detail: 'the plan has an object that is gone' };
+    let hosts = 0;
+    for (const neighbour of neighbours.values()) {
+      yield undefined;
+      const wanted = this.#hostInterface(neighbour);
+      const place = wanted && hostPlace(wanted.vrf, neighbour);
+      const { id, family, address } = neighbour;
+      if (this.#hosts.has(id)) hosts++;
+      if (this.#hosts.get(id) !== place || this.routes.hasHost(id) !== (place !== undefined))
+        yield {
+          kind: 'neighbour',
+          object: formatAddress(family, address),
+          detail: 'the plan has not the route to it as it is',
+        };
+    }
+    if (hosts !== this.#hosts.size)
+      yield { kind: 'neighbour', object: '', detail: 'the plan has routes to hosts that are gone' };
+    yield* this.nexthops.missed();
   }
 
   #fdbChanged(id: number, isDelete: boolean): void {
@@ -898,6 +935,11 @@ const BRIDGE_VLAN_INFO_UNTAGGED = 4;
 /** Of an fdb entry, and of a remote. */
 export function fdbKey({ bridge, vlan, mac }: Pick<FdbWant, 'bridge' | 'vlan' | 'mac'>): string {
   return `${bridge}/${vlan}/${mac.toString(16)}`;
+}
+
+/** Where the route of its own of a directly attached host is. */
+function hostPlace(vrf: number, { ifindex, address }: Neighbour): string {
+  return `${vrf}/${ifindex}/${address}`;
 }
 
 export function vlanKey({ ifindex, vid }: Pick<VlanView, 'ifindex' | 'vid'>): string {

@@ -90,19 +90,22 @@ export interface Egress {
 }
 
 /** A gateway (or directly attached host) on a link. */
-export interface Hop {
-  readonly key: string;
+interface HopPlace {
   readonly ifindex: number;
   /** AF_INET or AF_INET6 of the gateway, 0: none given (a connected route as member of a group). */
   readonly family: number;
   readonly gateway: readonly [number, number, number, number];
+  /** Stands for a blackhole nexthop object: drops. */
+  readonly drops: boolean;
+}
+
+export interface Hop extends HopPlace {
+  readonly key: string;
   /** Groups that have it as a member. */
   readonly groups: Set<Group>;
   entry: Entry<NexthopWant> | undefined;
   /** Why it traps, REASON.none when it forwards. */
   reason: number;
-  /** Stands for a blackhole nexthop object: drops. */
-  readonly drops: boolean;
 }
 
 export interface Group {
@@ -147,6 +150,14 @@ export interface NexthopsOptions {
   readonly onGroup: (group: Group) => void;
 }
 
+/** Something that the plan has otherwise than the mirror: a change of it was missed. */
+export interface Missed {
+  readonly kind: 'route' | 'neighbour' | 'nexthop' | 'group';
+  /** For people. */
+  readonly object: string;
+  readonly detail: string;
+}
+
 const NO_GATEWAY = [0, 0, 0, 0] as const;
 
 export function addressKey(ifindex: number, family: number, words: ArrayLike<number>): string {
@@ -175,8 +186,6 @@ export class Nexthops {
   /** Of the route being read: its family, and whether all hops so far are dead. */
   #family = 0;
   #isDead = true;
-  /** Whether the last route that `groupOf` was given shows hops of its own as dead. */
-  hasDeadHops = false;
 
   constructor(options: NexthopsOptions) {
     this.#options = options;
@@ -199,7 +208,6 @@ export class Nexthops {
    * 0: all its hops are dead. Allocates nothing for a group that exists.
    */
   groupOf(route: RouteReader): number {
-    this.hasDeadHops = false;
     if (route.nexthopId !== 0) return this.#retain(this.#groupOfObject(route.nexthopId));
     this.#scratchCount = 0;
     this.#isDead = true;
@@ -303,10 +311,8 @@ export class Nexthops {
   }
 
   readonly #collect = (hop: HopReader): void => {
-    const isDead = (hop.flags & RTNH_F_DEAD) !== 0;
-    if (isDead) this.hasDeadHops = true;
-    else this.#isDead = false;
-    if (isDead && this.#options.leavesOut(this.#family, hop.ifindex)) return;
+    if ((hop.flags & RTNH_F_DEAD) === 0) this.#isDead = false;
+    else if (this.#options.leavesOut(this.#family, hop.ifindex)) return;
     this.#push(hop.ifindex, hop.gatewayFamily, hop.gateway, hop.weight);
   };
 
@@ -375,24 +381,24 @@ export class Nexthops {
   }
 
   #hopsOfObject(id: number): { hop: Hop; weight: number }[] {
-    const object = this.#objects.get(id);
-    if (object === undefined) return [];
-    if (object.group === undefined) return [{ hop: this.#hopOfObject(object), weight: 1 }];
-    const hops: { hop: Hop; weight: number }[] = [];
-    for (let member = 0; member < object.group.length; member += 2) {
-      const inner = this.#objects.get(object.group[member]!);
-      if (inner !== undefined && inner.group === undefined) {
-        hops.push({ hop: this.#hopOfObject(inner), weight: object.group[member + 1]! });
-      }
-    }
-    return hops;
+    return this.#membersOf(id).map(({ object, weight }) => {
+      const { ifindex, family, gateway, drops } = wayOf(object);
+      return { hop: this.#hop(ifindex, family, gateway, drops), weight };
+    });
   }
 
-  #hopOfObject(object: NexthopObject): Hop {
-    if (object.blackhole) return this.#hop(0, 0, NO_GATEWAY, true);
-    // An encapsulating nexthop is a hop without a gateway: it traps.
-    if (object.encapsulated) return this.#hop(object.ifindex, 0, NO_GATEWAY, false);
-    return this.#hop(object.ifindex, object.family, object.gateway, false);
+  /** Of a nexthop object that is no group, itself. */
+  #membersOf(id: number): { readonly object: NexthopObject; readonly weight: number }[] {
+    const object = this.#objects.get(id);
+    if (object === undefined) return [];
+    if (object.group === undefined) return [{ object, weight: 1 }];
+    const members: { object: NexthopObject; weight: number }[] = [];
+    for (let member = 0; member < object.group.length; member += 2) {
+      const inner = this.#objects.get(object.group[member]!);
+      if (inner !== undefined && inner.group === undefined)
+        members.push({ object: inner, weight: object.group[member + 1]! });
+    }
+    return members;
   }
 
   #newGroup(key: string, id: number, hash: number): Group {
@@ -489,7 +495,7 @@ export class Nexthops {
     gateway: readonly [number, number, number, number],
     drops: boolean,
   ): Hop {
-    const key = drops ? 'blackhole' : family === 0 ? `${ifindex}` : addressKey(ifindex, family, gateway);
+    const key = hopKey({ ifindex, family, gateway, drops });
     let hop = this.#hops.get(key);
     if (hop !== undefined) return hop;
     hop = { key, ifindex, family, gateway, groups: new Set(), entry: undefined, reason: REASON.none, drops };
@@ -512,6 +518,14 @@ export class Nexthops {
   }
 
   #resolve(hop: Hop): void {
+    const { want, reason } = this.#wanted(hop);
+    hop.reason = reason;
+    hop.entry = this.#options.nexthops.want(hop.key, want, reason);
+    for (const group of hop.groups) if (group.entry === undefined) this.#plan(group);
+  }
+
+  /** What the device should hold of the hop, by its link and its neighbour as they are. */
+  #wanted(hop: Hop): { readonly want: NexthopWant; readonly reason: number } {
     const family = hop.family === AF_INET || hop.family === 0 ? FAMILY.ipv4 : FAMILY.ipv6;
     const base = { family, ifindex: hop.ifindex, gateway: hop.gateway };
     let action: number = ACTION.trap;
@@ -535,8 +549,83 @@ export class Nexthops {
         }
       }
     }
-    hop.reason = reason;
-    hop.entry = this.#options.nexthops.want(hop.key, { ...base, action, routerInterface, mac }, reason);
-    for (const group of hop.groups) if (group.entry === undefined) this.#plan(group);
+    return { want: { ...base, action, routerInterface, mac }, reason };
   }
+
+  // ---- what is checked ----
+
+  /** The object was taken as it is. */
+  isTaken(object: NexthopObject): boolean {
+    return JSON.stringify(this.#objects.get(object.id)) === JSON.stringify(object);
+  }
+
+  /** What is not as links, neighbours and nexthop objects are now, or what nobody uses any more; undefined for each that is right. */
+  *missed(): Generator<Missed | undefined> {
+    for (const hop of this.#hops.values()) {
+      yield undefined;
+      const held = hop.entry?.want;
+      const { want, reason } = this.#wanted(hop);
+      const note = (detail: string): Missed => ({ kind: 'nexthop', object: hop.key, detail });
+      if (hop.groups.size === 0) yield note('the plan has it for no group');
+      else if (held !== undefined && (hop.reason !== reason || !nexthopCodec.equal(held, want)))
+        yield note('the plan has an earlier form of it');
+    }
+    for (const group of this.#groups) {
+      yield undefined;
+      if (group === undefined) continue;
+      const note = (detail: string): Missed => ({ kind: 'group', object: group.key, detail });
+      const hops = group.hops.map(({ hop, weight }) => `${hop.key}*${weight}`);
+      const members = this.#membersOf(group.id).map(
+        ({ object, weight }) => `${hopKey(wayOf(object))}*${weight}`,
+      );
+      if (group.references <= 0) yield note('the plan has it for nothing');
+      else if (group.id !== 0 && `${hops}` !== `${members}`) yield note('the plan has earlier members of it');
+    }
+  }
+
+  /**
+   * Whether the group has the hops of the route, in their order. Which dead hops the kernel may choose is known from when they died
+   * (KernelView.leavesOut): they may be there or not.
+   */
+  hasHopsOf(route: RouteReader, number: number): boolean {
+    const hops = this.#groups[number]?.hops ?? [];
+    let at = 0;
+    let isAlike = true;
+    const look = (hop: HopReader): void => {
+      const key = hopKey({
+        ifindex: hop.ifindex,
+        family: hop.gatewayFamily,
+        gateway: hop.gateway,
+        drops: false,
+      });
+      const member = hops[at];
+      if (member?.hop.key === key && member.weight === hop.weight) at++;
+      else if ((hop.flags & RTNH_F_DEAD) === 0) isAlike = false;
+    };
+    if (route.isMultipath) route.forEachHop(look);
+    else look(route.hop);
+    return isAlike && at === hops.length;
+  }
+}
+
+/** Where packets to a nexthop object that is no group go. */
+function wayOf({ blackhole, encapsulated, ifindex, family, gateway }: NexthopObject): HopPlace {
+  if (blackhole) return { ifindex: 0, family: 0, gateway: NO_GATEWAY, drops: true };
+  // An encapsulating nexthop is a hop without a gateway: it traps.
+  if (encapsulated) return { ifindex, family: 0, gateway: NO_GATEWAY, drops: false };
+  return { ifindex, family, gateway, drops: false };
+}
+
+function hopKey({
+  ifindex,
+  family,
+  gateway,
+  drops,
+}: {
+  readonly ifindex: number;
+  readonly family: number;
+  readonly gateway: ArrayLike<number>;
+  readonly drops: boolean;
+}): string {
+  return drops ? 'blackhole' : family === 0 ? `${ifindex}` : addressKey(ifindex, family, gateway);
 }

@@ -31,6 +31,7 @@ import {
   STATUS_REFUSED,
 } from './entry-table.ts';
 import { EVENT_NOTICES } from './event-notices.ts';
+import type { Missed } from './nexthops.ts';
 import { OffloadStates } from './offload-state.ts';
 import { PendingChanges } from './pending-changes.ts';
 import { adopt, Comparison, DIFFERENCES_MAX, type Difference } from './readback.ts';
@@ -595,25 +596,32 @@ export class Plan {
     return differences;
   }
 
-  /** Routes that the plan has otherwise than the mirror. */
+  /** What the plan has otherwise than the mirror. */
   async #missed(): Promise<Difference[]> {
     const { mirror } = this.#options;
-    const { routes } = this.#desired;
     const found: Difference[] = [];
+    const slice = new Slice();
+    for (const missed of this.#eachMissed()) {
+      if (missed !== undefined) found.push(missed);
+      if (found.length === DIFFERENCES_MAX) break;
+      if (!slice.isOver) continue;
+      await slice.next();
+      mirror.tell();
+    }
+    return found;
+  }
+
+  /** Undefined for each that is right, so that there can be a pause after it. */
+  *#eachMissed(): Generator<Missed | undefined> {
+    const { mirror } = this.#options;
+    const { routes } = this.#desired;
+    yield undefined;
     let limit = routes.idLimit;
     mirror.forEach(KIND.route, (id) => {
       limit = Math.max(limit, id + 1);
     });
-    const slice = new Slice();
-    for (let id = 1; id < limit && found.length < DIFFERENCES_MAX; id++) {
-      if (slice.isOver) {
-        await slice.next();
-        mirror.tell();
-      }
-      const missed = routes.missed(id);
-      if (missed !== undefined) found.push({ kind: 'route', ...missed });
-    }
-    return found;
+    for (let id = 1; id < limit; id++) yield routes.missed(id);
+    yield* this.#desired.missed();
   }
 
   /** Reads the counters of all entries from the device. `isSample`: rates are from the sample before to this reading. */

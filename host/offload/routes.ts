@@ -25,7 +25,7 @@ import {
   SEPARATE,
   WAITING,
 } from './fib.ts';
-import type { Group, Nexthops } from './nexthops.ts';
+import type { Group, Missed, Nexthops } from './nexthops.ts';
 import { NotableRoutes } from './notable-routes.ts';
 import type { PolicyPrefix } from './policies.ts';
 import { grown } from './prefix-trie.ts';
@@ -60,13 +60,6 @@ export interface RouteState {
   readonly action: number;
   readonly reason: number;
   readonly group: Group | undefined;
-}
-
-/** A route whose place among what the domains choose from is not what the mirror says. */
-export interface Missed {
-  /** The route, for people. */
-  readonly object: string;
-  readonly detail: string;
 }
 
 const INITIAL = 1024;
@@ -528,6 +521,7 @@ export class Routes implements FibHost {
     const isThere = this.#read(id);
     const uses = isThere ? (this.#consulted.get(tableKey(route.family, route.table)) ?? []) : [];
     const note = (detail: string): Missed => ({
+      kind: 'route',
       object: isThere ? `${prefixText(route)} table ${route.table} metric ${route.priority}` : `${id}`,
       detail,
     });
@@ -548,20 +542,26 @@ export class Routes implements FibHost {
     return count === uses.length ? undefined : note('the plan does not have it');
   }
 
-  /**
-   * The candidate says of the route just read what it would say if it were filled now. Which dead hops the kernel may choose is known from
-   * when they died (KernelView.leavesOut), and may not be any more: then the group is left out of it.
-   */
+  /** The candidate says of the route just read what it would say if it were filled now. */
   #isAsRead(candidate: number, rank: number): boolean {
     const { info, group } = this.candidates;
     this.#fill(NONE, rank);
     const made = this.#groupColumn(NONE);
-    const isSameGroup = group[NONE] === group[candidate] || (made !== 0 && this.#nexthops.hasDeadHops);
+    const isSameGroup =
+      group[NONE] === group[candidate] ||
+      (made !== 0 &&
+        this.#reader.nexthopId === 0 &&
+        this.#nexthops.hasHopsOf(this.#reader, group[candidate]!));
     const isEqual = info[NONE] === info[candidate] && isSameGroup;
     if (made !== 0) this.#nexthops.release(made);
     info[NONE] = 0;
     group[NONE] = 0;
     return isEqual;
+  }
+
+  /** The neighbour has a route of its own. */
+  hasHost(neighbour: number): boolean {
+    return this.#ofNeighbour.has(neighbour);
   }
 
   /** Family and table of a route. */

@@ -30,6 +30,11 @@ const DISK = '48m';
 const FILES = 1024;
 const RING = 4096;
 
+/** Nexthop objects beside those of World, each with a route to an address of its own. */
+const OBJECTS = 8;
+const FIRST_OBJECT = 900;
+const objectAddress = (number: number) => `198.51.100.${200 + number}`;
+
 export interface SiteOptions {
   readonly random: Random;
   /** Routes that BIRD announces; absent: no BIRD. */
@@ -151,7 +156,24 @@ export class Site implements Place {
     }
     // Of a link that is away there are none.
     if (settings.length > 0) this.router.run('sysctl', ['-qew', ...settings]);
+    this.#carryOut(this.#turnObjects(), undefined);
     this.#daemon?.turn();
+  }
+
+  /** Routes over nexthop objects that lead elsewhere each time. */
+  #turnObjects(): Command[] {
+    return Array.from({ length: OBJECTS }, (_, number) => {
+      const port = this.random.below(PORTS);
+      const gateway = host4(port, 2 + this.random.below(4));
+      return [
+        { line: `nexthop replace id ${FIRST_OBJECT + number} via ${gateway} dev p${port}` },
+        { line: `route replace ${objectAddress(number)}/32 nhid ${FIRST_OBJECT + number}` },
+      ];
+    }).flat();
+  }
+
+  #objectProbes(): Probe[] {
+    return Array.from({ length: OBJECTS }, (_, number) => probeOf(4, objectAddress(number)));
   }
 
   #carryOut(commands: readonly Command[], family: Command['family']): void {
@@ -169,7 +191,11 @@ export class Site implements Place {
     if (sha256 !== createHash('sha256').update(readFileSync(this.plugin)).digest('hex'))
       throw new Error('the plugin that runs is not the one in the folder');
     await this.#told(this.host.verified());
-    const probes = [...this.#world.probes(100), ...(this.#daemon?.probes(200) ?? [])];
+    const probes = [
+      ...this.#world.probes(100),
+      ...this.#objectProbes(),
+      ...(this.#daemon?.probes(200) ?? []),
+    ];
     const { kernel, hardware } = await this.#compare(probes);
     if (kernel >= FORWARDED && hardware >= kernel * SHARE) return;
     this.plain();
@@ -217,6 +243,7 @@ export class Site implements Place {
       `net.ipv6.conf.p${port}.forwarding=1`,
       `net.ipv4.conf.p${port}.ignore_routes_with_linkdown=0`,
     ]);
+    settings.push('net.ipv6.conf.all.ignore_routes_with_linkdown=0');
     this.router.run('sysctl', ['-qew', ...settings]);
     const routes = this.#plainProbes().map(({ family, destination }, number) => {
       const port = number % PORTS;
@@ -232,8 +259,7 @@ export class Site implements Place {
   #plainProbes(): Probe[] {
     return Array.from({ length: PLAIN }, (_, number) => {
       const family = number % 2 === 0 ? 4 : 6;
-      const destination = family === 4 ? `198.51.100.${number}` : `2001:db8:c::${number.toString(16)}`;
-      return { family, destination, ipproto: 17, sport: 4000, dport: 5000 };
+      return probeOf(family, family === 4 ? `198.51.100.${number}` : `2001:db8:c::${number.toString(16)}`);
     });
   }
 
@@ -245,4 +271,8 @@ export class Site implements Place {
   children(): number[] {
     return childrenOf(this.host.pid);
   }
+}
+
+function probeOf(family: Probe['family'], destination: string): Probe {
+  return { family, destination, ipproto: 17, sport: 4000, dport: 5000 };
 }

@@ -353,6 +353,22 @@ describe('settings of a link', () => {
   });
 });
 
+describe('settings', () => {
+  it.each([
+    ['ipv6', 'all', 'ignore_routes_with_linkdown'],
+    ['ipv6', 'default', 'ignore_routes_with_linkdown'],
+    ['ipv4', 'all', 'ignore_routes_with_linkdown'],
+    ['ipv4', 'all', 'bc_forwarding'],
+    ['ipv4', 'default', 'bc_forwarding'],
+    ['ipv4', 'north', 'bc_forwarding'],
+  ])('of %s for %s: %s', async (family, link, name) => {
+    for (const value of [1, 0]) {
+      bench.run('sysctl', '-qw', `net.${family}.conf.${link}.${name}=${value}`);
+      await equal();
+    }
+  });
+});
+
 describe('a neighbour that does not answer', () => {
   /** Sends one packet to it. */
   const ask = () => bench.run('sh', '-c', 'ping -c 1 -W 1 10.0.0.9 >/dev/null || true');

@@ -329,6 +329,7 @@ export class World {
       [2, 'net.ipv4.conf.all.forwarding=1'],
       [2, 'net.ipv6.conf.all.forwarding=1'],
       [0.5, `net.ipv4.conf.${port}.ignore_routes_with_linkdown=${random.below(2)}`],
+      [0.3, `net.ipv6.conf.all.ignore_routes_with_linkdown=${random.below(2)}`],
     ]);
   }
 }

@@ -1,8 +1,9 @@
-/** What `verify` says when the planner was not told of changes of routes. */
+/** What `verify` says when the planner was not told of changes. */
 import { afterEach, expect, test } from 'vitest';
+import { Nexthops } from '../../../host/offload/nexthops.ts';
 import { Planner } from '../../../host/offload/planner.ts';
 import { FakeDevice, FakeRunner } from './fake-device.ts';
-import { KernelModel, type ModelRoute } from './kernel-model.ts';
+import { GATEWAY_BASE, ip4, KernelModel, type ModelRoute, PORT } from './kernel-model.ts';
 
 const ROUTE: ModelRoute = {
   prefix: 0x0a000000,
@@ -47,7 +48,7 @@ async function start(route: ModelRoute) {
   return { kernel, unheard };
 }
 
-const missed = (object: string, detail: string) => [{ plugin: 'fake', kind: 'route', object, detail }];
+const missed = (object: string, detail: string, kind = 'route') => [{ plugin: 'fake', kind, object, detail }];
 
 test('a route that came', async () => {
   const { kernel, unheard } = await start(ROUTE);
@@ -79,3 +80,61 @@ test.each<Partial<ModelRoute>>([{ type: 'blackhole' }, { gateways: [2] }, { gate
     expect(await planner!.verify()).toEqual([]);
   },
 );
+
+const nexthop = (id: number, gateway: number) => ({
+  header: { family: 2, scope: 0, protocol: 0, flags: 0 },
+  id,
+  oif: PORT,
+  gateway: ip4(GATEWAY_BASE + gateway),
+});
+
+test('a nexthop object that came, is another, went', async () => {
+  const { kernel, unheard } = await start(ROUTE);
+  kernel.put('nexthop', nexthop(7, 1));
+  kernel.commit();
+  expect(await planner!.verify()).toEqual([]);
+  const isOther = missed('id 7', 'the plan has not the object as it is', 'nexthop');
+  unheard(() => kernel.put('nexthop', nexthop(7, 2)));
+  expect(await planner!.verify()).toEqual(isOther);
+  kernel.put('nexthop', nexthop(7, 1));
+  kernel.commit();
+  unheard(() => kernel.put('nexthop', nexthop(8, 2)));
+  expect(await planner!.verify()).toEqual([{ ...isOther[0], object: 'id 8' }]);
+  kernel.remove('nexthop', nexthop(8, 2));
+  kernel.commit();
+  unheard(() => kernel.remove('nexthop', nexthop(7, 1)));
+  expect(await planner!.verify()).toEqual(missed('id 7', 'the plan has an object that is gone', 'nexthop'));
+});
+
+test('a gateway that moved', async () => {
+  const { kernel } = await start(ROUTE);
+  const { neighbourChanged } = Nexthops.prototype;
+  Nexthops.prototype.neighbourChanged = () => {};
+  try {
+    kernel.setNeighbour(1, false);
+    kernel.commit();
+  } finally {
+    Nexthops.prototype.neighbourChanged = neighbourChanged;
+  }
+  const [difference, ...others] = await planner!.verify();
+  expect(difference).toMatchObject({ kind: 'nexthop', detail: 'the plan has an earlier form of it' });
+  expect(others).toEqual([]);
+});
+
+test('a group that nothing uses any more', async () => {
+  const route = { ...ROUTE, gateways: [1, 2] };
+  const { kernel } = await start(route);
+  const { release } = Nexthops.prototype;
+  Nexthops.prototype.release = function (number) {
+    this.group(number).references--;
+  };
+  try {
+    kernel.deleteRoute(route);
+    kernel.commit();
+  } finally {
+    Nexthops.prototype.release = release;
+  }
+  const [difference, ...others] = await planner!.verify();
+  expect(difference).toMatchObject({ kind: 'group', detail: 'the plan has it for nothing' });
+  expect(others).toEqual([]);
+});
