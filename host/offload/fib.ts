@@ -18,8 +18,10 @@
  */
 
 import { ACTION } from '../plugin/records.ts';
+import { formatAddress } from './addresses.ts';
 import { PrefixTrie } from './prefix-trie.ts';
 import { REASON } from './reasons.ts';
+import { AF_INET } from './route-reader.ts';
 
 /** Tables a domain may consult. The ranks after them are for IPsec policies and neighbours. */
 export const RANKS_MAX = 30;
@@ -110,6 +112,14 @@ export class Fib {
     this.vrf = vrf;
     this.trie = new PrefixTrie(words);
     this.#host = host;
+  }
+
+  /** The prefix of a node, for people. */
+  describe(node: number): string {
+    const { keys, lengths } = this.trie;
+    const words = this.family === AF_INET ? [0, 0, 0, keys[node]!] : keys.subarray(4 * node, 4 * node + 4);
+    const domain = this.vrf === 0 ? '' : ` in vrf table ${this.vrf}`;
+    return `${formatAddress(this.family, words)}/${lengths[node]}${domain}`;
   }
 
   /** Adds a candidate (its columns are filled) to a prefix; returns the node. */

@@ -6,6 +6,7 @@
  */
 
 import { ACTION, ENTRY_KIND, FAMILY, OPERATION } from '../plugin/records.ts';
+import { formatAddress } from './addresses.ts';
 import type { Entry, EntryCodec, EntryTable } from './entry-table.ts';
 import { REASON } from './reasons.ts';
 import { AF_INET, type HopReader, type RouteReader, RTNH_F_DEAD } from './route-reader.ts';
@@ -565,7 +566,7 @@ export class Nexthops {
       yield undefined;
       const held = hop.entry?.want;
       const { want, reason } = this.#wanted(hop);
-      const note = (detail: string): Missed => ({ kind: 'nexthop', object: hop.key, detail });
+      const note = (detail: string): Missed => ({ kind: 'nexthop', object: hopText(hop), detail });
       if (hop.groups.size === 0) yield note('the plan has it for no group');
       else if (held !== undefined && (hop.reason !== reason || !nexthopCodec.equal(held, want)))
         yield note('the plan has an earlier form of it');
@@ -573,7 +574,8 @@ export class Nexthops {
     for (const group of this.#groups) {
       yield undefined;
       if (group === undefined) continue;
-      const note = (detail: string): Missed => ({ kind: 'group', object: group.key, detail });
+      const object = group.id === 0 ? group.hops.map(({ hop }) => hopText(hop)).join(', ') : `id ${group.id}`;
+      const note = (detail: string): Missed => ({ kind: 'group', object, detail });
       const hops = group.hops.map(({ hop, weight }) => `${hop.key}*${weight}`);
       const members = this.#membersOf(group.id).map(
         ({ object, weight }) => `${hopKey(wayOf(object))}*${weight}`,
@@ -614,6 +616,12 @@ function wayOf({ blackhole, encapsulated, ifindex, family, gateway }: NexthopObj
   // An encapsulating nexthop is a hop without a gateway: it traps.
   if (encapsulated) return { ifindex, family: 0, gateway: NO_GATEWAY, drops: false };
   return { ifindex, family, gateway, drops: false };
+}
+
+/** For people. */
+function hopText({ ifindex, family, gateway, drops }: HopPlace): string {
+  if (drops) return 'blackhole';
+  return family === 0 ? `dev ${ifindex}` : `${formatAddress(family, gateway)} dev ${ifindex}`;
 }
 
 function hopKey({

@@ -5,7 +5,6 @@
 
 import type { BatchEncoder } from '../plugin/batch.ts';
 import { ACTION, ENTRY_KIND, FAMILY, OPERATION, type RouteRecord } from '../plugin/records.ts';
-import { formatAddress } from './addresses.ts';
 import { FAILURES_IN_PLACE, handleOf, STATUS_FAILED, STATUS_OK, STATUS_REFUSED } from './entry-table.ts';
 import {
   CANDIDATE_CONNECTED,
@@ -614,11 +613,7 @@ export class RouteEntries {
   /** Prefix of an entry, for people. */
   describe(entry: number): string {
     if (entry < 1 || entry >= this.#entriesUsed || this.#entryNode[entry] === 0) return `route ${entry}`;
-    const fib = this.#options.fibs[this.#entryFib[entry]!]!;
-    const { keys, lengths } = fib.trie;
-    const node = this.#entryNode[entry]!;
-    const words = fib.family === AF_INET ? [0, 0, 0, keys[node]!] : keys.subarray(4 * node, 4 * node + 4);
-    return `${formatAddress(fib.family, words)}/${lengths[node]}${fib.vrf === 0 ? '' : ` in vrf table ${fib.vrf}`}`;
+    return this.#options.fibs[this.#entryFib[entry]!]!.describe(this.#entryNode[entry]!);
   }
 
   /** What the entry stands for, with the mirror's id. */

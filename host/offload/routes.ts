@@ -522,7 +522,7 @@ export class Routes implements FibHost {
     const uses = isThere ? (this.#consulted.get(tableKey(route.family, route.table)) ?? []) : [];
     const note = (detail: string): Missed => ({
       kind: 'route',
-      object: isThere ? `${prefixText(route)} table ${route.table} metric ${route.priority}` : `${id}`,
+      object: `${prefixText(route)} table ${route.table} metric ${route.priority}`,
       detail,
     });
     let count = 0;
@@ -531,8 +531,11 @@ export class Routes implements FibHost {
       at !== 0;
       at = this.#nextOfObject[at]!
     ) {
-      if (!isThere) return note('the plan has a route that is gone');
       const fib = this.fibs[this.#candidateFib[at]!]!;
+      if (!isThere) {
+        const object = fib.describe(this.#candidateNode[at]!);
+        return { kind: 'route', object, detail: 'the plan has a route that is gone' };
+      }
       const rank = rankOf(this.candidates.info[at]!);
       if (!uses.some((use) => use.fib === fib && use.rank === rank))
         return note('the plan has it for a domain that does not consult its table');

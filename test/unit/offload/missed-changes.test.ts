@@ -61,7 +61,7 @@ test('a route that came', async () => {
 test('a route that went', async () => {
   const { kernel, unheard } = await start(ROUTE);
   unheard(() => kernel.deleteRoute(ROUTE));
-  expect(await planner!.verify()).toEqual(missed('1', 'the plan has a route that is gone'));
+  expect(await planner!.verify()).toEqual(missed('10.0.0.0/8', 'the plan has a route that is gone'));
 });
 
 test.each<Partial<ModelRoute>>([{ type: 'blackhole' }, { gateways: [2] }, { gateways: [1, 2] }])(
@@ -117,7 +117,11 @@ test('a gateway that moved', async () => {
     Nexthops.prototype.neighbourChanged = neighbourChanged;
   }
   const [difference, ...others] = await planner!.verify();
-  expect(difference).toMatchObject({ kind: 'nexthop', detail: 'the plan has an earlier form of it' });
+  expect(difference).toMatchObject({
+    kind: 'nexthop',
+    object: `${ip4(GATEWAY_BASE + 1)} dev ${PORT}`,
+    detail: 'the plan has an earlier form of it',
+  });
   expect(others).toEqual([]);
 });
 
