@@ -155,7 +155,11 @@ export function createServer(
   const serve = (instance: FastifyInstance): void => {
     const describe = () => {
       const schemaController = { compilersFactory: COMPILERS };
-      description ??= describeApi(fastify({ schemaController }) as FastifyInstance, serve);
+      // What failed once (no file descriptor was left) may not fail again.
+      description ??= describeApi(fastify({ schemaController }) as FastifyInstance, serve).catch((error) => {
+        description = undefined;
+        throw error;
+      });
       return description;
     };
     const isNetwork = transport !== 'socket';

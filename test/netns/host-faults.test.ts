@@ -1,4 +1,7 @@
 /** What goes wrong around a running host: notifications lost, links that flap, a namespace deleted, a device without power. */
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { Agent, request } from 'node:http';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { setRouteCount } from '../support/asic-file.ts';
@@ -196,6 +199,34 @@ test('the namespace is deleted: the host stays up and says so', async () => {
   expect(wait.err).toMatch(/was deleted/);
   expect((await host!.ekho('show', 'route', '--json')).code).toBe(0);
   expect(await host!.stop()).toBe(0);
+});
+
+test('no file descriptor was left when the API was first to be described: it is described later', async () => {
+  router = new Router(1);
+  host = new TestHost({ netns: router.name, isOnlyMirror: true });
+  await host.launch();
+  await host.settled();
+  // Whoever is connected needs no further descriptor.
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const ask = (path: string) =>
+    new Promise<number | undefined>((resolve, reject) => {
+      const asked = request({ agent, socketPath: host!.socket, path }, (answer) => {
+        answer.resume().on('end', () => resolve(answer.statusCode));
+      });
+      asked.on('error', reject).end();
+    });
+  const limit = (files: string) =>
+    execFileSync('prlimit', ['--pid', `${host!.pid}`, `--nofile=${files}:`], { stdio: 'pipe' });
+  const [, usual = ''] = /^Max open files\s+(\S+)/m.exec(readFileSync(`/proc/${host.pid}/limits`, 'utf8'))!;
+  try {
+    expect(await ask('/api/v1/plugins')).toBe(200);
+    limit('3');
+    expect(await ask('/api/v1/openapi.json')).toBe(500);
+    limit(usual);
+    expect(await ask('/api/v1/openapi.json')).toBe(200);
+  } finally {
+    agent.destroy();
+  }
 });
 
 test('the device loses power: everything is programmed again, and counters go on', async () => {
