@@ -20,6 +20,8 @@ const BUNDLES: readonly Bundle[] = [
     entries: ['typebox/build/index.mjs', 'typebox/build/value/index.mjs', 'typebox/build/system/index.mjs'],
   },
   { format: 'cjs', entries: ['fastify/fastify.js'] },
+  // Loaded with the first answer.
+  { format: 'cjs', entries: ['@fastify/fast-json-stringify-compiler/index.js'] },
   { format: 'cjs', entries: ['@fastify/swagger/index.js'] },
   { format: 'cjs', entries: ['pino/pino.js'] },
   {
