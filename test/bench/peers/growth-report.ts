@@ -10,7 +10,7 @@ import {
   overrun,
   type Scenario,
 } from './follow.ts';
-import { complete, measureLoads } from './load.ts';
+import { complete, measureLoads, type Start } from './load.ts';
 import type { Kind, Peer } from './peer.ts';
 import { plot, type Series } from './plot.ts';
 import {
@@ -80,8 +80,12 @@ export async function reportGrowth(options: ReportOptions): Promise<void> {
     return grown;
   };
   const starts: string[] = [];
-  for (const kind of Object.keys(sizes.load) as (keyof Sizes['load'])[])
-    starts.push(`${TITLES[kind]}:`, await startTable(kind, sizes.load[kind], [...peers.keys()], options));
+  const memory: string[] = [];
+  for (const kind of Object.keys(sizes.load) as (keyof Sizes['load'])[]) {
+    const tables = await startTables(kind, sizes.load[kind], [...peers.keys()], options);
+    starts.push(`${TITLES[kind]}:`, tables.seconds);
+    memory.push(`${TITLES[kind]}:`, tables.memory);
+  }
   const changes = await grow(sizes.churn, following, (size) => churn(BASE, size, 1));
   const lost = await grow(sizes.overrun, hosts, (size) => overrun(size, UNHEARD));
   const fallen = await grow(sizes.linkDown, hosts, (size) => linkDown(BASE, size));
@@ -90,6 +94,8 @@ export async function reportGrowth(options: ReportOptions): Promise<void> {
     '![CPU time of changes, by how many there are](growth.svg)',
     '### Starts\n\nSeconds from the start of a process until it has all that the kernel has, less those of a start with nothing there.',
     ...starts,
+    '### Memory\n\nResident MiB, less those of a start with nothing there. The C loop keeps nothing.',
+    ...memory,
     `### Changes\n\nCPU seconds of 100,000 changes, when so many routes are added, replaced and deleted at the kernel’s full speed beside ${number(BASE)} that stay.`,
     growthTable(sizes.churn, changes, ({ cpu }) => cpu),
     'Seconds from the last of them until it was right:',
@@ -106,22 +112,30 @@ export async function reportGrowth(options: ReportOptions): Promise<void> {
   if (options.isWritten) writePage('growth', text, { growth: picture(sizes.churn, changes) });
 }
 
-async function startTable(
+async function startTables(
   kind: Kind,
   sizes: readonly number[],
   peers: readonly Peer[],
   options: ReportOptions,
-): Promise<string> {
+): Promise<{ readonly seconds: string; readonly memory: string }> {
   const able = peers.filter(({ kinds, countsEvents }) => kinds.includes(kind) && countsEvents !== true);
   const [empty, ...filled] = await measureLoads(able, kind, [0, ...sizes], options);
-  const rows = able.map((peer) => {
-    const least = median(complete(empty!.starts.get(peer)).map(({ seconds }) => seconds));
-    const figures = filled.map(({ starts }) =>
-      complete(starts.get(peer)).map(({ seconds }) => Math.max(0, seconds - least)),
-    );
-    return row(peer.name, figures);
-  });
-  return table([heads(sizes), ...rows]);
+  const tableOf = (who: readonly Peer[], figure: (start: Start) => number) =>
+    table([
+      heads(sizes),
+      ...who.map((peer) => {
+        const least = median(complete(empty!.starts.get(peer)).map(figure));
+        const figures = filled.map(({ starts }) =>
+          complete(starts.get(peer)).map((start) => Math.max(0, figure(start) - least)),
+        );
+        return row(peer.name, figures);
+      }),
+    ]);
+  const hosts = able.filter(({ name }) => name !== NAMES[0]);
+  return {
+    seconds: tableOf(able, ({ seconds }) => seconds),
+    memory: tableOf(hosts, ({ resident }) => resident / 2 ** 20),
+  };
 }
 
 function number(value: number): string {
