@@ -37,6 +37,7 @@ import { parseSelector } from './iproute2/selector.ts';
 import { forwardedPackets } from './kernel/forwarded.ts';
 import { HookWatch, NO_HOOKS } from './kernel/hooks.ts';
 import { KernelEvents } from './kernel/kernel-events.ts';
+import { netnsDeleted } from './kernel/netns-watch.ts';
 import { rungsText } from './kernel/rungs-text.ts';
 import { KernelSync } from './kernel/sync.ts';
 import { Logs } from './log/log.ts';
@@ -535,10 +536,7 @@ export class Host {
 
   /** Nothing that is asked of a namespace which nobody else can reach says anything of the one people mean. */
   #requireNetns(): void {
-    if (!this.#source.status().isOrphaned) return;
-    throw new EkhoError('E_NETNS', `network namespace ${this.config.mirror.netns} was deleted`, {
-      remedy: 'Start the host again once there is a namespace of that name.',
-    });
+    if (this.#source.status().isOrphaned) throw netnsDeleted(this.config.mirror.netns!);
   }
 
   get #parts() {

@@ -4,6 +4,7 @@
  */
 
 import { statSync } from 'node:fs';
+import { EkhoError } from '../errors.ts';
 import { netnsPath } from '../netlink/syscall.ts';
 
 const LOOK_MS = 500;
@@ -19,6 +20,13 @@ export function watchNetns(name: string, gone: () => void): () => void {
   }, LOOK_MS);
   timer.unref();
   return () => clearInterval(timer);
+}
+
+/** What is asked of a namespace that nobody else can reach. */
+export function netnsDeleted(name: string): EkhoError {
+  return new EkhoError('E_NETNS', `network namespace ${name} was deleted`, {
+    remedy: 'Start the host again once there is a namespace of that name.',
+  });
 }
 
 function identityOf(path: string): string | undefined {

@@ -37,7 +37,7 @@ import { DUMP_ATTEMPTS, dumpConsistently, type RequestClient } from './dumps.ts'
 import { FlowWatch } from './flow-watch.ts';
 import { Hints } from './hints.ts';
 import { Ipv6Omissions } from './ipv6-omissions.ts';
-import { watchNetns } from './netns-watch.ts';
+import { netnsDeleted, watchNetns } from './netns-watch.ts';
 import { SilentChanges } from './reactions.ts';
 import { DEFAULT_RECEIVE_BUFFER } from './receive-buffer.ts';
 import { KernelRefresh, type UsedObject } from './refresh.ts';
@@ -195,6 +195,10 @@ export class KernelSync {
   };
   #endWatch: (() => void) | undefined;
   #isOrphaned = false;
+  /** The start has come to its end. */
+  #wasRead = false;
+  /** Rejects when there is nothing that could be read, now or later. */
+  readonly #outOfReach = Promise.withResolvers<never>();
   #closed = false;
   #started = false;
   #lastResync: ResyncReport | undefined;
@@ -234,7 +238,8 @@ export class KernelSync {
 
   /**
    * Opens the sockets and reads everything. Resolves once all kinds are in sync (or unavailable). Rejects with E_NETNS
-   * or E_NETLINK when the namespace or the sockets cannot be opened.
+   * or E_NETLINK when the namespace or the sockets cannot be opened, and with E_NETNS when the namespace was deleted before
+   * all was read and cannot be entered any more.
    */
   async start(): Promise<void> {
     if (this.#started) throw new EkhoError('E_INTERNAL', 'the sync was started before');
@@ -243,10 +248,7 @@ export class KernelSync {
     if (netns !== undefined) {
       this.#endWatch = watchNetns(netns, () => {
         this.#isOrphaned = true;
-        this.#log(
-          'warn',
-          `network namespace ${netns} was deleted; what is left of it is mirrored until the host is started again`,
-        );
+        if (this.#wasRead) this.#tellOrphaned();
       });
     }
     for (const protocol of [NETLINK_ROUTE, NETLINK_NETFILTER, NETLINK_XFRM]) {
@@ -256,10 +258,21 @@ export class KernelSync {
       if (kinds.length > 0) this.#open(protocol, kinds);
     }
     if (this.#expectsHints) this.expectHints();
-    await this.#readAll(
+    const reading = this.#readAll(
       this.#kinds.filter((kind) => this.#clients.has(protocolOf(KINDS[kind]!))),
       'start',
       false,
+    );
+    await Promise.race([reading, this.#outOfReach.promise]);
+    this.#wasRead = true;
+    if (this.#isOrphaned) this.#tellOrphaned();
+  }
+
+  #tellOrphaned(): void {
+    const { netns } = this.#options;
+    this.#log(
+      'warn',
+      `network namespace ${netns} was deleted; what is left of it is mirrored until the host is started again`,
     );
   }
 
@@ -743,7 +756,11 @@ export class KernelSync {
   }
 
   /** Keeps account of a failed dump; returns after how many milliseconds to try again. */
-  #failed(scope: Scope, whole: boolean, { message }: Error): number {
+  #failed(scope: Scope, whole: boolean, error: Error): number {
+    const { message } = error;
+    const { netns } = this.#options;
+    if (this.#isOrphaned && !this.#wasRead && error instanceof EkhoError && error.code === 'E_NETNS')
+      this.#outOfReach.reject(netnsDeleted(netns!));
     const name = scopeName(scope);
     const before = this.#failing.get(name);
     const attempts = (before?.attempts ?? 0) + 1;

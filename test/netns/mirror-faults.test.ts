@@ -321,6 +321,24 @@ describe('namespaces', () => {
     expect(bench.mirror.synced).toBe(true);
   });
 
+  it('deleted before it could be read', async () => {
+    bench = new MirrorBench({
+      kinds: ['link', 'address'],
+      // Notifications are subscribed to by now; what reads enters the namespace with its first request.
+      openClient: (options) => {
+        execFileSync('ip', ['netns', 'del', options.netns!]);
+        return new NetlinkClient(options);
+      },
+    });
+    await expect(bench.sync.start()).rejects.toMatchObject({
+      code: 'E_NETNS',
+      message: `network namespace ${bench.netns} was deleted`,
+      remedy: 'Start the host again once there is a namespace of that name.',
+    });
+    expect(bench.mirror.synced).toBe(false);
+    expect(bench.logs.filter((text) => text.includes('what is left'))).toEqual([]);
+  });
+
   it('this process stays where it is', async () => {
     const links = () => execFileSync('ip', ['-o', 'link'], { encoding: 'utf8' });
     const before = links();
