@@ -13,6 +13,7 @@ import { compare } from './compare.ts';
 import { Control } from './control.ts';
 import { announced, Daemon, fourOf } from './daemon.ts';
 import { childrenOf, type Place, plugin, type Usage, until, usageOf } from './fault.ts';
+import { History } from './history.ts';
 import type { Spoils } from './inside.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -54,8 +55,7 @@ export class Site implements Place {
   readonly #control = new Control(this.#sockets);
   readonly #world: World;
   readonly #forget: () => void;
-  /** Commands that were carried out, the last of them. */
-  readonly history: string[] = [];
+  readonly #history = new History();
 
   /** Absent: without a routing daemon. */
   readonly #daemon: Daemon | undefined;
@@ -156,6 +156,7 @@ export class Site implements Place {
     }
     // Of a link that is away there are none.
     if (settings.length > 0) this.router.run('sysctl', ['-qew', ...settings]);
+    this.#history.add(settings.map((setting) => `sysctl ${setting}`));
     this.#carryOut(this.#turnObjects(), undefined);
     this.#daemon?.turn();
   }
@@ -179,8 +180,7 @@ export class Site implements Place {
   #carryOut(commands: readonly Command[], family: Command['family']): void {
     const lines = commands.map(({ line }) => line);
     const failed = this.router.batch(lines, 'ip', family === undefined ? [] : [`-${family}`]);
-    this.history.push(...lines.filter((_, number) => !failed.has(number)));
-    this.history.splice(0, this.history.length - 500);
+    this.#history.add(lines.filter((_, number) => !failed.has(number)));
   }
 
   /** Mirror against kernel, plan against device, and what hardware does with sampled packets against what the kernel does. */
@@ -190,7 +190,7 @@ export class Site implements Place {
     // A broken one may look well while nothing changes.
     if (sha256 !== createHash('sha256').update(readFileSync(this.plugin)).digest('hex'))
       throw new Error('the plugin that runs is not the one in the folder');
-    await this.#told(this.host.verified());
+    await this.#history.told(this.host, this.host.verified());
     const probes = [
       ...this.#world.probes(100),
       ...this.#objectProbes(),
@@ -209,16 +209,7 @@ export class Site implements Place {
   }
 
   #compare(probes: readonly Probe[]) {
-    return this.#told(compare(this.router, this.host, probes));
-  }
-
-  /** What is wrong, with what was done before. */
-  async #told<T>(checked: Promise<T>): Promise<T> {
-    try {
-      return await checked;
-    } catch (error) {
-      throw new Error(`${(error as Error).message}\n${this.history.slice(-60).join('\n')}`, { cause: error });
-    }
+    return this.#history.told(this.host, compare(this.router, this.host, probes));
   }
 
   /** No rules but those of every kernel, all links as they were in the beginning, and some routes that nothing hides. */

@@ -16,6 +16,7 @@ import { compare } from './compare.ts';
 import { Control } from './control.ts';
 import { announced, Daemon } from './daemon.ts';
 import { type Place, type Usage, until, usageOf } from './fault.ts';
+import { History } from './history.ts';
 import type { Spoils } from './inside.ts';
 
 const HOSTS = 2;
@@ -35,8 +36,7 @@ export interface WiredOptions {
 
 export class WiredSite implements Place {
   readonly random: Random;
-  /** Commands that were carried out, the last of them. */
-  readonly history: string[] = [];
+  readonly #history = new History();
   /** Where the data path is pinned. */
   readonly state: string;
   readonly #unmount: () => void;
@@ -129,16 +129,17 @@ export class WiredSite implements Place {
     for (const family of [undefined, 4, 6] as const) {
       const own = commands.filter((command) => command.family === family).map(({ line }) => line);
       const failed = router.batch(own, 'ip', family === undefined ? [] : [`-${family}`]);
-      this.history.push(...own.filter((_, number) => !failed.has(number)));
-      this.history.splice(0, this.history.length - 2000);
+      this.#history.add(own.filter((_, number) => !failed.has(number)));
     }
     if (settings.length > 0) router.run('sysctl', ['-qew', ...settings]);
-    router.batch(lines);
+    this.#history.add(settings.map((setting) => `sysctl ${setting}`));
+    const refused = router.batch(lines);
+    this.#history.add(lines.filter((_, number) => !refused.has(number)));
     this.#daemon?.turn();
   }
 
   right(within: number): Promise<void> {
-    return until(within, () => this.#check());
+    return until(within, () => this.#history.told(this.host, this.#check()));
   }
 
   /** What the hosts send arrives, and by the data path; what others would send fares as the kernel says, or goes to it. */
