@@ -137,7 +137,7 @@ export const METRICS: readonly Metric[] = [
   sync(
     'interrupted',
     'ekho_sync_interrupted_dumps_total',
-    'Dumps that were repeated: the kernel marked them as inconsistent, or IPv6 routes were deleted meanwhile.',
+    'Dumps that were repeated: the kernel marked them as inconsistent, or IPv6 routes were, or may have been, deleted meanwhile.',
   ),
   {
     name: 'ekho_notifier_events_total',

@@ -120,7 +120,7 @@ export interface SyncStatus {
   /** Times that notifiers' hints were looked at, and routes found gone by that before anything else told. */
   readonly hinted: number;
   readonly foundGone: number;
-  /** Dumps repeated because the kernel marked them inconsistent, or IPv6 routes were deleted meanwhile. */
+  /** Dumps repeated because the kernel marked them inconsistent, or IPv6 routes were, or may have been, deleted meanwhile. */
   readonly interrupted: number;
   /** Messages that did not follow their layout. */
   readonly malformed: number;
@@ -152,12 +152,15 @@ const HINTED: Scope = { kind: KIND.route, isHinted: true };
 /** What hints are about, and what is read again when some were lost. */
 const HINTED_KINDS: readonly Kind[] = ['nexthop', 'route'];
 
-/** Phase of a kind: before its first dump nothing needs to be applied, the dump will show it. */
-const UNREAD = 0;
-const READING = 1;
-const FOLLOWING = 2;
 /** Of every network namespace. */
 const LOOPBACK_IFINDEX = 1;
+
+/** Phases of a kind. Before its first dump nothing needs to be applied: the dump will show it. */
+const UNREAD = 0;
+/** What is announced is held back until the dump is over. */
+const READING = 1;
+/** What is announced is applied as it comes. */
+const FOLLOWING = 2;
 
 export class KernelSync {
   #refresh: KernelRefresh | undefined;
