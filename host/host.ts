@@ -282,7 +282,7 @@ export class Host {
   }
 
   /** Begins to read what is to be mirrored, without a word. Nothing is written anywhere before `start`, which awaits it and tells what went wrong. */
-  read(): Promise<number> {
+  beginReading(): Promise<number> {
     this.#reading ??= this.#read();
     // Told where it is awaited, unless something else ends the start before.
     this.#reading.catch(() => {});
@@ -298,7 +298,7 @@ export class Host {
   async #startSync(): Promise<void> {
     this.#say(`mirroring ${sourceName(this.config)}`);
     this.#publisher?.start();
-    const synced = this.read();
+    const synced = this.beginReading();
     this.#startEvents();
     const seconds = (await synced).toFixed(2);
     if (this.#stopping) return;

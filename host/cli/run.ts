@@ -70,7 +70,7 @@ export async function run(options: RunOptions): Promise<void> {
 
   try {
     // Loading the API takes about as long as reading a small kernel.
-    host.read();
+    void host.beginReading();
     const { createServer } = await import('../api/server.ts');
     // The socket before all that writes: it is also what keeps a second host from touching the same devices.
     const local = createServer(host, { transport: 'socket', ...shared });
