@@ -248,6 +248,7 @@ export class Host {
   /** What sees packets besides what is mirrored is known before anything is planned; of links, once they are. */
   async #startPlugins(): Promise<void> {
     await this.#hooks?.look();
+    if (this.#stopping) return;
     await this.plugins.start();
   }
 

@@ -25,7 +25,7 @@ afterEach(async () => {
 });
 
 /** Mirrors the links of this network namespace, which takes no rights. */
-async function start(plugins: string): Promise<Host> {
+function make(plugins: string): Host {
   const config = defaultConfig();
   const made = new Host(
     {
@@ -37,6 +37,11 @@ async function start(plugins: string): Promise<Host> {
     (line) => said.push(line),
   );
   host = made;
+  return made;
+}
+
+async function start(plugins: string): Promise<Host> {
+  const made = make(plugins);
   await made.start();
   return made;
 }
@@ -57,6 +62,15 @@ test('a folder that is not there', async () => {
     expect.stringContaining(`no plugins: the plugin folder ${gone} cannot be read`),
   );
   await expect(made.plugins.restart('softnic')).rejects.toMatchObject({ code: 'E_CONFIG' });
+});
+
+test('a host that is stopped while it starts looks for no plugins any more', async () => {
+  const made = make(join(folder, 'gone'));
+  const started = made.start();
+  const stopped = made.stop();
+  await Promise.all([started, stopped]);
+  expect(said.filter((line) => line.includes('plugin'))).toEqual([]);
+  expect(made.plugins.list()).toMatchObject([{ name: 'softnic', state: 'found' }]);
 });
 
 test('files that the configuration does not name, and one that is a pipe', async () => {
