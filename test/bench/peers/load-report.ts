@@ -108,7 +108,9 @@ function resident(starts: readonly Start[] | undefined): number {
 function bytesEach(peer: Peer, empty: Loads, full: Loads): string {
   const starts = complete(full.starts.get(peer));
   if (starts.length === 0 || starts[0]!.resident === 0) return '';
-  return digits((resident(starts) - resident(empty.starts.get(peer))) / full.size);
+  const each = (resident(starts) - resident(empty.starts.get(peer))) / full.size;
+  // Of what keeps nothing, how pages happen to lie.
+  return each < 1 ? '' : digits(each);
 }
 
 function aimsOf(loads: readonly Loads[]): Aim[] {
