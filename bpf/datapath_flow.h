@@ -12,6 +12,8 @@
 
 /* ns after which a flow in use shows the kernel a packet again: the least a flow can live there unused is a second. */
 #define FLOW_REFRESH 1000000000ull
+/* ns after which a host that says nothing is gone, and tells the kernel no counters: less than any timeout of flows that is of use. */
+#define HOST_GONE 5000000000ull
 /* ns for which a flow that was seen to end is the kernel's: within it the host has looked whether it is still one. */
 #define FLOW_REST 10000000000ull
 
@@ -43,6 +45,12 @@ static __always_inline bool arrives_as_expected(const struct frame *frame, bool 
 	slot = sole_member(ROUTE_GROUP(route));
 	way = bpf_map_lookup_elem(&nexthops, &slot);
 	return way && way->ifindex == interface->ifindex;
+}
+
+/* The kernel sees by counters that the flow is in use. `now` may be a little before the host was seen. */
+static __always_inline bool is_polled(const struct dp_flow *flow, __u64 now)
+{
+	return flow->flags & DP_FLOW_POLLED && (__s64)(now - host_seen) < (__s64)HOST_GONE;
 }
 
 /* Both directions are the kernel's from here on. */
@@ -125,12 +133,12 @@ __noinline int forward_flow(struct frame *frame, __u32 mode, struct verdict *ver
 			end_flow(flow, &key, now);
 			return to_kernel(verdict, REASON_FLOW_ENDS);
 		}
-		if (now - flow->refreshed >= FLOW_REFRESH) {
+		if (!is_polled(flow, now) && now - flow->refreshed >= FLOW_REFRESH) {
 			flow->refreshed = now;
 			return to_kernel(verdict, REASON_FLOW_REFRESH);
 		}
 	}
-	if (flow->translates) {
+	if (flow->flags & DP_FLOW_TRANSLATES) {
 		struct dp_match *match = &frame->match;
 
 		verdict->extras |= EXTRA_TRANSLATES;

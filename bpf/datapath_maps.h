@@ -145,4 +145,7 @@ SLOTS(port_modes, __u32);
 /* Settings of the device: whether ports choose the member of a group, bit 0 for IPv4, bit 1 for IPv6. */
 __u32 hash_ports = 0;
 
+/* When its host was last there, as it says every second: bpf_ktime_get_ns(). */
+__u64 host_seen = 0;
+
 #endif

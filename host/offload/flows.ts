@@ -4,7 +4,8 @@
  */
 
 import { type Decoded, type DecodedObject, DecodeError, decodeObject } from '../netlink/decode.ts';
-import { ENTRY_KIND, FAMILY, type FlowRecord } from '../plugin/records.ts';
+import { IPS_HW_OFFLOAD } from '../netlink/schema/conntrack.ts';
+import { ENTRY_KIND, FAMILY, FLOW_FLAGS, type FlowRecord } from '../plugin/records.ts';
 import { formatAddress, parseAddress } from './addresses.ts';
 import type { Words } from './codecs.ts';
 import type { EntryCodec, EntryTable } from './entry-table.ts';
@@ -29,6 +30,8 @@ export interface FlowWant {
   readonly newDestination: Words;
   readonly newSourcePort: number;
   readonly newDestinationPort: number;
+  /** FLOW_FLAGS */
+  readonly flags: number;
 }
 
 function sameWords(a: Words, b: Words): boolean {
@@ -46,6 +49,7 @@ export const flowCodec: EntryCodec<FlowWant> = {
     a.destinationPort === b.destinationPort &&
     a.newSourcePort === b.newSourcePort &&
     a.newDestinationPort === b.newDestinationPort &&
+    a.flags === b.flags &&
     sameWords(a.source, b.source) &&
     sameWords(a.destination, b.destination) &&
     sameWords(a.newSource, b.newSource) &&
@@ -60,6 +64,7 @@ export const flowCodec: EntryCodec<FlowWant> = {
     record.destinationPort = want.destinationPort;
     record.newSourcePort = want.newSourcePort;
     record.newDestinationPort = want.newDestinationPort;
+    record.flags = want.flags;
     record.setSource(...want.source);
     record.setDestination(...want.destination);
     record.setNewSource(...want.newSource);
@@ -69,7 +74,8 @@ export const flowCodec: EntryCodec<FlowWant> = {
 
 /** What a flow read back says. */
 export function flowWantOf(record: FlowRecord): FlowWant {
-  const { family, protocol, vrf, sourcePort, destinationPort, newSourcePort, newDestinationPort } = record;
+  const { family, protocol, vrf, sourcePort, destinationPort, newSourcePort, newDestinationPort, flags } =
+    record;
   return {
     family,
     protocol,
@@ -87,6 +93,7 @@ export function flowWantOf(record: FlowRecord): FlowWant {
     ],
     newSourcePort,
     newDestinationPort,
+    flags,
   };
 }
 
@@ -137,7 +144,7 @@ function tupleOf(value: unknown): Tuple | undefined {
 }
 
 /** Packets of direction `tuple` leave as the other direction's packets come, the other way round. */
-function direction(tuple: Tuple, other: Tuple): FlowWant {
+function direction(tuple: Tuple, other: Tuple, flags: number): FlowWant {
   return {
     ...tuple,
     vrf: 0,
@@ -145,6 +152,7 @@ function direction(tuple: Tuple, other: Tuple): FlowWant {
     newDestination: other.source,
     newSourcePort: other.destinationPort,
     newDestinationPort: other.sourcePort,
+    flags,
   };
 }
 
@@ -156,7 +164,9 @@ export function flowsOf(object: DecodedObject): readonly FlowWant[] | number {
   if (original === undefined || reply === undefined) return REASON['flow-zone'];
   const isKnown = original.protocol === IPPROTO_TCP || original.protocol === IPPROTO_UDP;
   if (!isKnown || original.family !== reply.family) return REASON['unsupported-match'];
-  return [direction(original, reply), direction(reply, original)];
+  // Both directions, even if drivers have one alone: by its counters the connection lives.
+  const flags = (number32(object.status) & IPS_HW_OFFLOAD) === 0 ? 0 : FLOW_FLAGS.polled;
+  return [direction(original, reply, flags), direction(reply, original, flags)];
 }
 
 export class Flows {

@@ -1126,6 +1126,11 @@ export class AclRuleRecord extends RecordCursor {
   }
 }
 
+export const FLOW_FLAGS = {
+  /** The kernel asks for the flow's counters, and sees by them that it is in use (conntrack's `HW_OFFLOAD`). */
+  polled: 1,
+} as const;
+
 /**
  * One direction of a connection that the kernel forwards past its netfilter chains (a flowtable): packets with exactly these
  * addresses, ports and protocol that arrive at a router interface with the flag. A flow is looked for before the rules of stage
@@ -1136,8 +1141,8 @@ export class AclRuleRecord extends RecordCursor {
  * has ended the flow by then and says so with a `remove`, or has not and goes on. Also trapped is what does not come in by the one
  * router interface that the route to `source` leads to, and what would leave by a route with several members.
  *
- * The kernel must see that the flow is in use: of its packets one a second is trapped. A flow without packets grows old
- * in the kernel and is then removed.
+ * The kernel must see that the flow is in use: unless it is `polled`, one of its packets a second is trapped. A flow without packets
+ * grows old in the kernel and is then removed.
  */
 export class FlowRecord extends RecordCursor {
   /** Bytes. */
@@ -1167,6 +1172,13 @@ export class FlowRecord extends RecordCursor {
   }
   set protocol(value: number) {
     this.u8[this.offset + 2] = value;
+  }
+
+  get flags(): number {
+    return this.u8[this.offset + 3]!;
+  }
+  set flags(value: number) {
+    this.u8[this.offset + 3] = value;
   }
 
   get handle(): number {

@@ -174,10 +174,18 @@ struct dp_flow_key {
 
 #define DP_FLOW_KIND(family, protocol) ((uint32_t)(family) << 8 | (protocol))
 
+/* Flags of flows. */
+enum {
+	/* Addresses or ports differ from the key. */
+	DP_FLOW_TRANSLATES = 1 << 0,
+	/* The kernel sees by its counters that it is in use. */
+	DP_FLOW_POLLED = 1 << 1,
+};
+
 struct dp_flow {
 	uint32_t handle;
-	/* Some of what follows differs from the key. */
-	uint32_t translates;
+	/* DP_FLOW_* */
+	uint32_t flags;
 	uint32_t new_source[4];
 	uint32_t new_destination[4];
 	uint32_t new_ports;

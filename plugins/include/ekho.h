@@ -390,6 +390,12 @@ typedef struct {
 _Static_assert(sizeof(ekho_acl_rule) == 240, "ekho_acl_rule");
 _Static_assert(offsetof(ekho_acl_rule, new_destination_address) == 224, "ekho_acl_rule.new_destination_address");
 
+typedef uint8_t ekho_flow_flags;
+enum {
+  /* The kernel asks for the flow's counters, and sees by them that it is in use (conntrack's `HW_OFFLOAD`). */
+  EKHO_FLOW_FLAGS_POLLED = 1u << 0,
+};
+
 /* One direction of a connection that the kernel forwards past its netfilter chains (a flowtable): packets with exactly these
  * addresses, ports and protocol that arrive at a router interface with the flag. A flow is looked for before the rules of stage
  * routing. Its packets get the new addresses and ports, TTL and checksums with them, and leave by the route to the new destination.
@@ -399,13 +405,14 @@ _Static_assert(offsetof(ekho_acl_rule, new_destination_address) == 224, "ekho_ac
  * has ended the flow by then and says so with a `remove`, or has not and goes on. Also trapped is what does not come in by the one
  * router interface that the route to `source` leads to, and what would leave by a route with several members.
  * 
- * The kernel must see that the flow is in use: of its packets one a second is trapped. A flow without packets grows old
- * in the kernel and is then removed. */
+ * The kernel must see that the flow is in use: unless it is `polled`, one of its packets a second is trapped. A flow without packets
+ * grows old in the kernel and is then removed. */
 typedef struct {
   ekho_operation operation;
   ekho_family family;
   /* 6 (TCP) or 17 (UDP). */
   uint8_t protocol;
+  ekho_flow_flags flags;
   ekho_handle handle;
   /* Routing domain of the router interface it arrives at. */
   uint32_t vrf;

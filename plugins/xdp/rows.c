@@ -264,8 +264,10 @@ ekho_reason row_of_flow(const ekho_flow *flow, uint32_t *row) {
   put_address(&flow->destination, key.destination);
   put_address(&flow->new_source, value.new_source);
   put_address(&flow->new_destination, value.new_destination);
-  value.translates = key.ports != value.new_ports || memcmp(key.source, value.new_source, sizeof key.source) != 0 ||
-                     memcmp(key.destination, value.new_destination, sizeof key.destination) != 0;
+  if (key.ports != value.new_ports || memcmp(key.source, value.new_source, sizeof key.source) != 0 ||
+      memcmp(key.destination, value.new_destination, sizeof key.destination) != 0)
+    value.flags |= DP_FLOW_TRANSLATES;
+  if (flow->flags & EKHO_FLOW_FLAGS_POLLED) value.flags |= DP_FLOW_POLLED;
   memcpy(row, &key, sizeof key);
   memcpy(row + sizeof key / sizeof *row, &value, sizeof value);
   return EKHO_REASON_NONE;
@@ -279,6 +281,7 @@ void flow_of_row(const uint32_t *row, ekho_flow *flow) {
   *flow = (ekho_flow){
       .family = (ekho_family)(key.kind >> 8),
       .protocol = (uint8_t)key.kind,
+      .flags = value.flags & DP_FLOW_POLLED ? EKHO_FLOW_FLAGS_POLLED : 0,
       .handle = value.handle,
       .vrf = key.vrf,
       .source_port = (uint16_t)(key.ports >> 16),

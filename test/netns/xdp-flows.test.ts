@@ -2,11 +2,14 @@
  * Flows in the data path, entry by entry: packets of a flow leave translated byte for byte, and what the kernel's flowtable would not
  * forward goes to the kernel. The kernel here needs no flowtables: the entries come straight through the plugin.
  */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AttachMode } from '../../host/device/types.ts';
-import { loadPlugin } from '../../host/plugin/load.ts';
+import { type LoadedPlugin, loadPlugin } from '../../host/plugin/load.ts';
 import type { Value } from '../../host/plugin/values.ts';
 import { frameOf, type Ip4, type Ip6, ip6Bytes } from '../packets/frame.ts';
 import { WireEnd } from '../packets/wire.ts';
@@ -15,6 +18,8 @@ import { address4, type Entry, entry, handle, Softnic } from '../unit/softnic/so
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const LIMIT = 60_000;
+/** Milliseconds after which the data path knows that there is no host, and some more. */
+const HOST_GONE = 7_000;
 /** Frames sent at a time: the first of a second is the kernel's. */
 const BURST = 16;
 const TCP = { fin: 1, syn: 2, rst: 4, ack: 16 };
@@ -76,10 +81,11 @@ function address(text: string): Value {
   return { high: BigInt(`0x${hex.slice(0, 16)}`), low: BigInt(`0x${hex.slice(16)}`) };
 }
 
-function flow(index: number, one: Direction): Entry {
+function flow(index: number, one: Direction, flags: 'polled'[] = []): Entry {
   return entry('flow', index, {
     family: one.source.address.includes(':') ? 'ipv6' : 'ipv4',
     protocol: one.protocol === 'tcp' ? 6 : 17,
+    flags,
     source: address(one.source.address),
     destination: address(one.destination.address),
     sourcePort: one.source.port,
@@ -127,13 +133,28 @@ function routing(ifindexes: readonly number[]): Entry[] {
   ]);
 }
 
+const bpffs = mkdtempSync(join(tmpdir(), 'ekho-flows-'));
+
+beforeAll(() => {
+  execFileSync('mount', ['-t', 'bpf', 'bpf', bpffs]);
+});
+
+afterAll(() => {
+  execFileSync('umount', [bpffs]);
+  rmSync(bpffs, { recursive: true });
+});
+
 describe.each(['tcx', 'generic', 'native'] satisfies AttachMode[])('%s', (mode) => {
   let wires: Wires;
+  let plugin: LoadedPlugin;
   let xdp: Softnic;
   let ends: WireEnd[];
   let number = 0;
   /** Frames that may leave. */
   const expected = new Set<string>();
+
+  const start = () =>
+    Softnic.start(plugin, { kind: 'tables', netns: wires.router.name, mode, state: join(bpffs, mode) });
 
   beforeAll(async () => {
     wires = new Wires({ routed: false });
@@ -145,11 +166,11 @@ describe.each(['tcx', 'generic', 'native'] satisfies AttachMode[])('%s', (mode) 
     ends = wires.hosts.map(
       (host) => new WireEnd(host.name, index(host.run('cat', ['/sys/class/net/eth0/ifindex']))),
     );
-    const plugin = await loadPlugin(join(ROOT, 'build/plugins/xdp.wasm'), {
+    plugin = await loadPlugin(join(ROOT, 'build/plugins/xdp.wasm'), {
       grants: ['tables'],
       cache: join(ROOT, 'build/fixtures/cache'),
     });
-    xdp = await Softnic.start(plugin, { kind: 'tables', netns: wires.router.name, mode });
+    xdp = await start();
     const flows = Object.values(FLOWS).flat();
     const outcomes = await xdp.apply([...routing(ifindexes), ...flows.map((one, index) => flow(index, one))]);
     expect(outcomes).toEqual([]);
@@ -254,6 +275,23 @@ describe.each(['tcx', 'generic', 'native'] satisfies AttachMode[])('%s', (mode) 
     received(1);
   });
 
+  test('a flow whose counters the kernel asks for shows it no packet', async () => {
+    const [one] = FLOWS.udp as [Direction, Direction];
+    const index = Object.values(FLOWS).flat().indexOf(one);
+    /** With a packet that goes to the kernel for another reason, counters are new. */
+    const shown = async () => {
+      await goesToKernel('ttl', one, frame(one, false, ++number, 0, { ttl: 1 }));
+      return trapped('keeps its flow alive');
+    };
+    expect(await xdp.apply([flow(index, one, ['polled'])])).toEqual([]);
+    const before = await shown();
+    await passes(one);
+    expect(await shown()).toBe(before);
+    expect(await xdp.apply([flow(index, one)])).toEqual([]);
+    await passes(one);
+    expect(await shown()).toBeGreaterThan(before);
+  });
+
   test('a flow that ends is the kernel’s, in both directions', async () => {
     const [out, back] = FLOWS['tcp that ends'] as [Direction, Direction];
     await passes(out);
@@ -267,5 +305,22 @@ describe.each(['tcx', 'generic', 'native'] satisfies AttachMode[])('%s', (mode) 
     const index = Object.values(FLOWS).flat().indexOf(out);
     expect(await xdp.apply([flow(index, out)])).toEqual([]);
     await passes(out);
+  });
+
+  test('while there is no host, a flow whose counters the kernel asks for shows it packets', async () => {
+    const [one] = FLOWS.udp as [Direction, Direction];
+    const index = Object.values(FLOWS).flat().indexOf(one);
+    expect(await xdp.apply([flow(index, one, ['polled'])])).toEqual([]);
+    await passes(one);
+    const before = trapped('keeps its flow alive');
+    await xdp[Symbol.asyncDispose]();
+    for (const end = Date.now() + HOST_GONE; Date.now() < end; ) {
+      expected.add(hex(frame(one, true, ++number)));
+      ends[one.in]!.send(frame(one, false, number));
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    xdp = await start();
+    expect(trapped('keeps its flow alive')).toBeGreaterThan(before);
+    received(1 - one.in);
   });
 });

@@ -87,7 +87,9 @@ export class TablesDevice implements Device {
       () => new Samples(this.#object.ringBuffer('sample_ring'), this.#object.map('samples')),
     );
     guarded(name, () => this.#followHashPolicy());
+    guarded(name, () => this.#isHere());
     this.#settings = setInterval(() => {
+      this.#isHere();
       this.#followHashPolicy();
       this.#pins?.restore(this.#object);
     }, SETTINGS_MS);
@@ -127,6 +129,11 @@ export class TablesDevice implements Device {
       if (organisation === 'counters') continue;
       this.#state.addUsed(number, countRows(object.map(name), organisation === 'slots'));
     }
+  }
+
+  /** Pinned, the data path goes on without a host, and then shows the kernel packets of all flows. */
+  #isHere(): void {
+    this.#object.variable<bigint>('host_seen').set(process.hrtime.bigint());
   }
 
   /**

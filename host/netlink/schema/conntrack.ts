@@ -77,5 +77,7 @@ export const flowAttributes = attributes('flow', `enum ctattr_type ${SOURCE}`, {
 /** IPS_* of linux/netfilter/nf_conntrack_common.h. */
 export const IPS_SEQ_ADJUST = 1 << 6;
 export const IPS_OFFLOAD = 1 << 14;
+/** A driver has it (nf_flow_table_offload.c flow_offload_work_add), whom the kernel asks for its counters. */
+export const IPS_HW_OFFLOAD = 1 << 15;
 
 export const flowFamily: Family = { name: 'flow', header: nftHeader, attributes: flowAttributes };

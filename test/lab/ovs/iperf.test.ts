@@ -158,6 +158,10 @@ END
       // Its connection for control, and the one for data.
       await expect.poll(inHardware, SOON).toBe(2);
       await expect.poll(forwarded, SOON).toBeGreaterThan(ENOUGH);
+      // While packets come, conntrack hears of those in hardware: the kernel asks for them every few seconds.
+      const hardware = await forwarded();
+      await expect.poll(() => tracked()[0], SOON).toBeGreaterThan(hardware);
+      expect(iperf.exitCode).toBeNull();
       // What it has sent arrives, and no more comes.
       iperf.kill('SIGSTOP');
       await expect.poll(() => String(tracked()) === String(received()), SOON).toBe(true);
@@ -174,7 +178,8 @@ END
       error?: string;
     };
     expect(error).toBeUndefined();
-    expect(end.sum_received.bytes).toBe(end.sum_sent.bytes);
+    // Its server does not wait for the last of the data when it hears of the end by the other connection.
+    expect(end.sum_received.bytes / end.sum_sent.bytes).toBeCloseTo(1, 2);
     await expect.poll(inHardware, SOON).toBe(0);
     await expect.poll(() => space.counts('sw0'), SOON).toEqual({ rules: 0, offloaded: 0 });
     await expect.poll(() => space.counts('sw1'), SOON).toEqual({ rules: 0, offloaded: 0 });
@@ -183,23 +188,27 @@ END
 
   test('a flowtable that goes takes its connections out of hardware, and they go on', async () => {
     forget();
-    const iperf = client('198.51.100.1', 30);
-    const ended = once(iperf, 'close');
+    // Longer than the test takes, which ends it.
+    const iperf = client('198.51.100.1', 300);
+    const more = async () => {
+      const [before] = received() as [number];
+      await expect.poll(() => received()[0]! - before, SOON).toBeGreaterThan(ENOUGH);
+    };
     try {
       await expect.poll(inHardware, SOON).toBe(2);
       space.script('nft flush chain inet edge forward; nft delete flowtable inet edge fast');
       // The kernel frees a table by a worker.
       await expect.poll(() => space.counts('sw0'), SOON).toEqual({ rules: 0, offloaded: 0 });
       expect(inHardware()).toBe(0);
-      const [before] = received() as [number];
-      await expect.poll(() => received()[0]! - before, SOON).toBeGreaterThan(ENOUGH);
+      await more();
       space.script(`nft -f - <<'END'
 table inet edge { ${FLOWTABLE} }
 END
 nft add rule inet edge forward ${RULE}`);
-      await expect.poll(inHardware, SOON).toBe(2);
-      const [code] = await ended;
-      expect(code).toBe(0);
+      // By the one for control nothing comes before the end.
+      await expect.poll(inHardware, SOON).toBe(1);
+      await more();
+      expect(iperf.exitCode).toBeNull();
     } finally {
       iperf.kill('SIGKILL');
     }

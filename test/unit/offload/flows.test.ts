@@ -3,12 +3,13 @@
 import { afterEach, expect, test } from 'vitest';
 import { KIND } from '../../../host/mirror/types.ts';
 import type { Decoded, DecodedObject } from '../../../host/netlink/decode.ts';
-import { IPS_OFFLOAD } from '../../../host/netlink/schema/conntrack.ts';
+import { IPS_HW_OFFLOAD, IPS_OFFLOAD } from '../../../host/netlink/schema/conntrack.ts';
 import { type FlowWant, flowKey, flowWantOf } from '../../../host/offload/flows.ts';
 import { Planner } from '../../../host/offload/planner.ts';
 import { memoryViews } from '../../../host/plugin/record-cursor.ts';
 import {
   ENTRY_KIND,
+  FLOW_FLAGS,
   FlowRecord,
   ROUTER_INTERFACE_FLAGS,
   RouterInterfaceRecord,
@@ -123,6 +124,22 @@ test('both directions of a connection, each with what is translated in it; they 
   kernel.remove('flow', later);
   await settled();
   expect(flows()).toEqual([]);
+});
+
+test('a connection that a driver has is polled for its counters: both directions say so, and no more once it is not', async () => {
+  const { kernel, flows, settled } = await start((kernel) => {
+    kernel.put('nft-flowtable', flowtable('fast', 'p1'));
+    kernel.put('flow', masqueraded());
+  });
+  const flags = () => flows().map((flow) => flow.flags);
+  expect(flags()).toEqual([0, 0]);
+  kernel.put('flow', masqueraded({ status: IPS_OFFLOAD | IPS_HW_OFFLOAD | 0x1e }));
+  await settled();
+  expect(flags()).toEqual([FLOW_FLAGS.polled, FLOW_FLAGS.polled]);
+  expect(await planner!.verify()).toEqual([]);
+  kernel.put('flow', masqueraded());
+  await settled();
+  expect(flags()).toEqual([0, 0]);
 });
 
 test('IPv6, without translation', async () => {
