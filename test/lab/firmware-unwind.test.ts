@@ -125,6 +125,7 @@ describe('the module, when a step of it fails', () => {
   });
 
   test('is not loaded, and nothing of it stays', async () => {
+    const from = failed().length;
     for (let step = 1; step < STEPS_MAX; step++) {
       const words = [moduleFile(release(), UNWIND), `fail_at=${step}`];
       const { status, stderr } = spawnSync('insmod', words, { encoding: 'utf8' });
@@ -137,7 +138,7 @@ describe('the module, when a step of it fails', () => {
     }
     expect(isLoaded()).toBe(true);
     writeFileSync(PARAMETER, '0');
-    expect(new Set(failed())).toEqual(
+    expect(new Set(failed().slice(from))).toEqual(
       new Set([
         'register_btf_kfunc_id_set',
         'register_bpf_struct_ops',
