@@ -104,7 +104,7 @@ const LIST = [
   [
     'FLOW_REFRESH',
     'keeps its flow alive',
-    'One packet a second of every flow in use, so that it does not grow old in the kernel.',
+    'One packet a second of every flow in use whose counters the kernel does not ask for, so that it does not grow old there.',
   ],
   [
     'FLOW_ENDS',
