@@ -48,9 +48,10 @@ export const BRIDGE_VLANDB_DUMPF_GLOBAL = 2;
 /** Route flags: found by a lookup or an exception, not configured. */
 export const RTM_F_CLONED = 0x200;
 
-/** Link flags. */
 /** linux/netconf.h: settings for all links. */
 export const NETCONFA_IFINDEX_ALL = -1;
+
+/** Link flags. */
 export const IFF_UP = 0x1;
 export const IFF_RUNNING = 0x40;
 export const IFF_LOWER_UP = 0x10000;

@@ -3,17 +3,9 @@ import { afterEach, expect, test } from 'vitest';
 import { Nexthops } from '../../../host/offload/nexthops.ts';
 import { Planner } from '../../../host/offload/planner.ts';
 import { FakeDevice, FakeRunner } from './fake-device.ts';
-import { GATEWAY_BASE, ip4, KernelModel, type ModelRoute, PORT } from './kernel-model.ts';
+import { GATEWAY_BASE, ip4, KernelModel, type ModelRoute, PORT, route24 } from './kernel-model.ts';
 
-const ROUTE: ModelRoute = {
-  prefix: 0x0a000000,
-  length: 8,
-  table: 254,
-  priority: 0,
-  tos: 0,
-  type: 'unicast',
-  gateways: [1],
-};
+const ROUTE: ModelRoute = { ...route24(0x0a000000), length: 8 };
 
 let planner: Planner | undefined;
 afterEach(() => planner?.close());
