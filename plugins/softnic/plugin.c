@@ -86,7 +86,7 @@ void ekho_plugin_configure(const ekho_plugin_setting_list *settings, ekho_result
     if (softnic.burst == 0) {
       softnic.burst = BURST_ROWS;
       result->is_error = true;
-      result->error = EKHO_STRING("burst: rows in one call to the ASIC, 1-64");
+      result->error = EKHO_STRING("burst: rows in one call to the ASIC, 1-512");
       return;
     }
   }

@@ -10,7 +10,7 @@
 #define KINDS (EKHO_KIND_MULTICAST_GROUP + 1)
 
 /* Rows in one call to the ASIC, at most; `burst` in the settings lowers it. */
-#define BURST_ROWS 64
+#define BURST_ROWS 512
 
 /* Largest row there is: a group with room for this many members. */
 #define MEMBERS_MAX 64

@@ -99,8 +99,8 @@ test('it says what it can do, in the sizes of its ASIC', async () => {
 test('a setting it does not have, or cannot be so, is named', async () => {
   for (const [name, value, text] of [
     ['brust', '3', 'brust: no such setting; there is burst'],
-    ['burst', '65', 'burst: rows in one call to the ASIC, 1-64'],
-    ['burst', '', 'burst: rows in one call to the ASIC, 1-64'],
+    ['burst', '513', 'burst: rows in one call to the ASIC, 1-512'],
+    ['burst', '', 'burst: rows in one call to the ASIC, 1-512'],
   ] as const) {
     const error = await start({}, { settings: [{ name, value }] }).then(
       () => expect.unreachable(),
