@@ -4,6 +4,7 @@ import {
   chownSync,
   closeSync,
   constants,
+  existsSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -45,7 +46,11 @@ export async function listenUnix(
 function takeLock(path: string): number {
   let descriptor: number;
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makeFolder(dirname(path));
+  } catch (error) {
+    throw inaccessible(error, path);
+  }
+  try {
     descriptor = openSync(`${path}.lock`, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
   } catch (error) {
     throw access(error, path);
@@ -53,6 +58,18 @@ function takeLock(path: string): number {
   if (lockFile(descriptor)) return descriptor;
   closeSync(descriptor);
   throw busy(path);
+}
+
+/** With those above it. Node's own `recursive` never returns below a folder in which none can be made (/proc). */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  makeFolder(dirname(path));
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    // Another host made it in between.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
 }
 
 /** The number of a group. @throws EkhoError E_CONFIG */
@@ -169,6 +186,11 @@ function access(error: unknown, path: string): unknown {
   if (code === 'EADDRINUSE' || code === 'ENOENT') return busy(path, error);
   if (!['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST', 'EISDIR', 'ELOOP'].includes(code ?? ''))
     return error;
+  return inaccessible(error, path);
+}
+
+function inaccessible(error: unknown, path: string): EkhoError {
+  const { code } = error as NodeJS.ErrnoException;
   return new EkhoError('E_SOCKET_ACCESS', `cannot make the socket ${path} (${code})`, {
     remedy: 'Choose a path you may write to with --socket or EKHO_SOCKET.',
     cause: error,

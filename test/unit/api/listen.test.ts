@@ -38,3 +38,19 @@ it('gives the socket away when its server closes', async () => {
     expect(existsSync(path)).toBe(false);
   }
 });
+
+it('makes the folders of its path', async () => {
+  const path = join(folder, 'one', 'two', 'ekho.sock');
+  const app = fastify();
+  await listenUnix(app, path);
+  expect(statSync(join(folder, 'one')).mode & 0o777).toBe(0o700);
+  await app.close();
+});
+
+it('names the path where no folder can be made', async () => {
+  const path = '/proc/ekho-test/sub/ekho.sock';
+  await expect(listenUnix(fastify(), path)).rejects.toMatchObject({
+    code: 'E_SOCKET_ACCESS',
+    message: `cannot make the socket ${path} (ENOENT)`,
+  });
+});
